@@ -1,0 +1,194 @@
+// Package sidecar is what the programs inside a bottle's sidecars have in common: a listener, a
+// configuration that is reloaded without dropping a connection, and the log events by which they tell
+// the controller which configuration they run.
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// settle is how long a watched directory must be quiet before it is read again: several files are
+	// often replaced at once.
+	settle = 50 * time.Millisecond
+	// grace is how long open requests may go on after SIGTERM. The engine kills after 10 s.
+	grace = 2 * time.Second
+)
+
+// The causes of a config event.
+const (
+	causeStart  = "start"
+	causeFile   = "file"
+	causeSignal = "signal"
+)
+
+// Loaded is the outcome of one reading of the configuration.
+type Loaded struct {
+	Digest  string // configdigest.Of the configuration files now in force
+	Changed bool   // whether anything, secrets included, differs from what was in force before
+}
+
+// Program is one sidecar.
+type Program struct {
+	Role   string // as in the container's label: pipelock, cred-proxy, supervise
+	Listen string // host:port
+	Server *http.Server
+	Log    zerolog.Logger
+	// Load reads the whole configuration, secrets too, and puts it in force; on an error what was in
+	// force stays so. The first call is made before the server accepts a connection.
+	Load func() (Loaded, error)
+	// WatchDirs are the directories whose changes make Load run again.
+	WatchDirs []string
+}
+
+// NewLogger returns the JSON logger of a sidecar; the engine collects what it writes on stderr.
+func NewLogger(role string) zerolog.Logger {
+	zerolog.TimeFieldFormat = time.RFC3339Nano
+	return zerolog.New(os.Stderr).With().Timestamp().Str("role", role).Logger()
+}
+
+// Run serves until ctx ends or SIGTERM or SIGINT arrives. It fails when the first configuration is bad
+// or the address cannot be had.
+func (p *Program) Run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	changes, closeWatch, err := p.watch()
+	if err != nil {
+		return err
+	}
+	defer closeWatch()
+
+	loaded, err := p.Load()
+	if err != nil {
+		return fmt.Errorf("%s: configuration: %w", p.Role, err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Role, err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- p.Server.Serve(listener) }()
+	p.event(causeStart, loaded.Digest, nil)
+
+	digest := loaded.Digest
+	for {
+		select {
+		case <-ctx.Done():
+			return p.shutdown()
+		case err := <-served:
+			return fmt.Errorf("%s: serve %s: %w", p.Role, p.Listen, err)
+		case <-hup:
+			digest = p.reload(causeSignal, digest)
+		case <-changes:
+			digest = p.reload(causeFile, digest)
+		}
+	}
+}
+
+// reload returns the digest in force afterwards. A signal is always answered with an event: the
+// controller takes it as the acknowledgement.
+func (p *Program) reload(cause, inForce string) string {
+	loaded, err := p.Load()
+	if err != nil {
+		p.event(cause, inForce, err)
+		return inForce
+	}
+	if cause == causeSignal || loaded.Changed {
+		p.event(cause, loaded.Digest, nil)
+	}
+	return loaded.Digest
+}
+
+func (p *Program) event(cause, digest string, err error) {
+	e, msg := p.Log.Info(), "configuration in force"
+	if err != nil {
+		e, msg = p.Log.Error().Err(err), "new configuration refused; the old one stays in force"
+	}
+	e.Str("event", "config").Str("cause", cause).Str("config", digest).Msg(msg)
+}
+
+func (p *Program) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := p.Server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return p.Server.Close()
+	}
+	return err
+}
+
+// watch reports, debounced, that something in WatchDirs changed.
+func (p *Program) watch() (<-chan struct{}, func(), error) {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: watch configuration: %w", p.Role, err)
+	}
+	for _, dir := range p.WatchDirs {
+		if err := watcher.Add(dir); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("%s: watch %s: %w", p.Role, dir, err), watcher.Close())
+		}
+	}
+	changes := make(chan struct{}, 1)
+	go p.debounce(watcher, changes)
+	return changes, func() { _ = watcher.Close() }, nil
+}
+
+func (p *Program) debounce(watcher *fsnotify.Watcher, changes chan<- struct{}) {
+	quiet := time.NewTimer(time.Hour)
+	quiet.Stop()
+	for {
+		select {
+		case _, open := <-watcher.Events:
+			if !open {
+				return
+			}
+			quiet.Reset(settle)
+		case err, open := <-watcher.Errors:
+			if !open {
+				return
+			}
+			p.Log.Warn().Err(err).Msg("watching the configuration: some changes may have been missed; reading all of it")
+			quiet.Reset(settle)
+		case <-quiet.C:
+			select {
+			case changes <- struct{}{}:
+			default: // one reading is already due
+			}
+		}
+	}
+}
+
+// Healthcheck asks a sidecar on this host's loopback whether it serves.
+func Healthcheck(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// Not the default transport: it would obey HTTP_PROXY.
+	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, resp.Status)
+	}
+	return nil
+}
