@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate DIR…",
+		Short: "Check manifests, without an engine",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, dirs []string) error {
+			snapshot, err := a.load(dirs)
+			if err != nil {
+				return err
+			}
+			if n := len(snapshot.Problems); n > 0 {
+				return exitError{exitBadInput, fmt.Errorf("%d problems in the manifests", n)}
+			}
+			_, err = fmt.Fprintf(a.out, "%d bottles in %d files: all valid\n", len(snapshot.Bottles), snapshot.Files)
+			return err
+		},
+	}
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var format output
+	cmd := &cobra.Command{
+		Use:   "status [SLUG…]",
+		Short: "Show what runs, compared with what was declared last",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, slugs []string) error {
+			if err := format.check(); err != nil {
+				return err
+			}
+			r, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all, err := r.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			shown, err := choose(all, slugs)
+			if err != nil {
+				return err
+			}
+			return format.bottles(a.out, shown)
+		},
+	}
+	format.add(cmd.Flags())
+	return cmd
+}
+
+func choose(all []reconciler.BottleStatus, slugs []string) ([]reconciler.BottleStatus, error) {
+	if len(slugs) == 0 {
+		return all, nil
+	}
+	var shown []reconciler.BottleStatus
+	var missing []error
+	for _, slug := range slugs {
+		i := slices.IndexFunc(all, func(b reconciler.BottleStatus) bool { return b.Slug == slug })
+		if i < 0 {
+			missing = append(missing, fmt.Errorf("there is no bottle %q", slug))
+			continue
+		}
+		shown = append(shown, all[i])
+	}
+	return shown, errors.Join(missing...)
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "delete SLUG… | --all",
+		Short: "Remove bottles: containers, networks, configuration, tokens",
+		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals and the audit log are kept.
+A bottle whose manifest is still there comes back with the next reconcile.`,
+		Args: func(_ *cobra.Command, slugs []string) error {
+			if all == (len(slugs) > 0) {
+				return errors.New("name bottles, or give --all")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, slugs []string) error { return a.remove(cmd, slugs) },
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "every bottle of this owner")
+	return cmd
+}
+
+func (a *app) remove(cmd *cobra.Command, slugs []string) error {
+	r, err := a.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	release, err := reconciler.Lock(r.Settings.StateDir, r.Settings.Owner)
+	if err != nil {
+		return err
+	}
+	plan, err := r.PlanDelete(cmd.Context(), slugs)
+	if err != nil {
+		return errors.Join(err, release())
+	}
+	progress := a.watch(r)
+	failed := r.Executor.Run(cmd.Context(), plan)
+	progress.end()
+	var errs []error
+	for _, b := range plan.Bottles {
+		if err := failed[b.Slug]; err != nil {
+			errs = append(errs, fmt.Errorf("bottle %s: %w", b.Slug, err))
+			continue
+		}
+		if _, err := fmt.Fprintf(a.out, "bottle %s removed\n", b.Slug); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, release())...)
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of manifests, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			schema, err := manifests.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.out, "%s\n", schema)
+			return err
+		},
+	}
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.out, "bottled %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+// version is what the Go toolchain stamped into the executable.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v += " " + s.Value
+		}
+	}
+	return v
+}

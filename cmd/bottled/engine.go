@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/selfimage"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/docker"
+)
+
+// connect makes a reconciler on the engine that the docker CLI would use.
+func (a *app) connect(ctx context.Context) (*reconciler.Reconciler, error) {
+	image, err := a.builtinImage()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := a.settings.state(image.Ref)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := docker.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache := state.OpenCache(filepath.Join(settings.StateDir, "cache.json"))
+	return &reconciler.Reconciler{
+		Settings: settings,
+		Observer: state.Observer{Engine: engine, Settings: settings, Cache: cache, Routes: hostRoutes},
+		Executor: &reconciler.Executor{
+			Engine: engine, Settings: settings, Cache: cache, BuiltinImage: image,
+			Parallel: a.settings.Parallel, Timeout: a.settings.Timeout, Report: a.logEvent,
+		},
+		Getenv: os.LookupEnv,
+	}, nil
+}
+
+// builtinImage is the image of this very executable. When no sidecar is built in, it need not be able to serve.
+func (a *app) builtinImage() (*selfimage.Image, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the running executable: %w", err)
+	}
+	image, err := selfimage.Of(self, "bottled")
+	for _, configured := range []string{a.settings.PipelockImage, a.settings.CredProxyImage, a.settings.SuperviseImage} {
+		if configured == state.Builtin {
+			return image, err
+		}
+	}
+	return &selfimage.Image{}, nil
+}
+
+// hostRoutes lists the IPv4 destinations that this host has routes to.
+func hostRoutes() ([]netip.Prefix, error) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("read the host's routes: %w", err)
+	}
+	var found []netip.Prefix
+	for _, r := range routes {
+		if r.Dst == nil {
+			continue
+		}
+		addr, ok := netip.AddrFromSlice(r.Dst.IP.To4())
+		bits, _ := r.Dst.Mask.Size()
+		if ok && bits > 0 { // not the default route
+			found = append(found, netip.PrefixFrom(addr, bits))
+		}
+	}
+	return found, nil
+}
+
+// load reads manifests and prints, once, everything wrong in them.
+func (a *app) load(paths []string) (manifests.Snapshot, error) {
+	snapshot, err := manifests.Load(paths...)
+	if err != nil {
+		return snapshot, exitError{exitBadInput, err}
+	}
+	for _, p := range snapshot.Problems {
+		fmt.Fprintln(os.Stderr, p.Error())
+	}
+	return snapshot, nil
+}
+
+func (a *app) logEvent(e reconciler.Event) {
+	switch {
+	case e.Step == nil && !e.Done, e.Step != nil && !e.Done:
+		return
+	case e.Step == nil:
+		a.log.Info().Str("bottle", e.Slug).Dur("took", e.Took).Err(e.Err).Msg(outcome(e.Err))
+	case e.Err != nil:
+		return // the bottle's own line tells it
+	default:
+		a.log.Info().Str("bottle", e.Slug).Str("part", string(e.Step.Part)).Str("object", e.Step.Object).
+			Str("cause", e.Step.Cause).Dur("took", e.Took).Msg(string(e.Step.Action))
+	}
+}
+
+func outcome(err error) string {
+	if err != nil {
+		return "bottle failed"
+	}
+	return "bottle converged"
+}

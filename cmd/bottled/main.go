@@ -1,0 +1,55 @@
+// Command bottled keeps AI-agent sandboxes on a Docker engine as declared in a directory of manifests.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0 // done and converged
+	exitFailed      = 1
+	exitDifferences = 2 // plan and --dry-run found some
+	exitBadInput    = 3 // bad usage or bad manifests
+)
+
+// exitError ends the program with a code; with a nil error, silently.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return fmt.Sprint(e.err) }
+func (e exitError) Unwrap() error { return e.err }
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // the first signal finishes the step in hand, a second one quits
+	}()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var exit exitError
+	if !errors.As(err, &exit) {
+		exit = exitError{exitFailed, err}
+	}
+	if exit.err != nil {
+		fmt.Fprintln(os.Stderr, "bottled:", exit.err)
+	}
+	return exit.code
+}

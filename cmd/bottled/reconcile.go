@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+type passFlags struct {
+	prune string
+	deep  bool
+}
+
+func (p *passFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&p.prune, "prune", string(reconciler.PruneGuarded),
+		"bottles whose manifest is gone: guarded (remove, unless that looks like an accident), all, none")
+	f.BoolVar(&p.deep, "deep", false, "inspect every container, also those that a listing shows unchanged")
+}
+
+func (p *passFlags) options() (reconciler.Options, error) {
+	switch policy := reconciler.PrunePolicy(p.prune); policy {
+	case reconciler.PruneGuarded, reconciler.PruneAll, reconciler.PruneNone:
+		return reconciler.Options{Prune: policy, Deep: p.deep}, nil
+	}
+	return reconciler.Options{}, exitError{exitBadInput, fmt.Errorf("--prune %q: use guarded, all or none", p.prune)}
+}
+
+func (a *app) reconcileCommand() *cobra.Command {
+	var flags passFlags
+	var once, dryRun bool
+	var format output
+	cmd := &cobra.Command{
+		Use:   "reconcile --once DIR…",
+		Short: "Make the engine equal to the manifests",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			options, err := flags.options()
+			if err != nil {
+				return err
+			}
+			if !once && !dryRun {
+				return exitError{exitBadInput, errors.New("reconcile needs --once: the controller that keeps running is not there yet")}
+			}
+			if dryRun {
+				return a.plan(cmd, dirs, options, format)
+			}
+			return a.reconcile(cmd, dirs, options, format)
+		},
+	}
+	flags.add(cmd.Flags())
+	format.add(cmd.Flags())
+	cmd.Flags().BoolVar(&once, "once", false, "make one pass and end")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done, as plan does")
+	return cmd
+}
+
+func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+	if err := format.check(); err != nil {
+		return err
+	}
+	snapshot, err := a.load(dirs)
+	if err != nil {
+		return err
+	}
+	r, err := a.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	release, err := reconciler.Lock(r.Settings.StateDir, r.Settings.Owner)
+	if err != nil {
+		return err
+	}
+	progress := a.watch(r)
+	result, err := r.Once(cmd.Context(), snapshot, options)
+	progress.end()
+	if err := errors.Join(err, release()); err != nil {
+		return err
+	}
+	if err := format.bottles(a.out, result.Bottles); err != nil {
+		return err
+	}
+	return verdict(snapshot, result)
+}
+
+// verdict turns the outcome into the exit code.
+func verdict(snapshot manifests.Snapshot, result reconciler.Result) error {
+	if held := result.Plan.Held; len(held) > 0 && result.Plan.PruneErr == nil {
+		fmt.Fprintf(os.Stderr, "kept, though not declared: %v (%s)\n", held, result.Plan.HeldWhy)
+	}
+	if err := result.Plan.PruneErr; err != nil {
+		return exitError{exitFailed, err}
+	}
+	failed := 0
+	for _, err := range result.Failed {
+		if !errors.Is(err, reconciler.ErrInvalid) {
+			failed++
+		}
+	}
+	switch {
+	case failed > 0:
+		return exitError{exitFailed, fmt.Errorf("%d of %d bottles are not as declared", failed, len(result.Plan.Bottles))}
+	case len(snapshot.Problems) > 0:
+		return exitError{exitBadInput, fmt.Errorf("%d problems in the manifests", len(snapshot.Problems))}
+	}
+	return nil
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var flags passFlags
+	var format output
+	cmd := &cobra.Command{
+		Use:   "plan DIR…",
+		Short: "Print what reconcile would do; exit with 2 when there is anything",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			options, err := flags.options()
+			if err != nil {
+				return err
+			}
+			return a.plan(cmd, dirs, options, format)
+		},
+	}
+	flags.add(cmd.Flags())
+	format.add(cmd.Flags())
+	return cmd
+}
+
+func (a *app) plan(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+	if err := format.check(); err != nil {
+		return err
+	}
+	snapshot, err := a.load(dirs)
+	if err != nil {
+		return err
+	}
+	r, err := a.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	plan, err := r.Plan(cmd.Context(), snapshot, options)
+	if err != nil {
+		return err
+	}
+	if err := format.plan(a.out, plan, r.Settings); err != nil {
+		return err
+	}
+	failed := map[string]error{}
+	for _, b := range plan.Bottles {
+		if b.Err != nil {
+			failed[b.Slug] = b.Err
+		}
+	}
+	if err := verdict(snapshot, reconciler.Result{Plan: plan, Failed: failed}); err != nil {
+		return err
+	}
+	if plan.Changes() {
+		return exitError{code: exitDifferences}
+	}
+	return nil
+}

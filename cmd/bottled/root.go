@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
+	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
+	"github.com/bot-bottle/bottled/cmd/sidecars/supervise"
+)
+
+// app is what the commands have in common.
+type app struct {
+	settings settings
+	log      zerolog.Logger
+	out      io.Writer
+}
+
+func newRoot() *cobra.Command {
+	a := &app{out: os.Stdout}
+	root := &cobra.Command{
+		Use:   "bottled",
+		Short: "Keep AI-agent sandboxes on a Docker engine as declared in manifest files",
+		Long: `bottled keeps AI-agent sandboxes on a Docker engine exactly as declared in a directory of manifest files.
+One manifest is one bottle: an isolated network, its sidecars and, if declared, the agent.
+
+Every flag can also be set in the environment (BOTTLED_ and its name in capitals, with _ for -) or in the
+configuration file, in this order.
+
+Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run),
+3 bad usage or bad manifests.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.settings.resolve(cmd.Flags()); err != nil {
+				return exitError{exitBadInput, err}
+			}
+			return a.logger()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exitError{exitBadInput, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
+	})
+	a.settings.flags(root.PersistentFlags())
+	root.AddCommand(a.reconcileCommand(), a.planCommand(), a.validateCommand(), a.statusCommand(), a.deleteCommand(),
+		a.schemaCommand(), a.versionCommand(), sidecarCommand())
+	usageErrors(root)
+	return root
+}
+
+// usageErrors makes wrong arguments, of any command, end with the code for bad usage.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return exitError{exitBadInput, fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// sidecarCommand holds the programs that run inside the built-in sidecars' containers.
+func sidecarCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sidecar", Short: "Run as a sidecar inside a bottle", Hidden: true,
+		// Not the root's: a sidecar has no settings of the controller's.
+		PersistentPreRun: func(*cobra.Command, []string) {},
+	}
+	cmd.AddCommand(pipelock.Command(), credproxy.Command(), supervise.Command())
+	return cmd
+}
+
+// logger writes logs to stderr: for people on a terminal, JSON otherwise.
+func (a *app) logger() error {
+	level, err := zerolog.ParseLevel(a.settings.LogLevel)
+	if err != nil {
+		return exitError{exitBadInput, fmt.Errorf("--log-level: %w", err)}
+	}
+	zerolog.DurationFieldUnit = time.Millisecond
+	var w io.Writer = os.Stderr
+	if isTerminal(os.Stderr) {
+		w = zerolog.ConsoleWriter{Out: os.Stderr, NoColor: noColour(), TimeFormat: time.TimeOnly}
+	}
+	a.log = zerolog.New(w).Level(level).With().Timestamp().Logger()
+	return nil
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file descriptor fits an int
+
+// noColour honours https://no-color.org.
+func noColour() bool { return os.Getenv("NO_COLOR") != "" }

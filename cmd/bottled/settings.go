@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// settings are the flags that every command has.
+type settings struct {
+	Config, Owner, Prefix, StateDir, SubnetPool   string
+	PipelockImage, CredProxyImage, SuperviseImage string
+	LogLevel                                      string
+	Parallel                                      int
+	Timeout                                       time.Duration
+}
+
+func (s *settings) flags(f *pflag.FlagSet) {
+	f.StringVar(&s.Config, "config", "", "configuration `file` (default: bottled/config.yaml in the user's configuration directory; /etc/bottled/config.yaml for root)")
+	f.StringVar(&s.Owner, "owner", "default", "whose bottles: controllers with different owners never touch each other's")
+	f.StringVar(&s.Prefix, "prefix", "claude-bottle", "prefix of every container's and network's name")
+	f.StringVar(&s.StateDir, "state-dir", "", "`directory` of the sidecars' files and the proposals (default: bottled in the user's state directory; /var/lib/bottled for root)")
+	f.StringVar(&s.SubnetPool, "subnet-pool", state.DefaultPool.String(), "IPv4 `range` that the bottles' networks are cut from")
+	f.StringVar(&s.PipelockImage, "pipelock-image", state.Builtin, "`image` of pipelock: builtin, or an official one such as ghcr.io/luckypipewrench/pipelock:2.3.0")
+	f.StringVar(&s.CredProxyImage, "cred-proxy-image", state.Builtin, "`image` of cred-proxy")
+	f.StringVar(&s.SuperviseImage, "supervise-image", state.Builtin, "`image` of supervise")
+	f.IntVar(&s.Parallel, "parallel", 2*runtime.NumCPU()+4, "bottles worked on at once")
+	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a part may take to become ready")
+	f.StringVar(&s.LogLevel, "log-level", "info", "least `level` of what is logged: debug, info, warn, error")
+}
+
+// legacy are environment variables that bot-bottle's users have set.
+var legacy = map[string]string{
+	"pipelock-image":   "CLAUDE_BOTTLE_PIPELOCK_IMAGE",
+	"cred-proxy-image": "CLAUDE_BOTTLE_CRED_PROXY_IMAGE",
+	"supervise-image":  "CLAUDE_BOTTLE_SUPERVISE_IMAGE",
+}
+
+// resolve fills what no flag gave from the environment, then from the configuration file, and checks it.
+func (s *settings) resolve(f *pflag.FlagSet) error {
+	var failed []error
+	set := func(flag *pflag.Flag, value, from string) {
+		if err := f.Set(flag.Name, value); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", from, err))
+		}
+	}
+	f.VisitAll(func(flag *pflag.Flag) {
+		for _, name := range []string{envName(flag.Name), legacy[flag.Name]} {
+			if value, ok := os.LookupEnv(name); ok && name != "" && !flag.Changed {
+				set(flag, value, "environment variable "+name)
+			}
+		}
+	})
+	values, path, err := s.configFile()
+	if err != nil {
+		return err
+	}
+	for name, value := range values {
+		flag := f.Lookup(name)
+		switch {
+		case flag == nil && !isSetting(name):
+			failed = append(failed, fmt.Errorf("%s: unknown setting %q (the settings are the flags' names, see bottled --help)", path, name))
+		case flag != nil && !flag.Changed:
+			set(flag, fmt.Sprint(value), path)
+		}
+	}
+	return errors.Join(append(failed, s.check()...)...)
+}
+
+func envName(flag string) string {
+	return "BOTTLED_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// isSetting says whether a name is a setting of some command, if not of the one that runs.
+func isSetting(name string) bool {
+	return slices.Contains([]string{"prune", "output", "deep"}, name)
+}
+
+func (s *settings) configFile() (map[string]any, string, error) {
+	path, given := s.Config, s.Config != ""
+	if !given {
+		path = "/etc/bottled/config.yaml"
+		if os.Geteuid() != 0 {
+			dir, err := os.UserConfigDir()
+			if err != nil {
+				return nil, "", nil //nolint:nilerr // no home, so no configuration file in it
+			}
+			path = filepath.Join(dir, "bottled", "config.yaml")
+		}
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // the user's own choice
+	if errors.Is(err, fs.ErrNotExist) && !given {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("configuration file: %w", err)
+	}
+	var values map[string]any
+	if err := yaml.UnmarshalStrict(data, &values); err != nil {
+		return nil, "", fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	return values, path, nil
+}
+
+// namePattern is what the engine and DNS allow in the parts of a name.
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+func (s *settings) check() []error {
+	var failed []error
+	for flag, value := range map[string]string{"owner": s.Owner, "prefix": s.Prefix} {
+		if !namePattern.MatchString(value) {
+			failed = append(failed, fmt.Errorf("--%s %q: use at most 40 lower-case letters, digits and dashes, as in a DNS label", flag, value))
+		}
+	}
+	if s.Parallel < 1 {
+		failed = append(failed, fmt.Errorf("--parallel %d: must be at least 1", s.Parallel))
+	}
+	if s.Timeout <= 0 {
+		failed = append(failed, fmt.Errorf("--timeout %s: must be positive", s.Timeout))
+	}
+	if pool, err := netip.ParsePrefix(s.SubnetPool); err != nil {
+		failed = append(failed, fmt.Errorf("--subnet-pool: %w", err))
+	} else if err := state.CheckPool(pool); err != nil {
+		failed = append(failed, err)
+	}
+	return failed
+}
+
+// state makes the settings of the bottles out of them.
+func (s *settings) state(builtinImage string) (state.Settings, error) {
+	stateDir, err := s.stateDir()
+	if err != nil {
+		return state.Settings{}, err
+	}
+	user := "65532:65532"
+	if os.Geteuid() != 0 {
+		// Only root may give files to another user.
+		user = fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())
+	}
+	return state.Settings{
+		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: s.runDir(stateDir), Pool: netip.MustParsePrefix(s.SubnetPool),
+		PipelockImage: s.PipelockImage, CredProxyImage: s.CredProxyImage, SuperviseImage: s.SuperviseImage,
+		BuiltinImage: builtinImage, User: user,
+	}, nil
+}
+
+func (s *settings) stateDir() (string, error) {
+	if s.StateDir != "" {
+		return filepath.Abs(s.StateDir)
+	}
+	name := "bottled"
+	if s.Owner != "default" {
+		name += "-" + s.Owner
+	}
+	if os.Geteuid() == 0 {
+		return filepath.Join("/var/lib", name), nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, name), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("state directory: %w; choose one with --state-dir", err)
+	}
+	return filepath.Join(home, ".local", "state", name), nil
+}
+
+// runDir holds the tokens: on a tmpfs where the system has one for this user, so that they reach no disk.
+func (s *settings) runDir(stateDir string) string {
+	base := "/run"
+	if os.Geteuid() != 0 {
+		base = os.Getenv("XDG_RUNTIME_DIR")
+	}
+	if info, err := os.Stat(base); base == "" || err != nil || !info.IsDir() {
+		return filepath.Join(stateDir, "run")
+	}
+	// Two state directories of one owner must not share tokens.
+	return filepath.Join(base, "bottled", state.Digest(stateDir))
+}

@@ -1,0 +1,341 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+const (
+	// callLimit bounds every single engine call that changes something, but for image transfers.
+	callLimit = 2 * time.Minute
+	// agentGrace is how long an agent may take to end, as with `docker stop`.
+	agentGrace = 10 * time.Second
+)
+
+// Event is something the executor did, for logs and progress.
+type Event struct {
+	Slug string
+	Step *Step // nil: the bottle itself
+	Done bool  // false: begins
+	Took time.Duration
+	Err  error
+}
+
+// Executor carries out plans. It is the only place that changes the engine.
+type Executor struct {
+	Engine   state.Engine
+	Settings state.Settings
+	Cache    *state.Cache
+	// BuiltinImage is loaded when a part needs it and the engine doesn't have it.
+	BuiltinImage BuiltinImage
+	Parallel     int           // bottles worked on at once
+	Timeout      time.Duration // for a part to become ready
+	Report       func(Event)   // called from many goroutines; never nil
+
+	images imageOnce
+}
+
+// BuiltinImage is the image of the built-in sidecars.
+type BuiltinImage interface {
+	Load(ctx context.Context, e state.Engine) error
+}
+
+// Run carries out a plan, bottle beside bottle, and returns the error of each bottle that failed. When ctx ends, the
+// steps in hand are finished and no further ones begun.
+func (x *Executor) Run(ctx context.Context, plan Plan) map[string]error {
+	var mu sync.Mutex
+	failed := map[string]error{}
+	var group errgroup.Group
+	group.SetLimit(x.Parallel)
+	for _, b := range plan.Bottles {
+		group.Go(func() error {
+			if err := x.bottle(ctx, b); err != nil {
+				mu.Lock()
+				failed[b.Slug] = err
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return nil
+	return failed
+}
+
+func (x *Executor) bottle(ctx context.Context, plan BottlePlan) error {
+	if plan.Err != nil || len(plan.Steps) == 0 {
+		return plan.Err
+	}
+	began := time.Now()
+	x.Report(Event{Slug: plan.Slug})
+	run := &run{Executor: x, slug: plan.Slug, ids: map[state.Part]string{}, unstarted: map[string]string{}}
+	err := run.stages(ctx, plan.Steps)
+	if err != nil {
+		err = errors.Join(err, run.discard(ctx))
+	}
+	x.Report(Event{Slug: plan.Slug, Done: true, Took: time.Since(began), Err: err})
+	return err
+}
+
+// run is the execution of one bottle's plan.
+type run struct {
+	*Executor
+	slug string
+
+	mu        sync.Mutex
+	ids       map[state.Part]string // containers created by this run
+	unstarted map[string]string     // of those, the name by ID of the ones not started yet
+}
+
+func (r *run) stages(ctx context.Context, steps []Step) error {
+	for len(steps) > 0 {
+		n := slices.IndexFunc(steps, func(s Step) bool { return s.Stage != steps[0].Stage })
+		if n < 0 {
+			n = len(steps)
+		}
+		if err := r.stage(ctx, steps[:n]); err != nil {
+			return err
+		}
+		steps = steps[n:]
+	}
+	return nil
+}
+
+// stage runs the parts side by side, the steps of one part one after the other.
+func (r *run) stage(ctx context.Context, steps []Step) error {
+	var group errgroup.Group
+	for len(steps) > 0 {
+		n := 1
+		for n < len(steps) && steps[0].Part != "" && steps[n].Part == steps[0].Part {
+			n++
+		}
+		same := steps[:n]
+		steps = steps[n:]
+		group.Go(func() error {
+			for _, s := range same {
+				if err := r.step(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (r *run) step(ctx context.Context, s Step) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted before: %s %s: %w", s.Action, s.Object, context.Cause(ctx))
+	}
+	began := time.Now()
+	r.Report(Event{Slug: r.slug, Step: &s})
+	err := r.do(ctx, s)
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w", s.Action, s.Object, err)
+	}
+	r.Report(Event{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
+	return err
+}
+
+// do carries out one step. What changes the engine is not cut off half-way when ctx ends.
+func (r *run) do(ctx context.Context, s Step) error {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	id := r.container(s)
+	switch s.Action {
+	case EnsureImage:
+		return r.images.ensure(s.Object, func() error { return r.image(ctx, s) })
+	case CreateNetwork:
+		return r.Engine.CreateNetwork(call, s.network)
+	case RemoveNetwork:
+		return r.removeNetwork(call, s)
+	case WriteFiles:
+		return writeDir(s.dir, r.Settings)
+	case RemoveFiles:
+		return removeFiles(s.Object, r.Settings)
+	case Create:
+		return r.create(call, s)
+	case Start:
+		return r.start(ctx, call, id, s)
+	case Await:
+		return r.await(ctx, id)
+	case Reload:
+		return r.reload(ctx, call, id, s.member)
+	case Unpause:
+		return r.Engine.UnpauseContainer(call, id)
+	case Connect:
+		return r.Engine.Connect(call, s.attachment.Network, id, s.attachment.Aliases)
+	case Reconnect:
+		if err := r.Engine.Disconnect(call, s.attachment.Network, id); err != nil {
+			return err
+		}
+		return r.Engine.Connect(call, s.attachment.Network, id, s.attachment.Aliases)
+	case Disconnect:
+		return r.Engine.Disconnect(call, s.attachment.Network, id)
+	case UpdateLimits:
+		return r.Engine.UpdateLimits(call, id, s.member.Container.Limits)
+	case Remove:
+		return r.remove(call, s)
+	}
+	return fmt.Errorf("unknown action %q", s.Action)
+}
+
+func (r *run) container(s Step) string {
+	if s.containerID != "" {
+		return s.containerID
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[s.Part]
+}
+
+func (r *run) image(ctx context.Context, s Step) error {
+	if s.Object == r.Settings.BuiltinImage {
+		return r.BuiltinImage.Load(ctx, r.Engine)
+	}
+	return r.Engine.PullImage(ctx, s.Object)
+}
+
+func (r *run) create(ctx context.Context, s Step) error {
+	id, err := r.Engine.CreateContainer(ctx, s.member.Container)
+	if errors.Is(err, state.ErrConflict) {
+		return r.explainConflict(ctx, s.Object, err)
+	}
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids[s.Part], r.unstarted[id] = id, s.Object
+	return nil
+}
+
+// explainConflict says whose the container is that has the name.
+func (r *run) explainConflict(ctx context.Context, name string, conflict error) error {
+	id, owner, err := r.Engine.NameHolder(ctx, name)
+	switch {
+	case err != nil:
+		return errors.Join(conflict, err)
+	case owner == "":
+		return fmt.Errorf("container %s (%.12s) has this name and was not made by bottled: rename or remove it (docker rm -f %.12s), or use another --prefix", name, id, id)
+	case owner != r.Settings.Owner:
+		return fmt.Errorf("container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", name, id, owner)
+	}
+	return conflict
+}
+
+func (r *run) start(ctx, call context.Context, id string, s Step) error {
+	since := time.Now()
+	if err := r.Engine.StartContainer(call, id); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	delete(r.unstarted, id)
+	r.mu.Unlock()
+	if s.member.Config == "" {
+		return r.await(ctx, id)
+	}
+	return r.awaitConfig(ctx, id, since, s.member.Config, "start")
+}
+
+// await waits for the engine's health check, where there is one.
+func (r *run) await(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
+	defer cancel()
+	health, err := r.Engine.Health(ctx, id)
+	if err != nil {
+		return err
+	}
+	if health == state.HealthUnhealthy {
+		return errors.New("its health check fails: see docker inspect " + id[:min(12, len(id))])
+	}
+	return nil
+}
+
+func (r *run) awaitConfig(ctx context.Context, id string, since time.Time, config string, causes ...string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
+	defer cancel()
+	report, err := state.Await(ctx, r.Engine, id, since, config, causes...)
+	if err != nil {
+		return err
+	}
+	r.Cache.SetReport(id, report)
+	return nil
+}
+
+func (r *run) reload(ctx, call context.Context, id string, m state.Member) error {
+	since := time.Now()
+	if err := r.Engine.SignalContainer(call, id, "SIGHUP"); err != nil {
+		return err
+	}
+	if m.Config == "" {
+		return nil // an image of others does not say
+	}
+	return r.awaitConfig(ctx, id, since, m.Config, "signal")
+}
+
+func (r *run) remove(ctx context.Context, s Step) error {
+	if s.graceful {
+		if err := r.Engine.StopContainer(ctx, s.containerID, agentGrace); err != nil {
+			return err
+		}
+	}
+	if err := r.Engine.RemoveContainer(ctx, s.containerID); err != nil {
+		return fmt.Errorf("%w; by hand: docker rm -f %s", err, s.Object)
+	}
+	return nil
+}
+
+func (r *run) removeNetwork(ctx context.Context, s Step) error {
+	err := r.Engine.RemoveNetwork(ctx, s.networkID)
+	if err == nil {
+		return nil
+	}
+	members, inspectErr := r.Engine.NetworkMembers(ctx, s.networkID)
+	if inspectErr != nil || len(members) == 0 {
+		return fmt.Errorf("%w; by hand: docker network rm %s", err, s.Object)
+	}
+	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off (docker network disconnect -f %s NAME) and run this again: %w",
+		strings.Join(members, ", "), s.Object, err)
+}
+
+// discard removes what a failed run created and did not start, so that a failure leaves nothing behind.
+func (r *run) discard(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	var failed []error
+	for id, name := range r.unstarted {
+		if err := r.Engine.RemoveContainer(ctx, id); err != nil {
+			failed = append(failed, fmt.Errorf("%w; by hand: docker rm -f %s", err, name))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// imageOnce makes every image once, however many bottles wait for it.
+type imageOnce struct {
+	mu    sync.Mutex
+	calls map[string]func() error
+}
+
+func (o *imageOnce) ensure(ref string, do func() error) error {
+	o.mu.Lock()
+	if o.calls == nil {
+		o.calls = map[string]func() error{}
+	}
+	call, ok := o.calls[ref]
+	if !ok {
+		call = sync.OnceValue(do)
+		o.calls[ref] = call
+	}
+	o.mu.Unlock()
+	return call()
+}

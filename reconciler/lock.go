@@ -1,0 +1,49 @@
+package reconciler
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// Lock keeps two controllers of one owner apart. It is a lock on a file in the state directory, which the kernel
+// releases when the process ends, however it ends; every container bears the state directory in a label, so that a
+// controller with another one refuses to touch it. A state directory belongs to one owner.
+func Lock(stateDir, owner string) (release func() error, err error) {
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w; choose another with --state-dir", err)
+	}
+	path := filepath.Join(stateDir, "lock")
+	lock := flock.New(path)
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the state directory: %w", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it", owner, path)
+	}
+	if err := claim(path, owner); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock.Unlock, nil
+}
+
+// claim notes in the lock file whose state directory it is.
+func claim(path, owner string) error {
+	data, err := os.ReadFile(path) //nolint:gosec // in the user's own --state-dir
+	if err != nil {
+		return fmt.Errorf("lock the state directory: %w", err)
+	}
+	switch was := strings.TrimSpace(string(data)); was {
+	case owner:
+		return nil
+	case "":
+		return os.WriteFile(path, []byte(owner+"\n"), 0o600)
+	default:
+		return fmt.Errorf("state directory %s belongs to owner %q, not %q: give each owner its own --state-dir", filepath.Dir(path), was, owner)
+	}
+}

@@ -1,0 +1,262 @@
+package reconciler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// member plans one part: the container as declared, running, ready and serving its files.
+func (p *planner) member(m state.Member, changed map[string]bool) {
+	have := p.claim(m)
+	if have == nil {
+		p.plan.Parts = append(p.plan.Parts, PartStatus{Role: m.Part, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: "it is missing"})
+		p.create(m, "it is missing", nil)
+		return
+	}
+	drift := state.Diff(m.Container, *have, p.networkIDs, p.images[m.Container.Image])
+	cause, changes := p.recreateCause(m, *have, drift)
+	if cause != "" {
+		p.add(removeStep(*have, cause))
+		p.create(m, cause, changes)
+	} else {
+		cause = p.repair(m, *have, drift, changed)
+	}
+	p.plan.Parts = append(p.plan.Parts, partStatus(*have, isReady(m, *have), cause))
+}
+
+// claim finds the part's container and removes others that claim to be it.
+func (p *planner) claim(m state.Member) *state.ObservedContainer {
+	var claims []state.ObservedContainer
+	for _, c := range p.have.containers {
+		if c.Part() == m.Part {
+			claims = append(claims, c)
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b state.ObservedContainer) int {
+		return rank(a, m) - rank(b, m)
+	})
+	if len(claims) == 0 {
+		return nil
+	}
+	for _, c := range claims[1:] {
+		p.add(removeStep(c, "it is a second "+string(m.Part)))
+	}
+	return &claims[0]
+}
+
+func rank(c state.ObservedContainer, m state.Member) int {
+	if c.Name == m.Container.Name {
+		return 0
+	}
+	return 1
+}
+
+// recreateCause says why the part needs a new container; "" when it does not.
+func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, drift state.Drift) (string, []state.Change) {
+	for _, n := range m.Container.Networks {
+		if p.remade[n.Network] {
+			return "its network " + n.Network + " is created anew", nil
+		}
+	}
+	for _, path := range m.DirPaths {
+		if _, ok := p.dirs[path]; !ok {
+			// The container holds on to the directory that was deleted; a new one would not reach it.
+			return "its directory " + path + " was deleted", nil
+		}
+	}
+	if len(drift.Recreate) > 0 {
+		return "it is not as declared: " + fields(drift.Recreate), drift.Recreate
+	}
+	switch {
+	case have.State == "dead" || have.State == "removing":
+		return "the engine failed to remove it", nil
+	case have.State == state.StateRunning && have.Health == state.HealthUnhealthy:
+		return "it is unhealthy", nil
+	}
+	return "", nil
+}
+
+func fields(changes []state.Change) string {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = c.Field
+		if c.Field == "labels."+state.LabelFixed {
+			names[i] = "configuration that it reads only at its start"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *planner) create(m state.Member, cause string, changes []state.Change) {
+	name := m.Container.Name
+	if p.images[m.Container.Image] == "" {
+		p.add(Step{Stage: stageImages, Action: EnsureImage, Part: m.Part, Object: m.Container.Image, Cause: "the engine does not have it", member: m})
+	}
+	p.add(Step{Stage: stageCreate, Action: Create, Part: m.Part, Object: name, Cause: cause, Changes: changes, member: m})
+	p.add(Step{Stage: startStage(m.Part), Action: Start, Part: m.Part, Object: name, Cause: cause, member: m})
+}
+
+// repair plans what can be done to the existing container and says what is wrong with it; "" for nothing.
+func (p *planner) repair(m state.Member, have state.ObservedContainer, drift state.Drift, changed map[string]bool) string {
+	var causes []string
+	step := func(stage int, action Action, cause string, fill func(*Step)) {
+		s := Step{Stage: stage, Action: action, Part: m.Part, Object: have.Name, Cause: cause, member: m, containerID: have.ID}
+		if fill != nil {
+			fill(&s)
+		}
+		p.add(s)
+		causes = append(causes, cause)
+	}
+	stage := startStage(m.Part)
+	for _, e := range drift.Detach {
+		step(stageDetach, Disconnect, "it is on network "+e.Network+", which is not declared", func(s *Step) { s.attachment = state.Attachment{Network: e.Network} })
+	}
+	for _, a := range drift.Attach {
+		step(stage, Connect, "it is not on network "+a.Network, func(s *Step) { s.attachment = a })
+	}
+	for _, a := range drift.Reattach {
+		step(stage, Reconnect, "its alias on network "+a.Network+" is not as declared", func(s *Step) { s.attachment = a })
+	}
+	if len(drift.Limits) > 0 {
+		step(stage, UpdateLimits, "its limits were changed: "+fields(drift.Limits), func(s *Step) { s.Changes = drift.Limits })
+	}
+	switch have.State {
+	case state.StateRunning:
+		if action, cause := p.refresh(m, have, changed); action != "" {
+			step(stage, action, cause, nil)
+		}
+	case state.StatePaused:
+		step(stage, Unpause, "it is paused", nil)
+		if action, cause := p.refresh(m, have, changed); action == Reload {
+			step(stage, action, cause, nil)
+		}
+	case state.StateCreated:
+		step(stage, Start, "it was never started", nil)
+	case state.StateExited:
+		step(stage, Start, exitCause(have), nil)
+	}
+	return strings.Join(causes, "; ")
+}
+
+func exitCause(c state.ObservedContainer) string {
+	if c.OOMKilled {
+		return "it was killed for exceeding its memory limit"
+	}
+	return fmt.Sprintf("it ended with exit code %d", c.ExitCode)
+}
+
+// refresh says what a running part needs to serve what is in its files.
+func (p *planner) refresh(m state.Member, have state.ObservedContainer, changed map[string]bool) (Action, string) {
+	for _, path := range m.DirPaths {
+		if changed[path] && m.Reloads {
+			return Reload, "its files changed"
+		}
+	}
+	switch {
+	case m.Config != "" && have.Config == "":
+		return Reload, "it has not said which configuration it serves"
+	case m.Config != "" && have.Config != m.Config:
+		return Reload, "it serves an older configuration"
+	case m.Config == "" && m.Part != state.Agent && have.Health == state.HealthStarting:
+		return Await, "its health check has no outcome yet"
+	}
+	return "", ""
+}
+
+// isReady says whether the part serves what it should, whatever else about it is not as declared.
+func isReady(m state.Member, have state.ObservedContainer) bool {
+	switch {
+	case have.State != state.StateRunning || have.Health == state.HealthUnhealthy:
+		return false
+	case m.Config != "":
+		return have.Config == m.Config
+	case m.Part == state.Agent:
+		return true
+	}
+	return have.Health != state.HealthStarting
+}
+
+const causeDirMissing = "the directory is missing"
+
+// files plans what to write and returns the directories whose content changes.
+func (p *planner) files() map[string]bool {
+	changed := map[string]bool{}
+	for _, dir := range p.want.Dirs {
+		have, exists := p.dirs[dir.Path]
+		changes := dirChanges(dir, have)
+		if exists && len(changes) == 0 {
+			continue
+		}
+		changed[dir.Path] = exists
+		_, record := dir.Files[state.RecordFile]
+		cause := "they are not as declared"
+		if !exists {
+			cause = causeDirMissing
+		}
+		p.add(Step{Stage: stagePrepare, Action: WriteFiles, Object: dir.Path, Cause: cause, Changes: changes, Record: record, dir: dir})
+	}
+	return changed
+}
+
+func dirChanges(want state.Dir, have map[string]state.ObservedFile) []state.Change {
+	if want.Spool {
+		return nil
+	}
+	var changes []state.Change
+	for _, name := range slices.Sorted(maps.Keys(want.Files)) {
+		w := want.Files[name]
+		h, ok := have[name]
+		same := ok && string(h.Content.Reveal()) == string(w.Content.Reveal())
+		switch {
+		case !same:
+			before, after := describe(h, w, ok)
+			changes = append(changes, state.Change{Field: name, Before: before, After: after})
+		case h.Mode != w.Mode:
+			changes = append(changes, state.Change{Field: name, Before: fmt.Sprintf("mode %04o", h.Mode), After: fmt.Sprintf("mode %04o", w.Mode)})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, ok := want.Files[name]; !ok {
+			changes = append(changes, state.Change{Field: name, Before: "present", After: "(none)"})
+		}
+	}
+	return changes
+}
+
+// describe shows the lines that differ, and nothing at all of a secret.
+func describe(have state.ObservedFile, want state.File, exists bool) (before, after string) {
+	switch {
+	case !exists:
+		return "(none)", "written"
+	case want.Secret:
+		return "(secret)", "(another secret)"
+	}
+	removed, added := lineDiff(string(have.Content.Reveal()), string(want.Content.Reveal()))
+	return strings.Join(removed, "\n"), strings.Join(added, "\n")
+}
+
+// lineDiff returns the lines that are in one text only, each in the order of its text.
+func lineDiff(before, after string) (removed, added []string) {
+	count := map[string]int{}
+	for _, l := range strings.Split(before, "\n") {
+		count[l]++
+	}
+	for _, l := range strings.Split(after, "\n") {
+		if count[l] > 0 {
+			count[l]--
+			continue
+		}
+		added = append(added, strings.TrimSpace(l))
+	}
+	for _, l := range strings.Split(before, "\n") {
+		if count[l] > 0 {
+			count[l]--
+			removed = append(removed, strings.TrimSpace(l))
+		}
+	}
+	return removed, added
+}

@@ -1,0 +1,44 @@
+package reconciler
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// PrunePolicy says what happens to bottles that are not declared any more.
+type PrunePolicy string
+
+// The policies.
+const (
+	PruneGuarded PrunePolicy = "guarded" // remove them, unless that looks like an accident
+	PruneAll     PrunePolicy = "all"     // remove them
+	PruneNone    PrunePolicy = "none"    // never remove
+)
+
+// ErrPruneGuard is wrapped when a removal must be confirmed.
+var ErrPruneGuard = errors.New("not removing bottles")
+
+// prune decides whether the gone bottles are removed; if not, HeldWhy says why.
+func (p *Plan) prune(gone []string, running int, want Desired, policy PrunePolicy) {
+	if len(gone) == 0 {
+		return
+	}
+	hold := func(format string, args ...any) {
+		p.Held, p.HeldWhy = gone, fmt.Sprintf(format, args...)
+	}
+	declared := len(want.Bottles) + len(want.Failed)
+	switch {
+	case policy == PruneNone:
+		hold("--prune=none")
+	case len(want.Unknown) > 0:
+		hold("%s can't be read, so it can't be known whether it declares one of them", strings.Join(want.Unknown, ", "))
+	case policy == PruneAll:
+	case declared == 0:
+		hold("there is no manifest at all, while %d bottles exist", running)
+		p.PruneErr = fmt.Errorf("%w (%s): %s; if that is meant, confirm with --prune=all", ErrPruneGuard, strings.Join(gone, ", "), p.HeldWhy)
+	case len(gone) > 2 && 2*len(gone) > running:
+		hold("%d of %d bottles would go, more than half", len(gone), running)
+		p.PruneErr = fmt.Errorf("%w (%s): %s; if that is meant, confirm with --prune=all", ErrPruneGuard, strings.Join(gone, ", "), p.HeldWhy)
+	}
+}

@@ -1,0 +1,114 @@
+// Package reconciler makes the engine equal to what is declared: a pure plan of steps with their causes, an
+// executor that is the only place which changes the engine, and the pass that ties them together.
+package reconciler
+
+import (
+	"github.com/bot-bottle/bottled/state"
+)
+
+// Action is what a step does.
+type Action string
+
+// The actions.
+const (
+	EnsureImage   Action = "image"          // load or pull it
+	CreateNetwork Action = "create network" //
+	RemoveNetwork Action = "remove network" //
+	WriteFiles    Action = "write files"    // of one host directory
+	RemoveFiles   Action = "remove files"   //
+	Create        Action = "create"         // a container, attached to its networks
+	Start         Action = "start"          // and wait until it is ready
+	Await         Action = "await"          // wait until it is ready
+	Reload        Action = "reload"         // make it read its files again, and wait until it serves them
+	Unpause       Action = "unpause"        //
+	Connect       Action = "connect"        // to a network
+	Reconnect     Action = "reconnect"      // to a network, for its aliases
+	Disconnect    Action = "disconnect"     // from a network
+	UpdateLimits  Action = "update limits"  // while it runs
+	Remove        Action = "remove"         // a container
+)
+
+// Step is one thing to do, and why. Steps of one stage run side by side, except that those of one part run in
+// their order; a stage begins when the one before it is done.
+type Step struct {
+	Stage   int
+	Action  Action
+	Part    state.Part // "" for what belongs to the whole bottle
+	Object  string     // name of the container, network, image or directory
+	Cause   string
+	Changes []state.Change
+	// Record marks the step that only notes what was declared; it is no difference.
+	Record bool
+
+	containerID string // "" when the container is created by this plan
+	networkID   string
+	member      state.Member
+	network     state.Network
+	attachment  state.Attachment
+	dir         state.Dir
+	graceful    bool // give the container time to end
+}
+
+// The stages of a bottle's plan. What needs no waiting comes early; what cuts off an escape comes first of all.
+const (
+	stageDetach = iota
+	stageImages
+	stageRemove                                   // the last part first: one stage a part
+	stageRemoveNetworks = stageRemove + 10        //
+	stagePrepare        = stageRemoveNetworks + 1 // networks and files
+	stageCreate         = stagePrepare + 1
+	stageStart          = stageCreate + 1 // the first part first: one stage a part
+)
+
+func removeStage(p state.Part) int { return stageRemove + len(state.Parts) - p.Order() }
+func startStage(p state.Part) int  { return stageStart + p.Order() }
+
+// BottlePlan is what to do for one bottle.
+type BottlePlan struct {
+	Slug   string
+	Remove bool // the bottle goes
+	Steps  []Step
+	// Err says why nothing can be done for the bottle; it is left as it is.
+	Err   error
+	Parts []PartStatus
+}
+
+// Changes says whether the plan changes anything.
+func (p BottlePlan) Changes() bool {
+	for _, s := range p.Steps {
+		if !s.Record {
+			return true
+		}
+	}
+	return false
+}
+
+// PartStatus is how one part is now, compared with its declaration.
+type PartStatus struct {
+	Role  state.Part `json:"role"`
+	Name  string     `json:"name"`
+	State string     `json:"state"` // the engine's word, or "missing"
+	Ready bool       `json:"ready"`
+	Image string     `json:"image"`
+	Cause string     `json:"cause"` // why it is not ready or not as declared; "" when all is well
+}
+
+// Plan is what to do for all bottles.
+type Plan struct {
+	Bottles []BottlePlan // sorted by slug
+	// Held are the bottles on the engine that are not declared any more and are kept all the same.
+	Held []string
+	// HeldWhy is the reason for Held; PruneErr is set when somebody must confirm the removal.
+	HeldWhy  string
+	PruneErr error
+}
+
+// Changes says whether the plan changes anything.
+func (p Plan) Changes() bool {
+	for _, b := range p.Bottles {
+		if b.Changes() {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests"
+)
+
+// The agent's view of its sidecars: the same in every bottle (contract).
+const (
+	pipelockURL  = "http://pipelock:8888"
+	credProxyURL = "http://cred-proxy:9099"
+	// noProxy: supervise is asked directly, because its calls wait for hours; cred-proxy is not, so that
+	// pipelock sees what goes there.
+	noProxy = "localhost,127.0.0.1,::1,supervise"
+	// placeholder stands where a client insists on a token; the cred-proxy puts the real one in.
+	placeholder = "bottled-placeholder"
+	currentDir  = "/etc/claude-bottle/current-config"
+)
+
+func (d desirer) agent() (Member, []Dir, error) {
+	a := d.m.Spec.Agent
+	c := d.container(Agent, a.Image)
+	c.Command, c.Runtime = a.Command, a.Runtime
+	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: a.Resources.Pids}
+	c.Env = d.agentEnv()
+	for _, m := range a.Mounts {
+		if err := d.checkMount(m); err != nil {
+			return Member{}, nil, err
+		}
+		c.Mounts = append(c.Mounts, Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	var dirs []Dir
+	if d.m.Spec.Supervise {
+		dir, err := d.currentConfig()
+		if err != nil {
+			return Member{}, nil, err
+		}
+		c.Mounts = append(c.Mounts, Mount{Source: dir.Path, Target: currentDir, ReadOnly: true})
+		dirs = append(dirs, dir)
+	}
+	return Member{Part: Agent, Container: c}, dirs, nil
+}
+
+// checkMount keeps bottled's own files, tokens among them, out of the agent's hands.
+func (d desirer) checkMount(m manifests.Mount) error {
+	for _, own := range []string{d.s.StateDir, d.s.RunDir} {
+		if within(m.Source, own) || within(own, m.Source) {
+			return fmt.Errorf("spec.agent.mounts: %s would show the agent bottled's own files in %s: mount another directory", m.Source, own)
+		}
+	}
+	return nil
+}
+
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// agentEnv is the environment that leads every client in the agent to the sidecars. It holds no token.
+func (d desirer) agentEnv() map[string]string {
+	env := map[string]string{}
+	maps.Copy(env, d.m.Spec.Agent.Env)
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		env[name], env[strings.ToLower(name)] = pipelockURL, pipelockURL
+	}
+	env["NO_PROXY"], env["no_proxy"] = noProxy, noProxy
+	insteadOf := 0
+	for _, r := range d.routes() {
+		for _, role := range r.Roles {
+			switch role {
+			case manifests.RoleAnthropicBaseURL:
+				env["ANTHROPIC_BASE_URL"], env["ANTHROPIC_AUTH_TOKEN"] = credProxyURL+r.Path, placeholder
+			case manifests.RoleNPMRegistry:
+				env["npm_config_registry"] = credProxyURL + r.Path
+			case manifests.RoleGitInsteadOf:
+				// Git's own way of configuration without a file.
+				env[fmt.Sprintf("GIT_CONFIG_KEY_%d", insteadOf)] = "url." + credProxyURL + r.Path + ".insteadOf"
+				env[fmt.Sprintf("GIT_CONFIG_VALUE_%d", insteadOf)] = strings.TrimSuffix(r.Upstream, "/") + "/"
+				insteadOf++
+			case manifests.RoleTeaLogin: // a file for the agent's user, which needs the agent's home
+			}
+		}
+	}
+	if insteadOf > 0 {
+		env["GIT_CONFIG_COUNT"] = strconv.Itoa(insteadOf)
+	}
+	return env
+}
+
+// currentConfig is what the agent may read of its own bottle before it asks for more.
+func (d desirer) currentConfig() (Dir, error) {
+	routes, err := d.routesFile()
+	if err != nil {
+		return Dir{}, err
+	}
+	allow := strings.Join(d.allowlist(), "\n") + "\n"
+	dockerfile := "FROM " + d.m.Spec.Agent.Image + "\n"
+	return d.dir("current-config", map[string]File{
+		"routes.json": {Content: NewContent(routes), Mode: 0o444},
+		"allowlist":   {Content: NewContent([]byte(allow)), Mode: 0o444},
+		"Dockerfile":  {Content: NewContent([]byte(dockerfile)), Mode: 0o444},
+	}), nil
+}
+
+func hostOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}

@@ -1,0 +1,147 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Cache remembers what inspections told, so that a pass over unchanged containers asks the engine nothing
+// about them. It is only ever an optimisation: without it the next pass inspects again. What a listing can't
+// show and the engine changes without a trace in it (limits, by docker update) is found by a deep pass.
+type Cache struct {
+	path string
+
+	mu      sync.Mutex
+	changed bool
+	entries map[string]cacheEntry // by container ID
+	reports map[string]Report     // by container ID, of this run
+}
+
+type cacheEntry struct {
+	Print  string // fingerprint of the Summary that the entry belongs to
+	Detail Detail
+	Config string
+}
+
+// Report is what a sidecar said last about the configuration that it serves.
+type Report struct {
+	Config string
+	At     time.Time
+}
+
+// OpenCache reads the cache file; a missing or unreadable one is an empty cache.
+func OpenCache(path string) *Cache {
+	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]Report{}}
+	data, err := os.ReadFile(path) //nolint:gosec // the path is made from the user's own --state-dir
+	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
+		c.entries = map[string]cacheEntry{}
+	}
+	return c
+}
+
+// fingerprint changes whenever the container is started, stopped, renamed or (dis)connected: endpoint IDs
+// are new each time (measured on 20.10).
+func fingerprint(s Summary) string {
+	parts := []string{s.Name, s.State, s.ImageID}
+	for _, e := range s.Endpoints {
+		parts = append(parts, e.Network+"/"+e.NetworkID+"/"+e.ID)
+	}
+	slices.Sort(parts[3:])
+	return digestJSON(parts)
+}
+
+func (c *Cache) get(s Summary) (ObservedContainer, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.entries[s.ID]
+	if !ok || entry.Print != fingerprint(s) {
+		return ObservedContainer{}, false
+	}
+	found := ObservedContainer{Summary: s, Detail: entry.Detail, Config: entry.Config}
+	if r, ok := c.reports[s.ID]; ok && r.At.After(entry.Detail.StartedAt) {
+		found.Config = r.Config
+	}
+	return found, true
+}
+
+// put replaces the content of the cache by exactly these containers.
+func (c *Cache) put(containers []ObservedContainer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh := make(map[string]cacheEntry, len(containers))
+	for _, o := range containers {
+		fresh[o.ID] = cacheEntry{Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config}
+		old, ok := c.entries[o.ID]
+		c.changed = c.changed || !ok || old.Print != fresh[o.ID].Print || old.Config != o.Config
+	}
+	c.changed = c.changed || len(fresh) != len(c.entries)
+	c.entries = fresh
+}
+
+// SetReport records what a sidecar said.
+func (c *Cache) SetReport(id string, r Report) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reports[id] = r
+	c.changed = true
+}
+
+// reported returns the configuration that a running sidecar said it serves: heard in this run, or read
+// from its log. "" when it has said nothing.
+func (c *Cache) reported(ctx context.Context, e Engine, id string, startedAt time.Time) (string, error) {
+	c.mu.Lock()
+	r, ok := c.reports[id]
+	c.mu.Unlock()
+	if ok && r.At.After(startedAt) {
+		return r.Config, nil
+	}
+	last, err := LastReport(ctx, e, id, startedAt)
+	return last.Config, err
+}
+
+// Save writes the cache if it changed.
+func (c *Cache) Save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.changed {
+		return nil
+	}
+	data, err := json.Marshal(c.entries)
+	if err != nil {
+		return fmt.Errorf("save the inspection cache: %w", err)
+	}
+	if err := WriteFile(c.path, data, 0o600); err != nil {
+		return fmt.Errorf("save the inspection cache: %w", err)
+	}
+	c.changed = false
+	return nil
+}
+
+// WriteFile replaces a file atomically: a reader sees the old content or the new one.
+func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-"+strings.TrimPrefix(filepath.Base(path), ".")+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp.Name()))
+		}
+	}()
+	if _, err = tmp.Write(data); err != nil {
+		return errors.Join(err, tmp.Close())
+	}
+	if err = errors.Join(tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

@@ -1,0 +1,328 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+// Inputs are what a manifest refers to but does not hold. They are read before anything is planned.
+type Inputs struct {
+	Tokens   map[manifests.SecretRef]Content
+	CABundle []byte
+}
+
+// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle.
+func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs, error) {
+	in := Inputs{Tokens: map[manifests.SecretRef]Content{}}
+	if m.Spec.CredProxy == nil {
+		return in, nil
+	}
+	var problems []error
+	for i, r := range m.Spec.CredProxy.Routes {
+		token, err := readToken(r.Token, getenv)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("spec.credProxy.routes[%d].token: %w", i, err))
+			continue
+		}
+		in.Tokens[r.Token] = token
+	}
+	if path := m.Spec.CredProxy.CABundle; path != "" {
+		var err error
+		if in.CABundle, err = os.ReadFile(path); err != nil { //nolint:gosec // the manifest's author chooses the file
+			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
+		}
+	}
+	return in, errors.Join(problems...)
+}
+
+func readToken(ref manifests.SecretRef, getenv func(string) (string, bool)) (Content, error) {
+	value, from := "", "environment variable "+ref.Env
+	if ref.Env != "" {
+		var ok bool
+		if value, ok = getenv(ref.Env); !ok {
+			return Content{}, fmt.Errorf("%s is not set: export it where bottled runs", from)
+		}
+	} else {
+		from = ref.File
+		data, err := os.ReadFile(ref.File)
+		if err != nil {
+			return Content{}, err
+		}
+		value = string(data)
+	}
+	value = strings.TrimRight(value, "\r\n")
+	if value == "" {
+		return Content{}, fmt.Errorf("%s is empty", from)
+	}
+	return NewContent([]byte(value)), nil
+}
+
+// tokenSlot names the file that a token reaches the cred-proxy in. It depends on where the token comes
+// from, so that reordering routes moves no token.
+func tokenSlot(ref manifests.SecretRef) string {
+	if ref.Env != "" {
+		return "env-" + ref.Env
+	}
+	return "file-" + digestJSON(ref.File)
+}
+
+// Desire turns a manifest into what should run. It is pure.
+func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, error) {
+	d := desirer{m: m, in: in, nets: nets, s: s, slug: m.Metadata.Name}
+	b := Bottle{Slug: d.slug, Manifest: m.Source.Path, Networks: d.networks()}
+	type maker func() (Member, []Dir, error)
+	makers := []maker{d.pipelock}
+	if d.routes() != nil {
+		makers = append(makers, d.credProxy)
+	}
+	if m.Spec.Supervise {
+		makers = append(makers, d.supervise)
+	}
+	if m.Spec.Agent != nil {
+		makers = append(makers, d.agent)
+	}
+	for _, mk := range makers {
+		member, dirs, err := mk()
+		if err != nil {
+			return Bottle{}, err
+		}
+		member.Container.Labels[LabelHash] = member.Container.Hash()
+		for _, dir := range dirs {
+			member.DirPaths = append(member.DirPaths, dir.Path)
+		}
+		b.Members = append(b.Members, member)
+		b.Dirs = append(b.Dirs, dirs...)
+	}
+	record, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return Bottle{}, fmt.Errorf("record of bottle %s: %w", d.slug, err)
+	}
+	b.Dirs = append(b.Dirs, Dir{Path: s.BottleDir(d.slug), Files: map[string]File{RecordFile: {Content: NewContent(record), Mode: 0o600}}})
+	return b, nil
+}
+
+// RecordFile, in a bottle's directory, tells `status` what was declared last.
+const RecordFile = "declared.json"
+
+type desirer struct {
+	m    manifests.Bottle
+	in   Inputs
+	nets Subnets
+	s    Settings
+	slug string
+}
+
+func (d desirer) routes() []manifests.Route {
+	if d.m.Spec.CredProxy == nil {
+		return nil
+	}
+	return d.m.Spec.CredProxy.Routes
+}
+
+func (d desirer) labels(role string) map[string]string {
+	l := map[string]string{}
+	maps.Copy(l, d.m.Metadata.Labels)
+	l[LabelOwner], l[LabelSlug], l[LabelRole] = d.s.Owner, d.slug, role
+	l[LabelManifest], l[LabelStateDir] = d.m.Source.Path, d.s.StateDir
+	return l
+}
+
+func (d desirer) networks() []Network {
+	internal := Network{
+		Name: networkName(d.s.Prefix, InternalNetwork, d.slug), Subnet: d.nets.Internal,
+		Internal: true, Isolated: true, Labels: d.labels(InternalNetwork),
+	}
+	egress := Network{
+		Name: networkName(d.s.Prefix, EgressNetwork, d.slug), Subnet: d.nets.Egress,
+		Labels: d.labels(EgressNetwork),
+	}
+	return []Network{internal, egress}
+}
+
+// container is what all parts have in common: on the internal network under the part's name, no
+// capabilities, no way to get any, no way to ask the engine's DNS for outside names.
+func (d desirer) container(part Part, image string) Container {
+	return Container{
+		Name: containerName(d.s.Prefix, part, d.slug), Image: image, Env: map[string]string{}, Labels: d.labels(string(part)),
+		Networks: []Attachment{{Network: networkName(d.s.Prefix, InternalNetwork, d.slug), Aliases: []string{string(part)}}},
+		// With a server of its own a container's other queries go there and end; without one the engine
+		// forwards them to the host's resolver, out of an internal network (CVE-2024-29018).
+		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, Restart: "no",
+		Log: Log{Driver: "json-file", Options: map[string]string{"max-size": "10m", "max-file": "3"}},
+	}
+}
+
+// sidecar is a hardened container. Its command is run by bottled's own image, or by another image that
+// takes the same arguments.
+func (d desirer) sidecar(part Part, limits Limits, args ...string) Member {
+	image, builtin := d.s.image(part)
+	c := d.container(part, image)
+	c.User, c.ReadOnlyRoot, c.Limits = d.s.User, true, limits
+	c.Command = args
+	m := Member{Part: part, Reloads: builtin || part != Supervise}
+	if builtin {
+		c.Command = append([]string{"sidecar", string(part)}, args...)
+		c.Health = Health{Command: []string{"/bottled", "sidecar", string(part), "healthcheck"}, Interval: builtinInterval, Timeout: 5 * time.Second, Retries: 2}
+	}
+	m.Container = c
+	return m
+}
+
+const (
+	// builtinInterval is long because a check is a process in the container (70 ms of a core on 20.10) and
+	// readiness is not learned from it: the sidecar says so itself.
+	builtinInterval = time.Minute
+	// foreignInterval is short because an image of others tells it is ready by its health check only.
+	foreignInterval = 5 * time.Second
+	mebi            = 1 << 20
+)
+
+func (d desirer) pipelock() (Member, []Dir, error) {
+	m := d.sidecar(Pipelock, Limits{Memory: 256 * mebi, NanoCPUs: 1e9, Pids: 256},
+		"run", "--listen", "0.0.0.0:"+strconv.Itoa(PipelockPort), "--config", "/etc/pipelock/pipelock.yaml")
+	_, builtin := d.s.image(Pipelock)
+	options, err := d.pipelockOptions(builtin)
+	if err != nil {
+		return Member{}, nil, err
+	}
+	rendered, err := pipelockconf.Render(options)
+	if err != nil {
+		return Member{}, nil, fmt.Errorf("pipelock.yaml: %w", err)
+	}
+	// All but the allowlist is read once: pipelock refuses to loosen the rest while it runs.
+	options.Allowlist = nil
+	fixed, err := pipelockconf.Render(options)
+	if err != nil {
+		return Member{}, nil, fmt.Errorf("pipelock.yaml: %w", err)
+	}
+	m.Container.Labels[LabelFixed] = configdigest.Of(map[string][]byte{"pipelock.yaml": fixed})
+	m.Container.DNS = nil // it is the one that resolves outside names
+	m.Container.Networks = append(m.Container.Networks, d.egress())
+	dir := d.dir("pipelock", map[string]File{"pipelock.yaml": {Content: NewContent(rendered), Mode: 0o444}})
+	m.Container.Mounts = []Mount{{Source: dir.Path, Target: "/etc/pipelock", ReadOnly: true}}
+	if builtin {
+		m.Config = configdigest.Of(map[string][]byte{"pipelock.yaml": rendered})
+	} else {
+		m.Container.Health = Health{Command: []string{"/pipelock", "healthcheck"}, Interval: foreignInterval, Timeout: 5 * time.Second, Retries: 3}
+	}
+	return m, []Dir{dir}, nil
+}
+
+func (d desirer) pipelockOptions(builtin bool) (pipelockconf.Options, error) {
+	e := d.m.Spec.Egress
+	if builtin && e.DLPAction != "" {
+		return pipelockconf.Options{}, fmt.Errorf(
+			"spec.egress.dlpAction: %s asks for data loss prevention on bodies, which the built-in pipelock cannot do: set --pipelock-image to an official image, or leave dlpAction out", e.DLPAction)
+	}
+	o := pipelockconf.Options{Allowlist: d.allowlist(), IPAllowlist: []netip.Prefix{d.nets.Internal}, BodyScanning: !builtin, DLPAction: string(e.DLPAction)}
+	for _, c := range e.PrivateCIDRs {
+		p, err := netip.ParsePrefix(c)
+		if err != nil {
+			return pipelockconf.Options{}, fmt.Errorf("spec.egress.privateCIDRs: %w", err)
+		}
+		o.IPAllowlist = append(o.IPAllowlist, p)
+	}
+	return o, nil
+}
+
+// allowlist is the effective one (contract): declared hosts, the routes' upstreams, the bottle's own names.
+func (d desirer) allowlist() []string {
+	list := slices.Clone(d.m.Spec.Egress.Allowlist)
+	for _, r := range d.routes() {
+		if host := hostOf(r.Upstream); host != "" {
+			list = append(list, host)
+		}
+	}
+	if d.routes() != nil {
+		list = append(list, string(CredProxy))
+	}
+	if d.m.Spec.Supervise {
+		list = append(list, string(Supervise))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func (d desirer) egress() Attachment {
+	return Attachment{Network: networkName(d.s.Prefix, EgressNetwork, d.slug)}
+}
+
+func (d desirer) credProxy() (Member, []Dir, error) {
+	m := d.sidecar(CredProxy, Limits{Memory: 256 * mebi, NanoCPUs: 1e9, Pids: 256},
+		"run", "--listen", "0.0.0.0:"+strconv.Itoa(CredProxyPort), "--config-dir", "/etc/cred-proxy", "--token-dir", "/run/secrets/cred-proxy")
+	routes, err := d.routesFile()
+	if err != nil {
+		return Member{}, nil, err
+	}
+	config := map[string][]byte{"routes.json": routes}
+	files := map[string]File{"routes.json": {Content: NewContent(routes), Mode: 0o600}}
+	if d.in.CABundle != nil {
+		config["ca.pem"] = d.in.CABundle
+		files["ca.pem"] = File{Content: NewContent(d.in.CABundle), Mode: 0o444}
+	}
+	tokens := Dir{Path: d.s.TokenDir(d.slug), Files: map[string]File{}}
+	for ref, token := range d.in.Tokens {
+		tokens.Files[tokenSlot(ref)] = File{Content: token, Mode: 0o400, Secret: true}
+	}
+	dir := d.dir("cred-proxy", files)
+	m.Container.Env["HTTPS_PROXY"] = pipelockURL
+	m.Container.Networks = append(m.Container.Networks, d.egress())
+	m.Container.Mounts = []Mount{
+		{Source: dir.Path, Target: "/etc/cred-proxy", ReadOnly: true},
+		{Source: tokens.Path, Target: "/run/secrets/cred-proxy", ReadOnly: true},
+	}
+	if _, builtin := d.s.image(CredProxy); builtin {
+		m.Config = configdigest.Of(config)
+	}
+	return m, []Dir{dir, tokens}, nil
+}
+
+func (d desirer) routesFile() ([]byte, error) {
+	file := routesconf.File{Routes: []routesconf.Route{}}
+	for _, r := range d.routes() {
+		route := routesconf.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, TokenSlot: tokenSlot(r.Token), InsecureUpstream: r.InsecureUpstream}
+		if route.AuthScheme == "" {
+			route.AuthScheme = "Bearer"
+		}
+		for _, role := range r.Roles {
+			route.Roles = append(route.Roles, string(role))
+		}
+		file.Routes = append(file.Routes, route)
+	}
+	data, err := file.Render()
+	if err != nil {
+		return nil, fmt.Errorf("routes.json: %w", err)
+	}
+	return data, nil
+}
+
+func (d desirer) supervise() (Member, []Dir, error) {
+	m := d.sidecar(Supervise, Limits{Memory: 256 * mebi, NanoCPUs: 1e9, Pids: 256}, "run")
+	queue := Dir{Path: d.s.QueueDir(d.slug), Spool: true}
+	m.Container.Env = map[string]string{
+		"SUPERVISE_BOTTLE_SLUG": d.slug, "SUPERVISE_QUEUE_DIR": "/run/supervise/queue", "SUPERVISE_PORT": strconv.Itoa(SupervisePort),
+	}
+	m.Container.Mounts = []Mount{{Source: queue.Path, Target: "/run/supervise/queue"}}
+	if _, builtin := d.s.image(Supervise); builtin {
+		m.Config = configdigest.Of(nil)
+	}
+	return m, []Dir{queue}, nil
+}
+
+// dir is a directory of files for one part, below the bottle's own.
+func (d desirer) dir(name string, files map[string]File) Dir {
+	return Dir{Path: d.s.BottleDir(d.slug) + "/" + name, Files: files}
+}

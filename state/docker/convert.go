@@ -1,0 +1,187 @@
+package docker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// toCreate and fromInspect are each other's inverse for everything that bottled sets.
+func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
+	config := &container.Config{
+		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		config.Env = append(config.Env, k+"="+c.Env[k])
+	}
+	if h := c.Health; len(h.Command) > 0 {
+		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	}
+	host := &container.HostConfig{
+		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
+		ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: c.SecurityOpt,
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
+		LogConfig:     container.LogConfig{Type: c.Log.Driver, Config: c.Log.Options},
+	}
+	for _, m := range c.Mounts {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	return config, host
+}
+
+func toResources(l state.Limits) container.Resources {
+	// Swap as large as memory means none besides it.
+	r := container.Resources{Memory: l.Memory, MemorySwap: l.Memory, NanoCPUs: l.NanoCPUs}
+	if l.Pids > 0 {
+		r.PidsLimit = &l.Pids
+	}
+	return r
+}
+
+func fromSummary(c container.Summary) state.Summary {
+	s := state.Summary{ID: c.ID, Image: c.Image, ImageID: c.ImageID, Labels: c.Labels, State: c.State, Health: healthOf(c.Status)}
+	if len(c.Names) > 0 {
+		s.Name = strings.TrimPrefix(c.Names[0], "/")
+	}
+	if c.NetworkSettings != nil {
+		for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+			n := c.NetworkSettings.Networks[name]
+			s.Endpoints = append(s.Endpoints, state.Endpoint{Network: name, NetworkID: n.NetworkID, ID: n.EndpointID})
+		}
+	}
+	return s
+}
+
+// healthOf reads the health out of a listing's status ("Up 2 hours (healthy)"): API 1.41 has no field for it.
+func healthOf(status string) string {
+	switch {
+	case strings.HasSuffix(status, "(healthy)"):
+		return state.HealthHealthy
+	case strings.HasSuffix(status, "(unhealthy)"):
+		return state.HealthUnhealthy
+	case strings.HasSuffix(status, "(health: starting)"):
+		return state.HealthStarting
+	}
+	return ""
+}
+
+func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) state.Detail {
+	host := c.HostConfig
+	got := state.Container{
+		Name: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image,
+		Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User, Labels: c.Config.Labels,
+		DNS: host.DNS, Runtime: host.Runtime, ReadOnlyRoot: host.ReadonlyRootfs,
+		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: host.SecurityOpt,
+		Limits:  state.Limits{Memory: host.Memory, NanoCPUs: host.NanoCPUs},
+		Restart: string(host.RestartPolicy.Name),
+		Log:     state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
+		Extras:  extras(c),
+	}
+	if got.Restart == "" {
+		got.Restart = string(container.RestartPolicyDisabled)
+	}
+	if host.PidsLimit != nil && *host.PidsLimit > 0 {
+		got.Limits.Pids = *host.PidsLimit
+	}
+	if h := c.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] == "CMD" {
+		got.Health = state.Health{Command: h.Test[1:], Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	}
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeBind {
+			got.Mounts = append(got.Mounts, state.Mount{Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(c.NetworkSettings.Networks[name].Aliases, c.ID)})
+	}
+	d := state.Detail{Container: got, Defaults: defaults}
+	if c.State != nil {
+		d.ExitCode, d.OOMKilled, d.StartedAt = c.State.ExitCode, c.State.OOMKilled, parseTime(c.State.StartedAt)
+	}
+	return d
+}
+
+// aliases leaves out the short container ID, which engines before 25 add by themselves.
+func aliases(list []string, id string) []string {
+	var own []string
+	for _, a := range list {
+		if !strings.HasPrefix(id, a) {
+			own = append(own, a)
+		}
+	}
+	return own
+}
+
+// extras names every setting that bottled never makes and that could widen what a container may do or reach.
+func extras(c container.InspectResponse) []string {
+	host := c.HostConfig
+	var found []string
+	add := func(is bool, format string, args ...any) {
+		if is {
+			found = append(found, fmt.Sprintf(format, args...))
+		}
+	}
+	add(host.Privileged, "privileged")
+	add(shared(string(host.PidMode)), "pid=%s", host.PidMode)
+	add(shared(string(host.IpcMode)), "ipc=%s", host.IpcMode)
+	add(shared(string(host.UTSMode)), "uts=%s", host.UTSMode)
+	add(shared(string(host.UsernsMode)), "userns=%s", host.UsernsMode)
+	add(shared(string(host.CgroupnsMode)) && host.CgroupnsMode != "host", "cgroupns=%s", host.CgroupnsMode)
+	add(shared(string(host.NetworkMode)), "net=%s", host.NetworkMode)
+	add(host.PublishAllPorts, "publish-all-ports")
+	add(host.OomKillDisable != nil && *host.OomKillDisable, "oom-kill-disable")
+	add(host.CgroupParent != "", "cgroup-parent=%s", host.CgroupParent)
+	add(host.CPUShares != 0, "cpu-shares=%d", host.CPUShares)
+	add(host.CPUQuota != 0, "cpu-quota=%d", host.CPUQuota)
+	add(host.CPUPeriod != 0, "cpu-period=%d", host.CPUPeriod)
+	add(host.CpusetCpus != "", "cpuset-cpus=%s", host.CpusetCpus)
+	add(host.CpusetMems != "", "cpuset-mems=%s", host.CpusetMems)
+	add(host.BlkioWeight != 0, "blkio-weight=%d", host.BlkioWeight)
+	for port := range host.PortBindings {
+		add(true, "publish=%s", port)
+	}
+	for _, d := range host.Devices {
+		add(true, "device=%s", d.PathOnHost)
+	}
+	for _, d := range host.DeviceRequests {
+		add(true, "device-request=%s", d.Driver)
+	}
+	for _, r := range host.DeviceCgroupRules {
+		add(true, "device-cgroup-rule=%s", r)
+	}
+	for _, h := range host.ExtraHosts {
+		add(true, "add-host=%s", h)
+	}
+	for _, g := range host.GroupAdd {
+		add(true, "group-add=%s", g)
+	}
+	for _, v := range host.VolumesFrom {
+		add(true, "volumes-from=%s", v)
+	}
+	for _, l := range host.Links {
+		add(true, "link=%s", l)
+	}
+	for k, v := range host.Sysctls {
+		add(true, "sysctl=%s=%s", k, v)
+	}
+	for path := range host.Tmpfs {
+		add(true, "tmpfs=%s", path)
+	}
+	for _, m := range c.Mounts {
+		_, declared := c.Config.Volumes[m.Destination] // by the image
+		add(m.Type != mount.TypeBind && !declared, "%s=%s", m.Type, m.Destination)
+	}
+	slices.Sort(found)
+	return found
+}
+
+// shared says whether a namespace is the host's or another container's.
+func shared(mode string) bool {
+	return mode == "host" || strings.HasPrefix(mode, "container:")
+}

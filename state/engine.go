@@ -1,0 +1,49 @@
+package state
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Engine is all that bottled asks of a container engine. There is one real implementation
+// (state/docker); tests wrap it to inject faults. Errors name the object and keep the engine's words.
+// A missing object is ErrNotFound, a name in use ErrConflict (both wrapped).
+type Engine interface {
+	// Containers lists every container of the owner, running or not (GET /containers/json).
+	Containers(ctx context.Context, owner string) ([]Summary, error)
+	// Networks lists all networks, foreign ones too: their subnets are taken (GET /networks).
+	Networks(ctx context.Context) ([]ObservedNetwork, error)
+	// Images returns the image ID of each reference that the engine has (GET /images/json).
+	Images(ctx context.Context, refs []string) (map[string]string, error)
+	// Inspect reads one container completely (GET /containers/{id}/json).
+	Inspect(ctx context.Context, id string) (Detail, error)
+	// Logs streams stdout and stderr, mixed, from since on; with follow until the container ends. tail
+	// limits it to the last lines; 0 is all (GET /containers/{id}/logs).
+	Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error)
+	// Health waits until the engine's health check of a container has an outcome.
+	Health(ctx context.Context, id string) (string, error)
+	// NetworkMembers names the containers on a network, for an error message.
+	NetworkMembers(ctx context.Context, id string) ([]string, error)
+	// NameHolder returns who has a container's name: its owner label ("" when it has none).
+	NameHolder(ctx context.Context, name string) (id, owner string, err error)
+
+	CreateNetwork(ctx context.Context, n Network) error
+	RemoveNetwork(ctx context.Context, id string) error
+	// CreateContainer creates and attaches to every network of c. When one of them fails nothing is left.
+	CreateContainer(ctx context.Context, c Container) (id string, err error)
+	StartContainer(ctx context.Context, id string) error
+	// StopContainer sends SIGTERM and, after grace, SIGKILL.
+	StopContainer(ctx context.Context, id string, grace time.Duration) error
+	// RemoveContainer kills and removes; a missing container is success.
+	RemoveContainer(ctx context.Context, id string) error
+	UnpauseContainer(ctx context.Context, id string) error
+	SignalContainer(ctx context.Context, id, signal string) error
+	UpdateLimits(ctx context.Context, id string, l Limits) error
+	Connect(ctx context.Context, network, id string, aliases []string) error
+	// Disconnect detaches; not being attached is success.
+	Disconnect(ctx context.Context, network, id string) error
+	// LoadImage loads a docker-save archive (POST /images/load).
+	LoadImage(ctx context.Context, archive io.Reader) error
+	PullImage(ctx context.Context, ref string) error
+}

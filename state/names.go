@@ -1,0 +1,69 @@
+// Package state holds the two sides that the reconciler compares: what should run (pure: manifests
+// become desired networks, containers and files) and what does run (one snapshot of the engine, read
+// nowhere else).
+package state
+
+import "slices"
+
+// Part is the role of a container in its bottle.
+type Part string
+
+// The parts of a bottle.
+const (
+	Pipelock  Part = "pipelock"
+	CredProxy Part = "cred-proxy"
+	Supervise Part = "supervise"
+	Agent     Part = "agent"
+)
+
+// Parts are all parts in dependency order: a part starts when every one before it is ready.
+var Parts = []Part{Pipelock, CredProxy, Supervise, Agent}
+
+// Order is the part's place in Parts; a part of a later bottled, unknown to this one, comes last.
+func (p Part) Order() int {
+	if i := slices.Index(Parts, p); i >= 0 {
+		return i
+	}
+	return len(Parts)
+}
+
+// ComparePart orders parts by dependency.
+func ComparePart(a, b Part) int { return a.Order() - b.Order() }
+
+// The two networks of a bottle.
+const (
+	InternalNetwork = "internal" // no route out, no route to the host
+	EgressNetwork   = "egress"
+)
+
+// Ports that the sidecars listen on inside the bottle (contract).
+const (
+	PipelockPort  = 8888
+	CredProxyPort = 9099
+	SupervisePort = 9100
+)
+
+// Labels on everything that bottled makes. They are the only record of what belongs to whom.
+const (
+	LabelOwner    = "bottled.owner"     // whose it is; a controller never touches another owner's
+	LabelSlug     = "bottled.slug"      // the bottle
+	LabelRole     = "bottled.role"      // the part, or which of the two networks
+	LabelHash     = "bottled.hash"      // digest of the declaration it was made from
+	LabelManifest = "bottled.manifest"  // absolute path of the manifest
+	LabelStateDir = "bottled.state-dir" // where its files live; two controllers must not fight over them
+	// LabelFixed is a digest of what a sidecar reads at its start only: a change needs a new container.
+	LabelFixed = "bottled.fixed-config"
+)
+
+func containerName(prefix string, part Part, slug string) string {
+	return prefix + "-" + string(part) + "-" + slug
+}
+
+// networkName follows the contract, in which the internal network is called just "net".
+func networkName(prefix, network, slug string) string {
+	kind := "net"
+	if network == EgressNetwork {
+		kind = "egress"
+	}
+	return prefix + "-" + kind + "-" + slug
+}

@@ -1,0 +1,195 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrNotFound and ErrConflict are the two engine errors that bottled tells apart.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrConflict = errors.New("name in use")
+)
+
+// Container states, as the engine names them.
+const (
+	StateCreated = "created"
+	StateRunning = "running"
+	StatePaused  = "paused"
+	StateExited  = "exited"
+)
+
+// Outcomes of the engine's health check; "" when a container has none.
+const (
+	HealthHealthy   = "healthy"
+	HealthUnhealthy = "unhealthy"
+	HealthStarting  = "starting"
+)
+
+// Summary is what one listing tells of a container.
+type Summary struct {
+	ID, Name       string
+	Image, ImageID string
+	Labels         map[string]string
+	State          string
+	Health         string
+	Endpoints      []Endpoint
+}
+
+// Endpoint is a container's attachment to a network as it is; ID changes with every start and reconnect.
+type Endpoint struct {
+	Network, NetworkID, ID string
+}
+
+// Detail is what only an inspection tells.
+type Detail struct {
+	Container Container
+	Defaults  ImageDefaults
+	StartedAt time.Time
+	ExitCode  int
+	OOMKilled bool
+}
+
+// ImageDefaults are what a container gets from its image where nothing else is said.
+type ImageDefaults struct {
+	Entrypoint, Command []string
+	Env                 map[string]string
+	User                string
+}
+
+// ObservedContainer is one container of the owner.
+type ObservedContainer struct {
+	Summary
+	Detail
+	// Config is the digest of the configuration that the container last reported to serve since it was
+	// started; "" when it has reported none.
+	Config string
+}
+
+// Slug is the bottle that the container belongs to.
+func (s Summary) Slug() string { return s.Labels[LabelSlug] }
+
+// Part is the container's role.
+func (s Summary) Part() Part { return Part(s.Labels[LabelRole]) }
+
+// ObservedNetwork is a network on the engine, anybody's.
+type ObservedNetwork struct {
+	ID string
+	Network
+	Subnets []netip.Prefix // all of them, IPv6 too
+}
+
+// ObservedFile is a file in one of the directories that bottled writes.
+type ObservedFile struct {
+	Content Content
+	Mode    uint32
+}
+
+// Observed is everything that runs and exists, at one moment.
+type Observed struct {
+	Networks   []ObservedNetwork   // all: foreign ones take names and subnets
+	Containers []ObservedContainer // the owner's
+	Images     map[string]string   // image ID by reference, of the references asked for
+	Routes     []netip.Prefix      // of the host
+	Dirs       map[string]map[string]ObservedFile
+}
+
+// Observer reads the engine and the host.
+type Observer struct {
+	Engine   Engine
+	Settings Settings
+	Cache    *Cache
+	// Routes lists the destinations in the host's routing table.
+	Routes func() ([]netip.Prefix, error)
+}
+
+// inspections is how many containers are inspected at once.
+const inspections = 8
+
+// Observe takes one snapshot. However many bottles there are, it makes three engine calls, plus one or
+// two for each container that the cache does not know as it is now; deep asks about all of them again.
+func (o Observer) Observe(ctx context.Context, refs []string, deep bool) (Observed, error) {
+	var got Observed
+	var summaries []Summary
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		summaries, err = o.Engine.Containers(gctx, o.Settings.Owner)
+		return err
+	})
+	group.Go(func() (err error) {
+		got.Networks, err = o.Engine.Networks(gctx)
+		return err
+	})
+	group.Go(func() (err error) {
+		got.Images, err = o.Engine.Images(gctx, refs)
+		return err
+	})
+	group.Go(func() (err error) {
+		got.Dirs, err = readDirs(o.Settings)
+		return err
+	})
+	group.Go(func() (err error) {
+		got.Routes, err = o.Routes()
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return Observed{}, fmt.Errorf("read the current state: %w", err)
+	}
+	containers, err := o.details(ctx, summaries, deep)
+	if err != nil {
+		return Observed{}, fmt.Errorf("read the current state: %w", err)
+	}
+	got.Containers = containers
+	return got, nil
+}
+
+func (o Observer) details(ctx context.Context, summaries []Summary, deep bool) ([]ObservedContainer, error) {
+	found := make([]*ObservedContainer, len(summaries))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(inspections)
+	for i, s := range summaries {
+		if c, ok := o.Cache.get(s); ok && !deep {
+			found[i] = &c
+			continue
+		}
+		group.Go(func() error {
+			c, err := o.inspect(ctx, s)
+			if errors.Is(err, ErrNotFound) {
+				return nil // removed since it was listed
+			}
+			found[i] = &c
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var containers []ObservedContainer
+	for _, c := range found {
+		if c != nil {
+			containers = append(containers, *c)
+		}
+	}
+	o.Cache.put(containers)
+	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
+	return containers, nil
+}
+
+func (o Observer) inspect(ctx context.Context, s Summary) (ObservedContainer, error) {
+	detail, err := o.Engine.Inspect(ctx, s.ID)
+	if err != nil {
+		return ObservedContainer{}, err
+	}
+	c := ObservedContainer{Summary: s, Detail: detail}
+	if s.State == StateRunning && s.Part() != Agent {
+		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.StartedAt)
+	}
+	return c, err
+}

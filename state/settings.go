@@ -1,0 +1,46 @@
+package state
+
+import (
+	"net/netip"
+	"path/filepath"
+)
+
+// Builtin as a sidecar's image means: bottled itself, in an image that it makes and loads.
+const Builtin = "builtin"
+
+// DefaultPool gives 2,048 bottles a /27 each.
+var DefaultPool = netip.MustParsePrefix("10.213.0.0/16")
+
+// Settings are what every bottle of one controller has in common.
+type Settings struct {
+	Owner  string
+	Prefix string // of every container's and network's name
+	// StateDir holds the sidecars' configuration and the proposal queues; RunDir, on a tmpfs where there
+	// is one, holds the tokens. Both are absolute and bind-mounted, so the engine is on this host.
+	StateDir, RunDir string
+	Pool             netip.Prefix
+	// Images of the sidecars: a reference or Builtin.
+	PipelockImage, CredProxyImage, SuperviseImage string
+	// BuiltinImage is the reference under which bottled's own image is loaded.
+	BuiltinImage string
+	// User ("uid:gid") that the sidecars run as and that owns their files; never root.
+	User string
+}
+
+// image returns the reference that a sidecar's container is made from and whether it is bottled's own.
+func (s Settings) image(part Part) (ref string, builtin bool) {
+	ref = map[Part]string{Pipelock: s.PipelockImage, CredProxy: s.CredProxyImage, Supervise: s.SuperviseImage}[part]
+	if ref == Builtin {
+		return s.BuiltinImage, true
+	}
+	return ref, false
+}
+
+// BottleDir holds the files of one bottle that are no secrets.
+func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
+
+// QueueDir holds the proposals of one bottle (contract: <state dir>/queue/<slug>).
+func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir, "queue", slug) }
+
+// TokenDir holds the tokens of one bottle's cred-proxy.
+func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }

@@ -1,0 +1,165 @@
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"time"
+)
+
+// Network is a bridge network, desired or observed.
+type Network struct {
+	Name     string
+	Internal bool // no route out
+	// Isolated networks give the host no address on the bridge, so that nothing inside reaches a
+	// service of the host (see docs/decisions).
+	Isolated bool
+	IPv6     bool
+	Subnet   netip.Prefix
+	Labels   map[string]string
+}
+
+// Container is everything about a container that bottled decides: the desired one, or the same fields
+// as read from an existing one.
+type Container struct {
+	Name         string
+	Image        string   // reference
+	Entrypoint   []string `json:",omitempty"` // empty: the image's
+	Command      []string `json:",omitempty"` // empty: the image's
+	Env          map[string]string
+	User         string `json:",omitempty"` // empty: the image's
+	Labels       map[string]string
+	Mounts       []Mount
+	Networks     []Attachment // the first one is where it is created
+	DNS          []string     `json:",omitempty"`
+	Limits       Limits
+	Health       Health
+	ReadOnlyRoot bool
+	CapDrop      []string `json:",omitempty"`
+	CapAdd       []string `json:",omitempty"`
+	SecurityOpt  []string `json:",omitempty"` // no-new-privileges …
+	Runtime      string   `json:",omitempty"` // empty: the engine's default
+	// Restart is the engine's restart policy. Always "no": restarts are the controller's, so that order
+	// and configuration hold.
+	Restart string
+	Log     Log
+	// Extras are settings that bottled never makes (privileged, host namespaces, devices, published ports,
+	// …). They are read so that they are seen when somebody made them; a desired container has none.
+	Extras []string `json:",omitempty"`
+}
+
+// Mount is a bind mount.
+type Mount struct {
+	Source, Target string
+	ReadOnly       bool
+}
+
+// Attachment is a container's endpoint on a network.
+type Attachment struct {
+	Network string // name
+	Aliases []string
+}
+
+// Limits bound what a container may use; 0 is no limit. Swap is always as large as Memory, which means
+// none besides it.
+type Limits struct {
+	Memory   int64 // bytes
+	NanoCPUs int64 // billionths of a CPU
+	Pids     int64
+}
+
+// Health is the engine's periodic check; no command means the image's own, if it has one.
+type Health struct {
+	Command  []string `json:",omitempty"`
+	Interval time.Duration
+	Timeout  time.Duration
+	Retries  int
+}
+
+// Log is the engine's logging driver and its options; the controller reads the sidecars' events from it.
+type Log struct {
+	Driver  string
+	Options map[string]string `json:",omitempty"`
+}
+
+// Hash is a digest of the declaration, for the label of the same name. It leaves out itself and where the
+// manifest lies: a manifest that moves is still the same.
+func (c Container) Hash() string {
+	c.Labels = maps.Clone(c.Labels)
+	delete(c.Labels, LabelHash)
+	delete(c.Labels, LabelManifest)
+	return digestJSON(c)
+}
+
+func digestJSON(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("state: a declaration that is not JSON: " + err.Error()) // plain structs of strings and numbers
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Bottle is one bottle as it should be.
+type Bottle struct {
+	Slug     string
+	Manifest string    // absolute path
+	Networks []Network // internal, egress
+	Members  []Member  // in dependency order
+	// Dirs are all the host directories of the bottle that hold files bottled writes.
+	Dirs []Dir `json:"-"`
+}
+
+// Member is one container of a bottle with what it needs on the host.
+type Member struct {
+	Part      Part
+	Container Container
+	// Config is the digest (configdigest.Of) that the part reports when it serves what it should. Empty:
+	// the part does not report, and the engine's health check tells whether it is ready.
+	Config string `json:",omitempty"`
+	// DirPaths are the directories among Bottle.Dirs that the container mounts.
+	DirPaths []string
+	// Reloads says that the part reads its directories again on SIGHUP.
+	Reloads bool
+}
+
+// Builtin says whether the part runs bottled's own image.
+func (m Member) Builtin() bool { return m.Config != "" }
+
+// Dir is a host directory that bottled owns: it holds exactly these files.
+type Dir struct {
+	Path  string
+	Files map[string]File
+	// Spool directories are written by the sidecar: they must exist, what is in them is left alone.
+	Spool bool
+}
+
+// File is a file that bottled writes.
+type File struct {
+	Content Content
+	Mode    uint32 // permission bits
+	Secret  bool   // never shown, not even as a difference
+}
+
+// Content is a file's content. It may be a secret, so it can't be printed or marshalled.
+type Content struct{ bytes []byte }
+
+// NewContent wraps b.
+func NewContent(b []byte) Content { return Content{bytes: b} }
+
+// Reveal returns the bytes, for writing or comparing them.
+func (c Content) Reveal() []byte { return c.bytes }
+
+// String keeps secrets out of logs and errors.
+func (Content) String() string { return "[content]" }
+
+// GoString keeps secrets out of %#v.
+func (Content) GoString() string { return "[content]" }
+
+// MarshalText keeps secrets out of JSON and YAML.
+func (Content) MarshalText() ([]byte, error) { return []byte("[content]"), nil }
+
+// Digest is a short name for a string.
+func Digest(s string) string { return digestJSON(s) }
