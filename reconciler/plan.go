@@ -111,14 +111,15 @@ type planner struct {
 	dirs       map[string]map[string]state.ObservedFile
 	networkIDs map[string]string
 	// remade are the networks that are created anew: whatever is attached to them must be, too.
-	remade map[string]bool
-	plan   BottlePlan
+	remade  map[string]bool
+	fetched map[string]bool // images that the plan gets already
+	plan    BottlePlan
 }
 
 func planBottle(want state.Bottle, have owned, all state.Observed, owner, stateDir string) BottlePlan {
 	p := planner{
 		want: want, have: have, images: all.Images, dirs: all.Dirs,
-		networkIDs: map[string]string{}, remade: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
+		networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
 	}
 	if err := conflicts(want, have, all.Networks, owner, stateDir); err != nil {
 		p.plan.Err, p.plan.Parts = err, observedParts(have)

@@ -69,7 +69,8 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 		}
 	}
 	if len(drift.Recreate) > 0 {
-		return "it is not as declared: " + fields(drift.Recreate), drift.Recreate
+		digests := func(c state.Change) bool { return c.Field == fixedConfig } // the files show the difference
+		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
 	}
 	switch {
 	case have.State == "dead" || have.State == "removing":
@@ -80,11 +81,13 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 	return "", nil
 }
 
+const fixedConfig = "labels." + state.LabelFixed
+
 func fields(changes []state.Change) string {
 	names := make([]string, len(changes))
 	for i, c := range changes {
 		names[i] = c.Field
-		if c.Field == "labels."+state.LabelFixed {
+		if c.Field == fixedConfig {
 			names[i] = "configuration that it reads only at its start"
 		}
 	}
@@ -93,7 +96,8 @@ func fields(changes []state.Change) string {
 
 func (p *planner) create(m state.Member, cause string, changes []state.Change) {
 	name := m.Container.Name
-	if p.images[m.Container.Image] == "" {
+	if image := m.Container.Image; p.images[image] == "" && !p.fetched[image] {
+		p.fetched[image] = true
 		p.add(Step{Stage: stageImages, Action: EnsureImage, Part: m.Part, Object: m.Container.Image, Cause: "the engine does not have it", member: m})
 	}
 	p.add(Step{Stage: stageCreate, Action: Create, Part: m.Part, Object: name, Cause: cause, Changes: changes, member: m})

@@ -75,7 +75,7 @@ func (s Step) subject() (kind string, verb Verb) {
 	case RemoveNetwork:
 		return "network", VerbRemove
 	case WriteFiles:
-		if len(s.dir.Files) > 0 && len(s.Changes) == len(s.dir.Files) && s.Cause == causeDirMissing {
+		if s.Cause == causeDirMissing {
 			return "files", VerbCreate
 		}
 		return "files", VerbChange

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/enginetest"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// whole is a manifest of a bottle with every part.
+func whole(slug string) string {
+	return `apiVersion: bottled/v1alpha1
+kind: Bottle
+metadata: {name: ` + slug + `, labels: {team: core}}
+spec:
+  supervise: true
+  egress:
+    allowlist: [docs.demo.example]
+  credProxy:
+    routes:
+      - path: /api/
+        upstream: https://api.demo.example
+        token: {file: ./token}
+  agent:
+    image: ` + enginetest.AgentImage + `
+    command: [agent]
+    env: {GREETING: hello}
+    resources: {memory: 64Mi, cpus: "0.5", pids: 64}
+`
+}
+
+// small is a manifest of a bottle with an agent and pipelock only.
+func small(slug string) string {
+	return fmt.Sprintf(`apiVersion: bottled/v1alpha1
+kind: Bottle
+metadata: {name: %s}
+spec:
+  agent: {image: %q, command: [agent]}
+`, slug, enginetest.AgentImage)
+}
+
+const testToken = "marker-token-7c1d"
+
+func newWhole(t *testing.T, slugs ...string) *enginetest.Env {
+	t.Helper()
+	e := enginetest.New(t)
+	e.Write("token", testToken+"\n")
+	for _, s := range slugs {
+		e.Write(s+".yaml", whole(s))
+	}
+	return e
+}
+
+func status(t *testing.T, e *enginetest.Env, slugs ...string) map[string]reconciler.BottleStatus {
+	t.Helper()
+	r := e.Expect(exitDone, append([]string{"status", "-o", "json"}, slugs...)...)
+	var got struct {
+		Bottles []reconciler.BottleStatus `json:"bottles"`
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+		t.Fatalf("%v\n%s", err, r.Stdout)
+	}
+	bySlug := map[string]reconciler.BottleStatus{}
+	for _, b := range got.Bottles {
+		bySlug[b.Slug] = b
+	}
+	return bySlug
+}
+
+func TestConverge(t *testing.T) {
+	e := newWhole(t, "one", "two")
+	proxy := e.Proxy()
+	if r := e.Expect(exitDifferences, "plan", e.Manifests); !strings.Contains(r.Stdout, "12 to create") {
+		t.Errorf("plan of two new bottles:\n%s", r.Stdout)
+	}
+	e.Reconcile(exitDone)
+
+	for slug, b := range status(t, e) {
+		if !b.Ready || b.Reason != reconciler.ReasonReady || len(b.Parts) != 4 {
+			t.Errorf("bottle %s: %+v", slug, b)
+		}
+		for i, part := range state.Parts {
+			if b.Parts[i].Role != part || !b.Parts[i].Ready {
+				t.Errorf("bottle %s: part %d is %+v, want a ready %s", slug, i, b.Parts[i], part)
+			}
+		}
+	}
+	for _, args := range [][]string{{"reconcile", "--once", e.Manifests}, {"plan", e.Manifests}, {"reconcile", "--dry-run", e.Manifests}, {"status"}} {
+		proxy.Reset(nil)
+		e.Expect(exitDone, args...)
+		if calls := proxy.Calls(); len(calls) > 6 {
+			t.Errorf("%v on converged bottles: %d engine calls, want at most 6: %v", args, len(calls), calls)
+		}
+	}
+	if r := e.Expect(exitDone, "plan", "--deep", e.Manifests); !strings.Contains(r.Stdout, "No changes") {
+		t.Errorf("a deep plan right after converging:\n%s", r.Stdout)
+	}
+
+	e.Expect(exitDone, "delete", "one")
+	if got := status(t, e); len(got) != 1 || !got["two"].Ready {
+		t.Errorf("after delete one: %+v", got)
+	}
+	e.Expect(exitDone, "delete", "--all")
+	if left := e.Docker("ps", "-aq", "--filter", "label="+state.LabelOwner+"="+e.Owner) +
+		e.Docker("network", "ls", "-q", "--filter", "label="+state.LabelOwner+"="+e.Owner); left != "" {
+		t.Errorf("left after delete --all: %s", left)
+	}
+	if r := e.Bottled("delete", "one"); r.Code != exitFailed || !strings.Contains(r.Stderr, `no bottle "one"`) {
+		t.Errorf("deleting what isn't there: %+v", r)
+	}
+}
+
+// TestSecretsStayInside looks for the token everywhere but in the file that cred-proxy reads.
+func TestSecretsStayInside(t *testing.T) {
+	e := newWhole(t, "one")
+	r := e.Reconcile(exitDone, "--log-level", "debug")
+	e.Write("token", testToken+"-rotated\n")
+	r2 := e.Bottled("plan", "-o", "json", e.Manifests)
+	if r2.Code != exitDifferences {
+		t.Errorf("a rotated token is no difference: %+v", r2)
+	}
+	r3 := e.Reconcile(exitDone, "--log-level", "debug")
+	shown := []string{r.Stdout, r.Stderr, r2.Stdout, r2.Stderr, r3.Stdout, r3.Stderr}
+	for _, part := range state.Parts {
+		name := e.Name(part, "one")
+		shown = append(shown, e.Docker("inspect", name), e.Docker("logs", name), e.Docker("top", name, "-eo", "pid,args"))
+	}
+	shown = append(shown, e.Docker("network", "inspect", e.Network("net", "one")))
+	for _, text := range shown {
+		if strings.Contains(text, testToken) {
+			t.Errorf("the token is shown in:\n%s", text)
+		}
+	}
+	err := filepath.WalkDir(e.StateDir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), testToken) {
+			t.Errorf("the token is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReloadsKeepContainers(t *testing.T) {
+	e := newWhole(t, "one")
+	e.Reconcile(exitDone)
+	before := e.Docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}}", e.Name(state.Pipelock, "one"), e.Name(state.CredProxy, "one"), e.Name(state.Agent, "one"))
+	e.Write("one.yaml", strings.Replace(whole("one"), "[docs.demo.example]", "[docs.demo.example, more.demo.example]", 1))
+	e.Write("token", "another-token\n")
+	r := e.Reconcile(exitDone)
+	if !strings.Contains(r.Stderr, "reload") {
+		t.Errorf("nothing was reloaded:\n%s", r.Stderr)
+	}
+	after := e.Docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}}", e.Name(state.Pipelock, "one"), e.Name(state.CredProxy, "one"), e.Name(state.Agent, "one"))
+	if before != after {
+		t.Errorf("an allowlist and a token made new containers:\n%s\n%s", before, after)
+	}
+}

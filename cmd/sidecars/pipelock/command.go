@@ -1,0 +1,70 @@
+// Package pipelock is the built-in egress proxy: the only way out of a bottle when the image of its
+// pipelock sidecar is the built-in one. It enforces the same pipelock.yaml as the official pipelock, to
+// the extent that package pipelockconf says, and refuses to load a file that asks for more.
+package pipelock
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+)
+
+// role is the sidecar's name in labels and logs.
+const role = "pipelock"
+
+// Command returns `pipelock` with the subcommands of the official program that a bottle uses: run and
+// healthcheck.
+func Command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   role,
+		Short: "Egress proxy that lets a bottle's agent reach the hosts on its allowlist, and nothing else",
+	}
+	cmd.AddCommand(runCommand(), healthcheckCommand())
+	return cmd
+}
+
+func runCommand() *cobra.Command {
+	var listen, config string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Serve until SIGTERM; SIGHUP or a change of the file reloads the configuration",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SilenceUsage = true
+			return newProgram(listen, config).Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8888", "address to listen on")
+	cmd.Flags().StringVar(&config, "config", "/etc/pipelock/pipelock.yaml", "configuration file")
+	return cmd
+}
+
+func newProgram(listen, config string) *sidecar.Program {
+	log := sidecar.NewLogger(role)
+	proxy := newProxy(log)
+	return &sidecar.Program{
+		Role:      role,
+		Listen:    listen,
+		Server:    newServer(proxy, log),
+		Log:       log,
+		Load:      func() (sidecar.Loaded, error) { return proxy.load(config) },
+		WatchDirs: []string{filepath.Dir(config)},
+	}
+}
+
+func healthcheckCommand() *cobra.Command {
+	var addr string
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Exit 0 when the proxy serves, 1 when it does not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SilenceUsage = true
+			return sidecar.Healthcheck(cmd.Context(), "http://"+addr+healthPath)
+		},
+	}
+	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:8888", "address of the proxy")
+	return cmd
+}

@@ -1,0 +1,134 @@
+package pipelock
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	actionAllow = "allow"
+	actionDeny  = "deny"
+	actionError = "error"
+)
+
+// exchange is one tunnel or one plain request with its answer, as the log tells it.
+type exchange struct {
+	id      string
+	method  string
+	client  string
+	start   time.Time
+	policy  *policy
+	target  target
+	action  string
+	reason  string // why it was denied or failed; never a path, a query, a header or a body
+	address string // that was connected to
+	status  int
+
+	sent     atomic.Int64 // bytes from the client
+	received atomic.Int64 // bytes to the client
+}
+
+// log writes the one line of this exchange, when it is over.
+func (x *exchange) log(log zerolog.Logger) {
+	e := log.Info()
+	if x.action != actionAllow {
+		e = log.Warn()
+	}
+	e = e.Str("event", "egress").Str("id", x.id).Str("action", x.action).Str("client", x.client).Str("method", clip(x.method)).
+		Str("host", x.target.host).Uint16("port", x.target.port).Int("status", x.status)
+	if x.address != "" {
+		e = e.Str("address", x.address)
+	}
+	if x.reason != "" {
+		e = e.Str("reason", x.reason)
+	}
+	e.Int64("sent", x.sent.Load()).Int64("received", x.received.Load()).
+		Int64("duration_ms", time.Since(x.start).Milliseconds()).Msg("egress " + x.action)
+}
+
+// clip bounds a method, which the client chooses.
+func clip(s string) string {
+	return s[:min(len(s), 32)]
+}
+
+// idle runs a function when nothing has moved for a time. Once stop has returned it never does, though
+// something may still move: net/http's transport can read a request's body beyond the end of the handler.
+type idle struct {
+	after time.Duration
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+}
+
+func newIdle(after time.Duration, expired func()) *idle {
+	i := &idle{after: after}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.timer = time.AfterFunc(after, func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if !i.stopped {
+			expired()
+		}
+	})
+	return i
+}
+
+func (i *idle) moved() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.stopped {
+		i.timer.Reset(i.after)
+	}
+}
+
+func (i *idle) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.stopped = true
+	i.timer.Stop()
+}
+
+// countedBody counts what a client sends.
+type countedBody struct {
+	io.ReadCloser
+	count *atomic.Int64
+	idle  *idle
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.count.Add(int64(n))
+	b.idle.moved()
+	return n, err
+}
+
+// countedWriter counts what a client gets. Flushing goes through Unwrap.
+type countedWriter struct {
+	http.ResponseWriter
+	count  *atomic.Int64
+	idle   *idle
+	status int
+}
+
+func (w *countedWriter) WriteHeader(status int) {
+	if status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *countedWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.count.Add(int64(n))
+	w.idle.moved()
+	return n, err
+}
+
+func (w *countedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

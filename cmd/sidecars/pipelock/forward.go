@@ -1,0 +1,123 @@
+package pipelock
+
+import (
+	"context"
+	"errors"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that
+// nothing was answered yet.
+func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	t, err := absoluteTarget(r.URL)
+	if err != nil {
+		return err
+	}
+	x.target = t
+	if n := len(r.URL.String()); n > x.policy.urlBytes {
+		return &refusal{status: http.StatusForbidden, reason: "URL length " + strconv.Itoa(n) + " exceeds maximum " + strconv.Itoa(x.policy.urlBytes)}
+	}
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return &refusal{status: http.StatusNotImplemented, reason: "WebSocket over plain HTTP is not supported: use wss, through CONNECT"}
+	}
+	if err := x.policy.checkHost(t); err != nil {
+		return err
+	}
+	return x.forward(w, r)
+}
+
+// forward streams the exchange. Its context ends with the client, at its total time, or when nothing
+// has moved for too long.
+func (x *exchange) forward(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), x.policy.exchangeTime)
+	defer cancel()
+	control := http.NewResponseController(w)
+	// The answer may begin before the request's body has ended.
+	if err := control.EnableFullDuplex(); err != nil {
+		return err
+	}
+	unused := newIdle(x.policy.idleTime, func() {
+		cancel()
+		// The context doesn't reach a read from the client or a write to it.
+		_ = errors.Join(control.SetReadDeadline(time.Now()), control.SetWriteDeadline(time.Now()))
+	})
+	defer unused.stop()
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		x.address = info.Conn.RemoteAddr().String()
+	}})
+	r = r.WithContext(ctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = &countedBody{r.Body, &x.sent, unused}
+	}
+
+	out := &countedWriter{ResponseWriter: w, count: &x.received, idle: unused}
+	var failed error
+	// A response that breaks off makes ReverseProxy panic, which tells net/http to cut the client off
+	// too. The line for the log is ready before that.
+	x.action, x.reason = actionAllow, "broken off"
+	defer func() { x.status = max(x.status, out.status) }()
+	(&httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     x.policy.transport,
+		FlushInterval: -1,
+		ErrorLog:      stdlog.New(io.Discard, "", 0), // the line of x says that an answer broke off
+		ErrorHandler:  func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+	}).ServeHTTP(out, r)
+	x.reason = ""
+	return failed
+}
+
+// exchangeKey is where a request's context has its exchange.
+type exchangeKey struct{}
+
+// rewrite undoes what ReverseProxy does for servers behind one name: the request goes where it says.
+// Hop-by-hop headers, and those that Connection names, are gone already.
+func rewrite(pr *httputil.ProxyRequest) {
+	x := pr.In.Context().Value(exchangeKey{}).(*exchange) //nolint:forcetypeassert // forward put it there
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+	pr.Out.URL.Host = x.target.String()
+	pr.Out.Host = strings.TrimSuffix(x.target.String(), ":80")
+	pr.Out.Header.Del("Upgrade")
+	pr.Out.Header.Del("Connection")
+}
+
+// newTransport connects under p's rules only. Nothing of the process's environment has a say.
+func newTransport(p *policy, dial dialFunc) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			// addr is what rewrite wrote, so this is that target again.
+			host, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return nil, err
+			}
+			ip, _ := netip.ParseAddr(host)
+			return dial(ctx, p, target{host: host, addr: ip, port: uint16(n)})
+		},
+		DisableCompression:     true, // the answer goes to the client as it comes
+		MaxIdleConns:           64,
+		IdleConnTimeout:        time.Minute,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: headerBytes,
+		Protocols:              plainHTTP(),
+	}
+}
+
+func plainHTTP() *http.Protocols {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &protocols
+}

@@ -1,0 +1,32 @@
+package pipelock
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fired atomic.Int64
+		i := newIdle(time.Minute, func() { fired.Add(1) })
+		for range 3 {
+			time.Sleep(59 * time.Second)
+			i.moved()
+		}
+		if synctest.Wait(); fired.Load() != 0 {
+			t.Error("fired in spite of moves")
+		}
+		time.Sleep(61 * time.Second)
+		if synctest.Wait(); fired.Load() != 1 {
+			t.Errorf("fired %d times after a minute", fired.Load())
+		}
+		i.stop()
+		i.moved()
+		time.Sleep(time.Hour)
+		if synctest.Wait(); fired.Load() != 1 {
+			t.Error("fired after stop")
+		}
+	})
+}

@@ -1,0 +1,102 @@
+package pipelock
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+)
+
+// What the official program takes for bounds that the file leaves out.
+const (
+	defaultTunnelSeconds   = 300
+	defaultIdleSeconds     = 120
+	defaultExchangeSeconds = 30
+	defaultURLBytes        = 2048
+)
+
+// policy is one configuration, ready for use. It never changes: a reload makes a new one, and whatever
+// began under the old one ends under it.
+type policy struct {
+	allowlist allowlist
+	ranges    []netip.Prefix // ssrf.ip_allowlist
+	explain   bool           // whether a refusal says what to do about it
+
+	tunnelTime   time.Duration // a tunnel, in all
+	exchangeTime time.Duration // a plain HTTP exchange, in all
+	idleTime     time.Duration // either, without a byte in either direction
+	urlBytes     int
+
+	// transport keeps connections that this policy's ranges have let through, so it can't outlive them.
+	transport *http.Transport
+}
+
+func newPolicy(data []byte, dial dialFunc) (*policy, error) {
+	config, err := pipelockconf.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Unsupported(); err != nil {
+		return nil, err
+	}
+	p := &policy{
+		explain:      config.ExplainBlocks != nil && *config.ExplainBlocks,
+		tunnelTime:   seconds(config.ForwardProxy.MaxTunnelSeconds, defaultTunnelSeconds),
+		idleTime:     seconds(config.ForwardProxy.IdleTimeoutSeconds, defaultIdleSeconds),
+		exchangeTime: seconds(config.FetchProxy.TimeoutSeconds, defaultExchangeSeconds),
+		urlBytes:     cmp.Or(max(config.FetchProxy.Monitoring.MaxURLLength, 0), defaultURLBytes),
+	}
+	if p.allowlist, err = newAllowlist(config.APIAllowlist); err != nil {
+		return nil, err
+	}
+	if p.ranges, err = config.Ranges(); err != nil {
+		return nil, err
+	}
+	p.transport = newTransport(p, dial)
+	return p, nil
+}
+
+// seconds treats what isn't positive as left out, as the official program does.
+func seconds(n, fallback int) time.Duration {
+	return time.Duration(min(cmp.Or(max(n, 0), fallback), math.MaxInt32)) * time.Second
+}
+
+// checkHost decides by the name alone, before anything is asked about it outside.
+func (p *policy) checkHost(t target) error {
+	if !p.allowlist.allows(t) {
+		return notAllowlisted(t.host)
+	}
+	return nil
+}
+
+// checkAddresses refuses the host when even one of its addresses is refused, as the official program
+// does: a name that mixes public and private addresses is an attack or a mistake.
+func (p *policy) checkAddresses(t target, addrs []netip.Addr) error {
+	if len(addrs) == 0 {
+		return &net.DNSError{Err: "no address", Name: t.host, IsNotFound: true}
+	}
+	for _, addr := range addrs {
+		if class := p.classify(addr); class != public {
+			return ssrf("%s resolves to internal IP %s (%s)", t.host, addr, class)
+		}
+	}
+	return nil
+}
+
+// classify counts what ssrf.ip_allowlist has as public.
+func (p *policy) classify(addr netip.Addr) addressClass {
+	for _, r := range p.ranges {
+		if r.Contains(addr) {
+			return public
+		}
+	}
+	return classify(addr)
+}
+
+// dialFunc connects to t if p lets it.
+type dialFunc func(ctx context.Context, p *policy, t target) (halfCloser, error)

@@ -1,0 +1,226 @@
+package pipelock
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+)
+
+// asProgram makes the test binary be the program.
+const asProgram = "PIPELOCK_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "" {
+		os.Exit(m.Run())
+	}
+	cmd := Command()
+	cmd.SilenceErrors = true
+	cmd.SetArgs(os.Args[1:])
+	if err := cmd.Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func program(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	// A proxy in the environment must have no say.
+	cmd.Env = append(os.Environ(), asProgram+"=1", "HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=")
+	return cmd
+}
+
+// running is a `pipelock run` in a process of its own.
+type running struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	addr   string
+	config string
+	lines  chan string
+}
+
+func startProgram(t *testing.T, config []byte) *running {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	r := &running{t: t, addr: free.Addr().String(), config: filepath.Join(t.TempDir(), "pipelock.yaml"), lines: make(chan string, 100)}
+	r.replace(config)
+	r.cmd = program("run", "--listen", r.addr, "--config", r.config)
+	stderr, err := r.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			r.lines <- s.Text()
+		}
+		close(r.lines)
+	}()
+	t.Cleanup(func() { r.cmd.Process.Kill() })
+	return r
+}
+
+// replace writes the file as the controller does.
+func (r *running) replace(config []byte) string {
+	r.t.Helper()
+	next := r.config + ".next"
+	if err := os.WriteFile(next, config, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(next, r.config); err != nil {
+		r.t.Fatal(err)
+	}
+	return configdigest.Of(map[string][]byte{"pipelock.yaml": config})
+}
+
+// wantEvent waits for the next config event.
+func (r *running) wantEvent(level, cause, digest string) map[string]any {
+	r.t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case line, open := <-r.lines:
+			var event map[string]any
+			if !open {
+				r.t.Fatal("the program ended")
+			}
+			if err := json.Unmarshal([]byte(line), &event); err != nil {
+				r.t.Fatalf("%q is no JSON line: %v", line, err)
+			}
+			if event["event"] != "config" {
+				continue
+			}
+			if event["level"] != level || event["cause"] != cause || event["config"] != digest || event["role"] != "pipelock" {
+				r.t.Fatalf("got %s, want %s, %s, %s", line, level, cause, digest)
+			}
+			return event
+		case <-timeout:
+			r.t.Fatalf("no config event (want %s, %s)", level, cause)
+		}
+	}
+}
+
+func (r *running) signal(s os.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func render(t *testing.T, allow ...string) []byte {
+	t.Helper()
+	config, err := pipelockconf.Render(pipelockconf.Options{
+		Allowlist:   allow,
+		IPAllowlist: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // where the tests' upstreams are
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestProgram(t *testing.T) {
+	port := echo(t)
+	config := render(t, "127.0.0.1")
+	r := startProgram(t, config)
+	first := configdigest.Of(map[string][]byte{"pipelock.yaml": config})
+	r.wantEvent("info", "start", first)
+	if out, err := program("healthcheck", "--addr", r.addr).CombinedOutput(); err != nil {
+		t.Errorf("healthcheck: %v: %s", err, out)
+	}
+	conn := r.tunnel("127.0.0.1:"+port, "200")
+
+	r.signal(syscall.SIGHUP)
+	r.wantEvent("info", "signal", first)
+
+	second := r.replace(render(t, "other.test"))
+	r.wantEvent("info", "file", second)
+	r.tunnel("127.0.0.1:"+port, "403")
+
+	r.replace([]byte("mode: strict\nno_such_key: 1\n"))
+	if event := r.wantEvent("error", "file", second); !strings.Contains(fmt.Sprint(event["error"]), "no_such_key") {
+		t.Errorf("the error does not name the key: %v", event)
+	}
+	r.signal(syscall.SIGHUP)
+	r.wantEvent("error", "signal", second)
+	r.tunnel("127.0.0.1:"+port, "403")
+
+	// The first tunnel is still there.
+	io.WriteString(conn, "hello")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+		t.Errorf("the open tunnel: %q, %v", got, err)
+	}
+
+	r.signal(syscall.SIGTERM)
+	for range r.lines { // Wait may only be called when stderr has been read
+	}
+	if err := r.cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if err := program("healthcheck", "--addr", r.addr).Run(); err == nil {
+		t.Error("the health check of a program that is gone succeeded")
+	}
+}
+
+// tunnel asks for one and checks the status of the answer.
+func (r *running) tunnel(authority, status string) net.Conn {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n", authority)
+	answer := make([]byte, len("HTTP/1.1 200 Connection Established\r\n\r\n"))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		r.t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(answer), "HTTP/1.1 "+status) {
+		r.t.Errorf("CONNECT %s: got %q, want %s", authority, answer, status)
+	}
+	return conn
+}
+
+func TestProgramRefusesBadConfiguration(t *testing.T) {
+	for name, c := range map[string]struct{ config, message string }{
+		"unknown key":  {"mode: strict\nallowlist: [a.test]\n", "field allowlist not found"},
+		"body DLP":     {settings([]string{"a.test"}, "request_body_scanning: {enabled: true}"), "cannot scan request bodies"},
+		"no allowlist": {"mode: strict\nforward_proxy: {enabled: true}\n", "at least one entry"},
+		"bad entry":    {settings([]string{"a.test:443"}, ""), "a.test:443"},
+		"bad range":    {settings([]string{"a.test"}, "ssrf: {}"), "already defined"},
+		"empty file":   {"", "EOF"},
+	} {
+		path := filepath.Join(t.TempDir(), "pipelock.yaml")
+		if err := os.WriteFile(path, []byte(c.config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := program("run", "--listen", "127.0.0.1:0", "--config", path).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.message) {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+	}
+	if out, err := program("run", "--config", filepath.Join(t.TempDir(), "none.yaml")).CombinedOutput(); err == nil {
+		t.Errorf("without a file: %s", out)
+	}
+}

@@ -1,0 +1,199 @@
+package pipelock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+)
+
+const (
+	healthPath = "/health"
+	hintHeader = "X-Pipelock-Hint"
+
+	// maxExchanges bounds tunnels and plain requests together, maxConns the client connections that
+	// aren't tunnels: idle ones and those still sending a header.
+	maxExchanges = 1024
+	maxConns     = 2048
+
+	headerTime  = 10 * time.Second // to send a request's header
+	discardTime = 2 * time.Second  // to send the rest of a body that nobody reads any more
+	idleTime    = 2 * time.Minute  // between two requests on one connection
+	headerBytes = 64 << 10
+	configBytes = 1 << 20
+)
+
+// proxy is the handler of every request.
+type proxy struct {
+	log    zerolog.Logger
+	dial   dialFunc
+	policy atomic.Pointer[policy]
+	digest string // of the policy; only load uses it
+	slots  chan struct{}
+	start  time.Time
+}
+
+func newProxy(log zerolog.Logger) *proxy {
+	return &proxy{
+		log:   log,
+		dial:  dialer{resolver: net.DefaultResolver}.dial,
+		slots: make(chan struct{}, maxExchanges),
+		start: time.Now(),
+	}
+}
+
+// newServer has no total time for requests: a stream may be as long as it likes while it moves.
+func newServer(handler http.Handler, log zerolog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		ConnState:         limitConns(maxConns),
+		ErrorLog:          stdlog.New(log, "", 0),
+	}
+}
+
+// limitConns closes connections beyond the limit at once. A tunnel leaves the count when it begins.
+func limitConns(limit int64) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(conn net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > limit {
+				_ = conn.Close()
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		case http.StateActive, http.StateIdle:
+		}
+	}
+}
+
+// load reads the configuration and puts it in force. Tunnels and requests under way go on under the
+// one they began with.
+func (p *proxy) load(path string) (sidecar.Loaded, error) {
+	data, err := readConfig(path)
+	if err != nil {
+		return sidecar.Loaded{}, err
+	}
+	next, err := newPolicy(data, p.dial)
+	if err != nil {
+		return sidecar.Loaded{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if old := p.policy.Swap(next); old != nil {
+		old.transport.CloseIdleConnections()
+	}
+	digest := configdigest.Of(map[string][]byte{filepath.Base(path): data})
+	changed := digest != p.digest
+	p.digest = digest
+	return sidecar.Loaded{Digest: digest, Changed: changed}, nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, configBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > configBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, configBytes)
+	}
+	return data, nil
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// net/http reads on for a while, so that the client can see the answer. Without a deadline, a client
+	// that sends nothing would hold the connection for ever.
+	defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime)) }()
+	if r.Method != http.MethodConnect && !r.URL.IsAbs() {
+		p.serveOwn(w, r)
+		return
+	}
+	x := &exchange{id: rand.Text(), method: r.Method, client: r.RemoteAddr, start: time.Now(), policy: p.policy.Load()}
+	defer x.log(p.log)
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	default:
+		x.fail(w, &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"})
+		return
+	}
+	serve := p.serveAbsolute
+	if r.Method == http.MethodConnect {
+		serve = p.serveConnect
+	}
+	if err := serve(w, r, x); err != nil {
+		x.fail(w, err)
+	}
+}
+
+// serveOwn answers requests to the proxy itself.
+func (p *proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet || r.URL.Path != healthPath {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"status":         "healthy",
+		"implementation": "bottled",
+		"mode":           pipelockconf.ModeStrict,
+		"uptime_seconds": time.Since(p.start).Seconds(),
+	})
+}
+
+// fail answers with err and notes it. A refusal is the proxy's decision; anything else is trouble with
+// the network behind it.
+func (x *exchange) fail(w http.ResponseWriter, err error) {
+	refused := &refusal{}
+	if !errors.As(err, &refused) {
+		x.action, x.reason = actionError, networkReason(err)
+		x.answer(w, http.StatusBadGateway, "cannot reach "+x.target.host)
+		return
+	}
+	x.action, x.reason = actionDeny, refused.reason
+	if x.policy.explain && refused.hint != "" {
+		w.Header().Set(hintHeader, refused.hint)
+	}
+	if refused.status == http.StatusBadRequest {
+		w.Header().Set("Connection", "close") // where the next request begins may be unsure too
+	}
+	prefix := "blocked: "
+	if x.method == http.MethodConnect {
+		prefix = "CONNECT blocked: "
+	}
+	x.answer(w, refused.status, prefix+refused.reason)
+}
+
+// networkReason keeps what an upstream sent out of the log: errors about its protocol quote it.
+func networkReason(err error) string {
+	if netErr := net.Error(nil); errors.As(err, &netErr) || errors.Is(err, context.Canceled) {
+		return err.Error()
+	}
+	return "the connection broke off or the answer was not HTTP"
+}
+
+func (x *exchange) answer(w http.ResponseWriter, status int, text string) {
+	x.status = status
+	http.Error(w, text, status)
+}

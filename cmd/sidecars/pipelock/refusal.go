@@ -1,0 +1,45 @@
+package pipelock
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// refusal is a request that the proxy won't carry out. Its reason is for the agent: the words of the
+// official program where that has words for it, for agents have learned them.
+type refusal struct {
+	status int
+	reason string
+	hint   string // what to do about it; "" for nothing
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+const (
+	hintAllowlist = "The host is not on this bottle's allowlist. Ask for it with the supervise tool pipelock-block, " +
+		"or have it added to spec.egress.allowlist of the bottle's manifest."
+	hintAddress = "The host is, or resolves to, an address that is not public. " +
+		"A self-hosted service needs its range in spec.egress.privateCIDRs of the bottle's manifest."
+)
+
+// malformed refuses a request whose target can be read in more than one way, or in none. It must not
+// quote the target, which may hold a password or a path: the reason is logged.
+func malformed(format string, args ...any) *refusal {
+	return &refusal{status: http.StatusBadRequest, reason: fmt.Sprintf(format, args...)}
+}
+
+func notAllowlisted(host string) *refusal {
+	return &refusal{
+		status: http.StatusForbidden,
+		reason: "domain not in allowlist: " + host,
+		hint:   hintAllowlist,
+	}
+}
+
+func ssrf(format string, args ...any) *refusal {
+	return &refusal{
+		status: http.StatusForbidden,
+		reason: "SSRF blocked: " + fmt.Sprintf(format, args...),
+		hint:   hintAddress,
+	}
+}

@@ -1,0 +1,121 @@
+package pipelock
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const copyBytes = 32 << 10
+
+// serveConnect opens a tunnel. An error means that nothing was answered yet.
+func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	t, err := connectTarget(r)
+	if err != nil {
+		return err
+	}
+	x.target = t
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		return malformed("CONNECT with a body")
+	}
+	if err := x.policy.checkHost(t); err != nil {
+		return err
+	}
+	upstream, err := p.dial(r.Context(), x.policy, t)
+	if err != nil {
+		return err
+	}
+	defer upstream.Close()
+	x.address = upstream.RemoteAddr().String()
+	client, buffered, err := hijack(w)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	x.action, x.status = actionAllow, http.StatusOK
+	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
+		x.reason = "client gone"
+		return nil
+	}
+	x.reason = tunnel(x, client, buffered, upstream)
+	return nil
+}
+
+// hijack takes over the client's connection, with what it sent ahead of the answer.
+func hijack(w http.ResponseWriter) (halfCloser, *bufio.Reader, error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, ok := conn.(halfCloser)
+	if !ok {
+		return nil, nil, errors.Join(fmt.Errorf("a %T can't be half-closed", conn), conn.Close())
+	}
+	return client, rw.Reader, client.SetDeadline(time.Time{})
+}
+
+// tunnel copies both ways until both sides have ended, one has failed, or the time is up. It returns
+// why it ended; "" is for the ordinary end.
+func tunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream halfCloser) string {
+	ctx, end := context.WithTimeoutCause(context.Background(), time.Until(x.start.Add(x.policy.tunnelTime)),
+		errors.New("tunnel reached max_tunnel_seconds"))
+	defer end()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	unused := newIdle(x.policy.idleTime, func() { cancel(errors.New("tunnel reached idle_timeout_seconds")) })
+	defer unused.stop()
+	// Closing is what interrupts reads and writes under way.
+	stop := context.AfterFunc(ctx, func() { _ = errors.Join(client.Close(), upstream.Close()) })
+	defer stop()
+
+	done := make(chan error, 2)
+	go func() { done <- pump(upstream, buffered, &x.sent, unused) }()
+	go func() { done <- pump(client, upstream, &x.received, unused) }()
+	var failed error
+	for range 2 {
+		if err := <-done; err != nil && failed == nil {
+			failed = err
+			cancel(fmt.Errorf("connection broken: %w", err))
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx).Error()
+	}
+	return ""
+}
+
+// pump copies until src ends and passes the end on; the other direction may go on.
+func pump(dst halfCloser, src io.Reader, count *atomic.Int64, unused *idle) error {
+	buf := make([]byte, copyBytes)
+	for {
+		n, readErr := src.Read(buf)
+		unused.moved()
+		if n > 0 {
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return err
+			}
+			count.Add(int64(n))
+		}
+		if errors.Is(readErr, io.EOF) {
+			return ignoreClosed(dst.CloseWrite())
+		}
+		if readErr != nil {
+			return readErr
+		}
+	}
+}
+
+// ignoreClosed: the peer may have gone before it could be told that nothing more comes.
+func ignoreClosed(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,307 @@
+package pipelock
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+var toLoopback = []string{"127.0.0.1"}
+
+func TestConnectAllowed(t *testing.T) {
+	upstream := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s", r.Host, r.URL)
+	}))
+	defer upstream.Close()
+	p := startProxy(t, settings([]string{"example.com"}, ""), map[string][]string{"example.com": toLoopback})
+	port := upstream.URL[strings.LastIndexByte(upstream.URL, ':')+1:]
+
+	tr := upstream.Client().Transport.(*http.Transport).Clone()
+	tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.addr})
+	defer tr.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: tr}).Get("https://example.com:" + port + "/secret-path?q=secret-query")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := body(t, resp), "example.com:"+port+" /secret-path?q=secret-query"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	tr.CloseIdleConnections()
+	p.wantLog(map[string]any{
+		"event": "egress", "action": "allow", "method": "CONNECT", "host": "example.com", "port": port,
+		"address": "127.0.0.1:" + port, "status": 200, "reason": nil,
+	})
+}
+
+func TestConnectDenied(t *testing.T) {
+	for name, c := range map[string]struct {
+		authority string
+		status    int
+		body      string
+		hint      string
+		asked     int
+	}{
+		"off the list":          {"evil.test:443", 403, "CONNECT blocked: domain not in allowlist: evil.test\n", hintAllowlist, 0},
+		"off the list, address": {"192.0.2.1:443", 403, "CONNECT blocked: domain not in allowlist: 192.0.2.1\n", hintAllowlist, 0},
+		"private":               {"private.test:443", 403, "CONNECT blocked: SSRF blocked: private.test resolves to internal IP 10.0.0.1 (private)\n", hintAddress, 1},
+		"metadata":              {"meta.test:80", 403, "CONNECT blocked: SSRF blocked: meta.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
+		"mapped metadata":       {"mapped.test:80", 403, "CONNECT blocked: SSRF blocked: mapped.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
+		"one of several":        {"mixed.test:443", 403, "CONNECT blocked: SSRF blocked: mixed.test resolves to internal IP 192.168.1.1 (private)\n", hintAddress, 1},
+		"address on the list":   {"10.9.9.9:443", 403, "CONNECT blocked: SSRF blocked: 10.9.9.9 resolves to internal IP 10.9.9.9 (private)\n", hintAddress, 0},
+		"decimal address":       {"2130706433:443", 403, "CONNECT blocked: SSRF blocked: 2130706433 is an address in an unusual notation\n", hintAddress, 0},
+		"user information":      {"evil.test@private.test:443", 400, "CONNECT blocked: the host is not a DNS name (international names are written in punycode)\n", "", 0},
+		"unknown name":          {"unknown.test:443", 502, "cannot reach unknown.test\n", "", 1},
+		"nobody listens":        {"local.test:1", 502, "cannot reach local.test\n", "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startProxy(t, settings([]string{"private.test", "meta.test", "mapped.test", "mixed.test", "unknown.test", "local.test", "10.9.9.9"}, ""), map[string][]string{
+				"private.test": {"10.0.0.1"},
+				"meta.test":    {"169.254.169.254"},
+				"mapped.test":  {"::ffff:169.254.169.254"},
+				"mixed.test":   {"127.0.0.1 192.168.1.1"},
+				"local.test":   toLoopback,
+				"evil.test":    toLoopback,
+			})
+			_, _, resp := p.connect(c.authority)
+			if got := body(t, resp); resp.StatusCode != c.status || got != c.body {
+				t.Errorf("got %d %q, want %d %q", resp.StatusCode, got, c.status, c.body)
+			}
+			if got := resp.Header.Get(hintHeader); got != c.hint {
+				t.Errorf("hint %q, want %q", got, c.hint)
+			}
+			if got := len(p.resolver.asked); got != c.asked {
+				t.Errorf("%d questions to DNS (%q), want %d", got, p.resolver.asked, c.asked)
+			}
+			action := actionDeny
+			if c.status == http.StatusBadGateway {
+				action = actionError
+			}
+			p.wantLog(map[string]any{"action": action, "status": c.status, "address": nil})
+			if strings.Contains(p.log.String(), "@") {
+				t.Error("the log has what may be a password")
+			}
+		})
+	}
+}
+
+// TestRebinding: the second answer would be a forbidden address, and must never be asked for; when a
+// second request asks, it is refused.
+func TestRebinding(t *testing.T) {
+	port := echo(t)
+	p := startProxy(t, settings([]string{"rebind.test"}, ""), map[string][]string{"rebind.test": {"127.0.0.1", "10.0.0.1"}})
+	conn, br, resp := p.connect("rebind.test:" + port)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status)
+	}
+	if got := p.resolver.questions("rebind.test"); got != 1 {
+		t.Errorf("%d questions for one tunnel", got)
+	}
+	io.WriteString(conn, "hello")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(br, got); err != nil || string(got) != "hello" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if _, _, resp := p.connect("rebind.test:" + port); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("the second tunnel: %s", resp.Status)
+	}
+}
+
+func TestDialTriesEveryAddress(t *testing.T) {
+	port := echo(t)
+	// 127.0.0.2 refuses: the server listens on 127.0.0.1 only.
+	p := startProxy(t, settings([]string{"two.test"}, ""), map[string][]string{"two.test": {"127.0.0.2 127.0.0.1"}})
+	if _, _, resp := p.connect("two.test:" + port); resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+}
+
+// TestTunnelHalfClose: the client's end reaches the server, whose answer still reaches the client.
+func TestTunnelHalfClose(t *testing.T) {
+	port := tcpServer(t, func(conn *net.TCPConn) {
+		all, _ := io.ReadAll(conn)
+		fmt.Fprintf(conn, "got %d", len(all))
+	})
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.connect("local.test:" + port)
+	io.WriteString(conn, "12345")
+	conn.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(br); err != nil || string(got) != "got 5" {
+		t.Errorf("%q, %v", got, err)
+	}
+	p.wantLog(map[string]any{"action": "allow", "sent": 5, "received": 5, "reason": nil})
+}
+
+// TestTunnelEarlyData: what the client sends together with CONNECT isn't lost.
+func TestTunnelEarlyData(t *testing.T) {
+	port := echo(t)
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	conn := p.raw()
+	fmt.Fprintf(conn, "CONNECT local.test:%s HTTP/1.1\r\nHost: x\r\n\r\nearly", port)
+	const answer = "HTTP/1.1 200 Connection Established\r\n\r\nearly"
+	got := make([]byte, len(answer))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != answer {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestTunnelLargeBothWays(t *testing.T) {
+	port := echo(t)
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.connect("local.test:" + port)
+	sent := make([]byte, 8<<20)
+	rand.Read(sent)
+	go func() {
+		conn.Write(sent)
+		conn.(*net.TCPConn).CloseWrite()
+	}()
+	if got, err := io.ReadAll(br); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("got %d bytes of %d, %v", len(got), len(sent), err)
+	}
+	p.wantLog(map[string]any{"sent": len(sent), "received": len(sent)})
+}
+
+func TestTunnelIdle(t *testing.T) {
+	port := echo(t)
+	config := strings.Replace(settings([]string{"local.test"}, ""), "idle_timeout_seconds: 30", "idle_timeout_seconds: 1", 1)
+	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.connect("local.test:" + port)
+	// One direction alone keeps the tunnel open: 3 × 0.6 s is longer than the limit.
+	for range 3 {
+		time.Sleep(600 * time.Millisecond)
+		conn.Write([]byte("x"))
+		if _, err := br.ReadByte(); err != nil {
+			t.Fatalf("the tunnel ended while it was in use: %v", err)
+		}
+	}
+	start := time.Now()
+	if _, err := br.ReadByte(); err == nil {
+		t.Fatal("the tunnel did not end")
+	}
+	if waited := time.Since(start); waited < 800*time.Millisecond || waited > 3*time.Second {
+		t.Errorf("the tunnel ended after %s", waited)
+	}
+	p.wantLog(map[string]any{"action": "allow", "reason": "tunnel reached idle_timeout_seconds"})
+}
+
+func TestTunnelTotalTime(t *testing.T) {
+	port := echo(t)
+	config := strings.Replace(settings([]string{"local.test"}, ""), "max_tunnel_seconds: 60", "max_tunnel_seconds: 1", 1)
+	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.connect("local.test:" + port)
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if time.Since(start) > 3*time.Second {
+			t.Fatal("the tunnel did not end")
+		}
+		if _, err := conn.Write([]byte("x")); err != nil {
+			break
+		}
+		if _, err := br.ReadByte(); err != nil {
+			break
+		}
+	}
+	p.wantLog(map[string]any{"reason": "tunnel reached max_tunnel_seconds"})
+}
+
+// TestTunnelUpstreamReset: a broken connection is not taken for an ordinary end.
+func TestTunnelUpstreamReset(t *testing.T) {
+	port := tcpServer(t, func(conn *net.TCPConn) {
+		conn.Read(make([]byte, 1))
+		conn.SetLinger(0)
+	})
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.connect("local.test:" + port)
+	conn.Write([]byte("x"))
+	br.ReadByte()
+	if reason := fmt.Sprint(p.logged(1)["reason"]); !strings.HasPrefix(reason, "connection broken: ") {
+		t.Errorf("reason %q", reason)
+	}
+}
+
+func TestConnectWithBody(t *testing.T) {
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	for _, header := range []string{"Content-Length: 4", "Transfer-Encoding: chunked"} {
+		conn := p.raw()
+		fmt.Fprintf(conn, "CONNECT local.test:1 HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", header)
+		got := make([]byte, 12)
+		if _, err := io.ReadFull(conn, got); err != nil || string(got) != "HTTP/1.1 400" {
+			t.Errorf("%s: %q, %v", header, got, err)
+		}
+	}
+}
+
+// TestReloadKeepsTunnel: a tunnel outlives the entry that let it in; a new one is refused.
+func TestReloadKeepsTunnel(t *testing.T) {
+	port := echo(t)
+	answers := map[string][]string{"local.test": toLoopback, "other.test": toLoopback}
+	p := startProxy(t, settings([]string{"local.test"}, ""), answers)
+	conn, br, _ := p.connect("local.test:" + port)
+	p.reload(settings([]string{"other.test"}, ""))
+	if _, _, resp := p.connect("local.test:" + port); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a new tunnel to the removed host: %s", resp.Status)
+	}
+	if _, _, resp := p.connect("other.test:" + port); resp.StatusCode != http.StatusOK {
+		t.Errorf("a new tunnel to the added host: %s", resp.Status)
+	}
+	io.WriteString(conn, "hello")
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(br, got); err != nil || string(got) != "hello" {
+		t.Errorf("the open tunnel: %q, %v", got, err)
+	}
+}
+
+// TestExchangeLimit: no slot, no service; a slot comes back with the end of a tunnel.
+func TestExchangeLimit(t *testing.T) {
+	port := echo(t)
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	p.slots = make(chan struct{}, 1)
+	conn, _, _ := p.connect("local.test:" + port)
+	if _, _, resp := p.connect("local.test:" + port); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("with every slot taken: %s", resp.Status)
+	}
+	conn.Close()
+	p.logged(2)
+	for range 100 {
+		if _, _, resp := p.connect("local.test:" + port); resp.StatusCode == http.StatusOK {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the slot did not come back")
+}
+
+// TestTunnelsLeaveNothing: however a tunnel ends, its goroutines end with it.
+func TestTunnelsLeaveNothing(t *testing.T) {
+	port := echo(t)
+	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	before := runtime.NumGoroutine()
+	for i := range 30 {
+		conn, _, _ := p.connect("local.test:" + port)
+		switch tcp := conn.(*net.TCPConn); i % 3 {
+		case 0:
+			tcp.Close()
+		case 1:
+			tcp.CloseWrite()
+		case 2:
+			tcp.SetLinger(0)
+			tcp.Write(make([]byte, 1<<20))
+			tcp.Close()
+		}
+	}
+	p.logged(30)
+	for range 200 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines before, %d after", before, runtime.NumGoroutine())
+}

@@ -1,0 +1,382 @@
+// Package enginetest lets tests run the real bottled against a real Docker engine. Everything a test makes
+// bears an owner label of its own, and goes with the test, also when the test fails or its process is killed;
+// nothing else on the engine is touched.
+package enginetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+	"github.com/docker/docker/errdefs"
+
+	"github.com/bot-bottle/bottled/reconciler/selfimage"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/docker"
+)
+
+// runID marks everything that this test process makes.
+var runID = "t" + randomHex(4)
+
+// watchdogEnv turns the test binary into the watchdog of another one.
+const watchdogEnv = "BOTTLED_TEST_WATCHDOG"
+
+// watchdogInput tells the watchdog which image references to remove.
+var watchdogInput io.Writer = io.Discard
+
+// Main runs a package's tests and removes what they left, even when the process is killed: a second process waits for
+// the end of this one. Use it from TestMain.
+func Main(m *testing.M) {
+	if id := os.Getenv(watchdogEnv); id != "" {
+		images, _ := io.ReadAll(os.Stdin) // until the tests' process is gone
+		if err := sweep(id, strings.Fields(string(images))); err != nil {
+			fmt.Fprintln(os.Stderr, "enginetest: clean up:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	wait, err := watchdog()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "enginetest: start the watchdog:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := wait(); err != nil {
+		fmt.Fprintln(os.Stderr, "enginetest: clean up:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func watchdog() (wait func() error, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self) //nolint:gosec // this very test binary
+	cmd.Env = append(os.Environ(), watchdogEnv+"="+runID)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	watchdogInput = stdin
+	return func() error { return errors.Join(stdin.Close(), cmd.Wait()) }, nil
+}
+
+// sweep removes the containers and networks of one test process, and the images that it loaded.
+func sweep(id string, images []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Ping(ctx); err != nil {
+		return nil //nolint:nilerr // without an engine there is nothing on it
+	}
+	failed := []error{removeOwned(ctx, c, func(owner string) bool { return strings.HasPrefix(owner, id) })}
+	for _, ref := range images {
+		// Without force: an image that somebody else's container uses stays.
+		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{})
+		if err != nil && !client.IsErrNotFound(err) && !errdefs.IsConflict(err) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) bool) error {
+	all, err := c.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", state.LabelOwner))})
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, s := range all {
+		if mine(s.Labels[state.LabelOwner]) {
+			if err := c.ContainerRemove(ctx, s.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !client.IsErrNotFound(err) {
+				failed = append(failed, err)
+			}
+		}
+	}
+	nets, err := c.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("label", state.LabelOwner))})
+	if err != nil {
+		return errors.Join(append(failed, err)...)
+	}
+	for _, n := range nets {
+		if mine(n.Labels[state.LabelOwner]) {
+			if err := c.NetworkRemove(ctx, n.ID); err != nil && !client.IsErrNotFound(err) {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Client connects to the engine that the docker CLI would use. Without one the test fails: a real-engine test that
+// is skipped proves nothing.
+func Client(tb testing.TB) *client.Client {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("-short leaves out the tests that need a Docker engine")
+	}
+	c, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err == nil {
+		_, err = c.Ping(context.Background())
+	}
+	if err != nil {
+		tb.Fatalf("this test needs a Docker engine and none answers: %v\nGet one with: task setup (on Debian or Ubuntu: apt-get install docker.io)", err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Env is one test's own bottled: owner, names, state directory, subnets and manifests that nobody else has.
+type Env struct {
+	tb        testing.TB
+	Client    *client.Client
+	Owner     string
+	Prefix    string
+	StateDir  string
+	Manifests string // a directory of manifests, empty at first
+	Pool      string
+	Extra     []string // environment of the bottled processes
+}
+
+// New makes an Env and, when the test ends, removes what it owns.
+func New(tb testing.TB) *Env {
+	tb.Helper()
+	c := Client(tb)
+	owner := runID + "-" + randomHex(3)
+	dir := tb.TempDir()
+	e := &Env{
+		tb: tb, Client: c, Owner: owner, Prefix: owner, StateDir: filepath.Join(dir, "state"),
+		Manifests: filepath.Join(dir, "manifests"), Pool: randomPool(),
+	}
+	e.must(os.MkdirAll(e.Manifests, 0o755)) //nolint:gosec // manifests are no secret
+	loadOnce(tb, c)
+	tb.Cleanup(func() {
+		if err := removeOwned(context.Background(), c, func(o string) bool { return o == owner }); err != nil {
+			tb.Errorf("clean up: %v", err)
+		}
+		e.must(os.RemoveAll(e.StateDir))
+	})
+	return e
+}
+
+func (e *Env) must(err error) {
+	e.tb.Helper()
+	if err != nil {
+		e.tb.Fatal(err)
+	}
+}
+
+// randomPool is a /20 (128 bottles) that the engine and its default pools leave alone.
+func randomPool() string {
+	b := make([]byte, 2)
+	_, _ = rand.Read(b) // never fails
+	return fmt.Sprintf("10.%d.%d.0/20", 64+b[0]%64, b[1]&0xf0)
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// Write puts a manifest, or another file, into the directory of manifests.
+func (e *Env) Write(name, content string) string {
+	e.tb.Helper()
+	path := filepath.Join(e.Manifests, name)
+	e.must(os.MkdirAll(filepath.Dir(path), 0o755)) //nolint:gosec // manifests are no secret
+	e.must(os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+// Result is the outcome of one bottled process.
+type Result struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Bottled runs the real executable to its end.
+func (e *Env) Bottled(args ...string) Result {
+	e.tb.Helper()
+	cmd := e.Command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		e.tb.Fatal(err)
+	}
+	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
+}
+
+// Command prepares a bottled process with the Env's settings.
+func (e *Env) Command(args ...string) *exec.Cmd {
+	e.tb.Helper()
+	cmd := exec.Command(Binary(e.tb), args...) //nolint:gosec // the executable that is tested
+	cmd.Env = append(os.Environ(),
+		"BOTTLED_OWNER="+e.Owner, "BOTTLED_PREFIX="+e.Prefix, "BOTTLED_STATE_DIR="+e.StateDir, "BOTTLED_SUBNET_POOL="+e.Pool)
+	cmd.Env = append(cmd.Env, e.Extra...)
+	return cmd
+}
+
+// Reconcile makes one pass over the directory of manifests and fails the test when the exit code is another.
+func (e *Env) Reconcile(code int, args ...string) Result {
+	e.tb.Helper()
+	return e.Expect(code, append([]string{"reconcile", "--once", e.Manifests}, args...)...)
+}
+
+// Expect runs bottled and fails the test when the exit code is another.
+func (e *Env) Expect(code int, args ...string) Result {
+	e.tb.Helper()
+	r := e.Bottled(args...)
+	if r.Code != code {
+		e.tb.Fatalf("bottled %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), r.Code, code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Name is the name of a part's container.
+func (e *Env) Name(part state.Part, slug string) string {
+	return e.Prefix + "-" + string(part) + "-" + slug
+}
+
+// Network is the name of one of a bottle's networks: net or egress.
+func (e *Env) Network(kind, slug string) string { return e.Prefix + "-" + kind + "-" + slug }
+
+// Docker runs the docker CLI, as a person would who interferes, and returns what it prints.
+func (e *Env) Docker(args ...string) string {
+	e.tb.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput() //nolint:gosec // a test's own arguments
+	if err != nil {
+		e.tb.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// Agent runs the demo program in the agent of a bottle and returns what it prints and its exit code.
+func (e *Env) Agent(slug string, args ...string) (string, int) {
+	e.tb.Helper()
+	return e.Exec(e.Name(state.Agent, slug), args...)
+}
+
+// Exec runs the demo program in a container.
+func (e *Env) Exec(name string, args ...string) (string, int) {
+	e.tb.Helper()
+	cmd := exec.Command("docker", append([]string{"exec", name, "/" + demoName}, args...)...) //nolint:gosec // a test's own arguments
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		e.tb.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// Binary builds the static executable of bottled, once a process.
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	return build(tb, "bottled", &bottledOnce)
+}
+
+// DemoBinary builds the static executable of the demo's agent and upstream, once a process.
+func DemoBinary(tb testing.TB) string {
+	tb.Helper()
+	return build(tb, "demo", &demoOnce)
+}
+
+type built struct {
+	sync.Once
+	path string
+	err  error
+}
+
+var bottledOnce, demoOnce, imagesOnce built
+
+// AgentImage is an image of the demo program, of this test process's own.
+var AgentImage = agentRepository + ":latest"
+
+var agentRepository = "bottled-test-" + runID + "/" + demoName
+
+// demoName is the demo program's name in AgentImage.
+const demoName = "bottled-demo"
+
+// loadOnce loads AgentImage, and has the watchdog remove in the end what this process added to the engine's images.
+func loadOnce(tb testing.TB, c *client.Client) {
+	tb.Helper()
+	imagesOnce.Do(func() {
+		ctx := context.Background()
+		builtin, err := selfimage.Of(Binary(tb), "bottled")
+		if err != nil {
+			imagesOnce.err = err
+			return
+		}
+		if _, err := c.ImageInspect(ctx, builtin.Ref); client.IsErrNotFound(err) {
+			fmt.Fprintln(watchdogInput, builtin.Ref)
+		}
+		agent, err := selfimage.Of(DemoBinary(tb), agentRepository)
+		if err != nil {
+			imagesOnce.err = err
+			return
+		}
+		fmt.Fprintln(watchdogInput, agent.Ref)
+		fmt.Fprintln(watchdogInput, AgentImage)
+		engine, err := docker.Connect(ctx)
+		if err != nil {
+			imagesOnce.err = err
+			return
+		}
+		defer engine.Close()
+		imagesOnce.err = errors.Join(agent.Load(ctx, engine), c.ImageTag(ctx, agent.Ref, AgentImage))
+	})
+	if imagesOnce.err != nil {
+		tb.Fatal(imagesOnce.err)
+	}
+}
+
+func build(tb testing.TB, command string, b *built) string {
+	tb.Helper()
+	b.Do(func() {
+		// Not the test's own directory: it outlives the test. The path is the same in every process, so that nothing piles up.
+		dir := filepath.Join(os.TempDir(), fmt.Sprintf("bottled-test-bin-%d", os.Getuid()))
+		if b.err = os.MkdirAll(dir, 0o700); b.err != nil {
+			return
+		}
+		tmp := filepath.Join(dir, command+"-"+runID)
+		b.path = filepath.Join(dir, command)
+		cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, "github.com/bot-bottle/bottled/cmd/"+command) //nolint:gosec // this module's own
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			b.err = fmt.Errorf("go build: %w\n%s", err, out)
+			return
+		}
+		b.err = os.Rename(tmp, b.path)
+	})
+	if b.err != nil {
+		tb.Fatal(b.err)
+	}
+	return b.path
+}

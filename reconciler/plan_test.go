@@ -1,0 +1,405 @@
+package reconciler
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// world is what one planner test starts from: the declaration, and an engine on which all is as declared.
+type world struct {
+	manifest manifests.Bottle
+	settings state.Settings
+	token    string
+	want     Desired
+	have     state.Observed
+	prune    PrunePolicy
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		manifest: manifests.Bottle{
+			Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+			Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+			Spec: manifests.Spec{
+				Supervise: true,
+				Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
+				CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{
+					Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer",
+					Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL},
+				}}},
+				Agent: &manifests.Agent{
+					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+					Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
+					Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512},
+				},
+			},
+		},
+		settings: state.Settings{
+			Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
+			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef",
+			User: "65532:65532",
+		},
+		token: "a", prune: PruneGuarded,
+	}
+	b := w.desire(t)
+	w.have = converged(b, w.settings)
+	return w
+}
+
+// desire builds the bottle from the world's manifest as it is now.
+func (w *world) desire(t *testing.T) state.Bottle {
+	t.Helper()
+	tokens := map[manifests.SecretRef]state.Content{}
+	if w.manifest.Spec.CredProxy != nil {
+		for _, r := range w.manifest.Spec.CredProxy.Routes {
+			tokens[r.Token] = state.NewContent([]byte(w.token))
+		}
+	}
+	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
+	b, err := state.Desire(w.manifest, state.Inputs{Tokens: tokens}, nets, w.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want = Desired{Bottles: []state.Bottle{b}}
+	return b
+}
+
+// converged is an engine on which everything is exactly as declared.
+func converged(b state.Bottle, s state.Settings) state.Observed {
+	have := state.Observed{Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
+	for _, n := range b.Networks {
+		have.Networks = append(have.Networks, state.ObservedNetwork{ID: "id-of-" + n.Name, Network: n, Subnets: []netip.Prefix{n.Subnet}})
+	}
+	for _, m := range b.Members {
+		c := m.Container
+		have.Images[c.Image] = "sha256:1111111111111111"
+		o := state.ObservedContainer{
+			Summary: state.Summary{
+				ID: "id-of-" + c.Name, Name: c.Name, Image: c.Image, ImageID: have.Images[c.Image],
+				Labels: maps.Clone(c.Labels), State: state.StateRunning,
+			},
+			Detail: state.Detail{Container: c, StartedAt: time.Unix(1, 0), Defaults: state.ImageDefaults{Env: map[string]string{"PATH": "/bin"}}},
+			Config: m.Config,
+		}
+		o.Container.Env = maps.Clone(c.Env)
+		o.Container.Env["PATH"] = "/bin"
+		o.Container.Networks = slices.Clone(c.Networks)
+		for _, a := range c.Networks {
+			o.Endpoints = append(o.Endpoints, state.Endpoint{Network: a.Network, NetworkID: "id-of-" + a.Network, ID: "ep"})
+		}
+		have.Containers = append(have.Containers, o)
+	}
+	for _, d := range b.Dirs {
+		have.Dirs[d.Path] = map[string]state.ObservedFile{}
+		for name, f := range d.Files {
+			have.Dirs[d.Path][name] = state.ObservedFile{Content: f.Content, Mode: f.Mode}
+		}
+	}
+	return have
+}
+
+func (w *world) container(part state.Part) *state.ObservedContainer {
+	for i := range w.have.Containers {
+		if w.have.Containers[i].Part() == part {
+			return &w.have.Containers[i]
+		}
+	}
+	panic("no " + part)
+}
+
+func (w *world) without(part state.Part) {
+	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c state.ObservedContainer) bool { return c.Part() == part })
+}
+
+func (w *world) plan() Plan {
+	return MakePlan(w.want, w.have, w.settings.Owner, w.settings.StateDir, w.prune)
+}
+
+// text is the plan as people see it, and below it the steps as the executor gets them.
+func text(t *testing.T, p Plan) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := p.Write(&b, func(_, text string) string { return text }); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString("---\n")
+	for _, bottle := range p.Bottles {
+		for _, s := range bottle.Steps {
+			fmt.Fprintf(&b, "%s %2d %s %s (%s)\n", bottle.Slug, s.Stage, s.Action, s.Object, s.Cause)
+		}
+	}
+	return b.String()
+}
+
+func TestPlan(t *testing.T) {
+	extra := func(name string) state.Endpoint { return state.Endpoint{Network: name, NetworkID: "x", ID: "y"} }
+	cases := map[string]func(*testing.T, *world){
+		"as-declared": func(*testing.T, *world) {},
+		"nothing-there": func(_ *testing.T, w *world) {
+			w.have = state.Observed{Dirs: map[string]map[string]state.ObservedFile{}}
+		},
+		"images-there": func(_ *testing.T, w *world) {
+			w.have = state.Observed{Dirs: map[string]map[string]state.ObservedFile{}, Images: w.have.Images}
+		},
+		"agent-missing":    func(_ *testing.T, w *world) { w.without(state.Agent) },
+		"pipelock-missing": func(_ *testing.T, w *world) { w.without(state.Pipelock) },
+		"agent-exited": func(_ *testing.T, w *world) {
+			w.container(state.Agent).State = state.StateExited
+			w.container(state.Agent).ExitCode = 3
+		},
+		"cred-proxy-oom": func(_ *testing.T, w *world) {
+			c := w.container(state.CredProxy)
+			c.State, c.OOMKilled = state.StateExited, true
+		},
+		"agent-created":      func(_ *testing.T, w *world) { w.container(state.Agent).State = state.StateCreated },
+		"supervise-paused":   func(_ *testing.T, w *world) { w.container(state.Supervise).State = state.StatePaused },
+		"pipelock-dead":      func(_ *testing.T, w *world) { w.container(state.Pipelock).State = "dead" },
+		"pipelock-unhealthy": func(_ *testing.T, w *world) { w.container(state.Pipelock).Health = state.HealthUnhealthy },
+		"silent-sidecar":     func(_ *testing.T, w *world) { w.container(state.CredProxy).Config = "" },
+		"old-configuration":  func(_ *testing.T, w *world) { w.container(state.CredProxy).Config = "sha256:old" },
+		"extra-network": func(_ *testing.T, w *world) {
+			c := w.container(state.Agent)
+			c.Endpoints = append(c.Endpoints, extra("bridge"))
+		},
+		"egress-disconnected": func(_ *testing.T, w *world) {
+			c := w.container(state.Pipelock)
+			c.Endpoints = c.Endpoints[:1]
+		},
+		"stopped-and-disconnected": func(_ *testing.T, w *world) {
+			c := w.container(state.Agent)
+			c.State, c.Endpoints = state.StateExited, nil
+		},
+		"alias-lost": func(_ *testing.T, w *world) { w.container(state.Supervise).Container.Networks[0].Aliases = nil },
+		"alias-added": func(_ *testing.T, w *world) {
+			w.container(state.Agent).Container.Networks[0].Aliases = []string{"agent", "pipelock"}
+		},
+		"limits-changed": func(_ *testing.T, w *world) {
+			w.container(state.Agent).Container.Limits = state.Limits{Memory: 8 << 30, NanoCPUs: 2e9, Pids: 512}
+		},
+		"restart-policy-changed": func(_ *testing.T, w *world) { w.container(state.Agent).Container.Restart = "always" },
+		"limit-set-where-none": func(t *testing.T, w *world) {
+			w.manifest.Spec.Agent.Resources = manifests.Resources{}
+			w.have = converged(w.desire(t), w.settings)
+			w.container(state.Agent).Container.Limits.Memory = 64 << 20
+		},
+		"other-image-behind-tag": func(_ *testing.T, w *world) { w.have.Images["my-agent:latest"] = "sha256:2222222222222222" },
+		"tag-removed":            func(_ *testing.T, w *world) { delete(w.have.Images, "my-agent:latest") },
+		"command-differs":        func(_ *testing.T, w *world) { w.container(state.Agent).Container.Command = []string{"sh"} },
+		"env-differs":            func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["HTTP_PROXY"] = "" },
+		"env-added":              func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["LD_PRELOAD"] = "/x.so" },
+		"mount-added": func(_ *testing.T, w *world) {
+			c := w.container(state.Agent)
+			c.Container.Mounts = append(slices.Clone(c.Container.Mounts), state.Mount{Source: "/", Target: "/host"})
+		},
+		"user-differs":     func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.User = "0" },
+		"capability-added": func(_ *testing.T, w *world) { w.container(state.Agent).Container.CapAdd = []string{"NET_RAW"} },
+		"privileged":       func(_ *testing.T, w *world) { w.container(state.Agent).Container.Extras = []string{"privileged"} },
+		"dns-differs":      func(_ *testing.T, w *world) { w.container(state.Agent).Container.DNS = nil },
+		"renamed":          func(_ *testing.T, w *world) { w.container(state.Supervise).Name = "other" },
+		"hash-differs":     func(_ *testing.T, w *world) { w.container(state.Supervise).Labels[state.LabelHash] = "old" },
+		"manifest-moved": func(t *testing.T, w *world) {
+			w.manifest.Source.Path = "/elsewhere/dev.yaml"
+			w.desire(t)
+		},
+		"second-agent": func(_ *testing.T, w *world) {
+			c := *w.container(state.Agent)
+			c.ID, c.Name = "id-of-impostor", "impostor"
+			w.have.Containers = append([]state.ObservedContainer{c}, w.have.Containers...)
+		},
+		"allowlist-changed": func(t *testing.T, w *world) {
+			w.manifest.Spec.Egress.Allowlist = []string{"api.github.com", "pypi.org"}
+			w.desire(t)
+		},
+		"private-cidr-added": func(t *testing.T, w *world) {
+			w.manifest.Spec.Egress.PrivateCIDRs = []string{"192.168.7.0/24"}
+			w.desire(t)
+		},
+		"token-rotated": func(t *testing.T, w *world) { w.token = "b"; w.desire(t) },
+		"route-added": func(t *testing.T, w *world) {
+			cp := *w.manifest.Spec.CredProxy
+			cp.Routes = append(slices.Clone(cp.Routes), manifests.Route{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{Env: "NPM"}})
+			w.manifest.Spec.CredProxy = &cp
+			w.desire(t)
+		},
+		"supervise-turned-off": func(t *testing.T, w *world) { w.manifest.Spec.Supervise = false; w.desire(t) },
+		"agent-turned-off":     func(t *testing.T, w *world) { w.manifest.Spec.Agent = nil; w.desire(t) },
+		"foreign-pipelock": func(t *testing.T, w *world) {
+			w.settings.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+			w.desire(t)
+		},
+		"foreign-pipelock-starting": func(t *testing.T, w *world) {
+			w.settings.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+			w.have = converged(w.desire(t), w.settings)
+			w.container(state.Pipelock).Health = state.HealthStarting
+		},
+		"internal-network-missing": func(_ *testing.T, w *world) {
+			w.have.Networks = w.have.Networks[1:]
+			for i := range w.have.Containers {
+				w.have.Containers[i].Endpoints = w.have.Containers[i].Endpoints[1:]
+			}
+		},
+		"network-not-internal": func(_ *testing.T, w *world) { w.have.Networks[0].Internal = false },
+		"network-open-to-host": func(_ *testing.T, w *world) { w.have.Networks[0].Isolated = false },
+		"network-made-again":   func(_ *testing.T, w *world) { w.have.Networks[1].ID = "another" },
+		"second-network": func(_ *testing.T, w *world) {
+			n := w.have.Networks[0]
+			n.ID = "twin"
+			w.have.Networks = append(w.have.Networks, n)
+		},
+		"old-network-of-bottle": func(_ *testing.T, w *world) {
+			n := w.have.Networks[0]
+			n.Name = "old-prefix-net-dev"
+			w.have.Networks = append(w.have.Networks, n)
+		},
+		"foreign-network": func(_ *testing.T, w *world) {
+			w.have.Networks[0].Labels = nil
+		},
+		"network-of-other-owner": func(_ *testing.T, w *world) {
+			w.have.Networks[0].Labels = map[string]string{state.LabelOwner: "ci"}
+		},
+		"other-state-dir": func(_ *testing.T, w *world) {
+			w.container(state.Agent).Labels[state.LabelStateDir] = "/root/.local/state/bottled"
+		},
+		"directory-deleted": func(_ *testing.T, w *world) { delete(w.have.Dirs, "/var/lib/bottled/bottles/dev/pipelock") },
+		"file-edited": func(_ *testing.T, w *world) {
+			w.have.Dirs["/var/lib/bottled/bottles/dev/pipelock"]["pipelock.yaml"] = state.ObservedFile{Content: state.NewContent([]byte("mode: audit\n")), Mode: 0o444}
+		},
+		"file-mode-changed": func(_ *testing.T, w *world) {
+			f := w.have.Dirs["/run/bottled/x/dev/tokens"]["env-TOKEN"]
+			f.Mode = 0o644
+			w.have.Dirs["/run/bottled/x/dev/tokens"]["env-TOKEN"] = f
+		},
+		"file-planted": func(_ *testing.T, w *world) {
+			w.have.Dirs["/run/bottled/x/dev/tokens"]["other"] = state.ObservedFile{}
+		},
+		"manifest-gone": func(_ *testing.T, w *world) {
+			w.want = Desired{Bottles: nil, Failed: map[string]error{"other": ErrInvalid}}
+		},
+		"manifest-gone-paused": func(_ *testing.T, w *world) {
+			w.container(state.Agent).State = state.StatePaused
+			w.want = Desired{Failed: map[string]error{"other": ErrInvalid}}
+		},
+		"manifest-invalid": func(_ *testing.T, w *world) { w.want = Desired{Failed: map[string]error{"dev": ErrInvalid}} },
+		"token-missing": func(_ *testing.T, w *world) {
+			w.want = Desired{Failed: map[string]error{"dev": errors.New("environment variable TOKEN is not set")}}
+		},
+		"no-manifest-at-all":     func(_ *testing.T, w *world) { w.want = Desired{} },
+		"no-manifest-prune-all":  func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneAll },
+		"no-manifest-prune-none": func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneNone },
+		"unreadable-holds-prune": func(_ *testing.T, w *world) { w.want = Desired{Unknown: []string{"/etc/bottles/x.yaml"}} },
+		"unreadable-despite-all": func(_ *testing.T, w *world) {
+			w.want, w.prune = Desired{Unknown: []string{"/etc/bottles/x.yaml"}}, PruneAll
+		},
+		"several-things-at-once": func(t *testing.T, w *world) {
+			w.container(state.Agent).State = state.StatePaused
+			w.container(state.Agent).Endpoints = append(w.container(state.Agent).Endpoints, extra("bridge"))
+			w.container(state.Agent).Container.Limits.Pids = 1
+			w.without(state.CredProxy)
+			w.manifest.Spec.Egress.Allowlist = nil
+			w.desire(t)
+		},
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			change(t, w)
+			golden(t, name, text(t, w.plan()))
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", "plan", name+".golden")
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("plan differs from %s (-want +got):\n%s", path, diff)
+	}
+}
+
+// Whatever is wrong, carrying the plan out in the mind and planning again finds no secret in any text.
+func TestPlanShowsNoSecret(t *testing.T) {
+	w := newWorld(t)
+	w.token = "the-secret-token"
+	w.desire(t)
+	p := w.plan()
+	if got := text(t, p) + fmt.Sprintf("%v %+v %#v", p, p, p); strings.Contains(got, "the-secret-token") || !strings.Contains(got, "(another secret)") {
+		t.Errorf("the plan shows a secret, or nothing of it:\n%s", got)
+	}
+}
+
+func TestPruneGuard(t *testing.T) {
+	for _, c := range []struct {
+		running, gone int
+		policy        PrunePolicy
+		held          bool
+	}{
+		{10, 1, PruneGuarded, false},
+		{2, 1, PruneGuarded, false},
+		{3, 2, PruneGuarded, false},
+		{5, 3, PruneGuarded, true},
+		{6, 3, PruneGuarded, false},
+		{10, 6, PruneGuarded, true},
+		{10, 6, PruneAll, false},
+		{10, 1, PruneNone, true},
+	} {
+		t.Run(fmt.Sprintf("%d-of-%d-%s", c.gone, c.running, c.policy), func(t *testing.T) {
+			w := newWorld(t)
+			w.prune, w.want = c.policy, Desired{Failed: map[string]error{}}
+			one := w.have.Containers[0]
+			w.have = state.Observed{}
+			for i := range c.running {
+				slug := fmt.Sprintf("b%02d", i)
+				o := one
+				o.Labels = maps.Clone(one.Labels)
+				o.Labels[state.LabelSlug] = slug
+				w.have.Containers = append(w.have.Containers, o)
+				if i >= c.gone {
+					w.want.Failed[slug] = ErrInvalid
+				}
+			}
+			p := w.plan()
+			removed := 0
+			for _, b := range p.Bottles {
+				if b.Remove {
+					removed++
+				}
+			}
+			if c.held && (removed != 0 || len(p.Held) != c.gone) || !c.held && (removed != c.gone || len(p.Held) != 0) {
+				t.Errorf("held %v, removed %d; want held: %v", p.Held, removed, c.held)
+			}
+			if asked := p.PruneErr != nil; asked != (c.held && c.policy == PruneGuarded) {
+				t.Errorf("error: %v", p.PruneErr)
+			}
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package pipelockconf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The values of Options.DLPAction, as in a manifest's spec.egress.dlpAction.
+const (
+	ActionBlock = "block"
+	ActionWarn  = "warn"
+)
+
+const header = `# Written by bottled for pipelock ` + Version + ` and for bottled's built-in proxy. Do not edit:
+# the next reconcile writes it anew. What may be reached is spec.egress of the bottle's manifest.
+`
+
+// Options is what differs between bottles.
+type Options struct {
+	Allowlist   []string       // effective: names and "*." wildcards, in any order
+	IPAllowlist []netip.Prefix // private ranges that those names may resolve to
+	DLPAction   string         // "" (block wherever the image scans), "block" or "warn"
+	// BodyScanning: the image in use can scan what passes through it. False for the built-in one.
+	BodyScanning bool
+}
+
+// Render returns pipelock.yaml, the same bytes for the same options. It fails when DLP is asked for by
+// name and the image can't do it, and for values that the official program would refuse.
+func Render(o Options) ([]byte, error) {
+	config, err := o.config()
+	if err != nil {
+		return nil, fmt.Errorf("pipelock.yaml: %w", err)
+	}
+	out := bytes.NewBufferString(header)
+	enc := yaml.NewEncoder(out)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(config), enc.Close()); err != nil {
+		return nil, fmt.Errorf("pipelock.yaml: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (o Options) config() (*Config, error) {
+	scanning, err := o.bodyScanning()
+	if err != nil {
+		return nil, err
+	}
+	ranges, err := o.ranges()
+	if err != nil {
+		return nil, err
+	}
+	on := true
+	return &Config{
+		Mode:          ModeStrict,
+		Enforce:       &on,
+		ExplainBlocks: &on,
+		APIAllowlist:  o.allowlist(),
+		ForwardProxy:  ForwardProxy{Enabled: true, MaxTunnelSeconds: tunnelSeconds, IdleTimeoutSeconds: idleSeconds},
+		FetchProxy: FetchProxy{
+			TimeoutSeconds: exchangeSeconds,
+			Monitoring: Monitoring{
+				MaxURLLength:               urlBytes,
+				MaxRequestsPerMinute:       NoRateLimit,
+				SubdomainEntropyExclusions: ownNames,
+			},
+		},
+		RequestBodyScanning: scanning,
+		DLP:                 &DLP{ScanEnv: o.BodyScanning},
+		ResponseScanning:    o.responseScanning(),
+		SSRF:                SSRF{IPAllowlist: ranges},
+	}, nil
+}
+
+func (o Options) bodyScanning() (*RequestBodyScanning, error) {
+	switch {
+	case !slices.Contains([]string{"", ActionBlock, ActionWarn}, o.DLPAction):
+		return nil, fmt.Errorf("dlpAction %q is neither %q nor %q", o.DLPAction, ActionBlock, ActionWarn)
+	case !o.BodyScanning && o.DLPAction != "":
+		return nil, fmt.Errorf("dlpAction %q: the built-in pipelock cannot scan request bodies: %s", o.DLPAction, Remedy)
+	case !o.BodyScanning:
+		return &RequestBodyScanning{}, nil
+	case o.DLPAction == "":
+		return &RequestBodyScanning{Enabled: true, Action: ActionBlock, MaxBodyBytes: bodyBytes}, nil
+	}
+	return &RequestBodyScanning{Enabled: true, Action: o.DLPAction, MaxBodyBytes: bodyBytes}, nil
+}
+
+// responseScanning stays on in an image that has it. Switched off, the official program still buffers
+// every answer for its core patterns, streams of events too, which then arrive when they are over; and
+// it blocks instead of warning.
+func (o Options) responseScanning() *ResponseScanning {
+	if !o.BodyScanning {
+		return nil
+	}
+	return &ResponseScanning{
+		Enabled:      true,
+		Action:       ActionWarn,
+		SSEStreaming: SSEStreaming{Enabled: true, Action: ActionWarn, MaxEventBytes: eventBytes},
+	}
+}
+
+// allowlist is sorted and has no duplicates, so that equal sets give equal files.
+func (o Options) allowlist() []string {
+	if len(o.Allowlist) == 0 {
+		return []string{nobody}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(o.Allowlist)))
+}
+
+func (o Options) ranges() ([]string, error) {
+	ranges := []string{}
+	for _, p := range o.IPAllowlist {
+		if err := checkRange(p); err != nil {
+			return nil, err
+		}
+		ranges = append(ranges, p.String())
+	}
+	slices.Sort(ranges)
+	return slices.Compact(ranges), nil
+}
+
+// checkRange holds the official program's rules for ssrf.ip_allowlist.
+func checkRange(p netip.Prefix) error {
+	switch {
+	case !p.IsValid():
+		return errors.New("ssrf.ip_allowlist: an invalid range")
+	case p.Bits() == 0:
+		return fmt.Errorf("ssrf.ip_allowlist: %s would allow every address", p)
+	case p != p.Masked():
+		return fmt.Errorf("ssrf.ip_allowlist: %s has host bits set; write %s", p, p.Masked())
+	}
+	return nil
+}
