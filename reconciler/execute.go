@@ -181,6 +181,7 @@ func (r *run) do(ctx context.Context, s Step) error {
 	case Disconnect:
 		return r.Engine.Disconnect(call, s.attachment.Network, id)
 	case UpdateLimits:
+		r.Cache.Forget(id)
 		return r.Engine.UpdateLimits(call, id, s.member.Container.Limits)
 	case Remove:
 		return r.remove(call, s)

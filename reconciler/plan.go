@@ -42,7 +42,7 @@ func MakePlan(want Desired, have state.Observed, owner, stateDir string, prune P
 	plan.prune(gone, len(bySlug), want, prune)
 	if plan.HeldWhy == "" {
 		for _, slug := range gone {
-			plan.Bottles = append(plan.Bottles, planRemoval(slug, bySlug[slug], "its manifest is gone"))
+			plan.Bottles = append(plan.Bottles, planRemoval(slug, bySlug[slug], stateDir, "its manifest is gone"))
 		}
 	}
 	slices.SortFunc(plan.Bottles, func(a, b BottlePlan) int { return strings.Compare(a.Slug, b.Slug) })
@@ -74,8 +74,11 @@ func groupBySlug(have state.Observed, owner string) map[string]owned {
 }
 
 // planRemoval takes everything of a bottle away: the last part first, containers before networks.
-func planRemoval(slug string, o owned, cause string) BottlePlan {
+func planRemoval(slug string, o owned, stateDir, cause string) BottlePlan {
 	p := BottlePlan{Slug: slug, Remove: true, Parts: observedParts(o)}
+	if p.Err = otherStateDir(slug, o, stateDir); p.Err != nil {
+		return p
+	}
 	for _, c := range o.containers {
 		p.Steps = append(p.Steps, removeStep(c, cause))
 	}
@@ -138,10 +141,8 @@ func planBottle(want state.Bottle, have owned, all state.Observed, owner, stateD
 
 // conflicts finds what bottled must not touch in the bottle's way.
 func conflicts(want state.Bottle, have owned, all []state.ObservedNetwork, owner, stateDir string) error {
-	for _, c := range have.containers {
-		if dir := c.Labels[state.LabelStateDir]; dir != stateDir {
-			return fmt.Errorf("it was made with --state-dir %s, this is %s: go on with that one, or remove the bottle there first (bottled delete %s --state-dir %s)", dir, stateDir, want.Slug, dir)
-		}
+	if err := otherStateDir(want.Slug, have, stateDir); err != nil {
+		return err
 	}
 	for _, n := range all {
 		for _, w := range want.Networks {
@@ -152,6 +153,23 @@ func conflicts(want state.Bottle, have owned, all []state.ObservedNetwork, owner
 				return fmt.Errorf("network %s belongs to bottled's owner %q: use another --prefix, or another name for the bottle", n.Name, other)
 			}
 			return fmt.Errorf("network %s exists and was not made by bottled: remove it (docker network rm %s), or use another --prefix", n.Name, n.ID[:min(12, len(n.ID))])
+		}
+	}
+	return nil
+}
+
+// otherStateDir keeps a controller from a bottle whose files are another's.
+func otherStateDir(slug string, o owned, stateDir string) error {
+	dirs := map[string]bool{}
+	for _, c := range o.containers {
+		dirs[c.Labels[state.LabelStateDir]] = true
+	}
+	for _, n := range o.networks {
+		dirs[n.Labels[state.LabelStateDir]] = true
+	}
+	for dir := range dirs {
+		if dir != stateDir {
+			return fmt.Errorf("it was made with --state-dir %s, this is %s: go on with that one, or remove the bottle with it (bottled delete %s --state-dir %s)", dir, stateDir, slug, dir)
 		}
 	}
 	return nil

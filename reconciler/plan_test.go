@@ -96,7 +96,7 @@ func converged(b state.Bottle, s state.Settings) state.Observed {
 				ID: "id-of-" + c.Name, Name: c.Name, Image: c.Image, ImageID: have.Images[c.Image],
 				Labels: maps.Clone(c.Labels), State: state.StateRunning,
 			},
-			Detail: state.Detail{Container: c, StartedAt: time.Unix(1, 0), Defaults: state.ImageDefaults{Env: map[string]string{"PATH": "/bin"}}},
+			Detail: state.Detail{Container: c, EndedAt: time.Unix(1, 0), Defaults: state.ImageDefaults{Env: map[string]string{"PATH": "/bin"}}},
 			Config: m.Config,
 		}
 		o.Container.Env = maps.Clone(c.Env)
@@ -277,6 +277,10 @@ func TestPlan(t *testing.T) {
 		},
 		"other-state-dir": func(_ *testing.T, w *world) {
 			w.container(state.Agent).Labels[state.LabelStateDir] = "/root/.local/state/bottled"
+		},
+		"gone-from-other-state-dir": func(_ *testing.T, w *world) {
+			w.settings.StateDir = "/elsewhere"
+			w.want = Desired{Failed: map[string]error{"other": ErrInvalid}}
 		},
 		"directory-deleted": func(_ *testing.T, w *world) { delete(w.have.Dirs, "/var/lib/bottled/bottles/dev/pipelock") },
 		"file-edited": func(_ *testing.T, w *world) {

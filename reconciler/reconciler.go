@@ -89,7 +89,7 @@ func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (Plan, erro
 		return Plan{}, err
 	}
 	bySlug := groupBySlug(have, r.Settings.Owner)
-	if slugs == nil {
+	if len(slugs) == 0 {
 		slugs = slices.Sorted(maps.Keys(bySlug))
 	}
 	var plan Plan
@@ -98,7 +98,7 @@ func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (Plan, erro
 		if _, files := have.Dirs[r.Settings.BottleDir(slug)]; !ok && !files {
 			return Plan{}, fmt.Errorf("there is no bottle %q of owner %q", slug, r.Settings.Owner)
 		}
-		plan.Bottles = append(plan.Bottles, planRemoval(slug, o, "it is deleted"))
+		plan.Bottles = append(plan.Bottles, planRemoval(slug, o, r.Settings.StateDir, "it is deleted"))
 	}
 	return plan, nil
 }

@@ -67,7 +67,7 @@ func (c *Cache) get(s Summary) (ObservedContainer, bool) {
 		return ObservedContainer{}, false
 	}
 	found := ObservedContainer{Summary: s, Detail: entry.Detail, Config: entry.Config}
-	if r, ok := c.reports[s.ID]; ok && r.At.After(entry.Detail.StartedAt) {
+	if r, ok := c.reports[s.ID]; ok && r.At.After(entry.Detail.EndedAt) {
 		found.Config = r.Config
 	}
 	return found, true
@@ -95,16 +95,23 @@ func (c *Cache) SetReport(id string, r Report) {
 	c.changed = true
 }
 
+// Forget makes the next pass inspect a container that was changed in a way that no listing shows.
+func (c *Cache) Forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, id)
+}
+
 // reported returns the configuration that a running sidecar said it serves: heard in this run, or read
 // from its log. "" when it has said nothing.
-func (c *Cache) reported(ctx context.Context, e Engine, id string, startedAt time.Time) (string, error) {
+func (c *Cache) reported(ctx context.Context, e Engine, id string, endedAt time.Time) (string, error) {
 	c.mu.Lock()
 	r, ok := c.reports[id]
 	c.mu.Unlock()
-	if ok && r.At.After(startedAt) {
+	if ok && r.At.After(endedAt) {
 		return r.Config, nil
 	}
-	last, err := LastReport(ctx, e, id, startedAt)
+	last, err := LastReport(ctx, e, id, endedAt)
 	return last.Config, err
 }
 

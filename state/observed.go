@@ -52,9 +52,12 @@ type Endpoint struct {
 type Detail struct {
 	Container Container
 	Defaults  ImageDefaults
-	StartedAt time.Time
+	// EndedAt is when its last run ended; zero when it has not ended yet. What it said after that, it said in its
+	// current run. (Not when it started: an engine notes that later than the process may speak.)
+	EndedAt   time.Time
 	ExitCode  int
 	OOMKilled bool
+	Checked   string // outcome of the health checks
 }
 
 // ImageDefaults are what a container gets from its image where nothing else is said.
@@ -155,7 +158,7 @@ func (o Observer) details(ctx context.Context, summaries []Summary, deep bool) (
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(inspections)
 	for i, s := range summaries {
-		if c, ok := o.Cache.get(s); ok && !deep {
+		if c, ok := o.Cache.get(s); ok && !deep && s.Health != HealthUnhealthy {
 			found[i] = &c
 			continue
 		}
@@ -187,9 +190,12 @@ func (o Observer) inspect(ctx context.Context, s Summary) (ObservedContainer, er
 	if err != nil {
 		return ObservedContainer{}, err
 	}
+	if s.Health == HealthUnhealthy {
+		s.Health = detail.Checked // a listing also says so of a container that was paused and not checked since
+	}
 	c := ObservedContainer{Summary: s, Detail: detail}
 	if s.State == StateRunning && s.Part() != Agent {
-		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.StartedAt)
+		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
 	}
 	return c, err
 }

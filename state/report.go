@@ -33,10 +33,10 @@ func parseEvent(line string) (event, bool) {
 	return e, json.Unmarshal([]byte(line), &e) == nil && e.Event == "config"
 }
 
-// LastReport reads from a sidecar's log which configuration it said last, since it was started, that it
+// LastReport reads from a sidecar's log which configuration it said last, since its last run ended, that it
 // serves.
-func LastReport(ctx context.Context, e Engine, id string, startedAt time.Time) (Report, error) {
-	logs, err := e.Logs(ctx, id, startedAt, reportTail, false)
+func LastReport(ctx context.Context, e Engine, id string, endedAt time.Time) (Report, error) {
+	logs, err := e.Logs(ctx, id, endedAt, reportTail, false)
 	if err != nil {
 		return Report{}, err
 	}

@@ -110,6 +110,10 @@ func (a *app) remove(cmd *cobra.Command, slugs []string) error {
 	if err != nil {
 		return errors.Join(err, release())
 	}
+	if len(plan.Bottles) == 0 {
+		_, err := fmt.Fprintln(a.out, "no bottles")
+		return errors.Join(err, release())
+	}
 	progress := a.watch(r)
 	failed := r.Executor.Run(cmd.Context(), plan)
 	progress.end()

@@ -76,7 +76,7 @@ func status(t *testing.T, e *enginetest.Env, slugs ...string) map[string]reconci
 func TestConverge(t *testing.T) {
 	e := newWhole(t, "one", "two")
 	proxy := e.Proxy()
-	if r := e.Expect(exitDifferences, "plan", e.Manifests); !strings.Contains(r.Stdout, "12 to create") {
+	if r := e.Expect(exitDifferences, "plan", e.Manifests); !strings.Contains(r.Stdout, "24 to create") {
 		t.Errorf("plan of two new bottles:\n%s", r.Stdout)
 	}
 	e.Reconcile(exitDone)

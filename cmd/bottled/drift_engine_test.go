@@ -18,10 +18,14 @@ func TestDriftIsRepaired(t *testing.T) {
 
 	// rerun makes the agent again with other arguments, keeping its labels: a forged container.
 	rerun := func(args ...string) {
+		command := []string{"agent"}
+		if len(args) == 0 {
+			command = []string{"fetch", "--help"}
+		}
 		labels := e.Docker("inspect", "-f", `{{range $k, $v := .Config.Labels}}--label={{$k}}={{$v}} {{end}}`, agent)
 		e.Docker("rm", "-f", agent)
 		base := append([]string{"run", "-d", "--name", agent, "--network", internal, "--network-alias", "agent"}, strings.Fields(labels)...)
-		e.Docker(append(append(base, args...), enginetest.AgentImage, "agent")...)
+		e.Docker(append(append(append(base, args...), enginetest.AgentImage), command...)...)
 	}
 	cases := []struct {
 		name, says string
@@ -55,7 +59,7 @@ func TestDriftIsRepaired(t *testing.T) {
 		{"other user", "user", func() { rerun("--user", "1234") }, false},
 		{"host mount", "mounts", func() { rerun("-v", "/etc:/host-etc:ro") }, false},
 		{"other environment", "env", func() { rerun("-e", "HTTPS_PROXY=http://evil.example") }, false},
-		{"other command", "command", func() { rerun("--entrypoint", "/bottled-demo") }, false},
+		{"other command", "command", func() { rerun() }, false},
 		{"published port", "extras", func() { rerun("-p", "127.0.0.1::80") }, false},
 		{"both networks removed", "is missing", func() {
 			e.Docker("rm", "-f", agent, pipelock, credProxy, supervise)
@@ -65,6 +69,7 @@ func TestDriftIsRepaired(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			e := e.In(t)
 			c.interfere()
 			look := []string{"plan", e.Manifests}
 			if c.deep {

@@ -184,6 +184,13 @@ func New(tb testing.TB) *Env {
 	return e
 }
 
+// In is the Env as a subtest uses it.
+func (e *Env) In(tb testing.TB) *Env {
+	in := *e
+	in.tb = tb
+	return &in
+}
+
 func (e *Env) must(err error) {
 	e.tb.Helper()
 	if err != nil {
@@ -219,16 +226,28 @@ type Result struct {
 	Code           int
 }
 
-// Bottled runs the real executable to its end.
+// Bottled runs the real executable with the Env's settings.
 func (e *Env) Bottled(args ...string) Result {
 	e.tb.Helper()
-	cmd := e.Command(args...)
+	return finish(e.tb, e.Command(args...))
+}
+
+// Run runs the real executable; it needs no engine.
+func Run(tb testing.TB, env []string, args ...string) Result {
+	tb.Helper()
+	cmd := exec.Command(Binary(tb), args...) //nolint:gosec // the executable that is tested
+	cmd.Env = append(os.Environ(), env...)
+	return finish(tb, cmd)
+}
+
+func finish(tb testing.TB, cmd *exec.Cmd) Result {
+	tb.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		e.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
 }

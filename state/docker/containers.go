@@ -156,10 +156,8 @@ func (e *Engine) Health(ctx context.Context, id string) (string, error) {
 		switch {
 		case !c.State.Running:
 			return "", fmt.Errorf("it ended with exit code %d before it was ready", c.State.ExitCode)
-		case c.State.Health == nil:
-			return "", nil
-		case c.State.Health.Status != container.Starting:
-			return c.State.Health.Status, nil
+		case checkedHealth(c.State.Health) != state.HealthStarting:
+			return checkedHealth(c.State.Health), nil
 		}
 		select {
 		case <-messages:

@@ -71,6 +71,18 @@ func healthOf(status string) string {
 	return ""
 }
 
+// checkedHealth is the outcome of the engine's checks. When a container is paused the engine calls it unhealthy,
+// and still does after it goes on until the next check; no check has failed then.
+func checkedHealth(h *container.Health) string {
+	switch {
+	case h == nil || h.Status == container.NoHealthcheck:
+		return ""
+	case h.Status == container.Unhealthy && h.FailingStreak == 0:
+		return state.HealthStarting
+	}
+	return h.Status
+}
+
 func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) state.Detail {
 	host := c.HostConfig
 	got := state.Container{
@@ -102,7 +114,8 @@ func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) stat
 	}
 	d := state.Detail{Container: got, Defaults: defaults}
 	if c.State != nil {
-		d.ExitCode, d.OOMKilled, d.StartedAt = c.State.ExitCode, c.State.OOMKilled, parseTime(c.State.StartedAt)
+		d.Checked = checkedHealth(c.State.Health)
+		d.ExitCode, d.OOMKilled, d.EndedAt = c.State.ExitCode, c.State.OOMKilled, parseTime(c.State.FinishedAt)
 	}
 	return d
 }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/bot-bottle/bottled/reconciler/enginetest"
+	"github.com/bot-bottle/bottled/state"
+)
+
+func changing(call string) bool {
+	return !strings.HasPrefix(call, "GET ") && !strings.HasPrefix(call, "HEAD ")
+}
+
+// owned lists every container and network of the Env's owner.
+func owned(e *enginetest.Env) []string {
+	filter := "label=" + state.LabelOwner + "=" + e.Owner
+	return slices.Sorted(slices.Values(strings.Fields(e.Docker("ps", "-a", "--filter", filter, "--format", "{{.Names}}") + "\n" +
+		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}"))))
+}
+
+// TestKilledAtEveryCall kills bottled just before, and in another round just after, each call that changes the engine:
+// the next pass must converge and leave nothing over. The same for a removal.
+func TestKilledAtEveryCall(t *testing.T) {
+	e := newWhole(t, "one")
+	proxy := e.Proxy()
+	e.Reconcile(exitDone)
+	want := owned(e)
+	e.Expect(exitDone, "delete", "--all")
+
+	for _, outcome := range []enginetest.Outcome{enginetest.Refuse, enginetest.LoseBack} {
+		for _, action := range [][]string{{"reconcile", "--once", e.Manifests}, {"delete", "--all"}} {
+			kills := 0
+			for n := 1; ; n++ {
+				if !killAt(t, e, proxy, n, outcome, action...) {
+					break
+				}
+				kills++
+				proxy.Reset(nil)
+				e.Reconcile(exitDone)
+				if got := owned(e); !slices.Equal(got, want) {
+					t.Fatalf("killed at change %d of %v: the next pass leaves %v, want %v", n, action, got, want)
+				}
+				if action[0] == "reconcile" {
+					e.Expect(exitDone, "delete", "--all")
+				}
+			}
+			if kills < 6 {
+				t.Errorf("%v was killed %d times only: the test does not reach its calls", action, kills)
+			}
+			proxy.Reset(nil)
+			e.Reconcile(exitDone)
+			if action[0] == "delete" {
+				e.Expect(exitDone, "delete", "--all")
+			}
+		}
+	}
+}
+
+// killAt runs bottled and kills it at its n-th changing call; false when it makes fewer.
+func killAt(t *testing.T, e *enginetest.Env, proxy *enginetest.Proxy, n int, outcome enginetest.Outcome, args ...string) bool {
+	t.Helper()
+	cmd := e.Command(args...)
+	started := make(chan *exec.Cmd, 1)
+	var changes atomic.Int64
+	var killed atomic.Bool
+	proxy.Reset(func(_ int, call string) enginetest.Outcome {
+		if !changing(call) {
+			return enginetest.Pass
+		}
+		if changes.Add(1) != int64(n) {
+			return enginetest.Pass
+		}
+		running := <-started
+		killed.Store(true)
+		_ = running.Process.Kill()
+		return outcome
+	})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started <- cmd
+	_ = cmd.Wait()
+	return killed.Load()
+}
+
+// TestEveryCallMayFail makes the engine refuse, one at a time, each call of a pass: bottled fails with a message,
+// leaves no container that never ran, and the next pass converges.
+func TestEveryCallMayFail(t *testing.T) {
+	e := newWhole(t, "one")
+	proxy := e.Proxy()
+	for n := 1; n < 200; n++ {
+		refused := make(chan string, 1)
+		proxy.Reset(func(i int, call string) enginetest.Outcome {
+			if i != n || strings.HasSuffix(call, "/_ping") {
+				return enginetest.Pass
+			}
+			refused <- call
+			return enginetest.Refuse
+		})
+		r := e.Bottled("reconcile", "--once", e.Manifests)
+		calls := len(proxy.Calls())
+		proxy.Reset(nil)
+		close(refused)
+		if failed := <-refused; failed != "" {
+			if r.Code != exitFailed || !strings.Contains(r.Stdout+r.Stderr, "injected fault") {
+				t.Errorf("call %d (%s) failed: exit code %d\n%s%s", n, failed, r.Code, r.Stdout, r.Stderr)
+			}
+			if left := e.Docker("ps", "-aq", "--filter", "status=created", "--filter", "label="+state.LabelOwner+"="+e.Owner); left != "" && !strings.HasPrefix(failed, "DELETE") {
+				t.Errorf("call %d (%s) failed: containers that never ran are left: %s", n, failed, left)
+			}
+			e.Reconcile(exitDone)
+		}
+		e.Expect(exitDone, "delete", "--all")
+		if n > calls {
+			break
+		}
+	}
+}
+
+func TestOneBottleFailsTheOthersConverge(t *testing.T) {
+	e := enginetest.New(t)
+	e.Write("good.yaml", small("good"))
+	e.Write("bad.yaml", strings.Replace(small("bad"), "[agent]", "[/no/such/program]", 1))
+	e.Write("exits.yaml", strings.Replace(small("exits"), "[agent]", "[fetch, --help]", 1))
+	e.Write("token.yaml", strings.Replace(strings.Replace(whole("token"), "./token", "./no-such-token", 1), "supervise: true", "supervise: false", 1))
+	r := e.Reconcile(exitFailed)
+	all := status(t, e)
+	if !all["good"].Ready {
+		t.Errorf("good: %+v", all["good"])
+	}
+	for slug, says := range map[string]string{"exits": "exit code 0", "token": "no-such-token", "bad": "bad"} {
+		if !strings.Contains(r.Stdout, says) {
+			t.Errorf("%s: the output does not say %q:\n%s", slug, says, r.Stdout)
+		}
+	}
+	if !strings.Contains(r.Stderr, "of 4 bottles are not as declared") {
+		t.Errorf("%s", r.Stderr)
+	}
+}

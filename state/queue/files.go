@@ -1,0 +1,139 @@
+package queue
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+const (
+	proposalSuffix = ".proposal.json"
+	answerSuffix   = ".answer.json"
+	tempPrefix     = ".tmp-"
+
+	// maxEntries bounds a listing, whatever the other side put into the directory.
+	maxEntries = 4096
+)
+
+// files is the directory of one queue. Everything goes through os.Root: the other side of the bind mount
+// can plant symbolic links, and none leads out of the directory.
+type files struct {
+	root *os.Root
+	dir  string // for messages
+}
+
+// create writes a file that must not exist yet (fs.ErrExist). It appears complete or not at all, and it
+// survives a crash once create has returned.
+func (f *files) create(name string, content any) error {
+	data, err := json.MarshalIndent(content, "", "  ")
+	if err != nil {
+		return err
+	}
+	temp := tempPrefix + strings.ToLower(rand.Text())
+	defer func() { _ = f.root.Remove(temp) }() // a leftover is removed by sweep
+	if err := f.writeTemp(temp, append(data, '\n')); err != nil {
+		return err
+	}
+	// A rename would replace an existing file; a link fails.
+	if err := f.root.Link(temp, name); err != nil {
+		return err
+	}
+	return f.syncDir()
+}
+
+func (f *files) writeTemp(name string, data []byte) error {
+	file, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	return errors.Join(err, f.giveToOwner(file), file.Sync(), file.Close())
+}
+
+// giveToOwner lets the sidecar, which is not root, read what a controller that is root writes: the
+// directory belongs to the user that the sidecar runs as.
+func (f *files) giveToOwner(file *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := f.root.Stat(".")
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return file.Chown(int(owner.Uid), int(owner.Gid))
+}
+
+func (f *files) syncDir() error {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// read returns a regular file's content. Opening does not block on a planted named pipe.
+func (f *files) read(name string) ([]byte, error) {
+	info, err := f.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	// The file may have been exchanged since Lstat looked.
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFileBytes {
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFileBytes)
+	}
+	return data, nil
+}
+
+func (f *files) remove(name string) error {
+	err := f.root.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// names lists the directory. It fails rather than to show a part of it.
+func (f *files) names() ([]string, error) {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("more than %d files; empty the directory by hand", maxEntries)
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, nil
+}

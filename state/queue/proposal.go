@@ -1,0 +1,139 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	kjson "sigs.k8s.io/json"
+)
+
+const (
+	// MaxJustification bounds a proposal's justification, in bytes.
+	MaxJustification = 4 << 10
+	// MaxPayload bounds a proposal's payload, in bytes.
+	MaxPayload = 256 << 10
+	// MaxNotes bounds an answer's notes and the name of who gave it, in bytes.
+	MaxNotes = 16 << 10
+
+	maxBottle = 64 // a slug
+	// A text may double in size when it is written as JSON.
+	maxFileBytes = 2*(MaxJustification+MaxPayload) + 4<<10
+)
+
+// Tool names what an agent asked for; it says how to read the payload.
+type Tool string
+
+// The tools.
+const (
+	CredProxyBlock  Tool = "cred-proxy-block" //nolint:gosec // the tool's name; payload: a routes.json, as rendered by routesconf
+	PipelockBlock   Tool = "pipelock-block"   // payload: the URL that was refused
+	CapabilityBlock Tool = "capability-block" // payload: a Dockerfile
+)
+
+var tools = []Tool{CredProxyBlock, PipelockBlock, CapabilityBlock}
+
+// Status is how a proposal ended.
+type Status string
+
+// The statuses. Withdrawn is the asking side's own: nobody waits for an answer any more.
+const (
+	Approved  Status = "approved"
+	Modified  Status = "modified"
+	Rejected  Status = "rejected"
+	Withdrawn Status = "withdrawn"
+)
+
+var statuses = []Status{Approved, Modified, Rejected, Withdrawn}
+
+// Proposal is what an agent asks a human for. Every field but the ID was written inside the bottle: it is
+// the agent's word, to be shown and judged, and Bottle in particular proves nothing (the directory does).
+type Proposal struct {
+	ID            string    `json:"id"`
+	Bottle        string    `json:"bottle"`
+	Tool          Tool      `json:"tool"`
+	Created       time.Time `json:"created"`
+	Justification string    `json:"justification"`
+	Payload       string    `json:"payload"`
+}
+
+// Answer is what became of a proposal.
+type Answer struct {
+	Status Status    `json:"status"`
+	Notes  string    `json:"notes"`
+	By     string    `json:"by"`
+	Time   time.Time `json:"time"`
+}
+
+// idPattern is what newID makes: sortable by time, and not to be guessed.
+var idPattern = regexp.MustCompile(`^[0-9]{8}t[0-9]{15}z-[a-z2-7]{26}$`)
+
+// parseProposal reads a proposal file, whose name said id. It is strict, so that whatever a human decides
+// on is all there was.
+func parseProposal(id string, data []byte) (Proposal, error) {
+	var p Proposal
+	if err := unmarshal(data, &p); err != nil {
+		return Proposal{}, err
+	}
+	if p.ID != id {
+		return Proposal{}, fmt.Errorf("id %.64q is not the file's", p.ID)
+	}
+	return p, p.validate()
+}
+
+// unmarshal is strict: unknown and repeated keys are errors.
+func unmarshal(data []byte, into any) error {
+	strict, err := kjson.UnmarshalStrict(data, into)
+	return errors.Join(append([]error{err}, strict...)...)
+}
+
+func (p Proposal) validate() error {
+	switch {
+	case !idPattern.MatchString(p.ID):
+		return fmt.Errorf("id %.64q is malformed", p.ID)
+	case !slices.Contains(tools, p.Tool):
+		return fmt.Errorf("tool %.64q is unknown", p.Tool)
+	case p.Created.IsZero():
+		return errors.New("created is missing")
+	}
+	return errors.Join(
+		CheckText("bottle", p.Bottle, maxBottle),
+		CheckText("justification", p.Justification, MaxJustification),
+		CheckText("payload", p.Payload, MaxPayload),
+	)
+}
+
+func (a Answer) validate() error {
+	if !slices.Contains(statuses, a.Status) {
+		return fmt.Errorf("status %.64q is unknown", a.Status)
+	}
+	if len(a.Notes) > MaxNotes || len(a.By) > MaxNotes {
+		return fmt.Errorf("notes or by are larger than %d bytes", MaxNotes)
+	}
+	return nil
+}
+
+// CheckText tells whether a text from inside a bottle may be queued: present, bounded (max is in bytes),
+// and safe to show on a terminal. Control characters could move a human's cursor, and bidirectional
+// overrides could make the text read differently from what it says.
+func CheckText(name, text string, maxBytes int) error {
+	switch {
+	case strings.TrimSpace(text) == "":
+		return fmt.Errorf("%s must not be empty", name)
+	case len(text) > maxBytes:
+		return fmt.Errorf("%s has %d bytes; at most %d are allowed", name, len(text), maxBytes)
+	case !utf8.ValidString(text):
+		return fmt.Errorf("%s is not valid UTF-8", name)
+	}
+	for _, r := range text {
+		if unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
+			return fmt.Errorf("%s has the control character %U; remove it", name, r)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+// Package queue is the directory through which an agent's proposals reach a human, and the answers the
+// agent. It is shared by two sides that may each die and come back, and that don't trust each other alike:
+// the supervise sidecar, which runs inside the bottle, and the controller, which must believe nothing that
+// it finds here except its own answers.
+//
+// A proposal is the file <id>.proposal.json; its answer is <id>.answer.json. Both are written once, whole
+// and never replaced. A proposal without an answer is pending. An answer is first come, first served: the
+// asking side withdraws a proposal by answering it itself, so that a withdrawal and a human's answer can't
+// both win. The asking side removes both files when it has delivered the answer.
+package queue
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MaxPending is how many proposals may wait for a human at once.
+const MaxPending = 32
+
+const (
+	// maxAnswered is how many answered proposals are kept for an agent that may still ask for them.
+	maxAnswered = 64
+	// tempAge is when a temporary or orphaned file is certainly nobody's any more.
+	tempAge = time.Hour
+)
+
+var (
+	// ErrFull is returned for a proposal too many.
+	ErrFull = errors.New("too many proposals are waiting for a human")
+	// ErrAnswered is returned for a second answer; a withdrawn proposal counts as answered.
+	ErrAnswered = errors.New("the proposal is answered already or was withdrawn")
+	// ErrGone is returned for a proposal that is not in the queue any more.
+	ErrGone = errors.New("the proposal is not in the queue")
+)
+
+// Queue is one bottle's queue. It is safe for concurrent use.
+type Queue struct {
+	files   files
+	now     func() time.Time
+	watcher watcher
+	submit  sync.Mutex // one submission at a time, so that MaxPending holds
+}
+
+// Open opens the queue in an existing directory. Close it after use.
+func Open(dir string) (*Queue, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open queue: %w", err)
+	}
+	return &Queue{files: files{root: root, dir: dir}, now: time.Now, watcher: watcher{dir: dir}}, nil
+}
+
+// Close releases the queue; nobody may be waiting.
+func (q *Queue) Close() error {
+	return errors.Join(q.watcher.close(), q.files.root.Close())
+}
+
+// Entry is one proposal and, once there is one, its answer.
+type Entry struct {
+	Proposal Proposal
+	Answer   *Answer // nil while pending
+}
+
+// Submit queues a proposal and returns it with its ID and time filled in. It fails with ErrFull when
+// MaxPending are waiting.
+func (q *Queue) Submit(p Proposal) (Proposal, error) {
+	q.submit.Lock()
+	defer q.submit.Unlock()
+	p.Created = q.now().UTC()
+	p.ID = newID(p.Created)
+	if err := p.validate(); err != nil {
+		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	}
+	entries, _, err := q.List()
+	if err != nil {
+		return Proposal{}, err
+	}
+	q.sweep(entries)
+	pending := 0
+	for _, e := range entries {
+		if e.Answer == nil {
+			pending++
+		}
+	}
+	if pending >= MaxPending {
+		return Proposal{}, fmt.Errorf("submit proposal: %w (%d)", ErrFull, pending)
+	}
+	if err := q.files.create(p.ID+proposalSuffix, p); err != nil {
+		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	}
+	return p, nil
+}
+
+// newID returns an identifier that sorts by time and has 130 random bits.
+func newID(t time.Time) string {
+	stamp := strings.Replace(t.UTC().Format("20060102t150405.000000000z"), ".", "", 1)
+	return stamp + "-" + strings.ToLower(rand.Text())
+}
+
+// List returns every readable proposal, the oldest first. Whatever else is in the directory, half-written,
+// foreign or malicious, is reported as a problem and otherwise ignored.
+func (q *Queue) List() (entries []Entry, problems []error, err error) {
+	names, err := q.files.names()
+	if err != nil {
+		return nil, nil, fmt.Errorf("queue %s: %w", q.files.dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		id, isProposal := strings.CutSuffix(name, proposalSuffix)
+		switch {
+		case isProposal && idPattern.MatchString(id):
+			entry, err := q.Get(id)
+			switch {
+			case err == nil:
+				entries = append(entries, entry)
+			case !errors.Is(err, ErrGone):
+				problems = append(problems, err)
+			}
+		case strings.HasPrefix(name, tempPrefix), strings.HasSuffix(name, answerSuffix):
+			// being written, or the answer of a proposal that is being removed
+		default:
+			problems = append(problems, fmt.Errorf("queue %s: %.128q is not a queue file", q.files.dir, name))
+		}
+	}
+	return entries, problems, nil
+}
+
+// Pending returns the proposals that wait for an answer, the oldest first, and what List reports.
+func (q *Queue) Pending() (pending []Proposal, problems []error, err error) {
+	entries, problems, err := q.List()
+	for _, e := range entries {
+		if e.Answer == nil {
+			pending = append(pending, e.Proposal)
+		}
+	}
+	return pending, problems, err
+}
+
+// Get returns one proposal; ErrGone when it is not there.
+func (q *Queue) Get(id string) (Entry, error) {
+	if !idPattern.MatchString(id) {
+		return Entry{}, fmt.Errorf("proposal %.64q: %w", id, ErrGone)
+	}
+	data, err := q.files.read(id + proposalSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Entry{}, fmt.Errorf("proposal %s: %w", id, ErrGone)
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("queue %s: %w", q.files.dir, err)
+	}
+	p, err := parseProposal(id, data)
+	if err != nil {
+		return Entry{}, fmt.Errorf("queue %s: %s%s: %w", q.files.dir, id, proposalSuffix, err)
+	}
+	answer, err := q.answer(id)
+	return Entry{Proposal: p, Answer: answer}, err
+}
+
+// answer returns nil while there is none.
+func (q *Queue) answer(id string) (*Answer, error) {
+	data, err := q.files.read(id + answerSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var a Answer
+	if err == nil {
+		err = errors.Join(unmarshal(data, &a), a.validate())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("queue %s: %s%s: %w", q.files.dir, id, answerSuffix, err)
+	}
+	return &a, nil
+}
+
+// Answer answers a proposal, once: ErrAnswered when somebody was faster, ErrGone when it is not there.
+func (q *Queue) Answer(id string, a Answer) error {
+	a.Time = cmp.Or(a.Time, q.now()).UTC()
+	if err := a.validate(); err != nil {
+		return fmt.Errorf("answer proposal %s: %w", id, err)
+	}
+	entry, err := q.Get(id)
+	if err != nil {
+		return err
+	}
+	if entry.Answer != nil {
+		return fmt.Errorf("proposal %s: %w (%s)", id, ErrAnswered, entry.Answer.Status)
+	}
+	err = q.files.create(id+answerSuffix, a)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("proposal %s: %w", id, ErrAnswered)
+	}
+	if err != nil {
+		return fmt.Errorf("answer proposal %s: %w", id, err)
+	}
+	return nil
+}
+
+// Withdraw marks a proposal as no longer wanted. An answer that came first stays (ErrAnswered).
+func (q *Queue) Withdraw(id, why string) error {
+	return q.Answer(id, Answer{Status: Withdrawn, Notes: why, By: "agent"})
+}
+
+// Remove takes a proposal whose answer was delivered, and the answer, out of the queue.
+func (q *Queue) Remove(id string) error {
+	if !idPattern.MatchString(id) {
+		return fmt.Errorf("proposal %.64q: %w", id, ErrGone)
+	}
+	// The proposal first: without its answer it would be pending again.
+	if err := errors.Join(q.files.remove(id+proposalSuffix), q.files.remove(id+answerSuffix)); err != nil {
+		return fmt.Errorf("remove proposal %s: %w", id, err)
+	}
+	return nil
+}
+
+// Wait returns a proposal's answer as soon as there is one. It fails when ctx ends or with ErrGone when
+// the proposal is removed.
+func (q *Queue) Wait(ctx context.Context, id string) (Answer, error) {
+	changed, stop := q.watcher.subscribe()
+	defer stop()
+	for {
+		entry, err := q.Get(id)
+		if err != nil {
+			return Answer{}, err
+		}
+		if entry.Answer != nil {
+			return *entry.Answer, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Answer{}, context.Cause(ctx)
+		case <-changed:
+		case <-time.After(q.watcher.rescan()):
+		}
+	}
+}
+
+// sweep removes what nobody needs: answered proposals beyond maxAnswered, and old leftovers of crashes.
+// What cannot be removed now is tried again at the next submission.
+func (q *Queue) sweep(entries []Entry) {
+	answered := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Answer == nil })
+	for i := 0; i < len(answered)-maxAnswered; i++ {
+		_ = q.Remove(answered[i].Proposal.ID)
+	}
+	names, err := q.files.names()
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if q.isLeftover(name) {
+			_ = q.files.remove(name)
+		}
+	}
+}
+
+func (q *Queue) isLeftover(name string) bool {
+	id, isAnswer := strings.CutSuffix(name, answerSuffix)
+	if !isAnswer && !strings.HasPrefix(name, tempPrefix) {
+		return false
+	}
+	if isAnswer {
+		if _, err := q.files.root.Lstat(id + proposalSuffix); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	info, err := q.files.root.Lstat(name)
+	return err == nil && q.now().Sub(info.ModTime()) > tempAge
+}
