@@ -17,7 +17,7 @@ func TestRenderIsDeterministicAndReadBack(t *testing.T) {
 		{Path: "/npm/", Upstream: "https://registry.npmjs.org", AuthScheme: "Bearer", TokenSlot: "file-npm", Roles: []string{RoleNPMRegistry}},
 		{Path: "/", Upstream: "http://[fd00::1]:3000/api/v1/", TokenSlot: "x", InsecureUpstream: true},
 		{Path: "/anthropic/", Upstream: "https://api.anthropic.com", TokenSlot: "env-T", Roles: []string{RoleTeaLogin, RoleAnthropicBaseURL}},
-		{Path: "/gitea/api/", Upstream: "https://gitea.lan:3000/a%2Fb/", AuthScheme: "token", TokenSlot: "gitea"},
+		{Path: "/gitea/api/", Upstream: "https://gitea.lan:3000/a%2Fb&c/", AuthScheme: "token", TokenSlot: "gitea"},
 	}}
 	rendered, err := file.Render()
 	if err != nil {

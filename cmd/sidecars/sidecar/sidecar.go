@@ -22,6 +22,8 @@ const (
 	// settle is how long a watched directory must be quiet before it is read again: several files are
 	// often replaced at once.
 	settle = 50 * time.Millisecond
+	// pollInterval is how often a configuration is read that can't be watched.
+	pollInterval = 2 * time.Second
 	// grace is how long open requests may go on after SIGTERM. The engine kills after 10 s.
 	grace = 2 * time.Second
 )
@@ -67,10 +69,7 @@ func (p *Program) Run(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	changes, closeWatch, err := p.watch()
-	if err != nil {
-		return err
-	}
+	changes, closeWatch := p.watch()
 	defer closeWatch()
 
 	loaded, err := p.Load()
@@ -132,20 +131,48 @@ func (p *Program) shutdown() error {
 	return err
 }
 
-// watch reports, debounced, that something in WatchDirs changed.
-func (p *Program) watch() (<-chan struct{}, func(), error) {
+// watch reports, debounced, that something in WatchDirs changed. The kernel allows a user only so many watchers
+// (fs.inotify.max_user_instances, 128 by default, and all sidecars are one user): without one it is time to look, every
+// pollInterval.
+func (p *Program) watch() (<-chan struct{}, func()) {
+	changes := make(chan struct{}, 1)
+	if len(p.WatchDirs) == 0 {
+		return changes, func() {}
+	}
+	watcher, err := p.watcher()
+	if err != nil {
+		p.Log.Warn().Err(err).Msg("can't watch the configuration for changes; looking every " + pollInterval.String())
+		ticker := time.NewTicker(pollInterval)
+		go func() {
+			for range ticker.C {
+				due(changes)
+			}
+		}()
+		return changes, ticker.Stop
+	}
+	go p.debounce(watcher, changes)
+	return changes, func() { _ = watcher.Close() }
+}
+
+func (p *Program) watcher() (*fsnotify.Watcher, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: watch configuration: %w", p.Role, err)
+		return nil, err
 	}
 	for _, dir := range p.WatchDirs {
 		if err := watcher.Add(dir); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("%s: watch %s: %w", p.Role, dir, err), watcher.Close())
+			return nil, errors.Join(err, watcher.Close())
 		}
 	}
-	changes := make(chan struct{}, 1)
-	go p.debounce(watcher, changes)
-	return changes, func() { _ = watcher.Close() }, nil
+	return watcher, nil
+}
+
+// due notes that a reading is due; one that is already due is enough.
+func due(changes chan<- struct{}) {
+	select {
+	case changes <- struct{}{}:
+	default:
+	}
 }
 
 func (p *Program) debounce(watcher *fsnotify.Watcher, changes chan<- struct{}) {
@@ -165,10 +192,7 @@ func (p *Program) debounce(watcher *fsnotify.Watcher, changes chan<- struct{}) {
 			p.Log.Warn().Err(err).Msg("watching the configuration: some changes may have been missed; reading all of it")
 			quiet.Reset(settle)
 		case <-quiet.C:
-			select {
-			case changes <- struct{}{}:
-			default: // one reading is already due
-			}
+			due(changes)
 		}
 	}
 }

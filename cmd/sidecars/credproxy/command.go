@@ -1,0 +1,109 @@
+// Package credproxy is the sidecar that gives an agent's requests the tokens that the agent never sees:
+// a reverse proxy with named routes, whose only way out is pipelock.
+package credproxy
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+)
+
+const (
+	role          = "cred-proxy"
+	defaultListen = "0.0.0.0:9099"
+	healthPath    = "/healthz"
+
+	headerTimeout  = 10 * time.Second
+	keepAlive      = 2 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// Command returns the command `cred-proxy` with its subcommands `run` and `healthcheck`.
+func Command() *cobra.Command {
+	cmd := &cobra.Command{Use: role, Short: "Reverse proxy that adds tokens to an agent's requests"}
+	cmd.AddCommand(runCommand(), healthcheckCommand())
+	return cmd
+}
+
+func runCommand() *cobra.Command {
+	var listen string
+	var dirs directories
+	cmd := &cobra.Command{
+		Use:           "run",
+		Short:         "Serve the routes of routes.json through the proxy named by HTTPS_PROXY",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true, // logged below, as JSON
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger := sidecar.NewLogger(role)
+			program, err := newProgram(listen, dirs, os.Getenv, logger)
+			if err == nil {
+				err = program.Run(cmd.Context())
+			}
+			if err != nil {
+				logger.Error().Err(err).Msg("cred-proxy ends")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", defaultListen, "host:port to serve on")
+	cmd.Flags().StringVar(&dirs.config, "config-dir", "/etc/cred-proxy", "directory of routes.json and, optionally, ca.pem")
+	cmd.Flags().StringVar(&dirs.token, "token-dir", "/run/secrets/cred-proxy", "directory of the token files")
+	return cmd
+}
+
+func healthcheckCommand() *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use:          "healthcheck",
+		Short:        "Exit 0 when the cred-proxy on this host serves",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, port, err := net.SplitHostPort(listen)
+			if err != nil {
+				return fmt.Errorf("healthcheck: --listen %q is not host:port: %w", listen, err)
+			}
+			return sidecar.Healthcheck(cmd.Context(), "http://"+net.JoinHostPort("127.0.0.1", port)+healthPath)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", defaultListen, "host:port that `run` serves on")
+	return cmd
+}
+
+// newProgram wires the sidecar; getenv is os.Getenv.
+func newProgram(listen string, dirs directories, getenv func(string) string, logger logger) (*sidecar.Program, error) {
+	pipelock, err := proxyFromEnvironment(getenv)
+	if err != nil {
+		return nil, err
+	}
+	loader := &loader{dirs: dirs, pipelock: pipelock, log: logger}
+	errorLog := log.New(logger, "", 0)
+	return &sidecar.Program{
+		Role:      role,
+		Listen:    listen,
+		Server:    newServer(&handler{table: &loader.table, log: logger, errorLog: errorLog, idle: idleTimeout}),
+		Log:       logger,
+		Load:      loader.load,
+		WatchDirs: []string{dirs.config, dirs.token},
+	}, nil
+}
+
+// newServer bounds what a client can hold without having been answered; idleWatch bounds the rest.
+func newServer(h *handler) *http.Server {
+	return &http.Server{
+		Handler:                      h,
+		ReadHeaderTimeout:            headerTimeout,
+		IdleTimeout:                  keepAlive,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     h.errorLog,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like everything that is no route
+	}
+}

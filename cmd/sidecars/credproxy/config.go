@@ -1,0 +1,182 @@
+package credproxy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+const (
+	routesFile = "routes.json"
+	caFile     = "ca.pem"
+	maxCABytes = 4 << 20
+)
+
+type logger = zerolog.Logger
+
+type directories struct{ config, token string }
+
+// table is everything that a request needs to know. It never changes: a reload makes a new one, and a
+// request keeps the one it began with.
+type table struct {
+	digest    string
+	routes    []*route // the longest path first
+	transport http.RoundTripper
+}
+
+type route struct {
+	path     string
+	upstream *url.URL
+	scheme   string
+	token    secret
+	missing  string // why there is no token; empty when there is one
+}
+
+// match returns the route with the longest path that is a prefix of a raw request path.
+func (t *table) match(rawPath string) *route {
+	for _, r := range t.routes {
+		if strings.HasPrefix(rawPath, r.path) {
+			return r
+		}
+	}
+	return nil
+}
+
+// sameSecrets tells whether the tokens of both tables, which have equal digests, are equal too.
+func (t *table) sameSecrets(other *table) bool {
+	return slices.EqualFunc(t.routes, other.routes, func(a, b *route) bool {
+		return a.missing == b.missing && a.token.equal(b.token)
+	})
+}
+
+// loader reads the configuration and puts it in force.
+type loader struct {
+	dirs     directories
+	pipelock *url.URL
+	log      logger
+	table    atomic.Pointer[table]
+
+	transport *http.Transport // in force; nil before the first load
+	roots     [sha256.Size]byte
+}
+
+// load implements sidecar.Program's Load. A token that can't be had makes its route unavailable, not the
+// others.
+func (l *loader) load() (sidecar.Loaded, error) {
+	files, err := l.readFiles()
+	if err != nil {
+		return sidecar.Loaded{}, err
+	}
+	conf, err := routesconf.Parse(files[routesFile])
+	if err != nil {
+		return sidecar.Loaded{}, err
+	}
+	next := &table{digest: configdigest.Of(files)}
+	for _, r := range conf.Routes {
+		parsed, err := l.newRoute(r)
+		if err != nil {
+			return sidecar.Loaded{}, err
+		}
+		next.routes = append(next.routes, parsed)
+	}
+	slices.SortFunc(next.routes, func(a, b *route) int {
+		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
+	})
+	transport, err := l.useRoots(files[caFile])
+	if err != nil {
+		return sidecar.Loaded{}, err
+	}
+	next.transport = plainResponses{transport}
+	old := l.table.Swap(next)
+	changed := old == nil || old.digest != next.digest || !old.sameSecrets(next)
+	if changed {
+		l.warnMissing(next)
+	}
+	return sidecar.Loaded{Digest: next.digest, Changed: changed}, nil
+}
+
+func (l *loader) readFiles() (map[string][]byte, error) {
+	routes, err := readLimited(filepath.Join(l.dirs.config, routesFile), routesconf.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{routesFile: routes}
+	ca, err := readLimited(filepath.Join(l.dirs.config, caFile), maxCABytes)
+	switch {
+	case err == nil:
+		files[caFile] = ca
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return files, nil
+}
+
+func readLimited(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
+	}
+	return data, nil
+}
+
+func (l *loader) newRoute(conf routesconf.Route) (*route, error) {
+	upstream, err := url.Parse(conf.Upstream)
+	if err != nil {
+		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
+	}
+	r := &route{path: conf.Path, upstream: upstream, scheme: conf.AuthScheme}
+	if r.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
+		r.missing = err.Error()
+	}
+	return r, nil
+}
+
+// useRoots returns the transport for a set of roots: the one in use when they are the same, so that its
+// connections live on. A replaced transport lets its open streams finish.
+func (l *loader) useRoots(caPEM []byte) (*http.Transport, error) {
+	sum := sha256.Sum256(caPEM)
+	if l.transport != nil && l.roots == sum {
+		return l.transport, nil
+	}
+	pool, err := rootPool(caPEM)
+	if err != nil {
+		return nil, err
+	}
+	if l.transport != nil {
+		defer l.transport.CloseIdleConnections()
+	}
+	l.transport, l.roots = newTransport(l.pipelock, pool), sum
+	return l.transport, nil
+}
+
+func (l *loader) warnMissing(t *table) {
+	for _, r := range t.routes {
+		if r.missing != "" {
+			l.log.Warn().Str("route", r.path).Str("reason", r.missing).Msg("route answers 503: it has no token")
+		}
+	}
+}

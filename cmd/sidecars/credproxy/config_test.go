@@ -1,0 +1,444 @@
+package credproxy
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+func TestBadConfigurationKeepsTheOldOne(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	digest := b.loader.table.Load().digest
+	tests := map[string]struct {
+		file, content, want string
+	}{
+		"not JSON":        {routesFile, "{", "routes.json"},
+		"unknown key":     {routesFile, `{"routes":[],"x":1}`, "unknown field"},
+		"large":           {routesFile, strings.Repeat(" ", routesconf.MaxBytes+1), "larger than"},
+		"no certificate":  {caFile, "hello", "not a PEM file"},
+		"blank ca":        {caFile, "\n", "not a PEM file"},
+		"empty ca":        {caFile, "", "not a PEM file"},
+		"a private key":   {caFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte(marker)})), "only certificates"},
+		"bad certificate": {caFile, string(u.ca()) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})), "certificate 2"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(b.dirs.config, test.file)
+			good, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.write(b.dirs.config, test.file, test.content)
+			_, err = b.loader.load()
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("load: %v; want %q", err, test.want)
+			}
+			if err != nil {
+				noSecret(t, "error", err.Error())
+			}
+			if got := b.loader.table.Load().digest; got != digest {
+				t.Errorf("digest in force is %s; want the old one", got)
+			}
+			if resp := b.get("/a/"); resp.StatusCode != http.StatusOK {
+				t.Errorf("the old route answers %s", resp.Status)
+			}
+			b.write(b.dirs.config, test.file, string(good))
+		})
+	}
+	if err := os.Remove(filepath.Join(b.dirs.config, routesFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.loader.load(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("load without routes.json: %v; want not-exist", err)
+	}
+}
+
+func TestReload(t *testing.T) {
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		// The token's variant only, since the bench looks for the marker in bodies.
+		_, variant, _ := strings.Cut(r.Header.Get("Authorization"), marker)
+		_, _ = io.WriteString(w, "token"+variant)
+	})
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	reload := func(wantChanged bool) {
+		t.Helper()
+		loaded, err := b.loader.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loaded.Changed != wantChanged {
+			t.Errorf("changed is %v; want %v", loaded.Changed, wantChanged)
+		}
+		if want := b.digest(); loaded.Digest != want {
+			t.Errorf("digest %s; want %s", loaded.Digest, want)
+		}
+	}
+	transport, digest := b.loader.transport, b.digest()
+
+	reload(false)
+	b.write(b.dirs.token, "t", marker+"2")
+	reload(true) // the token only
+	if b.digest() != digest {
+		t.Error("the token is part of the digest")
+	}
+	if resp := b.get("/a/"); resp.body != "token2" {
+		t.Errorf("after the token's change: %q", resp.body)
+	}
+	if err := os.Remove(filepath.Join(b.dirs.token, "t")); err != nil {
+		t.Fatal(err)
+	}
+	reload(true)
+	if resp := b.get("/a/", "Authorization: Bearer own"); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("without token: %s; want 503 and not the client's own credential", resp.Status)
+	}
+	reload(false)
+	b.write(b.dirs.token, "t", marker)
+	b.routes(to("/a/", u.URL), to("/b/", u.URL))
+	reload(true)
+	if resp := b.get("/b/"); resp.StatusCode != http.StatusOK {
+		t.Errorf("new route: %s", resp.Status)
+	}
+	if b.loader.transport != transport {
+		t.Error("the transport, and its connections, did not outlive a reload that left the roots alone")
+	}
+	if got := b.pipelock.requests(); len(got) != 1 {
+		t.Errorf("pipelock saw %q; want one connection used all along", got)
+	}
+
+	b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())+string(u.ca()))
+	reload(true)
+	if b.loader.transport == transport {
+		t.Error("the transport has the old roots")
+	}
+	if err := os.Remove(filepath.Join(b.dirs.config, caFile)); err != nil {
+		t.Fatal(err)
+	}
+	reload(true)
+	if resp := b.get("/a/"); resp.StatusCode != http.StatusBadGateway || !strings.Contains(resp.body, "unknown authority") {
+		t.Errorf("without ca.pem: %s %s; want an untrusted upstream", resp.Status, resp.body)
+	}
+}
+
+// digest is what the controller computes.
+func (b *bench) digest() string {
+	b.t.Helper()
+	files := map[string][]byte{}
+	for _, name := range []string{routesFile, caFile} {
+		data, err := os.ReadFile(filepath.Join(b.dirs.config, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		files[name] = data
+	}
+	return configdigest.Of(files)
+}
+
+func TestOpenStreamSurvivesReloads(t *testing.T) {
+	next := make(chan string)
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		for text := range next {
+			if _, err := io.WriteString(w, text+"\n"); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	resp, err := http.Get(b.server.URL + "/a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	expect := func(text string) {
+		t.Helper()
+		next <- text
+		if !lines.Scan() || lines.Text() != text {
+			t.Fatalf("read %q, %v; want %q", lines.Text(), lines.Err(), text)
+		}
+	}
+	expect("before")
+	for _, change := range []func(){
+		func() { b.write(b.dirs.token, "t", "another") },
+		func() { b.routes(to("/b/", u.URL)) },                                                 // the route itself is gone
+		func() { b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())) },           // so is the transport
+		func() { b.write(b.dirs.config, caFile, string(u.ca())); b.routes(to("/a/", u.URL)) }, // and all is back
+	} {
+		change()
+		if _, err := b.loader.load(); err != nil {
+			t.Fatal(err)
+		}
+		expect("after")
+	}
+	close(next)
+	if lines.Scan() || lines.Err() != nil {
+		t.Errorf("the stream ends with %q, %v; want its regular end", lines.Text(), lines.Err())
+	}
+}
+
+func TestRootsAreMozillasAndOurs(t *testing.T) {
+	u := newUpstream(t, nil)
+	verify := func(pool *x509.CertPool, cert *x509.Certificate) error {
+		_, err := cert.Verify(x509.VerifyOptions{
+			Roots: pool, CurrentTime: cert.NotBefore.Add(time.Hour), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		})
+		return err
+	}
+	alone, err := rootPool(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := rootPool(append(u.ca(), []byte("\n# a comment at the end\n")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for root := range bundle.Roots() {
+		cert, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+		for name, pool := range map[string]*x509.CertPool{"alone": alone, "both": both} {
+			if err := verify(pool, cert); err != nil {
+				t.Errorf("%s: %s: %v", name, cert.Subject, err)
+			}
+		}
+	}
+	if count < 100 {
+		t.Errorf("only %d roots of Mozilla's", count)
+	}
+	if err := verify(both, u.Certificate()); err != nil {
+		t.Errorf("our own root is not trusted: %v", err)
+	}
+	if err := verify(alone, u.Certificate()); err == nil {
+		t.Error("a root that nobody configured is trusted")
+	}
+}
+
+func TestProxyFromEnvironment(t *testing.T) {
+	tests := map[string]struct {
+		env  map[string]string
+		want string // empty: an error
+	}{
+		"upper case":   {map[string]string{"HTTPS_PROXY": "http://pipelock:8888"}, "http://pipelock:8888"},
+		"lower case":   {map[string]string{"https_proxy": "http://pipelock:8888"}, "http://pipelock:8888"},
+		"no exemption": {map[string]string{"HTTPS_PROXY": "http://pipelock:8888", "NO_PROXY": "*"}, "http://pipelock:8888"},
+		"missing":      {nil, ""},
+		"only http":    {map[string]string{"HTTP_PROXY": "http://pipelock:8888"}, ""},
+		"no scheme":    {map[string]string{"HTTPS_PROXY": "pipelock:8888"}, ""},
+		"socks":        {map[string]string{"HTTPS_PROXY": "socks5://pipelock:8888"}, ""},
+		"no host":      {map[string]string{"HTTPS_PROXY": "http://"}, ""},
+		"credentials":  {map[string]string{"HTTPS_PROXY": "http://u:" + marker + "@pipelock:8888"}, ""},
+		"malformed":    {map[string]string{"HTTPS_PROXY": "http://" + marker + "\x7f"}, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := proxyFromEnvironment(func(key string) string { return test.env[key] })
+			switch {
+			case test.want == "" && err == nil:
+				t.Errorf("accepted as %s", got)
+			case test.want != "" && (err != nil || got.String() != test.want):
+				t.Errorf("%v, %v; want %s", got, err, test.want)
+			case err != nil:
+				noSecret(t, "error", err.Error())
+			}
+		})
+	}
+}
+
+func TestTokenFiles(t *testing.T) {
+	dir := t.TempDir()
+	tests := map[string]struct{ content, want string }{
+		"plain":          {marker, ""},
+		"newline":        {marker + "\n", ""},
+		"CRLF":           {marker + "\r\n", ""},
+		"empty":          {"", "is empty"},
+		"only newlines":  {"\n\n", "is empty"},
+		"two lines":      {marker + "\n" + marker, "cannot be sent"},
+		"header smuggle": {marker + "\r\nX-Admin: 1", "cannot be sent"},
+		"control":        {marker + "\x00", "cannot be sent"},
+		"leading space":  {" " + marker, "cannot be sent"},
+		"large":          {strings.Repeat(marker, maxTokenBytes), "larger than"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(dir, "slot"), []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			token, err := readToken(dir, "slot")
+			if test.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !token.equal(newSecret(marker)) {
+					t.Error("another token was read")
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("%v; want %q", err, test.want)
+			}
+			noSecret(t, "error", err.Error())
+			if token.isSet() {
+				t.Error("a token came with the error")
+			}
+		})
+	}
+	if _, err := readToken(dir, "absent"); err == nil || strings.Contains(err.Error(), dir) {
+		t.Errorf("absent: %v; want an error without the directory", err)
+	}
+}
+
+func TestSecretCannotBePrinted(t *testing.T) {
+	s := newSecret(marker)
+	holder := struct {
+		Public  secret
+		private secret
+		pointer *secret
+		list    []secret
+		table   map[string]secret
+		any     any
+	}{s, s, &s, []secret{s}, map[string]secret{"a": s}, s}
+	r := &route{path: "/a/", token: s}
+	var out bytes.Buffer
+	for _, value := range []any{s, &s, holder, &holder, r, *r, &table{routes: []*route{r}}, fmt.Errorf("%w %v", os.ErrExist, s)} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p", "%t"} {
+			fmt.Fprintf(&out, verb+"\n", value)
+		}
+		fmt.Fprintln(&out, value)
+		if data, err := json.Marshal(value); err == nil {
+			out.Write(data)
+		}
+		logger := zerolog.New(&out)
+		logger.Info().Interface("value", value).Any("any", value).Msg("x")
+	}
+	zl := zerolog.New(&out)
+	zl.Info().Stringer("s", s).Msgf("%v", s)
+	noSecret(t, "output", out.String())
+	for _, encoded := range []string{fmt.Sprintf("%x", marker), fmt.Sprintf("%X", marker), strings.Trim(fmt.Sprintf("%d", []byte(marker)), "[]")} {
+		if strings.Contains(out.String(), encoded) {
+			t.Errorf("the token shows as %s", encoded)
+		}
+	}
+	if got := s.redact("a " + marker + " b"); got != "a [secret] b" {
+		t.Errorf("redacted to %q", got)
+	}
+}
+
+// TestProgram runs the whole sidecar as the container does.
+func TestProgram(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	address := freeAddress(t)
+	out := &syncBuffer{}
+	program, err := newProgram(address, b.dirs, func(key string) string {
+		return map[string]string{"HTTPS_PROXY": b.pipelock.URL}[key]
+	}, zerolog.New(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- program.Run(t.Context()) }()
+	event := func(cause, digest string) {
+		t.Helper()
+		b.until("a config event: "+cause+"\n"+out.String(), func() bool {
+			for line := range strings.Lines(out.String()) {
+				var e struct{ Event, Cause, Config string }
+				if json.Unmarshal([]byte(line), &e) == nil && e.Event == "config" && e.Cause == cause && e.Config == digest {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	get := func(path string) int {
+		t.Helper()
+		resp, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.whole(resp).StatusCode
+	}
+	event("start", b.digest())
+	if got := get("/a/"); got != http.StatusOK {
+		t.Errorf("route: %d", got)
+	}
+	b.routes(to("/b/", u.URL))
+	event("file", b.digest())
+	if got := get("/b/"); got != http.StatusOK {
+		t.Errorf("new route: %d", got)
+	}
+	if err := os.Remove(filepath.Join(b.dirs.token, "t")); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the token's removal", func() bool { return get("/b/") == http.StatusServiceUnavailable })
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	event("signal", b.digest())
+
+	healthcheck := Command()
+	healthcheck.SetArgs([]string{"healthcheck", "--listen", address})
+	if err := healthcheck.ExecuteContext(t.Context()); err != nil {
+		t.Errorf("healthcheck: %v", err)
+	}
+	healthcheck = Command()
+	healthcheck.SetErr(io.Discard)
+	healthcheck.SetArgs([]string{"healthcheck", "--listen", freeAddress(t)})
+	if err := healthcheck.ExecuteContext(t.Context()); err == nil {
+		t.Error("healthcheck of a port that nobody serves succeeds")
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("SIGTERM does not end it")
+	}
+	noSecret(t, "log", out.String())
+}
+
+func TestRunWithoutProxyRefuses(t *testing.T) {
+	if _, err := newProgram("127.0.0.1:0", directories{}, func(string) string { return "" }, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY is not set") {
+		t.Errorf("newProgram: %v; want HTTPS_PROXY", err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

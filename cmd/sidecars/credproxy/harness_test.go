@@ -1,0 +1,340 @@
+package credproxy
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+// marker is the token of every test; it may appear nowhere but at the upstream.
+const marker = "tok3n-MARKER-do-not-leak"
+
+const patience = 10 * time.Second
+
+// pipelock is a small forward proxy: CONNECT and absolute-form, with a list of what it refuses.
+type pipelock struct {
+	*httptest.Server
+	mu     sync.Mutex
+	seen   []string          // "CONNECT host:port" or "GET http://…"
+	refuse map[string]string // host:port → reason; "stall" sends half a response
+	conns  []net.Conn
+}
+
+func newPipelock(t *testing.T) *pipelock {
+	t.Helper()
+	p := &pipelock{refuse: map[string]string{}}
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(func() {
+		p.mu.Lock()
+		for _, c := range p.conns {
+			c.Close()
+		}
+		p.mu.Unlock()
+		p.Close()
+	})
+	return p
+}
+
+func (p *pipelock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.seen = append(p.seen, r.Method+" "+r.RequestURI)
+	reason, refused := p.refuse[r.Host]
+	p.mu.Unlock()
+	switch {
+	case refused && reason == "stall":
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(http.StatusForbidden)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	case refused:
+		http.Error(w, reason, http.StatusForbidden)
+	case r.Method == http.MethodConnect:
+		p.tunnel(w, r)
+	default:
+		p.forward(w, r)
+	}
+}
+
+func (p *pipelock) tunnel(w http.ResponseWriter, r *http.Request) {
+	out, err := net.Dial("tcp", r.Host)
+	if err != nil {
+		http.Error(w, "dial failed", http.StatusBadGateway)
+		return
+	}
+	in, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	// Only now: the server must not read any of what the client sends next.
+	_, _ = io.WriteString(in, "HTTP/1.1 200 OK\r\n\r\n")
+	p.mu.Lock()
+	p.conns = append(p.conns, in, out)
+	p.mu.Unlock()
+	pipe := func(to, from net.Conn) { _, _ = io.Copy(to, from); to.Close() }
+	go pipe(out, in)
+	pipe(in, out)
+}
+
+func (p *pipelock) forward(w http.ResponseWriter, r *http.Request) {
+	r.RequestURI = ""
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		http.Error(w, "dial failed", http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
+}
+
+func (p *pipelock) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.seen)
+}
+
+func (p *pipelock) refuses(hostport, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse[hostport] = reason
+}
+
+// bench is a cred-proxy in front of a pipelock.
+type bench struct {
+	t        *testing.T
+	dirs     directories
+	pipelock *pipelock
+	loader   *loader
+	handler  *handler
+	server   *httptest.Server
+	log      *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// newBench starts a cred-proxy with the token in slot "t" and an empty one in "empty".
+func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
+	t.Helper()
+	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &syncBuffer{}}
+	b.write(b.dirs.token, "t", marker+"\n")
+	b.write(b.dirs.token, "empty", "\n")
+	if ca != nil {
+		b.write(b.dirs.config, caFile, string(ca))
+	}
+	b.routes(routes...)
+	proxy, err := url.Parse(b.pipelock.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := zerolog.New(b.log)
+	b.loader = &loader{dirs: b.dirs, pipelock: proxy, log: logger}
+	if _, err := b.loader.load(); err != nil {
+		t.Fatal(err)
+	}
+	errorLog := log.New(logger, "", 0)
+	b.handler = &handler{table: &b.loader.table, log: logger, errorLog: errorLog, idle: idleTimeout}
+	b.server = httptest.NewUnstartedServer(b.handler)
+	b.server.Config = newServer(b.handler)
+	b.server.Start()
+	t.Cleanup(func() {
+		b.server.CloseClientConnections()
+		b.server.Close()
+		noSecret(t, "log", b.log.String())
+	})
+	return b
+}
+
+// write replaces a file as the controller does.
+func (b *bench) write(dir, name, content string) {
+	b.t.Helper()
+	temp := filepath.Join(b.t.TempDir(), name)
+	if err := os.WriteFile(temp, []byte(content), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) routes(routes ...routesconf.Route) {
+	b.t.Helper()
+	data, err := routesconf.File{Routes: routes}.Render()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.write(b.dirs.config, routesFile, string(data))
+}
+
+func noSecret(t *testing.T, where, text string) {
+	t.Helper()
+	for _, leak := range []string{marker, base64.StdEncoding.EncodeToString([]byte(marker)), "MARKER"} {
+		if strings.Contains(text, leak) {
+			t.Errorf("%s shows the token:\n%s", where, text)
+			return
+		}
+	}
+}
+
+// response is a whole response.
+type response struct {
+	*http.Response
+	body string
+}
+
+// raw sends a request byte by byte, past all that a client library would clean up.
+func (b *bench) raw(request string) response {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		b.t.Fatalf("%q: %v", request, err)
+	}
+	return b.whole(resp)
+}
+
+func (b *bench) whole(resp *http.Response) response {
+	b.t.Helper()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	noSecret(b.t, "response", fmt.Sprint(resp.Header, resp.Trailer, string(body)))
+	return response{resp, string(body)}
+}
+
+// get sends a request with the given header lines.
+func (b *bench) get(target string, lines ...string) response {
+	b.t.Helper()
+	return b.raw("GET " + target + " HTTP/1.1\r\nHost: cred-proxy:9099\r\nConnection: close\r\n" + join(lines) + "\r\n")
+}
+
+func join(lines []string) string {
+	var s strings.Builder
+	for _, line := range lines {
+		s.WriteString(line + "\r\n")
+	}
+	return s.String()
+}
+
+// requestLines returns the audit lines so far, waiting until there are n.
+func (b *bench) requestLines(n int) []map[string]any {
+	b.t.Helper()
+	var lines []map[string]any
+	b.until(fmt.Sprintf("%d audit lines", n), func() bool {
+		lines = nil
+		for line := range strings.Lines(b.log.String()) {
+			var fields map[string]any
+			if err := json.Unmarshal([]byte(line), &fields); err != nil {
+				b.t.Fatalf("log line is not JSON: %v: %s", err, line)
+			}
+			if fields["event"] == "request" {
+				lines = append(lines, fields)
+			}
+		}
+		return len(lines) >= n
+	})
+	return lines
+}
+
+func (b *bench) until(what string, ok func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waited in vain for %s; log:\n%s", what, b.log)
+		}
+	}
+}
+
+// upstream is a TLS server that remembers what it was asked.
+type upstream struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+// newUpstream answers with serve, or with "hello" when that is nil.
+func newUpstream(t *testing.T, serve http.HandlerFunc) *upstream {
+	t.Helper()
+	u := &upstream{}
+	u.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.mu.Lock()
+		u.seen = append(u.seen, r)
+		u.mu.Unlock()
+		if serve != nil {
+			serve(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "hello")
+	}))
+	u.EnableHTTP2 = true
+	u.Config.ErrorLog = log.New(io.Discard, "", 0)
+	u.StartTLS()
+	t.Cleanup(func() { u.CloseClientConnections(); u.Close() })
+	return u
+}
+
+func (u *upstream) ca() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw})
+}
+
+func (u *upstream) requests() []*http.Request {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.seen)
+}
+
+func (u *upstream) host() string { return strings.TrimPrefix(u.URL, "https://") }
+
+func to(path, upstream string) routesconf.Route {
+	return routesconf.Route{Path: path, Upstream: upstream, AuthScheme: "Bearer", TokenSlot: "t", InsecureUpstream: strings.HasPrefix(upstream, "http:")}
+}

@@ -1,0 +1,120 @@
+package credproxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxDecodings is how often a path or query may be percent-encoded. A server that decodes once more than
+// we look could be shown another path than the one we checked.
+const maxDecodings = 4
+
+const receivePack = "git-receive-pack"
+
+// denial is a request that goes nowhere.
+type denial struct {
+	status int
+	reason string
+}
+
+func deny(status int, format string, args ...any) *denial {
+	return &denial{status: status, reason: fmt.Sprintf(format, args...)}
+}
+
+// target is what a request asks for, as the client wrote it and with its credentials taken out.
+type target struct {
+	path  string // still encoded
+	query string // still encoded
+}
+
+// parseTarget checks a request's target. Nothing is normalised: what could mean one thing here and
+// another to the upstream is refused.
+func parseTarget(uri string) (target, *denial) {
+	if !strings.HasPrefix(uri, "/") {
+		return target{}, deny(http.StatusBadRequest, "only paths are served here, not %s", "whole URLs: the upstream comes from the route")
+	}
+	path, query, _ := strings.Cut(uri, "?")
+	if d := checkPath(path); d != nil {
+		return target{}, d
+	}
+	query, d := cleanQuery(query)
+	if d != nil {
+		return target{}, d
+	}
+	return target{path: path, query: query}, nil
+}
+
+func checkPath(path string) *denial {
+	if strings.Contains(path, "//") {
+		return deny(http.StatusBadRequest, "the path has an empty segment (//)")
+	}
+	for _, c := range []byte(path) {
+		if !validPathByte(c) {
+			return deny(http.StatusBadRequest, "the path has a byte that must be percent-encoded: 0x%02x", c)
+		}
+	}
+	readings, err := decodings(path, url.PathUnescape)
+	if err != nil {
+		return deny(http.StatusBadRequest, "the path: %v", err)
+	}
+	for _, reading := range readings {
+		if d := checkReading(reading); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// validPathByte follows RFC 3986's pchar, plus the slash and the percent sign.
+func validPathByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return strings.IndexByte("/%-._~!$&'()*+,;=:@", c) >= 0
+}
+
+// checkReading looks at one of the ways in which a server may read a path. Encoded slashes count as
+// slashes here, though they are sent on as they are: npm and GitLab need them inside a name.
+func checkReading(path string) *denial {
+	for _, c := range []byte(path) {
+		if c < ' ' || c == 0x7f || c == '\\' {
+			return deny(http.StatusBadRequest, "the path has a control character or a backslash")
+		}
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		name, _, _ := strings.Cut(segment, ";") // some servers drop ;parameters
+		name = strings.TrimSpace(name)
+		if name == "." || name == ".." {
+			return deny(http.StatusBadRequest, "the path has a . or .. segment")
+		}
+		if strings.EqualFold(strings.TrimRight(name, "."), receivePack) {
+			return denyPush()
+		}
+	}
+	return nil
+}
+
+func denyPush() *denial {
+	return deny(http.StatusForbidden, "git push over HTTP is not allowed from inside a bottle")
+}
+
+// decodings returns a text and every further reading of it by repeated percent-decoding. Only the first
+// decoding may fail: what follows may be a name with a percent sign in it.
+func decodings(text string, unescape func(string) (string, error)) ([]string, error) {
+	readings := []string{text}
+	for range maxDecodings {
+		last := readings[len(readings)-1]
+		next, err := unescape(last)
+		if err != nil && len(readings) == 1 {
+			return nil, fmt.Errorf("malformed percent-encoding")
+		}
+		if err != nil || next == last {
+			return readings, nil
+		}
+		readings = append(readings, next)
+	}
+	return nil, fmt.Errorf("percent-encoded more than %d times", maxDecodings-1)
+}

@@ -1,0 +1,116 @@
+// Package supervise is the sidecar through which an agent asks a human for more than its bottle allows: an
+// MCP server whose tools queue a proposal and block until it is answered. It makes no outbound calls.
+package supervise
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/queue"
+)
+
+const (
+	role        = "supervise"
+	defaultPort = "9100"
+	healthPath  = "/healthz"
+
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 5 * time.Minute
+	maxHeaderBytes = 64 << 10
+)
+
+// Command returns the command `supervise` with its subcommands `run` and `healthcheck`. Both take their
+// settings from the environment: SUPERVISE_BOTTLE_SLUG, SUPERVISE_QUEUE_DIR, SUPERVISE_PORT.
+func Command() *cobra.Command {
+	cmd := &cobra.Command{Use: role, Short: "MCP server through which an agent asks a human for more"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:           "run",
+			Short:         "Serve MCP, and keep proposals and answers in SUPERVISE_QUEUE_DIR",
+			Args:          cobra.NoArgs,
+			SilenceUsage:  true,
+			SilenceErrors: true, // logged below, as JSON
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				logger := sidecar.NewLogger(role)
+				err := serve(cmd, logger)
+				if err != nil {
+					logger.Error().Err(err).Msg("supervise ends")
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:          "healthcheck",
+			Short:        "Exit 0 when the supervise on this host serves",
+			Args:         cobra.NoArgs,
+			SilenceUsage: true,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				settings, err := settingsFromEnvironment(os.Getenv)
+				if err != nil {
+					return err
+				}
+				return sidecar.Healthcheck(cmd.Context(), "http://"+net.JoinHostPort("127.0.0.1", settings.port)+healthPath)
+			},
+		},
+	)
+	return cmd
+}
+
+type settings struct{ slug, queueDir, port string }
+
+func settingsFromEnvironment(getenv func(string) string) (settings, error) {
+	s := settings{slug: getenv("SUPERVISE_BOTTLE_SLUG"), queueDir: getenv("SUPERVISE_QUEUE_DIR"), port: getenv("SUPERVISE_PORT")}
+	if s.slug == "" || s.queueDir == "" {
+		return settings{}, fmt.Errorf("supervise: SUPERVISE_BOTTLE_SLUG and SUPERVISE_QUEUE_DIR must be set")
+	}
+	if s.port == "" {
+		s.port = defaultPort
+	}
+	if port, err := strconv.ParseUint(s.port, 10, 16); err != nil || port == 0 {
+		return settings{}, fmt.Errorf("supervise: SUPERVISE_PORT=%q is not a port", s.port)
+	}
+	return s, nil
+}
+
+func serve(cmd *cobra.Command, logger zerolog.Logger) error {
+	settings, err := settingsFromEnvironment(os.Getenv)
+	if err != nil {
+		return err
+	}
+	q, err := queue.Open(settings.queueDir)
+	if err != nil {
+		return fmt.Errorf("supervise: SUPERVISE_QUEUE_DIR: %w", err)
+	}
+	defer func() { _ = q.Close() }() // the process ends
+	return newProgram(settings, q, logger).Run(cmd.Context())
+}
+
+func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {
+	desk := newDesk(s.slug, q, logger)
+	server := &http.Server{
+		Handler:           newHandler(desk, keepAliveInterval),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(logger, "", 0),
+	}
+	// Before connections are cut: a call that ends because of us must not look like an agent that left.
+	server.RegisterOnShutdown(desk.stop)
+	return &sidecar.Program{
+		Role:   role,
+		Listen: net.JoinHostPort("0.0.0.0", s.port),
+		Server: server,
+		Log:    logger,
+		Load:   func() (sidecar.Loaded, error) { return sidecar.Loaded{Digest: configdigest.Of(nil)}, nil },
+	}
+}
