@@ -21,6 +21,14 @@ const (
 	agentGrace = 10 * time.Second
 )
 
+var (
+	// errStale marks a step that failed because something changed after it was planned: a pass that was killed a
+	// moment ago may still have a call under way in the engine. A new plan is worth making.
+	errStale = errors.New("the engine changed while the plan was carried out")
+	// errTaken marks a name that somebody else has.
+	errTaken = errors.New("name taken")
+)
+
 // Event is something the executor did, for logs and progress.
 type Event struct {
 	Slug string
@@ -140,6 +148,9 @@ func (r *run) step(ctx context.Context, s Step) error {
 	err := r.do(ctx, s)
 	if err != nil {
 		err = fmt.Errorf("%s %s: %w", s.Action, s.Object, err)
+		if !errors.Is(err, errTaken) && (errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict)) {
+			err = fmt.Errorf("%w: %w", errStale, err)
+		}
 	}
 	r.Report(Event{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
 	return err
@@ -226,9 +237,9 @@ func (r *run) explainConflict(ctx context.Context, name string, conflict error) 
 	case err != nil:
 		return errors.Join(conflict, err)
 	case owner == "":
-		return fmt.Errorf("container %s (%.12s) has this name and was not made by bottled: rename or remove it (docker rm -f %.12s), or use another --prefix", name, id, id)
+		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (docker rm -f %.12s), or use another --prefix", errTaken, name, id, id)
 	case owner != r.Settings.Owner:
-		return fmt.Errorf("container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", name, id, owner)
+		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errTaken, name, id, owner)
 	}
 	return conflict
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/state"
@@ -47,19 +48,47 @@ func (r *Reconciler) Plan(ctx context.Context, m manifests.Snapshot, o Options) 
 	return MakePlan(r.desire(m, have), have, r.Settings.Owner, r.Settings.StateDir, o.Prune), nil
 }
 
+// attempts is how often a pass is made again because the engine changed under it.
+const attempts = 5
+
 // Once makes one pass and verifies it: a bottle counts as converged when a second look finds nothing left to do.
 func (r *Reconciler) Once(ctx context.Context, m manifests.Snapshot, o Options) (Result, error) {
 	plan, err := r.Plan(ctx, m, o)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Plan: plan, Failed: r.Executor.Run(ctx, plan)}
-	after := plan
-	if plan.Changes() {
-		if after, err = r.Plan(context.WithoutCancel(ctx), m, Options{Prune: o.Prune}); err != nil {
+	result := Result{Plan: plan}
+	for attempt := 1; ; attempt++ {
+		result.Failed = r.Executor.Run(ctx, plan)
+		if !plan.Changes() {
+			break
+		}
+		if plan, err = r.Plan(context.WithoutCancel(ctx), m, Options{Prune: o.Prune}); err != nil {
 			return result, fmt.Errorf("verify: %w", err)
 		}
+		if ctx.Err() != nil || !again(plan, result.Failed, attempt) {
+			break
+		}
+		time.Sleep(time.Duration(attempt) * 200 * time.Millisecond)
 	}
+	result.judge(plan)
+	return result, r.Observer.Cache.Save()
+}
+
+// again says whether another attempt is worth it: always when a step met something that the plan did not know of; once
+// when all steps were done and something is still to do (a call of a process that was killed a moment ago, say).
+func again(after Plan, failed map[string]error, attempt int) bool {
+	for _, b := range after.Bottles {
+		err := failed[b.Slug]
+		if errors.Is(err, errStale) && attempt < attempts || err == nil && b.Changes() && attempt == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// judge holds the outcome against what a look after the pass still finds to do.
+func (result *Result) judge(after Plan) {
 	for _, b := range after.Bottles {
 		if result.Failed[b.Slug] == nil && b.Changes() {
 			result.Failed[b.Slug] = fmt.Errorf("it is not as declared after the pass: %s", describeSteps(b.Steps))
@@ -69,7 +98,6 @@ func (r *Reconciler) Once(ctx context.Context, m manifests.Snapshot, o Options) 
 		}
 		result.Bottles = append(result.Bottles, StatusOf(b, result.Failed[b.Slug]))
 	}
-	return result, r.Observer.Cache.Save()
 }
 
 func describeSteps(steps []Step) string {

@@ -15,7 +15,7 @@ import (
 // ErrNotFound and ErrConflict are the two engine errors that bottled tells apart.
 var (
 	ErrNotFound = errors.New("not found")
-	ErrConflict = errors.New("name in use")
+	ErrConflict = errors.New("name or subnet in use")
 )
 
 // Container states, as the engine names them.

@@ -142,6 +142,10 @@ func (r readCloser) Close() error { return r.close() }
 
 // Health waits until the engine's check of a container has an outcome: asked at once, then told by events.
 func (e *Engine) Health(ctx context.Context, id string) (string, error) {
+	outcome, err := e.health(ctx, id)
+	if err != nil || outcome != state.HealthStarting {
+		return outcome, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
@@ -149,15 +153,9 @@ func (e *Engine) Health(ctx context.Context, id string) (string, error) {
 		filters.Arg("event", string(events.ActionHealthStatus)), filters.Arg("event", string(events.ActionDie)),
 	)})
 	for {
-		c, err := e.client.ContainerInspect(ctx, id)
-		if err != nil {
-			return "", wrap(err, "inspect container")
-		}
-		switch {
-		case !c.State.Running:
-			return "", fmt.Errorf("it ended with exit code %d before it was ready", c.State.ExitCode)
-		case checkedHealth(c.State.Health) != state.HealthStarting:
-			return checkedHealth(c.State.Health), nil
+		// Again, for what happened before the events began.
+		if outcome, err = e.health(ctx, id); err != nil || outcome != state.HealthStarting {
+			return outcome, err
 		}
 		select {
 		case <-messages:
@@ -165,4 +163,15 @@ func (e *Engine) Health(ctx context.Context, id string) (string, error) {
 			return "", wrap(err, "wait for the health check")
 		}
 	}
+}
+
+func (e *Engine) health(ctx context.Context, id string) (string, error) {
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return "", wrap(err, "inspect container")
+	}
+	if !c.State.Running {
+		return "", fmt.Errorf("it ended with exit code %d before it was ready", c.State.ExitCode)
+	}
+	return checkedHealth(c.State.Health), nil
 }

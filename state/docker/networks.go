@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,6 +66,9 @@ func (e *Engine) CreateNetwork(ctx context.Context, n state.Network) error {
 		Driver: "bridge", Internal: n.Internal, Options: options, Labels: n.Labels,
 		IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet.String()}}},
 	})
+	if err != nil && strings.Contains(err.Error(), "Pool overlaps") { // the engine has no error type for it
+		return fmt.Errorf("create network %s with %s: %w: %w", n.Name, n.Subnet, state.ErrConflict, err)
+	}
 	return wrap(err, "create network %s", n.Name)
 }
 
