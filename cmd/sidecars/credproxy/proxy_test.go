@@ -211,7 +211,7 @@ func TestClientCredentialsAreStripped(t *testing.T) {
 	if want := "keep=1&monkey=1&flag"; r.URL.RawQuery != want {
 		t.Errorf("query is %q; want %q", r.URL.RawQuery, want)
 	}
-	want := http.Header{"Authorization": {"Bearer " + marker}}
+	want := http.Header{"Authorization": {"Bearer " + marker}, "Accept-Encoding": {"identity"}}
 	for _, name := range kept {
 		want.Set(name, own)
 	}

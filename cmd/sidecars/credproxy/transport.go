@@ -59,7 +59,7 @@ func newTransport(pipelock *url.URL, roots *x509.CertPool) *http.Transport {
 		MaxIdleConnsPerHost:    idlePerUpstream,
 		IdleConnTimeout:        upstreamIdle,
 		MaxResponseHeaderBytes: maxUpstreamBytes,
-		DisableCompression:     true, // the client's Accept-Encoding decides
+		DisableCompression:     true, // what is asked for is decided with the other headers
 	}
 }
 

@@ -1,0 +1,190 @@
+package state
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var testSettings = Settings{
+	Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: DefaultPool,
+	PipelockImage: Builtin, CredProxyImage: Builtin, SuperviseImage: Builtin, BuiltinImage: "bottled:0123456789abcdef", User: "65532:65532",
+}
+
+var testNets = Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
+
+func fullManifest() manifests.Bottle {
+	return manifests.Bottle{
+		Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+		Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+		Spec: manifests.Spec{
+			Supervise: true,
+			Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
+			CredProxy: &manifests.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []manifests.Route{
+				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{File: "/etc/npm-token"}, Roles: []manifests.Role{manifests.RoleNPMRegistry}},
+				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: manifests.SecretRef{Env: "GIT"}, Roles: []manifests.Role{manifests.RoleGitInsteadOf}},
+			}},
+			Agent: &manifests.Agent{
+				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+				Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
+				Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512}, Runtime: "runsc",
+			},
+		},
+	}
+}
+
+func inputsOf(m manifests.Bottle) Inputs {
+	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, CABundle: []byte("-- a certificate --\n")}
+	for _, r := range m.Spec.CredProxy.Routes {
+		in.Tokens[r.Token] = NewContent([]byte("the-secret-token"))
+	}
+	return in
+}
+
+// TestDesireGolden shows everything that is made of a full manifest, but for the tokens' content.
+func TestDesireGolden(t *testing.T) {
+	m := fullManifest()
+	b, err := Desire(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := string(shown) + "\n"
+	for _, d := range b.Dirs {
+		for _, name := range []string{"pipelock.yaml", "routes.json", "ca.pem", "allowlist", "Dockerfile", "env-TOKEN", "env-GIT"} {
+			f, ok := d.Files[name]
+			switch {
+			case ok && f.Secret:
+				out += fmt.Sprintf("=== %s/%s %04o (secret)\n", d.Path, name, f.Mode)
+			case ok:
+				out += fmt.Sprintf("=== %s/%s %04o\n%s", d.Path, name, f.Mode, f.Content.Reveal())
+			}
+		}
+	}
+	if strings.Contains(out, "the-secret-token") || strings.Contains(fmt.Sprintf("%v%+v%#v", b, b, b), "the-secret-token") {
+		t.Error("the token is shown")
+	}
+	path := filepath.Join("testdata", "desired.golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), out); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDesireIsPure(t *testing.T) {
+	m := fullManifest()
+	first, err := Desire(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // map orders differ from call to call
+		again, err := Desire(m, inputsOf(m), testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, again, cmp.AllowUnexported(Content{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
+// Every container, whatever the manifest says, is boxed in.
+func TestEveryContainerIsHardened(t *testing.T) {
+	m := fullManifest()
+	b, err := Desire(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks := map[Part]int{Pipelock: 2, CredProxy: 2, Supervise: 1, Agent: 1}
+	for _, member := range b.Members {
+		c := member.Container
+		if !slices.Equal(c.CapDrop, []string{"ALL"}) || len(c.CapAdd) > 0 || !slices.Contains(c.SecurityOpt, "no-new-privileges") || c.Restart != "no" {
+			t.Errorf("%s may do too much: %+v", member.Part, c)
+		}
+		if len(c.Networks) != networks[member.Part] || c.Networks[0].Network != "claude-bottle-net-dev" || !slices.Equal(c.Networks[0].Aliases, []string{string(member.Part)}) {
+			t.Errorf("%s is on %v", member.Part, c.Networks)
+		}
+		if (len(c.DNS) > 0) != (member.Part != Pipelock) {
+			t.Errorf("%s asks %v for names", member.Part, c.DNS)
+		}
+		if member.Part == Agent {
+			continue
+		}
+		if c.User != "65532:65532" || !c.ReadOnlyRoot || c.Limits.Memory == 0 || c.Limits.NanoCPUs == 0 || c.Limits.Pids == 0 || len(c.Health.Command) == 0 {
+			t.Errorf("%s is not hardened: %+v", member.Part, c)
+		}
+	}
+}
+
+func TestDesireRefuses(t *testing.T) {
+	for says, change := range map[string]func(*manifests.Bottle){
+		"dlpAction":       func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = manifests.DLPBlock },
+		"privateCIDRs":    func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
+		"own files in /v": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/var/lib/bottled/bottles" },
+		"own files in /r": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/run" },
+	} {
+		m := fullManifest()
+		change(&m)
+		if _, err := Desire(m, inputsOf(m), testNets, testSettings); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("want an error about %s, got %v", says, err)
+		}
+	}
+}
+
+func TestReadInputs(t *testing.T) {
+	dir := t.TempDir()
+	good, empty := filepath.Join(dir, "good"), filepath.Join(dir, "empty")
+	for path, content := range map[string]string{good: "abc\n", empty: "\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"SET": "v", "EMPTY": ""}[name]
+		return v, ok
+	}
+	for _, c := range []struct {
+		ref        manifests.SecretRef
+		want, says string
+	}{
+		{manifests.SecretRef{Env: "SET"}, "v", ""},
+		{manifests.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
+		{manifests.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
+		{manifests.SecretRef{File: good}, "abc", ""},
+		{manifests.SecretRef{File: empty}, "", "is empty"},
+		{manifests.SecretRef{File: good + "x"}, "", "no such file"},
+	} {
+		m := manifests.Bottle{Spec: manifests.Spec{CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Token: c.ref}}}}}
+		in, err := ReadInputs(m, env)
+		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
+			t.Errorf("%+v: %v, %v", c.ref, in, err)
+		}
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "routes[0].token")) {
+			t.Errorf("%+v: %v, want an error with %q", c.ref, err, c.says)
+		}
+	}
+}
