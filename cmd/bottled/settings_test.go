@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func resolve(t *testing.T, args ...string) (settings, error) {
+	t.Helper()
+	var s settings
+	f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s.flags(f)
+	if err := f.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.resolve(f)
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("owner: from-file\nprefix: from-file\ntimeout: 5s\nparallel: 3\nprune: none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BOTTLED_CONFIG", config)
+	t.Setenv("BOTTLED_OWNER", "from-env")
+	t.Setenv("BOTTLED_PREFIX", "from-env")
+	t.Setenv("CLAUDE_BOTTLE_SUPERVISE_IMAGE", "from-legacy-env")
+	t.Setenv("BOTTLED_CRED_PROXY_IMAGE", "from-env")
+	t.Setenv("CLAUDE_BOTTLE_CRED_PROXY_IMAGE", "from-legacy-env")
+	s, err := resolve(t, "--prefix", "from-flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Prefix != "from-flag" || s.Owner != "from-env" || s.Timeout != 5*time.Second || s.Parallel != 3 ||
+		s.SuperviseImage != "from-legacy-env" || s.CredProxyImage != "from-env" || s.PipelockImage != "builtin" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBadSettings(t *testing.T) {
+	dir := t.TempDir()
+	config := func(text string) string {
+		path := filepath.Join(dir, strings.NewReplacer(" ", "", ":", "", "\n", "").Replace(text))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for says, args := range map[string][]string{
+		"--owner":         {"--owner", "Not A Label"},
+		"--prefix":        {"--prefix", "a_b"},
+		"--parallel":      {"--parallel", "0"},
+		"--timeout":       {"--timeout", "-1s"},
+		"--subnet-pool":   {"--subnet-pool", "x"},
+		"too small":       {"--subnet-pool", "10.0.0.0/30"},
+		"no such file":    {"--config", filepath.Join(dir, "none")},
+		"unknown setting": {"--config", config("ownr: x\n")},
+		"yaml":            {"--config", config("a: [\n")},
+		"invalid syntax":  {"--config", config("parallel: many\n")},
+	} {
+		if _, err := resolve(t, args...); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v, want an error with %q", args, err, says)
+		}
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Setenv("BOTTLED_STATE_DIR", t.TempDir())
+	for _, args := range [][]string{
+		{"reconcile"}, {"reconcile", "--once"}, {"plan"}, {"plan", "x", "--no-such-flag"}, {"plan", ".", "--prune", "some"}, {"plan", ".", "-o", "xml"},
+		{"status", "-o", "xml"}, {"delete"}, {"delete", "a", "--all"}, {"nonsense"}, {"validate"}, {"schema", "x"}, {"reconcile", "."},
+		{"validate", "/no/such/directory"}, {"version", "--log-level", "loud"},
+	} {
+		if code := run(args); code != exitBadInput {
+			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitBadInput)
+		}
+	}
+	for _, args := range [][]string{{}, {"version"}, {"--help"}, {"completion", "bash"}, {"schema"}} {
+		if code := run(args); code != exitDone {
+			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitDone)
+		}
+	}
+}
