@@ -34,7 +34,7 @@ func Lock(stateDir, owner string) (release func() error, err error) {
 
 // claim notes in the lock file whose state directory it is.
 func claim(path, owner string) error {
-	data, err := os.ReadFile(path) //nolint:gosec // in the user's own --state-dir
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("lock the state directory: %w", err)
 	}

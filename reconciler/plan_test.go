@@ -60,7 +60,7 @@ func newWorld(t *testing.T) *world {
 		token: "a", prune: PruneGuarded,
 	}
 	b := w.desire(t)
-	w.have = converged(b, w.settings)
+	w.have = converged(b)
 	return w
 }
 
@@ -83,7 +83,7 @@ func (w *world) desire(t *testing.T) state.Bottle {
 }
 
 // converged is an engine on which everything is exactly as declared.
-func converged(b state.Bottle, s state.Settings) state.Observed {
+func converged(b state.Bottle) state.Observed {
 	have := state.Observed{Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
 	for _, n := range b.Networks {
 		have.Networks = append(have.Networks, state.ObservedNetwork{ID: "id-of-" + n.Name, Network: n, Subnets: []netip.Prefix{n.Subnet}})
@@ -197,7 +197,7 @@ func TestPlan(t *testing.T) {
 		"restart-policy-changed": func(_ *testing.T, w *world) { w.container(state.Agent).Container.Restart = "always" },
 		"limit-set-where-none": func(t *testing.T, w *world) {
 			w.manifest.Spec.Agent.Resources = manifests.Resources{}
-			w.have = converged(w.desire(t), w.settings)
+			w.have = converged(w.desire(t))
 			w.container(state.Agent).Container.Limits.Memory = 64 << 20
 		},
 		"other-image-behind-tag": func(_ *testing.T, w *world) { w.have.Images["my-agent:latest"] = "sha256:2222222222222222" },
@@ -247,7 +247,7 @@ func TestPlan(t *testing.T) {
 		},
 		"foreign-pipelock-starting": func(t *testing.T, w *world) {
 			w.settings.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
-			w.have = converged(w.desire(t), w.settings)
+			w.have = converged(w.desire(t))
 			w.container(state.Pipelock).Health = state.HealthStarting
 		},
 		"internal-network-missing": func(_ *testing.T, w *world) {

@@ -13,7 +13,7 @@ import (
 // The agent's view of its sidecars: the same in every bottle (contract).
 const (
 	pipelockURL  = "http://pipelock:8888"
-	credProxyURL = "http://cred-proxy:9099"
+	credProxyURL = "http://cred-proxy:9099" //nolint:gosec // an address, no credential
 	// noProxy: supervise is asked directly, because its calls wait for hours; cred-proxy is not, so that
 	// pipelock sees what goes there.
 	noProxy = "localhost,127.0.0.1,::1,supervise"

@@ -41,7 +41,7 @@ type Report struct {
 // OpenCache reads the cache file; a missing or unreadable one is an empty cache.
 func OpenCache(path string) *Cache {
 	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]Report{}}
-	data, err := os.ReadFile(path) //nolint:gosec // the path is made from the user's own --state-dir
+	data, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
 		c.entries = map[string]cacheEntry{}
 	}

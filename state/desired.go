@@ -41,7 +41,7 @@ func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs,
 	}
 	if path := m.Spec.CredProxy.CABundle; path != "" {
 		var err error
-		if in.CABundle, err = os.ReadFile(path); err != nil { //nolint:gosec // the manifest's author chooses the file
+		if in.CABundle, err = os.ReadFile(path); err != nil {
 			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
 		}
 	}
@@ -49,25 +49,28 @@ func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs,
 }
 
 func readToken(ref manifests.SecretRef, getenv func(string) (string, bool)) (Content, error) {
-	value, from := "", "environment variable "+ref.Env
-	if ref.Env != "" {
-		var ok bool
-		if value, ok = getenv(ref.Env); !ok {
-			return Content{}, fmt.Errorf("%s is not set: export it where bottled runs", from)
-		}
-	} else {
-		from = ref.File
-		data, err := os.ReadFile(ref.File)
-		if err != nil {
-			return Content{}, err
-		}
-		value = string(data)
+	value, from, err := lookUp(ref, getenv)
+	if err != nil {
+		return Content{}, err
 	}
 	value = strings.TrimRight(value, "\r\n")
 	if value == "" {
 		return Content{}, fmt.Errorf("%s is empty", from)
 	}
 	return NewContent([]byte(value)), nil
+}
+
+func lookUp(ref manifests.SecretRef, getenv func(string) (string, bool)) (value, from string, err error) {
+	if ref.Env == "" {
+		data, err := os.ReadFile(ref.File)
+		return string(data), ref.File, err
+	}
+	from = "environment variable " + ref.Env
+	value, ok := getenv(ref.Env)
+	if !ok {
+		return "", from, fmt.Errorf("%s is not set: export it where bottled runs", from)
+	}
+	return value, from, nil
 }
 
 // tokenSlot names the file that a token reaches the cred-proxy in. It depends on where the token comes
@@ -114,7 +117,7 @@ func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, er
 	return b, nil
 }
 
-// RecordFile, in a bottle's directory, tells `status` what was declared last.
+// RecordFile is the file in a bottle's directory that tells `status` what was declared last.
 const RecordFile = "declared.json"
 
 type desirer struct {

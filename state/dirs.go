@@ -46,7 +46,7 @@ func readFile(dirs map[string]map[string]ObservedFile, path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // below the user's own --state-dir
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -48,7 +48,7 @@ func Allocate(pool netip.Prefix, slugs []string, existing map[string]Subnets, ta
 func freeSlot(pool netip.Prefix, slug string, have Subnets, taken []netip.Prefix) (Subnets, error) {
 	slots := uint32(1) << (slotBits - pool.Bits())
 	h := fnv.New32a()
-	h.Write([]byte(slug))
+	_, _ = h.Write([]byte(slug)) // never fails
 	first := h.Sum32() % slots
 	for i := range slots {
 		s := slotAt(pool, (first+i)%slots)

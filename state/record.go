@@ -18,7 +18,7 @@ func ReadRecords(s Settings) ([]Bottle, error) {
 	}
 	var bottles []Bottle
 	for _, path := range paths {
-		data, err := os.ReadFile(path) //nolint:gosec // below the user's own --state-dir
+		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

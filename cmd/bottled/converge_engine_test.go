@@ -57,9 +57,9 @@ func newWhole(t *testing.T, slugs ...string) *enginetest.Env {
 	return e
 }
 
-func status(t *testing.T, e *enginetest.Env, slugs ...string) map[string]reconciler.BottleStatus {
+func status(t *testing.T, e *enginetest.Env) map[string]reconciler.BottleStatus {
 	t.Helper()
-	r := e.Expect(exitDone, append([]string{"status", "-o", "json"}, slugs...)...)
+	r := e.Expect(exitDone, "status", "-o", "json")
 	var got struct {
 		Bottles []reconciler.BottleStatus `json:"bottles"`
 	}

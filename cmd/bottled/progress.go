@@ -55,7 +55,7 @@ func (p *progress) event(e reconciler.Event) {
 
 // draw writes the lines over the ones it drew before; with more bottles than the terminal has lines, the ones at work.
 func (p *progress) draw() {
-	width, height, err := term.GetSize(int(os.Stderr.Fd())) //nolint:gosec // a file descriptor fits an int
+	width, height, err := term.GetSize(int(os.Stderr.Fd()))
 	if err != nil || width < 20 || height < 3 {
 		width, height = 80, 24
 	}

@@ -97,7 +97,7 @@ func (a *app) logger() error {
 	return nil
 }
 
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file descriptor fits an int
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // noColour honours https://no-color.org.
 func noColour() bool { return os.Getenv("NO_COLOR") != "" }

@@ -101,7 +101,7 @@ func (s *settings) configFile() (map[string]any, string, error) {
 			path = filepath.Join(dir, "bottled", "config.yaml")
 		}
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the user's own choice
+	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !given {
 		return nil, "", nil
 	}
@@ -184,7 +184,7 @@ func (s *settings) runDir(stateDir string) string {
 	if os.Geteuid() != 0 {
 		base = os.Getenv("XDG_RUNTIME_DIR")
 	}
-	if info, err := os.Stat(base); base == "" || err != nil || !info.IsDir() {
+	if info, err := os.Stat(base); base == "" || err != nil || !info.IsDir() { //nolint:gosec // the user's own environment
 		return filepath.Join(stateDir, "run")
 	}
 	// Two state directories of one owner must not share tokens.

@@ -72,9 +72,21 @@ func TestBadSettings(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	t.Setenv("BOTTLED_STATE_DIR", t.TempDir())
 	for _, args := range [][]string{
-		{"reconcile"}, {"reconcile", "--once"}, {"plan"}, {"plan", "x", "--no-such-flag"}, {"plan", ".", "--prune", "some"}, {"plan", ".", "-o", "xml"},
-		{"status", "-o", "xml"}, {"delete"}, {"delete", "a", "--all"}, {"nonsense"}, {"validate"}, {"schema", "x"}, {"reconcile", "."},
-		{"validate", "/no/such/directory"}, {"version", "--log-level", "loud"},
+		{"reconcile"},
+		{"reconcile", "--once"},
+		{"plan"},
+		{"plan", "x", "--no-such-flag"},
+		{"plan", ".", "--prune", "some"},
+		{"plan", ".", "-o", "xml"},
+		{"status", "-o", "xml"},
+		{"delete"},
+		{"delete", "a", "--all"},
+		{"nonsense"},
+		{"validate"},
+		{"schema", "x"},
+		{"reconcile", "."},
+		{"validate", "/no/such/directory"},
+		{"version", "--log-level", "loud"},
 	} {
 		if code := run(args); code != exitBadInput {
 			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitBadInput)

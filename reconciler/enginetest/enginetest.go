@@ -19,12 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/errdefs"
 
 	"github.com/bot-bottle/bottled/reconciler/selfimage"
 	"github.com/bot-bottle/bottled/state"
@@ -69,7 +69,7 @@ func watchdog() (wait func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self) //nolint:gosec // this very test binary
+	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), watchdogEnv+"="+runID)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -99,7 +99,7 @@ func sweep(id string, images []string) error {
 	for _, ref := range images {
 		// Without force: an image that somebody else's container uses stays.
 		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{})
-		if err != nil && !client.IsErrNotFound(err) && !errdefs.IsConflict(err) {
+		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 			failed = append(failed, err)
 		}
 	}
@@ -114,7 +114,7 @@ func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) 
 	var failed []error
 	for _, s := range all {
 		if mine(s.Labels[state.LabelOwner]) {
-			if err := c.ContainerRemove(ctx, s.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !client.IsErrNotFound(err) {
+			if err := c.ContainerRemove(ctx, s.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil && !errdefs.IsNotFound(err) {
 				failed = append(failed, err)
 			}
 		}
@@ -125,7 +125,7 @@ func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) 
 	}
 	for _, n := range nets {
 		if mine(n.Labels[state.LabelOwner]) {
-			if err := c.NetworkRemove(ctx, n.ID); err != nil && !client.IsErrNotFound(err) {
+			if err := c.NetworkRemove(ctx, n.ID); err != nil && !errdefs.IsNotFound(err) {
 				failed = append(failed, err)
 			}
 		}
@@ -289,7 +289,7 @@ func (e *Env) Network(kind, slug string) string { return e.Prefix + "-" + kind +
 // Docker runs the docker CLI, as a person would who interferes, and returns what it prints.
 func (e *Env) Docker(args ...string) string {
 	e.tb.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput() //nolint:gosec // a test's own arguments
+	out, err := exec.Command("docker", args...).CombinedOutput()
 	if err != nil {
 		e.tb.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -352,7 +352,7 @@ func loadOnce(tb testing.TB, c *client.Client) {
 			imagesOnce.err = err
 			return
 		}
-		if _, err := c.ImageInspect(ctx, builtin.Ref); client.IsErrNotFound(err) {
+		if _, err := c.ImageInspect(ctx, builtin.Ref); errdefs.IsNotFound(err) {
 			fmt.Fprintln(watchdogInput, builtin.Ref)
 		}
 		agent, err := selfimage.Of(DemoBinary(tb), agentRepository)
@@ -385,7 +385,7 @@ func build(tb testing.TB, command string, b *built) string {
 		}
 		tmp := filepath.Join(dir, command+"-"+runID)
 		b.path = filepath.Join(dir, command)
-		cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, "github.com/bot-bottle/bottled/cmd/"+command) //nolint:gosec // this module's own
+		cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, "github.com/bot-bottle/bottled/cmd/"+command)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

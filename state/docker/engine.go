@@ -10,12 +10,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	cliconfig "github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
 	contextdocker "github.com/docker/cli/cli/context/docker"
 	"github.com/docker/cli/cli/context/store"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/errdefs"
 
 	"github.com/bot-bottle/bottled/state"
 )
@@ -46,9 +46,11 @@ func Connect(ctx context.Context) (*Engine, error) {
 		return nil, errors.Join(c.Close(), fmt.Errorf(
 			"the docker engine at %s is not on this host (only unix:// sockets are): bottled bind-mounts the files it writes, so run it on the engine's host", host))
 	}
-	if _, err := c.Ping(ctx); err != nil {
+	ping, err := c.Ping(ctx)
+	if err != nil {
 		return nil, errors.Join(c.Close(), fmt.Errorf("no docker engine answers at %s: %w", host, err))
 	}
+	c.NegotiateAPIVersionPing(ping) // the first call would ask again
 	return &Engine{client: c, config: config, images: map[string]state.ImageDefaults{}}, nil
 }
 
