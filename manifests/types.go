@@ -8,12 +8,15 @@ const (
 	Kind       = "Bottle"
 )
 
+// The jsonschema_description tags below are the texts that an editor shows; Schema adds the patterns and
+// limits that the validation has. A field without omitempty is required, in the validation as in the schema.
+
 // Bottle is one declared bottle: an isolated network, its sidecars and, if declared, the agent.
 type Bottle struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   Metadata `json:"metadata"`
-	Spec       Spec     `json:"spec"`
+	APIVersion string   `json:"apiVersion" jsonschema_description:"The version of this format."`
+	Kind       string   `json:"kind" jsonschema_description:"What the document declares."`
+	Metadata   Metadata `json:"metadata" jsonschema_description:"What identifies the bottle."`
+	Spec       Spec     `json:"spec" jsonschema_description:"What the bottle consists of."`
 	Source     Source   `json:"-"`
 }
 
@@ -26,16 +29,16 @@ type Source struct {
 // Metadata identifies a bottle.
 type Metadata struct {
 	// Name is the slug: a DNS label of at most 40 characters, unique in the directory.
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels,omitempty"`
+	Name   string            `json:"name" jsonschema_description:"The bottle's name: a DNS label of at most 40 characters, unique among all manifests."`
+	Labels map[string]string `json:"labels,omitempty" jsonschema_description:"Labels for everything made for the bottle. Keys that begin with bottled. are reserved."`
 }
 
 // Spec is what a bottle consists of.
 type Spec struct {
-	Supervise bool       `json:"supervise,omitempty"`
-	Egress    Egress     `json:"egress,omitempty"`
-	CredProxy *CredProxy `json:"credProxy,omitempty"`
-	Agent     *Agent     `json:"agent,omitempty"`
+	Supervise bool       `json:"supervise,omitempty" jsonschema_description:"Whether the agent may ask a human for more, through an MCP server."`
+	Egress    Egress     `json:"egress,omitempty" jsonschema_description:"What the bottle may reach, through pipelock."`
+	CredProxy *CredProxy `json:"credProxy,omitempty" jsonschema_description:"Upstreams that the agent reaches with a token it never sees."`
+	Agent     *Agent     `json:"agent,omitempty" jsonschema_description:"The container that the bottle is for."`
 }
 
 // DLPAction is what pipelock does with a request whose body carries a secret.
@@ -49,36 +52,38 @@ const (
 
 // Egress says what the bottle may reach through pipelock.
 type Egress struct {
-	// Allowlist holds host names; a leading "*." stands for every subdomain.
-	Allowlist []string  `json:"allowlist,omitempty"`
-	DLPAction DLPAction `json:"dlpAction,omitempty"`
+	// Allowlist holds host names in lower case, addresses within PrivateCIDRs, and names after a
+	// leading "*.", which stands for every subdomain.
+	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. The upstreams of credProxy are added by themselves."`
+	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a request whose body carries a secret. Unset: block, wherever the pipelock image in use looks into bodies."`
 	// PrivateCIDRs are private ranges that allowlisted names may resolve to (self-hosted upstreams).
-	PrivateCIDRs []string `json:"privateCIDRs,omitempty"`
+	PrivateCIDRs []string `json:"privateCIDRs,omitempty" jsonschema_description:"Private ranges that the hosts may be in; otherwise only public addresses are reached."`
 }
 
 // CredProxy declares the routes on which tokens are injected that the agent never sees.
 type CredProxy struct {
 	// CABundle is a PEM file of roots besides Mozilla's; absolute after Load.
-	CABundle string  `json:"caBundle,omitempty"`
-	Routes   []Route `json:"routes"`
+	CABundle string  `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
+	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
 
 // Route maps a path of http://cred-proxy:9099 to an upstream.
 type Route struct {
-	Path       string    `json:"path"`
-	Upstream   string    `json:"upstream"`
-	AuthScheme string    `json:"authScheme,omitempty"`
-	Token      SecretRef `json:"token"`
-	Roles      []Role    `json:"roles,omitempty"`
+	Path     string `json:"path" jsonschema_description:"The path below http://cred-proxy:9099 whose requests take this route. It begins and ends with a slash."`
+	Upstream string `json:"upstream" jsonschema_description:"Where the requests go: https://HOST, with an optional port and path."`
+	// AuthScheme comes before the token in the Authorization header; never empty after Load.
+	AuthScheme string    `json:"authScheme,omitempty" jsonschema_description:"The word before the token in the Authorization header."`
+	Token      SecretRef `json:"token" jsonschema_description:"Where bottled finds the token. Exactly one of env and file; never the token itself."`
+	Roles      []Role    `json:"roles,omitempty" jsonschema_description:"What the agent's programs use the route for."`
 	// InsecureUpstream allows a plain-http upstream: the token crosses the network in clear.
-	InsecureUpstream bool `json:"insecureUpstream,omitempty"`
+	InsecureUpstream bool `json:"insecureUpstream,omitempty" jsonschema_description:"Allows an http:// upstream, to which the token goes in clear."`
 }
 
 // SecretRef says where a secret is found when it is needed; exactly one field is set. A manifest never
 // holds the secret itself.
 type SecretRef struct {
-	Env  string `json:"env,omitempty"`
-	File string `json:"file,omitempty"` // absolute after Load
+	Env  string `json:"env,omitempty" jsonschema_description:"The environment variable of bottled that holds the token."`
+	File string `json:"file,omitempty" jsonschema_description:"The file that holds the token. Relative to the manifest's directory."` // absolute after Load
 }
 
 // Role tells the agent's side what a route is for.
@@ -94,44 +99,25 @@ const (
 
 // Agent is the container that the bottle is for.
 type Agent struct {
-	Image     string            `json:"image"`
-	Command   []string          `json:"command,omitempty"`
-	Env       map[string]string `json:"env,omitempty"`
-	Mounts    []Mount           `json:"mounts,omitempty"`
-	Resources Resources         `json:"resources,omitempty"`
+	Image     string            `json:"image" jsonschema_description:"The agent's image."`
+	Command   []string          `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
+	Env       map[string]string `json:"env,omitempty" jsonschema_description:"Environment variables. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
+	Mounts    []Mount           `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
+	Resources Resources         `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
-	Runtime string `json:"runtime,omitempty"`
+	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
 }
 
 // Mount is a bind mount of a host directory or file.
 type Mount struct {
-	Source   string `json:"source"` // absolute after Load
-	Target   string `json:"target"`
-	ReadOnly bool   `json:"readOnly,omitempty"`
+	Source   string `json:"source" jsonschema_description:"The directory or file of the host. Relative to the manifest's directory."` // absolute after Load
+	Target   string `json:"target" jsonschema_description:"The absolute path in the agent."`
+	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Whether the agent may only read it."`
 }
 
 // Resources limit a container. Memory and CPUs are Kubernetes quantities (2Gi, 500m).
 type Resources struct {
-	Memory string `json:"memory,omitempty"`
-	CPUs   string `json:"cpus,omitempty"`
-	Pids   int64  `json:"pids,omitempty"`
-}
-
-// Snapshot is everything that a set of paths declared at one moment.
-type Snapshot struct {
-	Bottles   []Bottle  // the valid ones, sorted by name
-	Problems  []Problem // everything wrong in any file, sorted by file and line
-	Files     int       // manifest files found
-	Documents int       // documents found in them, valid or not
-}
-
-// Problem is one thing wrong in one manifest.
-type Problem struct {
-	File         string
-	Line, Column int
-	Field        string // path of the field, like spec.credProxy.routes[0].upstream
-	Reason       string
-	Fix          string
-	// Slug is the name of the bottle that the document declares; "" when that cannot be known.
-	Slug string
+	Memory string `json:"memory,omitempty" jsonschema_description:"Memory as a Kubernetes quantity, like 512Mi or 2Gi; at least 6Mi. Unset: no limit."`
+	CPUs   string `json:"cpus,omitempty" jsonschema_description:"CPUs as a Kubernetes quantity, like \"2\" or 500m. Unset: no limit."`
+	Pids   int64  `json:"pids,omitempty" jsonschema_description:"Processes and threads at most. Unset: no limit."`
 }

@@ -245,7 +245,6 @@ func (r *run) explainConflict(ctx context.Context, name string, conflict error) 
 }
 
 func (r *run) start(ctx, call context.Context, id string, s Step) error {
-	since := time.Now()
 	if err := r.Engine.StartContainer(call, id); err != nil {
 		return err
 	}
@@ -255,7 +254,8 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	if s.member.Config == "" {
 		return r.await(ctx, id)
 	}
-	return r.awaitConfig(ctx, id, since, s.member.Config, "start")
+	// Not since the call: a pass that was killed may have started it a moment ago.
+	return r.awaitConfig(ctx, id, s.lastRun, s.member.Config, "start")
 }
 
 // await waits for the engine's health check, where there is one.

@@ -108,7 +108,7 @@ func (p *planner) create(m state.Member, cause string, changes []state.Change) {
 func (p *planner) repair(m state.Member, have state.ObservedContainer, drift state.Drift, changed map[string]bool) string {
 	var causes []string
 	step := func(stage int, action Action, cause string, fill func(*Step)) {
-		s := Step{Stage: stage, Action: action, Part: m.Part, Object: have.Name, Cause: cause, member: m, containerID: have.ID}
+		s := Step{Stage: stage, Action: action, Part: m.Part, Object: have.Name, Cause: cause, member: m, containerID: have.ID, lastRun: have.EndedAt}
 		if fill != nil {
 			fill(&s)
 		}

@@ -3,6 +3,8 @@
 package reconciler
 
 import (
+	"time"
+
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -46,7 +48,8 @@ type Step struct {
 	network     state.Network
 	attachment  state.Attachment
 	dir         state.Dir
-	graceful    bool // give the container time to end
+	graceful    bool      // give the container time to end
+	lastRun     time.Time // when the container ended last; what it said after that, it said in the run to come
 }
 
 // The stages of a bottle's plan. What needs no waiting comes early; what cuts off an escape comes first of all.

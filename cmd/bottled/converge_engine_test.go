@@ -76,8 +76,11 @@ func status(t *testing.T, e *enginetest.Env) map[string]reconciler.BottleStatus 
 func TestConverge(t *testing.T) {
 	e := newWhole(t, "one", "two")
 	proxy := e.Proxy()
-	if r := e.Expect(exitDifferences, "plan", e.Manifests); !strings.Contains(r.Stdout, "24 to create") {
-		t.Errorf("plan of two new bottles:\n%s", r.Stdout)
+	r := e.Expect(exitDifferences, "plan", e.Manifests)
+	for kind, want := range map[string]int{"network": 4, "pipelock": 2, "cred-proxy": 2, "supervise": 2, "agent": 2} {
+		if got := strings.Count(r.Stdout, "  +   "+kind+" "); got != want {
+			t.Errorf("the plan of two new bottles creates %d of %s, want %d:\n%s", got, kind, want, r.Stdout)
+		}
 	}
 	e.Reconcile(exitDone)
 

@@ -90,7 +90,8 @@ func killAt(t *testing.T, e *enginetest.Env, proxy *enginetest.Proxy, n int, out
 // TestEveryCallMayFail makes the engine refuse, one at a time, each call of a pass: bottled fails with a message,
 // leaves no container that never ran, and the next pass converges.
 func TestEveryCallMayFail(t *testing.T) {
-	e := newWhole(t, "one")
+	e := enginetest.New(t)
+	e.Write("one.yaml", small("one"))
 	proxy := e.Proxy()
 	for n := 1; n < 200; n++ {
 		refused := make(chan string, 1)

@@ -60,15 +60,21 @@ func (a *app) reconcileCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+// begin reads the manifests and connects to the engine.
+func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests.Snapshot, *reconciler.Reconciler, error) {
 	if err := format.check(); err != nil {
-		return err
+		return manifests.Snapshot{}, nil, err
 	}
 	snapshot, err := a.load(dirs)
 	if err != nil {
-		return err
+		return snapshot, nil, err
 	}
 	r, err := a.connect(cmd.Context())
+	return snapshot, r, err
+}
+
+func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+	snapshot, r, err := a.begin(cmd, dirs, format)
 	if err != nil {
 		return err
 	}
@@ -132,14 +138,7 @@ func (a *app) planCommand() *cobra.Command {
 }
 
 func (a *app) plan(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
-	if err := format.check(); err != nil {
-		return err
-	}
-	snapshot, err := a.load(dirs)
-	if err != nil {
-		return err
-	}
-	r, err := a.connect(cmd.Context())
+	snapshot, r, err := a.begin(cmd, dirs, format)
 	if err != nil {
 		return err
 	}

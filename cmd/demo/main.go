@@ -1,0 +1,40 @@
+// Command bottled-demo is everything that the demo and the tests on a real engine need besides bottled: a tiny agent, the
+// clients that an agent would use, an API to talk to, and the demo itself.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := newRoot().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bottled-demo:", err)
+		os.Exit(1)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bottled-demo",
+		Short: "The demo's agent, its clients, its upstream, and the demo itself",
+		Long: `bottled-demo is a static program that serves the demo and the tests on a real engine.
+
+In an agent's container: agent, fetch, dial, resolve, env, tools.
+As an API for agents:    upstream (with files made by prepare).
+On the host:             prepare, image, run, down.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(),
+		upstreamCommand(), prepareCommand(), imageCommand(), runCommand(), downCommand())
+	return root
+}

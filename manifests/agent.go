@@ -1,0 +1,95 @@
+package manifests
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+const agentField = "spec.agent"
+
+func (d *document) validateAgent() {
+	agent := d.bottle.Spec.Agent
+	if f := checkImage(agent.Image); f != nil && d.given(agentField+".image") {
+		d.report(agentField+".image", f.reason, f.fix)
+	}
+	for i, word := range agent.Command {
+		if field := elementOf(agentField+".command", i); d.given(field) && word == "" {
+			d.report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
+		}
+	}
+	d.validateEnv(agent.Env)
+	d.validateMounts(agent.Mounts)
+	d.validateResources(agent.Resources)
+	if field := agentField + ".runtime"; d.given(field) && !runtimePattern.matches(agent.Runtime) {
+		d.report(field, show(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
+	}
+}
+
+func checkImage(image string) *fault {
+	_, err := reference.ParseNormalizedNamed(image)
+	switch {
+	case err == nil:
+		return nil
+	case image == "":
+		return &fault{"the image is empty", "write NAME:TAG, like my-agent:latest"}
+	case strings.Contains(image, "://"):
+		return &fault{"it is a URL, not an image", "write REGISTRY/NAME:TAG without a scheme"}
+	case errors.Is(err, reference.ErrNameContainsUppercase):
+		return &fault{"the image's name has upper-case letters", "write the part before the tag in lower case"}
+	}
+	return &fault{"it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST"}
+}
+
+func (d *document) validateEnv(env map[string]string) {
+	setters := d.settersOf()
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		field := fieldOf(agentField+".env", name)
+		if !envNamePattern.matches(name) {
+			d.report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
+			continue
+		}
+		if by := setters[family(name)]; by != "" {
+			d.report(field, name+" is set by "+by, "remove it")
+		}
+	}
+}
+
+// proxyVariables lead the agent to pipelock. Programs read them in both cases.
+var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
+
+// roleVariables are what bottled sets in the agent for a route with the role.
+var roleVariables = map[Role][]string{
+	RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
+	RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY"},
+	RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
+}
+
+// settersOf says of every variable that the bottle's roles set which role does.
+func (d *document) settersOf() map[string]string {
+	setters := map[string]string{}
+	for _, name := range proxyVariables {
+		setters[name] = "bottled, so that the agent uses pipelock"
+	}
+	if d.bottle.Spec.CredProxy == nil {
+		return setters
+	}
+	for i, r := range d.bottle.Spec.CredProxy.Routes {
+		for _, role := range r.Roles {
+			for _, name := range roleVariables[role] {
+				setters[name] = fmt.Sprintf("the role %s of %s", role, elementOf(routesField, i))
+			}
+		}
+	}
+	return setters
+}
+
+// family is the name under which settersOf knows a variable: in capitals, since programs read some of
+// them in both cases, and without the number at the end of GIT_CONFIG_KEY_0.
+func family(name string) string {
+	return strings.TrimRight(strings.ToUpper(name), "0123456789")
+}

@@ -1,0 +1,149 @@
+package manifests
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// document is one document of a file while it is checked.
+type document struct {
+	file file
+	root *yaml.Node
+
+	slug     string         // the bottle's name, when it can be known
+	declares bool           // it says that it is a bottle
+	bottle   Bottle         // as far as it could be decoded
+	private  []netip.Prefix // of the bottle's privateCIDRs
+
+	positions map[string]position // where each field's value is
+	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
+	problems  []Problem
+	omitted   int // problems above maxProblems
+}
+
+// maxProblems bounds what one document can make a reader read.
+const maxProblems = 100
+
+type position struct{ line, column int }
+
+func positionOf(n *yaml.Node) position { return position{max(n.Line, 1), max(n.Column, 1)} }
+
+// check finds everything that is wrong in a document, and decodes it.
+func (d *document) check() {
+	d.positions, d.unusable = map[string]position{}, map[string]bool{}
+	d.slug = declaredName(d.root)
+	d.bottle.Source = Source{Path: d.file.abs, Line: positionOf(d.root).line}
+	if d.root.Kind != yaml.MappingNode {
+		d.reportAt(positionOf(d.root), wholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
+		return
+	}
+	d.refuseUnplain()
+	if d.declares = d.checkHeader(); !d.declares {
+		return // a document of something else: its other fields would only be noise
+	}
+	d.decode(d.root, reflect.ValueOf(&d.bottle).Elem(), "")
+	d.validate()
+	if len(d.problems) == 0 {
+		d.complete()
+	}
+}
+
+// result is every problem of the document, or none.
+func (d *document) result() []Problem {
+	sortProblems(d.problems)
+	if d.omitted > 0 {
+		d.problems = append(d.problems, Problem{
+			File: d.file.path, Line: d.problems[len(d.problems)-1].Line, Column: 1, Field: wholeDocument, Slug: d.slug,
+			Reason: fmt.Sprintf("%d more problems are not shown", d.omitted), Fix: "repair those shown first",
+		})
+	}
+	return d.problems
+}
+
+// report adds a problem at the place of a field, or of the nearest field around it.
+func (d *document) report(field, reason, fix string) {
+	d.reportAt(d.position(field), field, reason, fix)
+}
+
+func (d *document) reportAt(at position, field, reason, fix string) {
+	if len(d.problems) >= maxProblems {
+		d.omitted++
+		return
+	}
+	d.problems = append(d.problems, Problem{
+		File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug,
+	})
+}
+
+func (d *document) position(field string) position {
+	for field != "" {
+		if at, ok := d.positions[field]; ok {
+			return at
+		}
+		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
+	}
+	return positionOf(d.root)
+}
+
+// given tells whether a field is there, with a value of the right form.
+func (d *document) given(field string) bool {
+	_, there := d.positions[field]
+	return there && !d.unusable[field]
+}
+
+// fieldOf is the path of a key below a field.
+func fieldOf(parent, key string) string {
+	switch {
+	case !isPlainKey(key):
+		return parent + "[" + show(key) + "]"
+	case parent == "":
+		return key
+	}
+	return parent + "." + key
+}
+
+func elementOf(parent string, index int) string { return fmt.Sprintf("%s[%d]", parent, index) }
+
+func isPlainKey(key string) bool {
+	for i := range len(key) {
+		if !isWordByte(key[i]) {
+			return false
+		}
+	}
+	return key != "" && secretKind(key) == ""
+}
+
+func isWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+}
+
+// declaredName is metadata.name, when there is exactly one and it could be a bottle's. From any other
+// text nothing follows about which bottle was meant.
+func declaredName(root *yaml.Node) string {
+	name := only(only(root, "metadata"), "name")
+	if name == nil || !isText(name) || !isName(name.Value) {
+		return ""
+	}
+	return name.Value
+}
+
+// only is the value of a key that a mapping has once; nil otherwise.
+func only(mapping *yaml.Node, key string) *yaml.Node {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return nil
+	}
+	var found *yaml.Node
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if k := mapping.Content[i]; k.Kind == yaml.ScalarNode && k.Value == key {
+			if found != nil {
+				return nil
+			}
+			found = mapping.Content[i+1]
+		}
+	}
+	return found
+}

@@ -1,0 +1,126 @@
+package manifests
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// privateRanges are the ranges that private networks are made of (RFC 1918, RFC 6598, RFC 4193).
+var privateRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("fc00::/7"),
+}
+
+// metadataServices are private addresses at which clouds hand out credentials to whoever asks.
+var metadataServices = []netip.Addr{
+	netip.MustParseAddr("100.100.100.200"),
+	netip.MustParseAddr("fd00:ec2::254"),
+}
+
+func (d *document) validateEgress() {
+	egress := d.bottle.Spec.Egress
+	d.private = d.validateCIDRs(egress.PrivateCIDRs)
+	for i, entry := range egress.Allowlist {
+		field := elementOf("spec.egress.allowlist", i)
+		if !d.given(field) {
+			continue
+		}
+		if f := checkAllowed(entry, d.private); f != nil {
+			d.report(field, f.reason, f.fix)
+		}
+	}
+	d.validateDLPAction(egress.DLPAction)
+}
+
+var dlpActions = []string{string(DLPBlock), string(DLPWarn)}
+
+func (d *document) validateDLPAction(action DLPAction) {
+	const field = "spec.egress.dlpAction"
+	if d.given(field) && action != DLPBlock && action != DLPWarn {
+		d.report(field, show(string(action))+" is no action", enumFix(string(action), dlpActions))
+	}
+}
+
+// enumFix lists the values that a field may have, or names the one that was probably meant.
+func enumFix(value string, known []string) string {
+	if meant := closest(value, known); meant != "" {
+		return "did you mean " + meant + "?"
+	}
+	return "write one of " + strings.Join(known, ", ")
+}
+
+// validateCIDRs judges the private ranges and returns those that are ranges at all, so that a fault in one
+// is not reported again for the hosts in it.
+func (d *document) validateCIDRs(cidrs []string) []netip.Prefix {
+	var ranges []netip.Prefix
+	for i, text := range cidrs {
+		field := elementOf("spec.egress.privateCIDRs", i)
+		if !d.given(field) {
+			continue
+		}
+		prefix, f := checkCIDR(text)
+		if f != nil {
+			d.report(field, f.reason, f.fix)
+		}
+		if prefix.IsValid() {
+			ranges = append(ranges, prefix)
+		}
+	}
+	return ranges
+}
+
+func checkCIDR(text string) (netip.Prefix, *fault) {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil || !cidrPattern.matches(text) {
+		return netip.Prefix{}, notCIDR(text)
+	}
+	if f := checkPrivate(prefix); f != nil {
+		return prefix, f
+	}
+	if canonical := prefix.Masked().String(); canonical != text {
+		return prefix, &fault{show(text) + " has bits set behind its prefix, or is not written in the usual way", "write " + show(canonical)}
+	}
+	return prefix, nil
+}
+
+func notCIDR(text string) *fault {
+	fix := "write ADDRESS/BITS, like 192.168.7.0/24"
+	if addr, err := netip.ParseAddr(text); err == nil {
+		fix = fmt.Sprintf("write \"%s/%d\" for this one address", addr, addr.BitLen())
+	}
+	return &fault{show(text) + " is not a range of addresses", fix}
+}
+
+// checkPrivate refuses ranges that would open more than somebody's private network.
+func checkPrivate(prefix netip.Prefix) *fault {
+	addr := prefix.Masked().Addr()
+	switch {
+	case prefix.Bits() == 0:
+		return &fault{"it is every address there is", "write the private ranges that the upstreams are in"}
+	case addr.IsLoopback():
+		return &fault{"loopback addresses are the proxy itself", "remove it; a service of the host is reached at an address of the host"}
+	case addr.IsLinkLocalUnicast():
+		return &fault{"link-local addresses include the metadata services of clouds", "remove it"}
+	case !isPrivate(prefix):
+		return &fault{"it is not within a private range", "use ranges within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or fc00::/7; public hosts need no entry here"}
+	}
+	for _, service := range metadataServices {
+		if prefix.Contains(service) {
+			return &fault{"it includes the metadata service " + service.String(), "write a narrower range"}
+		}
+	}
+	return nil
+}
+
+func isPrivate(prefix netip.Prefix) bool {
+	for _, private := range privateRanges {
+		if prefix.Bits() >= private.Bits() && private.Contains(prefix.Addr()) {
+			return true
+		}
+	}
+	return false
+}

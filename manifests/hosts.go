@@ -1,0 +1,155 @@
+package manifests
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// fault is what is wrong with a value and what to do about it.
+type fault struct{ reason, fix string }
+
+// ownNames are the names by which the bottle's parts know each other. bottled allows the agent those
+// it may reach; a manifest that lists them would seem to decide about it.
+var ownNames = map[string]bool{"pipelock": true, "cred-proxy": true, "supervise": true, "agent": true}
+
+// checkAllowed judges an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs.
+func checkAllowed(entry string, private []netip.Prefix) *fault {
+	if f := checkNoMore(entry); f != nil {
+		return f
+	}
+	if entry == "*" {
+		return &fault{"* would allow every host", "list the hosts, like api.github.com or *.npmjs.org"}
+	}
+	name, wildcard := strings.CutPrefix(entry, "*.")
+	if wildcard && !strings.Contains(strings.Trim(name, "."), ".") && isHostName(name) {
+		return &fault{show(entry) + " would allow a whole top-level domain", "name the domain too, like *.example." + strings.ToLower(name)}
+	}
+	if strings.Contains(name, "*") {
+		return &fault{show(entry) + " has a * that is not the first label", "use * only as *.example.com, which stands for every subdomain"}
+	}
+	if _, err := netip.ParseAddr(name); wildcard && err == nil {
+		return &fault{"an address has no subdomains", "remove the *."}
+	}
+	return checkHost(name, private)
+}
+
+// checkNoMore finds what people paste besides the host: a URL, a path, a port, a user.
+func checkNoMore(entry string) *fault {
+	if strings.Contains(entry, "://") {
+		return &fault{"it is a URL, not a host name", hostFix(urlHost(entry))}
+	}
+	if _, err := netip.ParsePrefix(entry); err == nil {
+		return &fault{"it is a range of addresses, not a host name", "list the ranges under privateCIDRs and the host names here"}
+	}
+	if host, _, found := strings.Cut(entry, "/"); found {
+		return &fault{"it has a path; hosts are allowed as a whole", hostFix(host)}
+	}
+	if strings.Contains(entry, "@") {
+		return &fault{"it has a user name", hostFix(entry[strings.LastIndex(entry, "@")+1:])}
+	}
+	if _, err := netip.ParseAddr(entry); err == nil {
+		return nil
+	}
+	if host, port, found := strings.Cut(entry, ":"); found && !strings.Contains(port, ":") {
+		return &fault{"it has a port; hosts are allowed on every port", hostFix(host)}
+	}
+	if strings.ContainsAny(entry, "[]") {
+		return &fault{"it has brackets", "write an IPv6 address without brackets and port"}
+	}
+	return nil
+}
+
+func urlHost(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+func hostFix(host string) string {
+	if isHostName(strings.TrimPrefix(host, "*.")) {
+		return "write " + show(strings.ToLower(host))
+	}
+	return "write the host name alone, like api.github.com"
+}
+
+// checkHost judges a host name or an address that a bottle may reach.
+func checkHost(host string, private []netip.Prefix) *fault {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return checkAddress(addr, private)
+	}
+	name := strings.ToLower(host)
+	switch {
+	case name == "":
+		return &fault{"the host is empty", "write a host name, like api.github.com"}
+	case !isASCII(host): // before ToLower, which makes ASCII of a Kelvin sign
+		return &fault{show(host) + " is not ASCII", "write an international name in its xn-- form, which can't be mistaken for another"}
+	case strings.HasSuffix(name, "."):
+		return &fault{show(host) + " ends with a dot", "remove the dot"}
+	case len(name) > 253:
+		return &fault{"the host name has more than 253 characters", "write a shorter name"}
+	case !isHostName(name):
+		return &fault{show(host) + " is not a host name", "use letters, digits and inner dashes between the dots"}
+	case isNumber(name[strings.LastIndex(name, ".")+1:]):
+		return &fault{show(host) + " looks like an address but is none", "write a host name, or a complete address"}
+	case ownNames[name]:
+		return &fault{show(host) + " is a part of the bottle itself", "remove it: bottled adds the parts that the agent may reach"}
+	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
+		return &fault{show(host) + " is the proxy's own loopback", "remove it: inside the agent, localhost is reached without the proxy"}
+	}
+	return nil
+}
+
+func checkAddress(addr netip.Addr, private []netip.Prefix) *fault {
+	if addr.Zone() != "" || addr.Is4In6() {
+		return &fault{"the address has a zone or is IPv4 within IPv6", "write the plain address"}
+	}
+	for _, prefix := range private {
+		if prefix.Contains(addr) {
+			return nil
+		}
+	}
+	return &fault{show(addr.String()) + " is an address outside of privateCIDRs", "write the host's name, or add the address's range to spec.egress.privateCIDRs if it is private"}
+}
+
+// isHostName tells whether a text consists of DNS labels.
+func isHostName(text string) bool {
+	if text == "" || len(text) > 253 || !hostPattern.matches(text) {
+		return false
+	}
+	for label := range strings.SplitSeq(text, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsAny(label, "*:") {
+			return false
+		}
+	}
+	return true
+}
+
+// isNumber tells a label that old resolvers and browsers read as (a part of) an IPv4 address.
+func isNumber(label string) bool {
+	digits, hex := strings.CutPrefix(label, "0x")
+	const decimal, hexadecimal = "0123456789", "0123456789abcdef"
+	if hex {
+		return strings.Trim(digits, hexadecimal) == ""
+	}
+	return strings.Trim(label, decimal) == ""
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// canonicalHost is the one way to write a valid host.
+func canonicalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	return strings.ToLower(host)
+}

@@ -1,0 +1,51 @@
+package manifests
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestHostsTaken(t *testing.T) {
+	private := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd12::/64")}
+	for _, entry := range []string{
+		"api.github.com", "API.GITHUB.COM", "*.npmjs.org", "*.co.uk", "gitea", "a", "1password.com", "example.1com", "xn--bcher-kva.example", "a-b.c--d.example",
+		"10.1.2.3", "fd12::1", "FD12:0:0::1", "supervise.example.com", "agent.local", "my-localhost",
+	} {
+		if f := checkAllowed(entry, private); f != nil {
+			t.Errorf("%s: %v", entry, f)
+		}
+	}
+}
+
+// TestHostsRefused has what the table of bad inputs has no room for.
+func TestHostsRefused(t *testing.T) {
+	private := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	for entry, fix := range map[string]string{
+		"http://API.example.com:80/x?y#z":    `write "api.example.com"`,
+		"*.example.com:443":                  `write "*.example.com"`,
+		"//example.com":                      "write the host name alone, like api.github.com",
+		"example.com/*":                      `write "example.com"`,
+		"http://[::1":                        "write the host name alone, like api.github.com",
+		"me:pw@x.example.com":                `write "x.example.com"`,
+		"10.1.0.0x10":                        "write a host name, or a complete address",
+		"10.2.2.3":                           "write the host's name, or add the address's range to spec.egress.privateCIDRs if it is private",
+		"*.COM":                              "name the domain too, like *.example.com",
+		"*.localhost":                        "name the domain too, like *.example.localhost",
+		"*.a.localhost":                      "remove it: inside the agent, localhost is reached without the proxy",
+		"a.0x":                               "write a host name, or a complete address",
+		"a.08":                               "write a host name, or a complete address",
+		"example.com\n":                      "use letters, digits and inner dashes between the dots",
+		"example.com\t":                      "use letters, digits and inner dashes between the dots",
+		"xn--\u00fc.example":                 "write an international name in its xn-- form, which can't be mistaken for another",
+		"exa\u200bmple.com":                  "write an international name in its xn-- form, which can't be mistaken for another",
+		"a.example.com,b.example.com":        "use letters, digits and inner dashes between the dots",
+		"\u212aelvin.example" /* K of SI */ : "write an international name in its xn-- form, which can't be mistaken for another",
+	} {
+		f := checkAllowed(entry, private)
+		if f == nil {
+			t.Errorf("%q is taken", entry)
+		} else if f.fix != fix {
+			t.Errorf("%q: %s, want %s", entry, f.fix, fix)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package manifests
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// fields are the keys that a struct has in a manifest.
+type fields struct {
+	index    map[string]int
+	order    []string
+	required []string // those without omitempty, as in the schema
+}
+
+var fieldsCache sync.Map // reflect.Type → fields
+
+func fieldsOf(t reflect.Type) fields {
+	if cached, ok := fieldsCache.Load(t); ok {
+		return cached.(fields) //nolint:forcetypeassert // nothing else is stored
+	}
+	f := fields{index: map[string]int{}}
+	for i := range t.NumField() {
+		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		f.index[name] = i
+		f.order = append(f.order, name)
+		if options != "omitempty" {
+			f.required = append(f.required, name)
+		}
+	}
+	fieldsCache.Store(t, f)
+	return f
+}
+
+func (f fields) names() string { return strings.Join(f.order, ", ") }
+
+// keyField is the path of a key, or that of the mapping around it if the key could be a secret: in
+// "token: abc,def" within braces, def is a key. Below the routes only keys like known ones are shown.
+func keyField(parent string, key *yaml.Node) string {
+	hidden := strings.HasPrefix(parent, routesField) && closest(key.Value, allKeys()) == ""
+	if isSecretField(parent) || hidden {
+		return parent
+	}
+	return fieldOf(parent, key.Value)
+}
+
+func (d *document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
+	fields := fieldsOf(t)
+	fix := "the keys here are " + fields.names()
+	switch {
+	case isSecretField(field):
+		// Somebody may have put the secret here; its key is not shown either.
+	case closest(key.Value, fields.order) != "":
+		fix = "did you mean " + closest(key.Value, fields.order) + "?"
+	case homeOf(key.Value) != "":
+		fix = "it belongs to " + homeOf(key.Value) + "; " + fix
+	}
+	d.reportAt(positionOf(key), keyField(field, key), "unknown key", fix)
+}
+
+// homeOf is where a key belongs that was found elsewhere; "" when there is no or no single such place.
+func homeOf(key string) string {
+	if homes := homesOf()[key]; len(homes) == 1 {
+		return homes[0]
+	}
+	return ""
+}
+
+var allKeys = sync.OnceValue(func() []string { return slices.Sorted(maps.Keys(homesOf())) })
+
+var homesOf = sync.OnceValue(func() map[string][]string {
+	homes := map[string][]string{}
+	collectHomes(reflect.TypeFor[Bottle](), "", homes)
+	return homes
+})
+
+func collectHomes(t reflect.Type, path string, homes map[string][]string) {
+	switch t.Kind() {
+	case reflect.Pointer:
+		collectHomes(t.Elem(), path, homes)
+	case reflect.Slice:
+		collectHomes(t.Elem(), path+"[]", homes)
+	case reflect.Struct:
+		for _, name := range fieldsOf(t).order {
+			homes[name] = append(homes[name], orDocument(path))
+			collectHomes(t.Field(fieldsOf(t).index[name]).Type, fieldOf(path, name), homes)
+		}
+	default:
+	}
+}

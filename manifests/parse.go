@@ -1,0 +1,46 @@
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A file with more documents than this is refused from there on.
+const maxDocuments = 1000
+
+// parse splits a file into its documents and checks each. When the YAML itself is broken somewhere, the
+// documents before that place still count, and the problem returned says where it is.
+func parse(f file, data []byte) ([]*document, []Problem) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var documents []*document
+	for {
+		var root yaml.Node
+		err := decoder.Decode(&root)
+		switch {
+		case errors.Is(err, io.EOF):
+			return documents, nil
+		case err != nil:
+			return documents, []Problem{syntaxProblem(f, data, err)}
+		case isEmpty(&root):
+			continue
+		case len(documents) == maxDocuments:
+			return documents, []Problem{*f.problem(root.Line, root.Column, fmt.Sprintf("it has more than %d documents", maxDocuments), "split it into several files")}
+		}
+		d := &document{file: f, root: root.Content[0]}
+		d.check()
+		documents = append(documents, d)
+	}
+}
+
+// isEmpty tells a document of nothing, or of nothing but comments.
+func isEmpty(root *yaml.Node) bool {
+	if len(root.Content) == 0 {
+		return true
+	}
+	n := root.Content[0]
+	return n.Kind == yaml.ScalarNode && n.Tag == nullTag && n.Value == ""
+}

@@ -1,0 +1,93 @@
+package manifests
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// A manifest that an agent can write is no manifest: the agent would decide about its own limits, or
+// declare a bottle without any. So nothing that lies in a directory which an agent may write counts. A
+// document there that says it is a bottle is a problem; anything else is what the agent works on.
+
+// writable is a place of the host that an agent may write.
+type writable struct {
+	path, real string // absolute; without symlinks
+	by         *document
+	field      string
+}
+
+// withoutWritable removes what agents can write from the files read, and reports the bottles in it.
+func withoutWritable(sources []*source) []*source {
+	var places []writable
+	for _, s := range sources {
+		for _, d := range s.documents {
+			places = append(places, d.writables()...)
+		}
+	}
+	var kept []*source
+	for _, s := range sources {
+		if s.judge(places) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// writables are the sources of a bottle's mounts, as far as they can be made out.
+func (d *document) writables() []writable {
+	if d.bottle.Spec.Agent == nil {
+		return nil
+	}
+	var places []writable
+	for i, m := range d.bottle.Spec.Agent.Mounts {
+		field := elementOf(agentField+".mounts", i)
+		if m.ReadOnly || m.Source == "" || !d.given(field+".source") {
+			continue
+		}
+		place := writable{path: d.absolute(m.Source), by: d, field: field}
+		if checkSource(place.path) != nil {
+			continue // no engine ever got this mount
+		}
+		place.real = place.path
+		if real, err := filepath.EvalSymlinks(place.path); err == nil {
+			place.real = real // otherwise it is not there yet, and nothing is in it
+		}
+		places = append(places, place)
+	}
+	return places
+}
+
+// judge tells whether a file stays in the snapshot: it does when no agent can write it, or when it holds
+// bottles, which then have a problem.
+func (s *source) judge(places []writable) bool {
+	for _, place := range places {
+		if !isWithin(s.file.abs, place.path) && !isWithin(s.file.real, place.real) {
+			continue
+		}
+		s.documents = bottlesOf(s.documents)
+		s.problems = nil
+		for _, d := range s.documents {
+			d.declares = false
+			d.reportAt(positionOf(d.root), wholeDocument, fmt.Sprintf("the agent of the bottle at %s:%d can write this file, by its %s",
+				place.by.file.path, place.by.bottle.Source.Line, place.field), "move this file out of that directory, mount another one, or mount it with readOnly: true")
+		}
+		return len(s.documents) > 0
+	}
+	return true
+}
+
+func bottlesOf(documents []*document) []*document {
+	var bottles []*document
+	for _, d := range documents {
+		if d.declares {
+			bottles = append(bottles, d)
+		}
+	}
+	return bottles
+}
+
+func isWithin(path, directory string) bool {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(directory, string(filepath.Separator)))
+	return ok && (rest == "" || rest[0] == filepath.Separator)
+}

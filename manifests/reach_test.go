@@ -1,0 +1,84 @@
+package manifests
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// mounting is the bottle a, whose agent gets a mount.
+func mounting(source, readOnly string) string {
+	return strings.NewReplacer("SOURCE", source, "READONLY", readOnly).Replace(`apiVersion: bottled/v1alpha1
+kind: Bottle
+metadata: {name: a}
+spec: {agent: {image: agent, mounts: [{source: SOURCE, target: /work, readOnly: READONLY}]}}
+`)
+}
+
+func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
+	const evil = ": the agent of the bottle at ./a.yaml:1 can write this file, by its spec.agent.mounts[0]"
+	cases := []struct {
+		name  string
+		files map[string]string
+		want  []string
+	}{
+		{
+			name:  "a work directory among the manifests, with all sorts of files",
+			files: map[string]string{"a.yaml": mounting("./work", "false"), "work/k8s/deployment.yaml": "kind: Deployment", "work/broken.yaml": "{", "work/link.yaml": "->nowhere", "work/dir": "->nowhere"},
+			want:  []string{"a"},
+		},
+		{
+			name:  "a bottle that an agent declares",
+			files: map[string]string{"a.yaml": mounting("./work", "false"), "work/evil.yaml": bottle("evil")},
+			want:  []string{"a", "./work/evil.yaml" + evil},
+		},
+		{
+			name:  "an agent's bottle with the name of a good one leaves that alone",
+			files: map[string]string{"a.yaml": mounting("work", "false"), "work/b.yaml": bottle("b"), "b.yaml": bottle("b")},
+			want:  []string{"a", "b", "./work/b.yaml" + evil},
+		},
+		{
+			name:  "an agent that could rewrite its own manifest",
+			files: map[string]string{"a.yaml": mounting(".", "false"), "sub/b.yaml": bottle("b")},
+			want:  []string{"./a.yaml" + evil, "./sub/b.yaml" + evil},
+		},
+		{
+			name:  "a mount that can't be written is no danger",
+			files: map[string]string{"a.yaml": mounting(".", "true"), "sub/b.yaml": bottle("b")},
+			want:  []string{"a", "b"},
+		},
+		{
+			name:  "through symlinks in both directions",
+			files: map[string]string{"a.yaml": mounting("link", "false"), "link": "->.work", ".work/b.yaml": bottle("b"), "z.yaml": "->.work/b.yaml", "y": "->.work"},
+			want:  []string{"a", "./z.yaml" + evil},
+		},
+		{
+			name:  "a name that only begins alike is outside",
+			files: map[string]string{"a.yaml": mounting("./work", "false"), "work.yaml": bottle("b"), "workshop/c.yaml": bottle("c")},
+			want:  []string{"a", "b", "c"},
+		},
+		{
+			name:  "a mount that is refused harms no other bottle",
+			files: map[string]string{"a.yaml": mounting("/", "false"), "b.yaml": bottle("b")},
+			want:  []string{"b", `./a.yaml: with "/" the agent could leave its sandbox`},
+		},
+		{
+			name:  "an invalid bottle's mounts count too",
+			files: map[string]string{"a.yaml": mounting("./work", "oops"), "work/evil.yaml": bottle("evil")},
+			want:  []string{"./a.yaml: true or false is expected, found the text \"oops\"", "./work/evil.yaml" + evil},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			tree(t, c.files)
+			snapshot, err := Load(".")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, summary(snapshot)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"unicode/utf8"
+)
+
+// maxFileSize is the size in bytes above which a file is refused unread.
+const maxFileSize = 1 << 20
+
+// readFile reads a manifest file. Neither data nor a problem means that the file is gone.
+func readFile(f file) ([]byte, *Problem) {
+	if f.unreachable.reason != "" {
+		return nil, f.problem(1, 1, f.unreachable.reason, f.unreachable.fix)
+	}
+	if !f.mode.IsRegular() {
+		return nil, f.problem(1, 1, "it is not a regular file", "replace it by one, or move it away")
+	}
+	data, err := readRegular(f.real)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, f.problem(1, 1, "it can't be read: "+reasonOf(err).Error(), "give bottled the permission to read it, or move it away")
+	case len(data) > maxFileSize:
+		return nil, f.problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if problem := checkText(f, data); problem != nil {
+		return nil, problem
+	}
+	return data, nil
+}
+
+// readRegular reads at most one byte more than a manifest may have. It never blocks, even when the file
+// has been replaced by a fifo since it was listed.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no longer a regular file")
+	}
+	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+}
+
+// checkText finds the first thing that no text has: a byte that is not UTF-8, or a control character.
+func checkText(f file, data []byte) *Problem {
+	line, column := 1, 1
+	for len(data) > 0 {
+		r, size := utf8.DecodeRune(data)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return f.problem(line, column, fmt.Sprintf("byte 0x%02x is not UTF-8", data[0]), "save the file in UTF-8")
+		case r == '\n':
+			line, column = line+1, 0
+		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
+			return f.problem(line, column, fmt.Sprintf("control character U+%04X", r), `remove it; inside double quotes it can be written as an escape like "\t"`)
+		}
+		data = data[size:]
+		column++
+	}
+	return nil
+}
+
+// problem is about a file as a whole, or about a place in it that belongs to no document yet.
+func (f file) problem(line, column int, reason, fix string) *Problem {
+	return &Problem{File: f.path, Line: line, Column: column, Field: wholeFile, Reason: reason, Fix: fix}
+}

@@ -1,0 +1,153 @@
+package manifests
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Snapshot is everything that a set of paths declared at one moment.
+type Snapshot struct {
+	Bottles   []Bottle  // the valid ones, sorted by name
+	Problems  []Problem // everything wrong in any file, sorted by file and line
+	Files     int       // manifest files found
+	Documents int       // documents found in them, valid or not; empty ones don't count
+}
+
+// Directories are listed again after they were read; when they changed meanwhile, all is read anew, so
+// that no snapshot is half of an old and half of a new version. A directory that never rests is taken
+// as it is after so many attempts.
+const maxAttempts = 4
+
+// Load reads the manifests in the paths, which are directories (searched with everything below them) or
+// single files. Whatever is wrong inside them is a Problem of the snapshot; the error is only for a path
+// that is missing or can't be read, and names it. The paths may change while they are read.
+func Load(paths ...string) (Snapshot, error) {
+	if len(paths) == 0 {
+		return Snapshot{}, errors.New("no directory or file of manifests was given")
+	}
+	before, err := list(paths)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	for attempt := 1; ; attempt++ {
+		snapshot := read(before)
+		after, err := list(paths)
+		if err != nil {
+			return Snapshot{}, err
+		}
+		if attempt == maxAttempts || same(before, after) {
+			return snapshot, nil
+		}
+		before = after
+	}
+}
+
+// InvalidSlugs are the bottles that have a faulty document and no valid one: what they should be can't be
+// known, so whatever runs of them is best left alone.
+func (s Snapshot) InvalidSlugs() map[string]bool {
+	slugs := map[string]bool{}
+	for _, p := range s.Problems {
+		slugs[p.Slug] = true
+	}
+	delete(slugs, "")
+	for _, b := range s.Bottles {
+		delete(slugs, b.Metadata.Name)
+	}
+	return slugs
+}
+
+// UnknownDocuments are the problems behind which any bottle may hide: an unreadable file, a document
+// without a readable name. While there is one, a bottle that is not in the snapshot may still be declared.
+func (s Snapshot) UnknownDocuments() []Problem {
+	var unknown []Problem
+	for _, p := range s.Problems {
+		if p.Slug == "" {
+			unknown = append(unknown, p)
+		}
+	}
+	return unknown
+}
+
+// source is what was read of one file.
+type source struct {
+	file      file
+	documents []*document
+	problems  []Problem // of the file as a whole
+}
+
+// read makes a snapshot of the files listed.
+func read(files []file) Snapshot {
+	var sources []*source
+	for _, f := range files {
+		s := &source{file: f}
+		data, problem := readFile(f)
+		if problem != nil {
+			s.problems = []Problem{*problem}
+		} else {
+			s.documents, s.problems = parse(f, data)
+		}
+		sources = append(sources, s)
+	}
+	sources = withoutWritable(sources)
+	var snapshot Snapshot
+	var documents []*document
+	for _, s := range sources {
+		if s.file.unreachable.reason == "" {
+			snapshot.Files++
+		}
+		documents = append(documents, s.documents...)
+		snapshot.Problems = append(snapshot.Problems, s.problems...)
+	}
+	refuseDuplicates(documents)
+	snapshot.add(documents)
+	return snapshot
+}
+
+func (s *Snapshot) add(documents []*document) {
+	s.Documents = len(documents)
+	for _, d := range documents {
+		if problems := d.result(); len(problems) > 0 {
+			s.Problems = append(s.Problems, problems...)
+		} else {
+			s.Bottles = append(s.Bottles, d.bottle)
+		}
+	}
+	slices.SortFunc(s.Bottles, func(a, b Bottle) int { return cmp.Compare(a.Metadata.Name, b.Metadata.Name) })
+	sortProblems(s.Problems)
+}
+
+// refuseDuplicates adds a problem to every document whose slug another one declares too: nothing says
+// which of them is meant.
+func refuseDuplicates(documents []*document) {
+	bySlug := map[string][]*document{}
+	for _, d := range documents {
+		if d.slug != "" && d.declares {
+			bySlug[d.slug] = append(bySlug[d.slug], d)
+		}
+	}
+	for slug, same := range bySlug {
+		for i, d := range same {
+			if len(same) > 1 {
+				d.report("metadata.name", fmt.Sprintf("bottle %q is declared in %s too", slug, otherPlaces(same, i)), "keep one of them, or rename the others")
+			}
+		}
+	}
+}
+
+// otherPlaces names the first few of the documents but one.
+func otherPlaces(same []*document, but int) string {
+	const most = 3
+	var places []string
+	for i, d := range same[:min(len(same), most+1)] {
+		if i != but && len(places) < most {
+			places = append(places, fmt.Sprintf("%s:%d", d.file.path, d.position("metadata.name").line))
+		}
+	}
+	if more := len(same) - 1 - len(places); more > 0 {
+		places = append(places, fmt.Sprintf("%d more places", more))
+	}
+	return strings.Join(places, ", ")
+}
