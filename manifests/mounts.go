@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -42,6 +43,15 @@ func (d *document) validateMounts(mounts []Mount) {
 		}
 		holders[m.Target] = i
 	}
+}
+
+// CheckMountSource says why a directory or file of the host, by its real path, must not be mounted in an agent. What a
+// manifest says was checked as text; the path may lead through symbolic links.
+func CheckMountSource(realPath string) error {
+	if f := checkSource(realPath); f != nil {
+		return errors.New(f.reason + "; " + f.fix)
+	}
+	return nil
 }
 
 func checkSource(source string) *fault {

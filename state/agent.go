@@ -29,6 +29,9 @@ func (d desirer) agent() (Member, []Dir, error) {
 	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: a.Resources.Pids}
 	c.Env = d.agentEnv()
 	for _, m := range a.Mounts {
+		if path, ok := d.in.Mounts[m.Source]; ok {
+			m.Source = path // what was checked is what is mounted
+		}
 		if err := d.checkMount(m); err != nil {
 			return Member{}, nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,13 +23,37 @@ import (
 type Inputs struct {
 	Tokens   map[manifests.SecretRef]Content
 	CABundle []byte
+	Mounts   map[string]string // real path by a mount's source
 }
 
-// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle.
+// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle, and where the mounts'
+// sources really are.
 func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs, error) {
-	in := Inputs{Tokens: map[manifests.SecretRef]Content{}}
+	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, Mounts: map[string]string{}}
+	return in, errors.Join(in.readMounts(m), in.readCredentials(m, getenv))
+}
+
+func (in *Inputs) readMounts(m manifests.Bottle) error {
+	if m.Spec.Agent == nil {
+		return nil
+	}
+	var problems []error
+	for i, mount := range m.Spec.Agent.Mounts {
+		path, err := filepath.EvalSymlinks(mount.Source)
+		if err == nil {
+			err = manifests.CheckMountSource(path)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w", i, mount.Source, err))
+		}
+		in.Mounts[mount.Source] = path
+	}
+	return errors.Join(problems...)
+}
+
+func (in *Inputs) readCredentials(m manifests.Bottle, getenv func(string) (string, bool)) error {
 	if m.Spec.CredProxy == nil {
-		return in, nil
+		return nil
 	}
 	var problems []error
 	for i, r := range m.Spec.CredProxy.Routes {
@@ -45,7 +70,7 @@ func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs,
 			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
 		}
 	}
-	return in, errors.Join(problems...)
+	return errors.Join(problems...)
 }
 
 func readToken(ref manifests.SecretRef, getenv func(string) (string, bool)) (Content, error) {

@@ -188,3 +188,44 @@ func TestReadInputs(t *testing.T) {
 		}
 	}
 }
+
+func TestMountsAreWhatTheyReallyAre(t *testing.T) {
+	dir := t.TempDir()
+	link := func(name, target string) string {
+		path := filepath.Join(dir, name)
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	if err := os.Mkdir(filepath.Join(dir, "work"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{
+		link("good", "work"):                         "",
+		link("root", "/"):                            "leave its sandbox",
+		link("proc", "/proc/self"):                   "leave its sandbox",
+		filepath.Join(dir, "none"):                   "no such file",
+		link("own", "../../../var/lib/bottled/none"): "no such file",
+	} {
+		m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: source, Target: "/work"}}}}}
+		in, err := ReadInputs(m, os.LookupEnv)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
+				t.Errorf("%s: %v, want an error with %q", source, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Desire(m, in, testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work, err := filepath.EvalSymlinks(filepath.Join(dir, "work"))
+		if got := b.Members[1].Container.Mounts[0].Source; err != nil || got != work {
+			t.Errorf("mounted is %s, want %s (%v)", got, work, err)
+		}
+	}
+}
