@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -74,7 +75,8 @@ func (x *Executor) Run(ctx context.Context, plan Plan) map[string]error {
 			return nil
 		})
 	}
-	_ = group.Wait() // the functions return nil
+	_ = group.Wait()                 // the functions return nil
+	_ = os.Remove(x.Settings.RunDir) // it goes with the last bottle's tokens, and fails as long as there are others
 	return failed
 }
 

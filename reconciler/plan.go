@@ -40,10 +40,12 @@ func MakePlan(want Desired, have state.Observed, owner, stateDir string, prune P
 		}
 	}
 	plan.prune(gone, len(bySlug), want, prune)
-	if plan.HeldWhy == "" {
-		for _, slug := range gone {
-			plan.Bottles = append(plan.Bottles, planRemoval(slug, bySlug[slug], stateDir, "its manifest is gone"))
+	for _, slug := range gone {
+		if plan.HeldWhy != "" {
+			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Parts: observedParts(bySlug[slug])})
+			continue
 		}
+		plan.Bottles = append(plan.Bottles, planRemoval(slug, bySlug[slug], stateDir, "its manifest is gone"))
 	}
 	slices.SortFunc(plan.Bottles, func(a, b BottlePlan) int { return strings.Compare(a.Slug, b.Slug) })
 	return plan

@@ -35,7 +35,7 @@ func (p *Plan) prune(gone []string, running int, want Desired, policy PrunePolic
 		hold("%s can't be read, so it can't be known whether it declares one of them", strings.Join(want.Unknown, ", "))
 	case policy == PruneAll:
 	case declared == 0:
-		hold("there is no manifest at all, while %d bottles exist", running)
+		hold("there is no manifest at all, and bottles exist: %d", running)
 		p.PruneErr = fmt.Errorf("%w (%s): %s; if that is meant, confirm with --prune=all", ErrPruneGuard, strings.Join(gone, ", "), p.HeldWhy)
 	case len(gone) > 2 && 2*len(gone) > running:
 		hold("%d of %d bottles would go, more than half", len(gone), running)

@@ -155,7 +155,7 @@ func (r *Reconciler) Status(ctx context.Context) ([]BottleStatus, error) {
 		}
 		all = append(all, StatusOf(b, b.Err))
 	}
-	return all, r.Observer.Cache.Save()
+	return all, nil
 }
 
 // references are the images that the manifests' containers are made from.

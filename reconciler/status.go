@@ -21,6 +21,7 @@ const (
 	ReasonFailed   = "Failed"          // it could not be made as declared
 	ReasonNotReady = "NotReady"        // a part is missing or does not serve what it should
 	ReasonDrifted  = "Drifted"         // everything serves, and something is not as declared
+	ReasonHeld     = "NotDeclared"     // it is kept all the same; whether it is ready is told by its parts
 )
 
 // StatusOf sums up a plan and, after it was carried out, the error of that.
@@ -53,5 +54,8 @@ func StatusOf(p BottlePlan, err error) BottleStatus {
 		s.Reason = ReasonDrifted
 	}
 	s.Ready = s.Reason == ReasonReady
+	if p.Held != "" {
+		s.Reason, s.Message = ReasonHeld, "it is not declared any more, and is kept: "+p.Held
+	}
 	return s
 }

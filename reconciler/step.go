@@ -70,7 +70,9 @@ func startStage(p state.Part) int  { return stageStart + p.Order() }
 type BottlePlan struct {
 	Slug   string
 	Remove bool // the bottle goes
-	Steps  []Step
+	// Held says why the bottle is kept though it is not declared any more.
+	Held  string
+	Steps []Step
 	// Err says why nothing can be done for the bottle; it is left as it is.
 	Err   error
 	Parts []PartStatus

@@ -94,9 +94,11 @@ func (s Step) subject() (kind string, verb Verb) {
 func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 	out := &printer{w: w}
 	counts := map[Verb]int{}
+	failed := false
 	for _, b := range p.Bottles {
 		items := b.Items()
 		if b.Err != nil {
+			failed = true
 			out.f("bottle %s: %s\n\n", b.Slug, paint("!", b.Err.Error()))
 			continue
 		}
@@ -113,7 +115,12 @@ func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 	if len(p.Held) > 0 {
 		out.f("kept, though not declared: %s (%s)\n\n", strings.Join(p.Held, ", "), p.HeldWhy)
 	}
-	if len(counts) == 0 {
+	switch {
+	case len(counts) > 0:
+	case failed || len(p.Held) > 0:
+		out.f("No changes.\n")
+		return out.err
+	default:
 		out.f("No changes. What runs is as declared.\n")
 		return out.err
 	}

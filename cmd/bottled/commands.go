@@ -24,9 +24,9 @@ func (a *app) validateCommand() *cobra.Command {
 				return err
 			}
 			if n := len(snapshot.Problems); n > 0 {
-				return exitError{exitBadInput, fmt.Errorf("%d problems in the manifests", n)}
+				return exitError{exitBadInput, fmt.Errorf("%s in the manifests", count(n, "problem"))}
 			}
-			_, err = fmt.Fprintf(a.out, "%d bottles in %d files: all valid\n", len(snapshot.Bottles), snapshot.Files)
+			_, err = fmt.Fprintf(a.out, "%s in %s: all valid\n", count(len(snapshot.Bottles), "bottle"), count(snapshot.Files, "file"))
 			return err
 		},
 	}

@@ -138,7 +138,7 @@ func TestOneBottleFailsTheOthersConverge(t *testing.T) {
 			t.Errorf("%s: the output does not say %q:\n%s", slug, says, r.Stdout)
 		}
 	}
-	if !strings.Contains(r.Stderr, "of 4 bottles are not as declared") {
+	if !strings.Contains(r.Stderr, "of 4 bottles not as declared") {
 		t.Errorf("%s", r.Stderr)
 	}
 }

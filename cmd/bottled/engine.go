@@ -94,12 +94,12 @@ func (a *app) logEvent(e reconciler.Event) {
 	case e.Step == nil && !e.Done, e.Step != nil && !e.Done:
 		return
 	case e.Step == nil:
-		a.log.Info().Str("bottle", e.Slug).Dur("took", e.Took).Err(e.Err).Msg(outcome(e.Err))
+		a.log.Info().Str("bottle", e.Slug).Dur("took_ms", e.Took).Err(e.Err).Msg(outcome(e.Err))
 	case e.Err != nil:
 		return // the bottle's own line tells it
 	default:
 		a.log.Info().Str("bottle", e.Slug).Str("part", string(e.Step.Part)).Str("object", e.Step.Object).
-			Str("cause", e.Step.Cause).Dur("took", e.Took).Msg(string(e.Step.Action))
+			Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
 	}
 }
 
@@ -107,5 +107,5 @@ func outcome(err error) string {
 	if err != nil {
 		return "bottle failed"
 	}
-	return "bottle converged"
+	return "bottle done"
 }

@@ -81,6 +81,14 @@ func (o output) bottles(w io.Writer, bottles []reconciler.BottleStatus) error {
 	return nil
 }
 
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"

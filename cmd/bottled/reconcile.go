@@ -110,9 +110,9 @@ func verdict(snapshot manifests.Snapshot, result reconciler.Result) error {
 	}
 	switch {
 	case failed > 0:
-		return exitError{exitFailed, fmt.Errorf("%d of %d bottles are not as declared", failed, len(result.Plan.Bottles))}
+		return exitError{exitFailed, fmt.Errorf("%d of %s not as declared", failed, count(len(result.Plan.Bottles), "bottle"))}
 	case len(snapshot.Problems) > 0:
-		return exitError{exitBadInput, fmt.Errorf("%d problems in the manifests", len(snapshot.Problems))}
+		return exitError{exitBadInput, fmt.Errorf("%s in the manifests", count(len(snapshot.Problems), "problem"))}
 	}
 	return nil
 }

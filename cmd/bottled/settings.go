@@ -21,7 +21,8 @@ import (
 
 // settings are the flags that every command has.
 type settings struct {
-	Config, Owner, Prefix, StateDir, SubnetPool   string
+	Config, Owner, Prefix, StateDir, RunDir       string
+	SubnetPool                                    string
 	PipelockImage, CredProxyImage, SuperviseImage string
 	LogLevel                                      string
 	Parallel                                      int
@@ -33,6 +34,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.Owner, "owner", "default", "whose bottles: controllers with different owners never touch each other's")
 	f.StringVar(&s.Prefix, "prefix", "claude-bottle", "prefix of every container's and network's name")
 	f.StringVar(&s.StateDir, "state-dir", "", "`directory` of the sidecars' files and the proposals (default: bottled in the user's state directory; /var/lib/bottled for root)")
+	f.StringVar(&s.RunDir, "run-dir", "", "`directory` of the tokens, best on a tmpfs (default: below /run for root, below XDG_RUNTIME_DIR for others)")
 	f.StringVar(&s.SubnetPool, "subnet-pool", state.DefaultPool.String(), "IPv4 `range` that the bottles' networks are cut from")
 	f.StringVar(&s.PipelockImage, "pipelock-image", state.Builtin, "`image` of pipelock: builtin, or an official one such as ghcr.io/luckypipewrench/pipelock:2.3.0")
 	f.StringVar(&s.CredProxyImage, "cred-proxy-image", state.Builtin, "`image` of cred-proxy")
@@ -145,13 +147,17 @@ func (s *settings) state(builtinImage string) (state.Settings, error) {
 	if err != nil {
 		return state.Settings{}, err
 	}
+	runDir, err := s.runDir(stateDir)
+	if err != nil {
+		return state.Settings{}, err
+	}
 	user := "65532:65532"
 	if os.Geteuid() != 0 {
 		// Only root may give files to another user.
 		user = fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())
 	}
 	return state.Settings{
-		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: s.runDir(stateDir), Pool: netip.MustParsePrefix(s.SubnetPool),
+		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: runDir, Pool: netip.MustParsePrefix(s.SubnetPool),
 		PipelockImage: s.PipelockImage, CredProxyImage: s.CredProxyImage, SuperviseImage: s.SuperviseImage,
 		BuiltinImage: builtinImage, User: user,
 	}, nil
@@ -179,14 +185,17 @@ func (s *settings) stateDir() (string, error) {
 }
 
 // runDir holds the tokens: on a tmpfs where the system has one for this user, so that they reach no disk.
-func (s *settings) runDir(stateDir string) string {
+func (s *settings) runDir(stateDir string) (string, error) {
+	if s.RunDir != "" {
+		return filepath.Abs(s.RunDir)
+	}
 	base := "/run"
 	if os.Geteuid() != 0 {
 		base = os.Getenv("XDG_RUNTIME_DIR")
 	}
 	if info, err := os.Stat(base); base == "" || err != nil || !info.IsDir() { //nolint:gosec // the user's own environment
-		return filepath.Join(stateDir, "run")
+		return filepath.Join(stateDir, "run"), nil
 	}
 	// Two state directories of one owner must not share tokens.
-	return filepath.Join(base, "bottled", state.Digest(stateDir))
+	return filepath.Join(base, "bottled", state.Digest(stateDir)), nil
 }

@@ -133,7 +133,7 @@ func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) 
 	return errors.Join(failed...)
 }
 
-// Client connects to the engine that the docker CLI would use. Without one the test fails: a real-engine test that
+// Client connects to the engine of DOCKER_HOST, or the local one. Without one the test fails: a real-engine test that
 // is skipped proves nothing.
 func Client(tb testing.TB) *client.Client {
 	tb.Helper()
@@ -257,7 +257,7 @@ func (e *Env) Command(args ...string) *exec.Cmd {
 	e.tb.Helper()
 	cmd := exec.Command(Binary(e.tb), args...) //nolint:gosec // the executable that is tested
 	cmd.Env = append(os.Environ(),
-		"BOTTLED_OWNER="+e.Owner, "BOTTLED_PREFIX="+e.Prefix, "BOTTLED_STATE_DIR="+e.StateDir, "BOTTLED_SUBNET_POOL="+e.Pool)
+		"BOTTLED_OWNER="+e.Owner, "BOTTLED_PREFIX="+e.Prefix, "BOTTLED_STATE_DIR="+e.StateDir, "BOTTLED_RUN_DIR="+filepath.Join(filepath.Dir(e.StateDir), "run"), "BOTTLED_SUBNET_POOL="+e.Pool)
 	cmd.Env = append(cmd.Env, e.Extra...)
 	return cmd
 }
