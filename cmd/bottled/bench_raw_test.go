@@ -39,12 +39,11 @@ func newRaw(tb testing.TB, of *enginetest.Env) *raw {
 	tb.Cleanup(func() { _ = r.engine.Close() })
 	r.must(image.Load(tb.Context(), r.engine)) // so that no cold start measures it
 	s := settings{
-		Owner: own.Owner, Prefix: own.Prefix, StateDir: own.StateDir, SubnetPool: own.Pool,
+		Owner: own.Owner, Prefix: own.Prefix, StateDir: own.StateDir, RunDir: filepath.Join(own.StateDir, "run"), SubnetPool: own.Pool,
 		PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin,
 	}
 	r.settings, err = s.state(image.Ref)
 	r.must(err)
-	tb.Cleanup(func() { r.must(os.RemoveAll(r.settings.RunDir)) })
 	r.desire(of.Manifests)
 	return r
 }

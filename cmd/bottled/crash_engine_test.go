@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
@@ -141,4 +143,36 @@ func TestOneBottleFailsTheOthersConverge(t *testing.T) {
 	if !strings.Contains(r.Stderr, "of 4 bottles not as declared") {
 		t.Errorf("%s", r.Stderr)
 	}
+}
+
+// TestTermFinishesTheStepInHand interrupts a pass: it ends by itself, says so, and begins nothing more.
+func TestTermFinishesTheStepInHand(t *testing.T) {
+	e := newWhole(t, "one")
+	proxy := e.Proxy()
+	cmd := e.Command("reconcile", "--once", e.Manifests)
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	started := make(chan *exec.Cmd, 1)
+	var starts atomic.Int64
+	proxy.Reset(func(_ int, call string) enginetest.Outcome {
+		if strings.HasSuffix(call, "/start") && starts.Add(1) == 1 {
+			running := <-started
+			_ = running.Process.Signal(syscall.SIGTERM)
+			time.Sleep(200 * time.Millisecond) // it arrives while the call is under way
+		}
+		return enginetest.Pass
+	})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started <- cmd
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != exitFailed || starts.Load() != 1 {
+		t.Errorf("exit code %d after %d starts\n%s", cmd.ProcessState.ExitCode(), starts.Load(), stdout.String())
+	}
+	if got := e.Docker("inspect", "-f", "{{.State.Running}}", e.Name(state.Pipelock, "one")); got != "true" {
+		t.Errorf("the step in hand was not finished: pipelock is running: %s", got)
+	}
+	proxy.Reset(nil)
+	e.Reconcile(exitDone)
 }
