@@ -20,6 +20,8 @@ const (
 	callLimit = 2 * time.Minute
 	// agentGrace is how long an agent may take to end, as with `docker stop`.
 	agentGrace = 10 * time.Second
+	// agentSettles is how long an agent must have run to count as started.
+	agentSettles = 500 * time.Millisecond
 )
 
 var (
@@ -253,11 +255,23 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	r.mu.Lock()
 	delete(r.unstarted, id)
 	r.mu.Unlock()
+	if s.member.Part == state.Agent {
+		return r.settle(ctx, id)
+	}
 	if s.member.Config == "" {
 		return r.await(ctx, id)
 	}
 	// Not since the call: a pass that was killed may have started it a moment ago.
 	return r.awaitConfig(ctx, id, s.lastRun, s.member.Config, "start")
+}
+
+// settle sees whether an agent stays: one that can't run its command ends at once, and says so by nothing else.
+func (r *run) settle(ctx context.Context, id string) error {
+	select {
+	case <-ctx.Done(): // the next pass will see
+	case <-time.After(agentSettles):
+	}
+	return r.await(ctx, id)
 }
 
 // await waits for the engine's health check, where there is one.
@@ -266,7 +280,8 @@ func (r *run) await(ctx context.Context, id string) error {
 	defer cancel()
 	health, err := r.Engine.Health(ctx, id)
 	if err != nil {
-		return err
+		last, logErr := state.QuoteLog(context.WithoutCancel(ctx), r.Engine, id)
+		return errors.Join(fmt.Errorf("%w%s", err, last), logErr)
 	}
 	if health == state.HealthUnhealthy {
 		return errors.New("its health check fails: see docker inspect " + id[:min(12, len(id))])

@@ -41,11 +41,21 @@ type Result struct {
 
 // Plan reads what runs and says what a pass would do. It changes nothing.
 func (r *Reconciler) Plan(ctx context.Context, m manifests.Snapshot, o Options) (Plan, error) {
+	plan, _, err := r.look(ctx, m, o)
+	return plan, err
+}
+
+func (r *Reconciler) look(ctx context.Context, m manifests.Snapshot, o Options) (Plan, Desired, error) {
 	have, err := r.Observer.Observe(ctx, r.references(m), o.Deep)
 	if err != nil {
-		return Plan{}, err
+		return Plan{}, Desired{}, err
 	}
-	return MakePlan(r.desire(m, have), have, r.Settings.Owner, r.Settings.StateDir, o.Prune), nil
+	want := r.desire(m, have)
+	return r.compare(want, have, o), want, nil
+}
+
+func (r *Reconciler) compare(want Desired, have state.Observed, o Options) Plan {
+	return MakePlan(want, have, r.Settings.Owner, r.Settings.StateDir, o.Prune)
 }
 
 // attempts is how often a pass is made again because the engine changed under it.
@@ -53,26 +63,30 @@ const attempts = 5
 
 // Once makes one pass and verifies it: a bottle counts as converged when a second look finds nothing left to do.
 func (r *Reconciler) Once(ctx context.Context, m manifests.Snapshot, o Options) (Result, error) {
-	plan, err := r.Plan(ctx, m, o)
-	if err != nil {
-		return Result{}, err
-	}
-	result := Result{Plan: plan}
+	var result Result
 	for attempt := 1; ; attempt++ {
+		plan, want, err := r.look(ctx, m, o)
+		if err != nil {
+			return result, err
+		}
+		if attempt == 1 {
+			result.Plan = plan
+		}
 		result.Failed = r.Executor.Run(ctx, plan)
-		if !plan.Changes() {
-			break
+		after := plan
+		if plan.Changes() {
+			have, err := r.Observer.Observe(context.WithoutCancel(ctx), r.references(m), false)
+			if err != nil {
+				return result, fmt.Errorf("verify: %w", err)
+			}
+			after = r.compare(want, have, o)
 		}
-		if plan, err = r.Plan(context.WithoutCancel(ctx), m, Options{Prune: o.Prune}); err != nil {
-			return result, fmt.Errorf("verify: %w", err)
-		}
-		if ctx.Err() != nil || !again(plan, result.Failed, attempt) {
-			break
+		if ctx.Err() != nil || !again(after, result.Failed, attempt) {
+			result.judge(after)
+			return result, r.Observer.Cache.Save()
 		}
 		time.Sleep(time.Duration(attempt) * 200 * time.Millisecond)
 	}
-	result.judge(plan)
-	return result, r.Observer.Cache.Save()
 }
 
 // again says whether another attempt is worth it: always when a step met something that the plan did not know of; once

@@ -63,7 +63,7 @@ func Await(ctx context.Context, e Engine, id string, since time.Time, config str
 	var refused string
 	var last []string
 	err = eachLine(logs, func(line string) bool {
-		last = append(last[max(0, len(last)-4):], line)
+		last = append(last[max(0, len(last)-quotedLines+1):], line)
 		ev, ok := parseEvent(line)
 		if !ok || !slices.Contains(causes, ev.Cause) || ev.Time.Before(since) {
 			return true
@@ -88,6 +88,24 @@ func Await(ctx context.Context, e Engine, id string, since time.Time, config str
 		return Report{}, err
 	}
 	return Report{}, fmt.Errorf("it ended before it was ready%s", quoteLog(last))
+}
+
+// quotedLines is how many of a container's last lines an error quotes.
+const quotedLines = 5
+
+// QuoteLog returns the last lines of a container's log, for the end of an error message.
+func QuoteLog(ctx context.Context, e Engine, id string) (string, error) {
+	logs, err := e.Logs(ctx, id, time.Time{}, quotedLines, false)
+	if err != nil {
+		return "", err
+	}
+	defer logs.Close()
+	var lines []string
+	err = eachLine(logs, func(line string) bool {
+		lines = append(lines, line)
+		return true
+	})
+	return quoteLog(lines), err
 }
 
 func quoteLog(lines []string) string {

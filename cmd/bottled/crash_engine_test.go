@@ -135,7 +135,7 @@ func TestOneBottleFailsTheOthersConverge(t *testing.T) {
 	if !all["good"].Ready {
 		t.Errorf("good: %+v", all["good"])
 	}
-	for slug, says := range map[string]string{"exits": "exit code 0", "token": "no-such-token", "bad": "bad"} {
+	for slug, says := range map[string]string{"exits": "exit code 0", "token": "no-such-token", "bad": `unknown command "/no/such/program"`} {
 		if !strings.Contains(r.Stdout, says) {
 			t.Errorf("%s: the output does not say %q:\n%s", slug, says, r.Stdout)
 		}
