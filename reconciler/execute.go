@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/bot-bottle/bottled/state"
 )
@@ -52,7 +53,7 @@ type Executor struct {
 	Timeout      time.Duration // for a part to become ready
 	Report       func(Event)   // called from many goroutines; never nil
 
-	images imageOnce
+	images singleflight.Group
 }
 
 // BuiltinImage is the image of the built-in sidecars.
@@ -152,12 +153,20 @@ func (r *run) step(ctx context.Context, s Step) error {
 	err := r.do(ctx, s)
 	if err != nil {
 		err = fmt.Errorf("%s %s: %w", s.Action, s.Object, err)
-		if !errors.Is(err, errTaken) && (errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict)) {
+		if stale(s, err) {
 			err = fmt.Errorf("%w: %w", errStale, err)
 		}
 	}
 	r.Report(Event{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
 	return err
+}
+
+// stale says whether a step failed for something that its plan did not know.
+func stale(s Step, err error) bool {
+	if s.Action == EnsureImage || errors.Is(err, errTaken) {
+		return false // a registry that does not have an image, or a name that is somebody else's, will not change
+	}
+	return errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict)
 }
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.
@@ -167,7 +176,7 @@ func (r *run) do(ctx context.Context, s Step) error {
 	id := r.container(s)
 	switch s.Action {
 	case EnsureImage:
-		return r.images.ensure(s.Object, func() error { return r.image(ctx, s) })
+		return r.image(ctx, s.Object)
 	case CreateNetwork:
 		return r.Engine.CreateNetwork(call, s.network)
 	case RemoveNetwork:
@@ -213,11 +222,19 @@ func (r *run) container(s Step) string {
 	return r.ids[s.Part]
 }
 
-func (r *run) image(ctx context.Context, s Step) error {
-	if s.Object == r.Settings.BuiltinImage {
-		return r.BuiltinImage.Load(ctx, r.Engine)
-	}
-	return r.Engine.PullImage(ctx, s.Object)
+// image gets an image. Many bottles may wait for the same one, and it may have come since the plan was made.
+func (r *run) image(ctx context.Context, ref string) error {
+	_, err, _ := r.images.Do(ref, func() (any, error) {
+		have, err := r.Engine.Images(ctx, []string{ref})
+		if err != nil || have[ref] != "" {
+			return nil, err
+		}
+		if ref == r.Settings.BuiltinImage {
+			return nil, r.BuiltinImage.Load(ctx, r.Engine)
+		}
+		return nil, r.Engine.PullImage(ctx, ref)
+	})
+	return err
 }
 
 func (r *run) create(ctx context.Context, s Step) error {
@@ -347,24 +364,4 @@ func (r *run) discard(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// imageOnce makes every image once, however many bottles wait for it.
-type imageOnce struct {
-	mu    sync.Mutex
-	calls map[string]func() error
-}
-
-func (o *imageOnce) ensure(ref string, do func() error) error {
-	o.mu.Lock()
-	if o.calls == nil {
-		o.calls = map[string]func() error{}
-	}
-	call, ok := o.calls[ref]
-	if !ok {
-		call = sync.OnceValue(do)
-		o.calls[ref] = call
-	}
-	o.mu.Unlock()
-	return call()
 }
