@@ -17,7 +17,7 @@ import (
 func writeDir(dir state.Dir, s state.Settings) error {
 	_, record := dir.Files[state.RecordFile]
 	mode := fs.FileMode(0o755) // the agent, whoever it runs as, reads its current configuration
-	if dir.Spool || within(dir.Path, s.RunDir) {
+	if dir.Spool || state.Within(dir.Path, s.RunDir) {
 		mode = 0o700
 	}
 	if err := os.MkdirAll(dir.Path, mode); err != nil {
@@ -35,7 +35,8 @@ func writeDir(dir state.Dir, s state.Settings) error {
 		}
 	}
 	for name, f := range dir.Files {
-		if err := writeFile(filepath.Join(dir.Path, name), f, s.User); err != nil {
+		own := func(path string) error { return giveTo(path, s.User) }
+		if err := state.WriteFile(filepath.Join(dir.Path, name), f.Content.Reveal(), fs.FileMode(f.Mode), own); err != nil {
 			return err
 		}
 	}
@@ -43,18 +44,6 @@ func writeDir(dir state.Dir, s state.Settings) error {
 		return nil
 	}
 	return removeOthers(dir)
-}
-
-// writeFile writes beside the file, gives it to the user, and only then puts it in place.
-func writeFile(path string, f state.File, user string) error {
-	tmp := filepath.Join(filepath.Dir(path), ".new-"+filepath.Base(path))
-	if err := state.WriteFile(tmp, f.Content.Reveal(), fs.FileMode(f.Mode)); err != nil {
-		return err
-	}
-	if err := giveTo(tmp, user); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return os.Rename(tmp, path)
 }
 
 func removeOthers(dir state.Dir) error {
@@ -93,9 +82,4 @@ func giveTo(path, user string) error {
 // removeFiles removes a bottle's configuration and tokens. Its queue, with proposals and answers, stays.
 func removeFiles(slug string, s state.Settings) error {
 	return errors.Join(os.RemoveAll(s.BottleDir(slug)), os.RemoveAll(filepath.Dir(s.TokenDir(slug))))
-}
-
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }

@@ -52,14 +52,15 @@ func (d desirer) agent() (Member, []Dir, error) {
 // checkMount keeps bottled's own files, tokens among them, out of the agent's hands.
 func (d desirer) checkMount(m manifests.Mount) error {
 	for _, own := range []string{d.s.StateDir, d.s.RunDir} {
-		if within(m.Source, own) || within(own, m.Source) {
+		if Within(m.Source, own) || Within(own, m.Source) {
 			return fmt.Errorf("spec.agent.mounts: %s would show the agent bottled's own files in %s: mount another directory", m.Source, own)
 		}
 	}
 	return nil
 }
 
-func within(path, dir string) bool {
+// Within says whether a clean absolute path is a directory or lies in it.
+func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 

@@ -126,15 +126,16 @@ func (c *Cache) Save() error {
 	if err != nil {
 		return fmt.Errorf("save the inspection cache: %w", err)
 	}
-	if err := WriteFile(c.path, data, 0o600); err != nil {
+	if err := WriteFile(c.path, data, 0o600, nil); err != nil {
 		return fmt.Errorf("save the inspection cache: %w", err)
 	}
 	c.changed = false
 	return nil
 }
 
-// WriteFile replaces a file atomically: a reader sees the old content or the new one.
-func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+// WriteFile replaces a file atomically: a reader sees the old content or the new one. finish, if not nil, is called with
+// the path of the complete new file before it takes the old one's place.
+func WriteFile(path string, data []byte, mode fs.FileMode, finish func(path string) error) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-"+strings.TrimPrefix(filepath.Base(path), ".")+"-*")
 	if err != nil {
 		return err
@@ -149,6 +150,11 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 	}
 	if err = errors.Join(tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
 		return err
+	}
+	if finish != nil {
+		if err = finish(tmp.Name()); err != nil {
+			return err
+		}
 	}
 	return os.Rename(tmp.Name(), path)
 }

@@ -125,9 +125,6 @@ type Member struct {
 	Reloads bool
 }
 
-// Builtin says whether the part runs bottled's own image.
-func (m Member) Builtin() bool { return m.Config != "" }
-
 // Dir is a host directory that bottled owns: it holds exactly these files.
 type Dir struct {
 	Path  string

@@ -91,7 +91,7 @@ func (a *app) load(paths []string) (manifests.Snapshot, error) {
 
 func (a *app) logEvent(e reconciler.Event) {
 	switch {
-	case e.Step == nil && !e.Done, e.Step != nil && !e.Done:
+	case !e.Done:
 		return
 	case e.Step == nil:
 		a.log.Info().Str("bottle", e.Slug).Dur("took_ms", e.Took).Err(e.Err).Msg(outcome(e.Err))

@@ -74,7 +74,7 @@ func prepare(dir string, hosts []string) error {
 		{tokenFile, []byte("demo-" + rand.Text() + "\n"), 0o600},
 	}
 	for _, f := range files {
-		if err := state.WriteFile(filepath.Join(dir, f.name), f.data, f.mode); err != nil {
+		if err := state.WriteFile(filepath.Join(dir, f.name), f.data, f.mode, nil); err != nil {
 			return err
 		}
 	}

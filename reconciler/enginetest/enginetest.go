@@ -345,9 +345,10 @@ const demoName = "bottled-demo"
 // loadOnce loads AgentImage, and has the watchdog remove in the end what this process added to the engine's images.
 func loadOnce(tb testing.TB, c *client.Client) {
 	tb.Helper()
+	bottled, demo := Binary(tb), DemoBinary(tb) // not below: what fails the test there would count as done
 	imagesOnce.Do(func() {
 		ctx := context.Background()
-		builtin, err := selfimage.Of(Binary(tb), "bottled")
+		builtin, err := selfimage.Of(bottled, "bottled")
 		if err != nil {
 			imagesOnce.err = err
 			return
@@ -355,7 +356,7 @@ func loadOnce(tb testing.TB, c *client.Client) {
 		if _, err := c.ImageInspect(ctx, builtin.Ref); errdefs.IsNotFound(err) {
 			fmt.Fprintln(watchdogInput, builtin.Ref)
 		}
-		agent, err := selfimage.Of(DemoBinary(tb), agentRepository)
+		agent, err := selfimage.Of(demo, agentRepository)
 		if err != nil {
 			imagesOnce.err = err
 			return

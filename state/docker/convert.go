@@ -145,7 +145,6 @@ func extras(c container.InspectResponse) []string {
 	add(shared(string(host.IpcMode)), "ipc=%s", host.IpcMode)
 	add(shared(string(host.UTSMode)), "uts=%s", host.UTSMode)
 	add(shared(string(host.UsernsMode)), "userns=%s", host.UsernsMode)
-	add(shared(string(host.CgroupnsMode)) && host.CgroupnsMode != "host", "cgroupns=%s", host.CgroupnsMode)
 	add(shared(string(host.NetworkMode)), "net=%s", host.NetworkMode)
 	add(host.PublishAllPorts, "publish-all-ports")
 	add(host.OomKillDisable != nil && *host.OomKillDisable, "oom-kill-disable")
