@@ -260,5 +260,5 @@ func observedParts(o owned) []PartStatus {
 }
 
 func partStatus(c state.ObservedContainer, ready bool, cause string) PartStatus {
-	return PartStatus{Role: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause}
+	return PartStatus{Role: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config}
 }

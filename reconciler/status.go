@@ -3,16 +3,40 @@ package reconciler
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // BottleStatus is how a bottle is.
 type BottleStatus struct {
-	Slug    string       `json:"slug"`
-	Ready   bool         `json:"ready"`
-	Reason  string       `json:"reason"`  // one word, for programs
-	Message string       `json:"message"` // for people; "" when all is well
-	Parts   []PartStatus `json:"parts"`
+	Slug    string `json:"slug"`
+	Ready   bool   `json:"ready"`
+	Reason  string `json:"reason"`  // one word, for programs
+	Message string `json:"message"` // for people; "" when all is well
+	// Generation is a digest of the declaration, ObservedGeneration that of the one that the status is about. They
+	// differ while a newer declaration waits for its pass; "" where it is not known.
+	Generation         string `json:"generation,omitempty"`
+	ObservedGeneration string `json:"observedGeneration,omitempty"`
+	// Conditions are Ready, Reconciling and Stalled, in this order; only a running controller tells them.
+	Conditions []Condition  `json:"conditions,omitempty"`
+	Parts      []PartStatus `json:"parts"`
 }
+
+// Condition is one aspect of a bottle's status, in the sense of Kubernetes' API conventions.
+type Condition struct {
+	Type               string    `json:"type"`
+	Status             string    `json:"status"` // True, False or Unknown
+	Reason             string    `json:"reason"`
+	Message            string    `json:"message,omitempty"`
+	ObservedGeneration string    `json:"observedGeneration,omitempty"`
+	LastTransitionTime time.Time `json:"lastTransitionTime"`
+}
+
+// The conditions' types.
+const (
+	ConditionReady       = "Ready"       // every part runs and serves what is declared
+	ConditionReconciling = "Reconciling" // work is under way or waits for its turn
+	ConditionStalled     = "Stalled"     // it can't become ready without somebody's help, as far as the controller knows
+)
 
 // The reasons.
 const (

@@ -96,6 +96,10 @@ type PartStatus struct {
 	Ready bool       `json:"ready"`
 	Image string     `json:"image"`
 	Cause string     `json:"cause"` // why it is not ready or not as declared; "" when all is well
+	// Config is the digest of the configuration that it reports to serve; "" where the part does not report.
+	Config string `json:"config,omitempty"`
+	// Restarts counts how often the running controller started it again because it had ended.
+	Restarts int `json:"restarts,omitempty"`
 }
 
 // Plan is what to do for all bottles.
