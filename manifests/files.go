@@ -22,6 +22,8 @@ type file struct {
 	size int64
 	mod  time.Time
 	mode fs.FileMode
+	// changed is when its inode changed: unlike mod, a rename into place sets it on most file systems.
+	changed time.Time
 
 	unreachable fault // why it can't be read at all
 }
@@ -29,7 +31,8 @@ type file struct {
 // same tells whether nothing seems to have changed between two listings.
 func same(a, b []file) bool {
 	return slices.EqualFunc(a, b, func(a, b file) bool {
-		return a.path == b.path && a.real == b.real && a.size == b.size && a.mode == b.mode && a.mod.Equal(b.mod) && a.unreachable == b.unreachable
+		return a.path == b.path && a.real == b.real && a.size == b.size && a.mode == b.mode && a.mod.Equal(b.mod) &&
+			a.changed.Equal(b.changed) && a.unreachable == b.unreachable
 	})
 }
 
@@ -47,6 +50,10 @@ type walk struct {
 	queue []place // directories yet to be read
 	seen  map[string]bool
 	dirs  int
+
+	// A watcher is told of each directory before it is read, and of each symlink before it is followed. Nil for Load.
+	onDirectory func(dir place)
+	onLink      func(path string)
 }
 
 // list finds the manifest files of the paths. The error is for a path that can't be read.
@@ -57,12 +64,17 @@ func list(paths []string) ([]file, error) {
 			return nil, err
 		}
 	}
+	w.descend()
+	return w.files, nil
+}
+
+// descend reads the directories in the queue and all below them.
+func (w *walk) descend() {
 	for len(w.queue) > 0 {
 		dir := w.queue[0]
 		w.queue = w.queue[1:]
 		w.directory(dir)
 	}
-	return w.files, nil
 }
 
 func (w *walk) root(path string) error {
@@ -113,6 +125,9 @@ func (w *walk) directory(dir place) {
 		w.unreachable(dir, fmt.Sprintf("there are more than %d directories", maxDirectories), "give bottled a directory of its own, and look for a symlink that leads out of it")
 		return
 	}
+	if w.onDirectory != nil {
+		w.onDirectory(dir)
+	}
 	entries, err := os.ReadDir(dir.real)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -128,8 +143,11 @@ func (w *walk) directory(dir place) {
 func (w *walk) entry(dir place, entry fs.DirEntry) {
 	name := entry.Name()
 	kind := entry.Type()
-	if strings.HasPrefix(name, ".") || (kind&(fs.ModeDir|fs.ModeSymlink) == 0 && !isManifestName(name)) {
+	if isHidden(name) || (kind&(fs.ModeDir|fs.ModeSymlink) == 0 && !isManifestName(name)) {
 		return
+	}
+	if w.onLink != nil && kind&fs.ModeSymlink != 0 {
+		w.onLink(filepath.Join(dir.real, name))
 	}
 	found, err := child(dir, entry)
 	switch {
@@ -151,14 +169,22 @@ func (w *walk) file(found place) {
 		return
 	}
 	w.seen[found.real] = true
-	w.files = append(w.files, file{
-		path: found.path, abs: absolute(found), real: found.real,
-		size: found.info.Size(), mod: found.info.ModTime(), mode: found.info.Mode(),
-	})
+	w.files = append(w.files, fileOf(found))
+}
+
+func fileOf(p place) file {
+	return file{
+		path: p.path, abs: absolute(p), real: p.real,
+		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info),
+	}
 }
 
 func (w *walk) unreachable(at place, reason, fix string) {
-	w.files = append(w.files, file{path: at.path, abs: absolute(at), real: at.real, unreachable: fault{reason, fix}})
+	f := file{path: at.path, abs: absolute(at), real: at.real, unreachable: fault{reason, fix}}
+	if info, err := os.Lstat(at.real); err == nil {
+		f.mod, f.changed = info.ModTime(), changeTime(info)
+	}
+	w.files = append(w.files, f)
 }
 
 func absolute(p place) string {
@@ -166,13 +192,32 @@ func absolute(p place) string {
 	if err != nil { // the working directory is gone
 		return p.real
 	}
+	if strings.Contains(p.path, "..") { // which Abs takes back by the text, also where the kernel follows a symlink first
+		if real, err := filepath.EvalSymlinks(abs); err != nil || real != p.real {
+			return p.real
+		}
+	}
 	return abs
+}
+
+// rooted puts the working directory before a relative path. Unlike filepath.Abs it leaves ".." for the kernel to follow.
+func rooted(path string) (string, error) {
+	if filepath.IsAbs(path) {
+		return path, nil
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	return join(here, path), nil
 }
 
 // entryOf is an entry of a directory that leads no further.
 func entryOf(dir place, name string) place {
 	return place{path: join(dir.path, name), real: filepath.Join(dir.real, name)}
 }
+
+func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isManifestName tells a manifest by its extension. What editors leave behind (foo.yaml~, #foo.yaml#,
 // 4913) has another one, or a hidden name.
@@ -200,13 +245,13 @@ func child(dir place, entry fs.DirEntry) (place, error) {
 // resolve follows a path to its end. Kubelet and git-sync replace symlinks and then remove what they
 // pointed to, so that a path can be cut under one's feet: a second try goes the new way.
 func resolve(path string) (place, error) {
-	var err error
+	from, err := rooted(path) // the working directory's name may have symlinks in it, too
+	if err != nil {
+		return place{}, err
+	}
 	for range 3 {
 		var real string
-		if real, err = filepath.EvalSymlinks(path); err != nil {
-			continue
-		}
-		if real, err = filepath.Abs(real); err != nil {
+		if real, err = filepath.EvalSymlinks(from); err != nil {
 			continue
 		}
 		var info fs.FileInfo

@@ -14,6 +14,11 @@ type Snapshot struct {
 	Problems  []Problem // everything wrong in any file, sorted by file and line
 	Files     int       // manifest files found
 	Documents int       // documents found in them, valid or not; empty ones don't count
+	// Unsettled are the files that may be half-written, sorted; a Reader tells them. Their problems are not in Problems, so
+	// any bottle may hide behind them: while there is one, nothing is pruned.
+	Unsettled []string
+
+	files []file // what it was read from, as it was right after
 }
 
 // Directories are listed again after they were read; when they changed meanwhile, all is read anew, so
@@ -39,6 +44,7 @@ func Load(paths ...string) (Snapshot, error) {
 			return Snapshot{}, err
 		}
 		if attempt == maxAttempts || same(before, after) {
+			snapshot.files = after
 			return snapshot, nil
 		}
 		before = after
@@ -69,6 +75,22 @@ func (s Snapshot) UnknownDocuments() []Problem {
 		}
 	}
 	return unknown
+}
+
+// Only is the part of the snapshot that concerns one bottle.
+func (s Snapshot) Only(slug string) Snapshot {
+	only := Snapshot{Files: s.Files, Documents: s.Documents}
+	for _, b := range s.Bottles {
+		if b.Metadata.Name == slug {
+			only.Bottles = append(only.Bottles, b)
+		}
+	}
+	for _, p := range s.Problems {
+		if p.Slug == slug {
+			only.Problems = append(only.Problems, p)
+		}
+	}
+	return only
 }
 
 // source is what was read of one file.

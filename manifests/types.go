@@ -35,6 +35,8 @@ type Metadata struct {
 
 // Spec is what a bottle consists of.
 type Spec struct {
+	// Suspend stops the bottle's containers; its networks and data are kept.
+	Suspend   bool       `json:"suspend,omitempty" jsonschema_description:"Whether the bottle is stopped: nothing of it runs, and everything is kept."`
 	Supervise bool       `json:"supervise,omitempty" jsonschema_description:"Whether the agent may ask a human for more, through an MCP server."`
 	Egress    Egress     `json:"egress,omitempty" jsonschema_description:"What the bottle may reach, through pipelock."`
 	CredProxy *CredProxy `json:"credProxy,omitempty" jsonschema_description:"Upstreams that the agent reaches with a token it never sees."`

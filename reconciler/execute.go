@@ -49,12 +49,17 @@ type Executor struct {
 	Cache    *state.Cache
 	// BuiltinImage is loaded when a part needs it and the engine doesn't have it.
 	BuiltinImage BuiltinImage
-	Parallel     int           // bottles worked on at once
+	Parallel     int           // bottles worked on at once, not counting those that wait for long
 	Timeout      time.Duration // for a part to become ready
 	Report       func(Event)   // called from many goroutines; never nil
 
 	images singleflight.Group
+	places chan struct{} // taken by the bottles that are worked on
+	once   sync.Once
 }
+
+// patience is how long a bottle may wait for something before its place goes to another one.
+const patience = 2 * time.Second
 
 // BuiltinImage is the image of the built-in sidecars.
 type BuiltinImage interface {
@@ -66,30 +71,32 @@ type BuiltinImage interface {
 func (x *Executor) Run(ctx context.Context, plan Plan) map[string]error {
 	var mu sync.Mutex
 	failed := map[string]error{}
-	var group errgroup.Group
-	group.SetLimit(x.Parallel)
+	var group sync.WaitGroup
 	for _, b := range plan.Bottles {
-		group.Go(func() error {
-			if err := x.bottle(ctx, b); err != nil {
+		group.Go(func() {
+			if err := x.Bottle(ctx, b); err != nil {
 				mu.Lock()
 				failed[b.Slug] = err
 				mu.Unlock()
 			}
-			return nil
 		})
 	}
-	_ = group.Wait()                 // the functions return nil
+	group.Wait()
 	_ = os.Remove(x.Settings.RunDir) // it goes with the last bottle's tokens, and fails as long as there are others
 	return failed
 }
 
-func (x *Executor) bottle(ctx context.Context, plan BottlePlan) error {
+// Bottle carries out the plan of one bottle, when its turn comes.
+func (x *Executor) Bottle(ctx context.Context, plan BottlePlan) error {
 	if plan.Err != nil || len(plan.Steps) == 0 {
 		return plan.Err
 	}
+	x.once.Do(func() { x.places = make(chan struct{}, x.Parallel) })
+	run := &run{Executor: x, slug: plan.Slug, ids: map[state.Part]string{}, unstarted: map[string]string{}}
+	run.enter()
+	defer run.leave()
 	began := time.Now()
 	x.Report(Event{Slug: plan.Slug})
-	run := &run{Executor: x, slug: plan.Slug, ids: map[state.Part]string{}, unstarted: map[string]string{}}
 	err := run.stages(ctx, plan.Steps)
 	if err != nil {
 		err = errors.Join(err, run.discard(ctx))
@@ -106,7 +113,48 @@ type run struct {
 	mu        sync.Mutex
 	ids       map[state.Part]string // containers created by this run
 	unstarted map[string]string     // of those, the name by ID of the ones not started yet
+
+	place sync.Mutex // held while has is changed
+	has   bool       // a place among Executor.places
 }
+
+func (r *run) enter() {
+	r.place.Lock()
+	defer r.place.Unlock()
+	if !r.has {
+		r.places <- struct{}{}
+		r.has = true
+	}
+}
+
+func (r *run) leave() {
+	r.place.Lock()
+	defer r.place.Unlock()
+	if r.has {
+		<-r.places
+		r.has = false
+	}
+}
+
+// waiting does what may take long without any work. When it does, another bottle gets the place meanwhile.
+func (r *run) waiting(wait func() error) error {
+	timer := time.AfterFunc(patience, r.leave)
+	err := wait()
+	timer.Stop()
+	r.enter()
+	return err
+}
+
+// StepError is the failure of one step.
+type StepError struct {
+	Step Step
+	Err  error
+}
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Step.Action, e.Step.Object, e.Err)
+}
+func (e *StepError) Unwrap() error { return e.Err }
 
 func (r *run) stages(ctx context.Context, steps []Step) error {
 	for len(steps) > 0 {
@@ -152,10 +200,10 @@ func (r *run) step(ctx context.Context, s Step) error {
 	r.Report(Event{Slug: r.slug, Step: &s})
 	err := r.do(ctx, s)
 	if err != nil {
-		err = fmt.Errorf("%s %s: %w", s.Action, s.Object, err)
 		if stale(s, err) {
 			err = fmt.Errorf("%w: %w", errStale, err)
 		}
+		err = &StepError{s, err}
 	}
 	r.Report(Event{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
 	return err
@@ -171,12 +219,20 @@ func stale(s Step, err error) bool {
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.
 func (r *run) do(ctx context.Context, s Step) error {
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	call, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), callLimit, fmt.Errorf("%w within %s", state.ErrUnavailable, callLimit))
 	defer cancel()
+	err := r.act(ctx, call, s)
+	if err != nil && call.Err() != nil {
+		return errors.Join(context.Cause(call), err)
+	}
+	return err
+}
+
+func (r *run) act(ctx, call context.Context, s Step) error {
 	id := r.container(s)
 	switch s.Action {
 	case EnsureImage:
-		return r.image(ctx, s.Object)
+		return r.waiting(func() error { return r.image(ctx, s.Object) })
 	case CreateNetwork:
 		return r.Engine.CreateNetwork(call, s.network)
 	case RemoveNetwork:
@@ -190,7 +246,7 @@ func (r *run) do(ctx context.Context, s Step) error {
 	case Start:
 		return r.start(ctx, call, id, s)
 	case Await:
-		return r.await(ctx, id)
+		return r.waiting(func() error { return r.await(ctx, id) })
 	case Reload:
 		return r.reload(ctx, call, id, s.member)
 	case Unpause:
@@ -207,6 +263,8 @@ func (r *run) do(ctx context.Context, s Step) error {
 	case UpdateLimits:
 		r.Cache.Forget(id)
 		return r.Engine.UpdateLimits(call, id, s.member.Container.Limits)
+	case Stop:
+		return r.waiting(func() error { return r.Engine.StopContainer(call, id, agentGrace) })
 	case Remove:
 		return r.remove(call, s)
 	}
@@ -224,6 +282,16 @@ func (r *run) container(s Step) string {
 
 // image gets an image. Many bottles may wait for the same one, and it may have come since the plan was made.
 func (r *run) image(ctx context.Context, ref string) error {
+	for {
+		err := r.imageOnce(ctx, ref)
+		if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+			return err
+		}
+		// The bottle that was getting it was interrupted, not this one.
+	}
+}
+
+func (r *run) imageOnce(ctx context.Context, ref string) error {
 	_, err, _ := r.images.Do(ref, func() (any, error) {
 		have, err := r.Engine.Images(ctx, []string{ref})
 		if err != nil || have[ref] != "" {
@@ -272,14 +340,16 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	r.mu.Lock()
 	delete(r.unstarted, id)
 	r.mu.Unlock()
-	if s.member.Part == state.Agent {
-		return r.settle(ctx, id)
-	}
-	if s.member.Config == "" {
-		return r.await(ctx, id)
-	}
-	// Not since the call: a pass that was killed may have started it a moment ago.
-	return r.awaitConfig(ctx, id, s.lastRun, s.member.Config, "start")
+	return r.waiting(func() error {
+		switch {
+		case s.member.Part == state.Agent:
+			return r.settle(ctx, id)
+		case s.member.Config == "":
+			return r.await(ctx, id)
+		}
+		// Not since the call: a pass that was killed may have started it a moment ago.
+		return r.awaitConfig(ctx, id, s.lastRun, s.member.Config, "start")
+	})
 }
 
 // settle sees whether an agent stays: one that can't run its command ends at once, and says so by nothing else.
@@ -325,12 +395,13 @@ func (r *run) reload(ctx, call context.Context, id string, m state.Member) error
 	if m.Config == "" {
 		return nil // an image of others does not say
 	}
-	return r.awaitConfig(ctx, id, since, m.Config, "signal")
+	return r.waiting(func() error { return r.awaitConfig(ctx, id, since, m.Config, "signal") })
 }
 
 func (r *run) remove(ctx context.Context, s Step) error {
 	if s.graceful {
-		if err := r.Engine.StopContainer(ctx, s.containerID, agentGrace); err != nil {
+		err := r.waiting(func() error { return r.Engine.StopContainer(ctx, s.containerID, agentGrace) })
+		if err != nil {
 			return err
 		}
 	}

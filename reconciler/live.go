@@ -21,6 +21,8 @@ type ControllerStatus struct {
 	// SourceError says why the source can't be read; the bottles are kept as it declared them last.
 	SourceError string       `json:"sourceError,omitempty"`
 	Engine      EngineStatus `json:"engine"`
+	// Syncs counts the full resyncs completed since the controller started.
+	Syncs int64 `json:"syncs"`
 	// Problems are what is wrong in the manifests.
 	Problems []string `json:"problems,omitempty"`
 	// Held are bottles that are not declared any more and are kept all the same, and why.

@@ -15,6 +15,9 @@ type Desired struct {
 	// Failed are bottles that are declared in a way that can't be carried out (a bad manifest, a missing
 	// token). They are left as they run.
 	Failed map[string]error
+	// Stale are bottles, among Bottles, that are as they were declared before, and why: their newest declaration can't be
+	// carried out.
+	Stale map[string]error
 	// Unknown are documents that can't even be told the name of the bottle they declare. While there is one,
 	// nothing is pruned.
 	Unknown []string
@@ -31,7 +34,9 @@ func MakePlan(want Desired, have state.Observed, owner, stateDir string, prune P
 	}
 	for _, b := range want.Bottles {
 		declared[b.Slug] = true
-		plan.Bottles = append(plan.Bottles, planBottle(b, bySlug[b.Slug], have, owner, stateDir))
+		p := planBottle(b, bySlug[b.Slug], have, owner, stateDir)
+		p.Generation, p.Suspended, p.Stale = b.Generation, b.Suspended, want.Stale[b.Slug]
+		plan.Bottles = append(plan.Bottles, p)
 	}
 	var gone []string
 	for _, slug := range slices.Sorted(maps.Keys(bySlug)) {
@@ -132,8 +137,12 @@ func planBottle(want state.Bottle, have owned, all state.Observed, owner, stateD
 	}
 	p.networks()
 	changed := p.files()
-	for _, m := range want.Members {
-		p.member(m, changed)
+	if want.Suspended {
+		p.suspend()
+	} else {
+		for _, m := range want.Members {
+			p.member(m, changed)
+		}
 	}
 	p.unwanted()
 	sortSteps(p.plan.Steps)
@@ -260,5 +269,5 @@ func observedParts(o owned) []PartStatus {
 }
 
 func partStatus(c state.ObservedContainer, ready bool, cause string) PartStatus {
-	return PartStatus{Role: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config}
+	return PartStatus{Role: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, id: c.ID, endedAt: c.EndedAt}
 }

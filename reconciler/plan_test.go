@@ -312,6 +312,28 @@ func TestPlan(t *testing.T) {
 		"unreadable-despite-all": func(_ *testing.T, w *world) {
 			w.want, w.prune = Desired{Unknown: []string{"/etc/bottles/x.yaml"}}, PruneAll
 		},
+		"suspended": func(t *testing.T, w *world) {
+			w.manifest.Spec.Suspend = true
+			w.container(state.CredProxy).State = state.StatePaused
+			w.without(state.Supervise)
+			w.desire(t)
+		},
+		"suspended-already": func(t *testing.T, w *world) {
+			w.manifest.Spec.Suspend = true
+			w.have = converged(w.desire(t))
+			for i := range w.have.Containers {
+				w.have.Containers[i].State = state.StateExited
+			}
+		},
+		"resumed": func(_ *testing.T, w *world) {
+			for i := range w.have.Containers {
+				w.have.Containers[i].State, w.have.Containers[i].ExitCode = state.StateExited, 143
+			}
+		},
+		"manifest-invalid-last-good": func(_ *testing.T, w *world) {
+			w.want.Stale = map[string]error{"dev": ErrInvalid}
+			w.container(state.Agent).State = state.StatePaused
+		},
 		"several-things-at-once": func(t *testing.T, w *world) {
 			w.container(state.Agent).State = state.StatePaused
 			w.container(state.Agent).Endpoints = append(w.container(state.Agent).Endpoints, extra("bridge"))

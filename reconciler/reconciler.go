@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
@@ -15,7 +17,7 @@ import (
 )
 
 // ErrInvalid marks a bottle whose manifest is wrong: it keeps running as it was declared last.
-var ErrInvalid = errors.New("its manifest is invalid, so it is left as it is")
+var ErrInvalid = errors.New("its manifest is invalid")
 
 // Reconciler makes passes: read, plan, execute, verify.
 type Reconciler struct {
@@ -23,12 +25,23 @@ type Reconciler struct {
 	Observer state.Observer
 	Executor *Executor
 	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+
+	mu       sync.Mutex
+	good     map[string]declaration   // by slug: what could be carried out last
+	reserved map[string]state.Subnets // by slug: networks of bottles that are looked at one by one may not exist yet
+}
+
+// declaration is a manifest with what it refers to.
+type declaration struct {
+	manifest manifests.Bottle
+	inputs   state.Inputs
 }
 
 // Options of one pass.
 type Options struct {
 	Prune PrunePolicy
 	Deep  bool // inspect every container, whatever the cache knows
+	slug  string
 }
 
 // Result is how a pass ended.
@@ -46,11 +59,16 @@ func (r *Reconciler) Plan(ctx context.Context, m manifests.Snapshot, o Options) 
 }
 
 func (r *Reconciler) look(ctx context.Context, m manifests.Snapshot, o Options) (Plan, Desired, error) {
-	have, err := r.Observer.Observe(ctx, r.references(m), o.Deep)
+	have, err := r.Observer.Observe(ctx, state.Look{Slug: o.slug, Refs: r.references(m), Deep: o.Deep})
 	if err != nil {
 		return Plan{}, Desired{}, err
 	}
 	want := r.desire(m, have)
+	if o.slug != "" {
+		have.Networks = slices.DeleteFunc(have.Networks, func(n state.ObservedNetwork) bool {
+			return n.Labels[state.LabelOwner] == r.Settings.Owner && n.Labels[state.LabelSlug] != o.slug // another bottle's
+		})
+	}
 	return r.compare(want, have, o), want, nil
 }
 
@@ -75,7 +93,7 @@ func (r *Reconciler) Once(ctx context.Context, m manifests.Snapshot, o Options) 
 		result.Failed = r.Executor.Run(ctx, plan)
 		after := plan
 		if plan.Changes() {
-			have, err := r.Observer.Observe(context.WithoutCancel(ctx), r.references(m), false)
+			have, err := r.Observer.Observe(context.WithoutCancel(ctx), state.Look{Refs: r.references(m)})
 			if err != nil {
 				return result, fmt.Errorf("verify: %w", err)
 			}
@@ -126,7 +144,7 @@ func describeSteps(steps []Step) string {
 
 // PlanDelete says what removing bottles, declared or not, would do; without slugs, all of them.
 func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (Plan, error) {
-	have, err := r.Observer.Observe(ctx, nil, false)
+	have, err := r.Observer.Observe(ctx, state.Look{})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -157,7 +175,7 @@ func (r *Reconciler) Status(ctx context.Context) ([]BottleStatus, error) {
 			refs[m.Container.Image] = true
 		}
 	}
-	have, err := r.Observer.Observe(ctx, slices.Sorted(maps.Keys(refs)), false)
+	have, err := r.Observer.Observe(ctx, state.Look{Refs: slices.Sorted(maps.Keys(refs))})
 	if err != nil {
 		return nil, err
 	}
@@ -187,38 +205,111 @@ func (r *Reconciler) references(m manifests.Snapshot) []string {
 }
 
 func (r *Reconciler) desire(m manifests.Snapshot, have state.Observed) Desired {
-	want := Desired{Failed: map[string]error{}}
-	for slug := range m.InvalidSlugs() {
-		want.Failed[slug] = ErrInvalid
-	}
+	want := Desired{Failed: map[string]error{}, Stale: map[string]error{}}
 	for _, p := range m.UnknownDocuments() {
 		if !slices.Contains(want.Unknown, p.File) {
 			want.Unknown = append(want.Unknown, p.File)
 		}
 	}
-	subnets, failed := r.allocate(m, have)
-	for _, b := range m.Bottles {
+	want.Unknown = append(want.Unknown, m.Unsettled...)
+	invalid := r.lastDeclared(m, want.Stale)
+	for slug := range m.InvalidSlugs() {
+		if want.Stale[slug] == nil {
+			want.Failed[slug] = fmt.Errorf("%w, so it is left as it is", ErrInvalid)
+		}
+	}
+	all := append(slices.Clone(m.Bottles), invalid...)
+	subnets, failed := r.allocate(all, have)
+	for _, b := range all {
 		slug := b.Metadata.Name
 		if err := failed[slug]; err != nil {
 			want.Failed[slug] = err
 			continue
 		}
-		in, err := state.ReadInputs(b, r.Getenv)
-		if err != nil {
-			want.Failed[slug] = fmt.Errorf("%s:%d: %w", b.Source.Path, b.Source.Line, err)
+		desired, stale, err := r.carryOut(b, subnets[slug])
+		switch {
+		case err != nil:
+			want.Failed[slug] = err
+			delete(want.Stale, slug)
 			continue
-		}
-		desired, err := state.Desire(b, in, subnets[slug], r.Settings)
-		if err != nil {
-			want.Failed[slug] = fmt.Errorf("%s:%d: %w", b.Source.Path, b.Source.Line, err)
-			continue
+		case stale != nil:
+			want.Stale[slug] = errors.Join(want.Stale[slug], stale)
 		}
 		want.Bottles = append(want.Bottles, desired)
 	}
 	return want
 }
 
-func (r *Reconciler) allocate(m manifests.Snapshot, have state.Observed) (map[string]state.Subnets, map[string]error) {
+// lastDeclared returns, for the bottles whose manifest is invalid now, what was declared last: as this process knows it
+// or, after a restart, as the state directory does. Where that is not known, the bottle is left out.
+func (r *Reconciler) lastDeclared(m manifests.Snapshot, stale map[string]error) []manifests.Bottle {
+	var known []manifests.Bottle
+	for slug := range m.InvalidSlugs() {
+		if last, ok := r.lastGood(slug); ok {
+			known = append(known, last.manifest)
+		} else if last, ok, err := state.LastDeclared(r.Settings, slug); ok && err == nil {
+			known = append(known, last)
+		} else {
+			continue
+		}
+		stale[slug] = fmt.Errorf("%w, so it is kept as it was declared last", ErrInvalid)
+	}
+	return known
+}
+
+// carryOut makes a bottle out of a manifest. When what the manifest refers to can't be read any more, the bottle is as it
+// was declared last, and stale says why; err is for when that is not known.
+func (r *Reconciler) carryOut(b manifests.Bottle, subnets state.Subnets) (desired state.Bottle, stale, err error) {
+	in, err := state.ReadInputs(b, r.Getenv)
+	if err == nil {
+		if desired, err = state.Desire(b, in, subnets, r.Settings); err == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.good == nil {
+				r.good = map[string]declaration{}
+			}
+			r.good[b.Metadata.Name] = declaration{b, in}
+			return desired, nil, nil
+		}
+	}
+	err = fmt.Errorf("%s:%d: %w", b.Source.Path, b.Source.Line, err)
+	last, ok := r.lastGood(b.Metadata.Name)
+	if !ok {
+		return state.Bottle{}, nil, err
+	}
+	desired, lastErr := state.Desire(last.manifest, last.inputs, subnets, r.Settings)
+	if lastErr != nil {
+		return state.Bottle{}, nil, errors.Join(err, lastErr)
+	}
+	return desired, fmt.Errorf("%w; it is kept as it was declared last", err), nil
+}
+
+func (r *Reconciler) lastGood(slug string) (declaration, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.good[slug]
+	return last, ok
+}
+
+// inputsChanged says whether what a manifest refers to reads otherwise than when the bottle was made of it.
+func (r *Reconciler) inputsChanged(m manifests.Bottle) bool {
+	last, ok := r.lastGood(m.Metadata.Name)
+	if !ok {
+		return false // its pass will tell
+	}
+	in, err := state.ReadInputs(m, r.Getenv)
+	return err != nil || !reflect.DeepEqual(in, last.inputs)
+}
+
+// forget drops what is known of a bottle that is gone.
+func (r *Reconciler) forget(slug string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.good, slug)
+	delete(r.reserved, slug)
+}
+
+func (r *Reconciler) allocate(bottles []manifests.Bottle, have state.Observed) (map[string]state.Subnets, map[string]error) {
 	existing := map[string]state.Subnets{}
 	taken := slices.Clone(have.Routes)
 	for _, n := range have.Networks {
@@ -230,10 +321,22 @@ func (r *Reconciler) allocate(m manifests.Snapshot, have state.Observed) (map[st
 		existing[slug] = with(existing[slug], n.Labels[state.LabelRole], n.Subnet)
 	}
 	var slugs []string
-	for _, b := range m.Bottles {
+	for _, b := range bottles {
 		slugs = append(slugs, b.Metadata.Name)
 	}
-	return state.Allocate(r.Settings.Pool, slugs, existing, taken)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for slug, s := range r.reserved {
+		if !slices.Contains(slugs, slug) {
+			taken = append(taken, s.Internal, s.Egress)
+		}
+	}
+	got, failed := state.Allocate(r.Settings.Pool, slugs, existing, taken)
+	if r.reserved == nil {
+		r.reserved = map[string]state.Subnets{}
+	}
+	maps.Copy(r.reserved, got)
+	return got, failed
 }
 
 func with(s state.Subnets, role string, subnet netip.Prefix) state.Subnets {

@@ -46,11 +46,16 @@ const (
 	ReasonNotReady = "NotReady"        // a part is missing or does not serve what it should
 	ReasonDrifted  = "Drifted"         // everything serves, and something is not as declared
 	ReasonHeld     = "NotDeclared"     // it is kept all the same; whether it is ready is told by its parts
+	ReasonSuspend  = "Suspended"       // it is stopped, as declared
+	// Told by a controller only.
+	ReasonPending     = "Pending"           // it was not looked at yet
+	ReasonCrashing    = "CrashLooping"      // a part ends again and again
+	ReasonUnreachable = "EngineUnreachable" // how it is can't be known
 )
 
 // StatusOf sums up a plan and, after it was carried out, the error of that.
 func StatusOf(p BottlePlan, err error) BottleStatus {
-	s := BottleStatus{Slug: p.Slug, Parts: p.Parts, Reason: ReasonReady}
+	s := BottleStatus{Slug: p.Slug, Parts: p.Parts, Reason: ReasonReady, Generation: p.Generation, ObservedGeneration: p.Generation}
 	if s.Parts == nil {
 		s.Parts = []PartStatus{}
 	}
@@ -74,10 +79,16 @@ func StatusOf(p BottlePlan, err error) BottleStatus {
 		s.Reason, s.Message = ReasonInvalid, err.Error()
 	case err != nil:
 		s.Reason, s.Message = ReasonFailed, err.Error()
+	case p.Suspended && !p.Changes():
+		s.Reason = ReasonSuspend
 	case s.Reason == ReasonReady && p.Changes():
 		s.Reason = ReasonDrifted
 	}
 	s.Ready = s.Reason == ReasonReady
+	if p.Stale != nil && err == nil {
+		s.Ready, s.Reason = false, ReasonInvalid
+		s.Message = strings.Trim(p.Stale.Error()+"; "+s.Message, "; ")
+	}
 	if p.Held != "" {
 		s.Reason, s.Message = ReasonHeld, "it is not declared any more, and is kept: "+p.Held
 	}

@@ -27,6 +27,7 @@ const (
 	Reconnect     Action = "reconnect"      // to a network, for its aliases
 	Disconnect    Action = "disconnect"     // from a network
 	UpdateLimits  Action = "update limits"  // while it runs
+	Stop          Action = "stop"           // a container, which is kept
 	Remove        Action = "remove"         // a container
 )
 
@@ -74,8 +75,13 @@ type BottlePlan struct {
 	Held  string
 	Steps []Step
 	// Err says why nothing can be done for the bottle; it is left as it is.
-	Err   error
-	Parts []PartStatus
+	Err error
+	// Stale says why the bottle is as it was declared before, not as it is declared now.
+	Stale error
+	// Generation is that of the declaration; "" where there is none.
+	Generation string
+	Suspended  bool
+	Parts      []PartStatus
 }
 
 // Changes says whether the plan changes anything.
@@ -100,6 +106,9 @@ type PartStatus struct {
 	Config string `json:"config,omitempty"`
 	// Restarts counts how often the running controller started it again because it had ended.
 	Restarts int `json:"restarts,omitempty"`
+
+	id      string
+	endedAt time.Time // when its last run ended
 }
 
 // Plan is what to do for all bottles.

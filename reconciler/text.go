@@ -85,7 +85,7 @@ func (s Step) subject() (kind string, verb Verb) {
 		return string(s.Part), VerbCreate
 	case Remove:
 		return string(s.Part), VerbRemove
-	case Start, Await, Reload, Unpause, Connect, Reconnect, Disconnect, UpdateLimits:
+	case Start, Stop, Await, Reload, Unpause, Connect, Reconnect, Disconnect, UpdateLimits:
 	}
 	return string(s.Part), VerbChange
 }

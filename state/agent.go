@@ -56,6 +56,9 @@ func (d desirer) checkMount(m manifests.Mount) error {
 			return fmt.Errorf("spec.agent.mounts: %s would show the agent bottled's own files in %s: mount another directory", m.Source, own)
 		}
 	}
+	if err := d.s.CheckShared(m.Source); err != nil {
+		return fmt.Errorf("spec.agent.mounts: %w", err)
+	}
 	return nil
 }
 

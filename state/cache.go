@@ -27,6 +27,7 @@ type Cache struct {
 }
 
 type cacheEntry struct {
+	Slug   string
 	Print  string // fingerprint of the Summary that the entry belongs to
 	Detail Detail
 	Config string
@@ -73,17 +74,29 @@ func (c *Cache) get(s Summary) (ObservedContainer, bool) {
 	return found, true
 }
 
-// put replaces the content of the cache by exactly these containers.
-func (c *Cache) put(containers []ObservedContainer) {
+// put replaces what the cache knows of one bottle, or with slug "" of all, by exactly these containers.
+func (c *Cache) put(containers []ObservedContainer, slug string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fresh := make(map[string]cacheEntry, len(containers))
+	if slug != "" {
+		for id, e := range c.entries {
+			if e.Slug != slug {
+				fresh[id] = e
+			}
+		}
+	}
 	for _, o := range containers {
-		fresh[o.ID] = cacheEntry{Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config}
+		fresh[o.ID] = cacheEntry{Slug: o.Slug(), Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config}
 		old, ok := c.entries[o.ID]
 		c.changed = c.changed || !ok || old.Print != fresh[o.ID].Print || old.Config != o.Config
 	}
 	c.changed = c.changed || len(fresh) != len(c.entries)
+	for id := range c.entries {
+		if _, exists := fresh[id]; !exists {
+			delete(c.reports, id)
+		}
+	}
 	c.entries = fresh
 }
 
@@ -93,6 +106,13 @@ func (c *Cache) SetReport(id string, r Report) {
 	defer c.mu.Unlock()
 	c.reports[id] = r
 	c.changed = true
+}
+
+// Slug is the bottle that a container belongs to; "" when it is not known.
+func (c *Cache) Slug(id string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[id].Slug
 }
 
 // Forget makes the next pass inspect a container that was changed in a way that no listing shows.

@@ -110,7 +110,9 @@ func tokenSlot(ref manifests.SecretRef) string {
 // Desire turns a manifest into what should run. It is pure.
 func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, error) {
 	d := desirer{m: m, in: in, nets: nets, s: s, slug: m.Metadata.Name}
-	b := Bottle{Slug: d.slug, Manifest: m.Source.Path, Networks: d.networks()}
+	b := Bottle{
+		Slug: d.slug, Manifest: m.Source.Path, Declared: m, Generation: Generation(m), Suspended: m.Spec.Suspend, Networks: d.networks(),
+	}
 	type maker func() (Member, []Dir, error)
 	makers := []maker{d.pipelock}
 	if d.routes() != nil {
@@ -141,6 +143,9 @@ func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, er
 	b.Dirs = append(b.Dirs, Dir{Path: s.BottleDir(d.slug), Files: map[string]File{RecordFile: {Content: NewContent(record), Mode: 0o600}}})
 	return b, nil
 }
+
+// Generation is a digest of what a manifest declares, wherever it lies.
+func Generation(m manifests.Bottle) string { return digestJSON(m) }
 
 // RecordFile is the file in a bottle's directory that tells `status` what was declared last.
 const RecordFile = "declared.json"

@@ -8,10 +8,17 @@ import (
 
 // Engine is all that bottled asks of a container engine. There is one real implementation
 // (state/docker); tests wrap it to inject faults. Errors name the object and keep the engine's words.
-// A missing object is ErrNotFound, a name in use ErrConflict (both wrapped).
+// A missing object is ErrNotFound, a name in use ErrConflict, and an engine that does not answer ErrUnavailable (all
+// wrapped).
 type Engine interface {
-	// Containers lists every container of the owner, running or not (GET /containers/json).
-	Containers(ctx context.Context, owner string) ([]Summary, error)
+	// Ping asks whether the engine answers (GET /_ping).
+	Ping(ctx context.Context) error
+	// Events tells what happens to containers and networks, anybody's, from since on (zero: from now on), until ctx ends
+	// or the connection breaks, which ends it with the error (GET /events).
+	Events(ctx context.Context, since time.Time, tell func(Event)) error
+	// Containers lists the containers of the owner, running or not: of one bottle, or all with slug ""
+	// (GET /containers/json).
+	Containers(ctx context.Context, owner, slug string) ([]Summary, error)
 	// Networks lists all networks, foreign ones too: their subnets are taken (GET /networks).
 	Networks(ctx context.Context) ([]ObservedNetwork, error)
 	// Images returns the image ID of each reference that the engine has (GET /images/json).

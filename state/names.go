@@ -3,7 +3,10 @@
 // nowhere else).
 package state
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Part is the role of a container in its bottle.
 type Part string
@@ -66,4 +69,14 @@ func networkName(prefix, network, slug string) string {
 		kind = "egress"
 	}
 	return prefix + "-" + kind + "-" + slug
+}
+
+// SlugOfNetwork is the bottle that a network of this name belongs to; "" when it is no bottle's.
+func SlugOfNetwork(prefix, name string) string {
+	for _, network := range []string{InternalNetwork, EgressNetwork} {
+		if slug, ok := strings.CutPrefix(name, networkName(prefix, network, "")); ok {
+			return slug
+		}
+	}
+	return ""
 }

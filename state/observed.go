@@ -12,11 +12,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ErrNotFound and ErrConflict are the two engine errors that bottled tells apart.
+// The engine errors that bottled tells apart.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrConflict = errors.New("name or subnet in use")
+	ErrNotFound    = errors.New("not found")
+	ErrConflict    = errors.New("name or subnet in use")
+	ErrUnavailable = errors.New("the engine does not answer")
 )
+
+// Event is something that happened on the engine.
+type Event struct {
+	Time   time.Time
+	Action string // the engine's word: start, die, connect, …
+	// Container is the ID of the container that it is about, Owner and Slug are from its labels; the engine tells no
+	// labels where a network is concerned.
+	Container, Owner, Slug string
+	Network                string // name of the network; "" when none is concerned
+	Signal                 string // of a kill
+}
 
 // Container states, as the engine names them.
 const (
@@ -116,14 +128,34 @@ type Observer struct {
 // inspections is how many containers are inspected at once.
 const inspections = 8
 
+// Look says what to look at.
+type Look struct {
+	Slug string   // one bottle; "" for all of the owner's. Networks are all listed in any case.
+	Refs []string // images
+	Deep bool     // inspect every container, whatever the cache knows
+}
+
+// lookLimit bounds one look: an engine that takes longer hangs.
+const lookLimit = time.Minute
+
 // Observe takes one snapshot. However many bottles there are, it makes three engine calls, plus one or
-// two for each container that the cache does not know as it is now; deep asks about all of them again.
-func (o Observer) Observe(ctx context.Context, refs []string, deep bool) (Observed, error) {
+// two for each container that the cache does not know as it is now; a deep look asks about all of them again.
+func (o Observer) Observe(ctx context.Context, look Look) (Observed, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, fmt.Errorf("%w within %s", ErrUnavailable, lookLimit))
+	defer cancel()
+	got, err := o.observe(ctx, look)
+	if err != nil && errors.Is(context.Cause(ctx), ErrUnavailable) {
+		err = errors.Join(context.Cause(ctx), err)
+	}
+	return got, err
+}
+
+func (o Observer) observe(ctx context.Context, look Look) (Observed, error) {
 	var got Observed
 	var summaries []Summary
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		summaries, err = o.Engine.Containers(gctx, o.Settings.Owner)
+		summaries, err = o.Engine.Containers(gctx, o.Settings.Owner, look.Slug)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -131,11 +163,11 @@ func (o Observer) Observe(ctx context.Context, refs []string, deep bool) (Observ
 		return err
 	})
 	group.Go(func() (err error) {
-		got.Images, err = o.Engine.Images(gctx, refs)
+		got.Images, err = o.Engine.Images(gctx, look.Refs)
 		return err
 	})
 	group.Go(func() (err error) {
-		got.Dirs, err = readDirs(o.Settings)
+		got.Dirs, err = readDirs(o.Settings, look.Slug)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -145,7 +177,7 @@ func (o Observer) Observe(ctx context.Context, refs []string, deep bool) (Observ
 	if err := group.Wait(); err != nil {
 		return Observed{}, fmt.Errorf("read the current state: %w", err)
 	}
-	containers, err := o.details(ctx, summaries, deep)
+	containers, err := o.details(ctx, summaries, look)
 	if err != nil {
 		return Observed{}, fmt.Errorf("read the current state: %w", err)
 	}
@@ -153,12 +185,12 @@ func (o Observer) Observe(ctx context.Context, refs []string, deep bool) (Observ
 	return got, nil
 }
 
-func (o Observer) details(ctx context.Context, summaries []Summary, deep bool) ([]ObservedContainer, error) {
+func (o Observer) details(ctx context.Context, summaries []Summary, look Look) ([]ObservedContainer, error) {
 	found := make([]*ObservedContainer, len(summaries))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(inspections)
 	for i, s := range summaries {
-		if c, ok := o.Cache.get(s); ok && !deep && s.Health != HealthUnhealthy {
+		if c, ok := o.Cache.get(s); ok && !look.Deep && s.Health != HealthUnhealthy {
 			found[i] = &c
 			continue
 		}
@@ -180,7 +212,7 @@ func (o Observer) details(ctx context.Context, summaries []Summary, deep bool) (
 			containers = append(containers, *c)
 		}
 	}
-	o.Cache.put(containers)
+	o.Cache.put(containers, look.Slug)
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil
 }

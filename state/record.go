@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bot-bottle/bottled/manifests"
 )
 
 // ReadRecords returns what was declared last, of every bottle that has a record. A record knows no files'
@@ -18,20 +20,37 @@ func ReadRecords(s Settings) ([]Bottle, error) {
 	}
 	var bottles []Bottle
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		b, found, err := readRecord(path)
 		if err != nil {
-			return nil, fmt.Errorf("record of a declaration: %w", err)
+			return nil, err
 		}
-		var b Bottle
-		if err := json.Unmarshal(data, &b); err != nil {
-			return nil, fmt.Errorf("record of a declaration %s: %w", path, err)
+		if found {
+			bottles = append(bottles, b)
 		}
-		bottles = append(bottles, b)
 	}
 	return bottles, nil
+}
+
+// LastDeclared returns the manifest that a bottle was last made from; false when there is no record of it.
+func LastDeclared(s Settings, slug string) (manifests.Bottle, bool, error) {
+	b, found, err := readRecord(filepath.Join(s.BottleDir(slug), RecordFile))
+	b.Declared.Source.Path = b.Manifest
+	return b.Declared, found && b.Declared.Metadata.Name == slug, err
+}
+
+func readRecord(path string) (Bottle, bool, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Bottle{}, false, nil
+	}
+	if err != nil {
+		return Bottle{}, false, fmt.Errorf("record of a declaration: %w", err)
+	}
+	var b Bottle
+	if err := json.Unmarshal(data, &b); err != nil {
+		return Bottle{}, false, fmt.Errorf("record of a declaration %s: %w", path, err)
+	}
+	return b, true, nil
 }
 
 // SidecarImages are the references of the three sidecars' images.

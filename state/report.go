@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // reportTail is how many of a sidecar's last log lines are searched for its report. A sidecar whose report
@@ -87,8 +88,11 @@ func Await(ctx context.Context, e Engine, id string, since time.Time, config str
 	case err != nil:
 		return Report{}, err
 	}
-	return Report{}, fmt.Errorf("it ended before it was ready%s", quoteLog(last))
+	return Report{}, fmt.Errorf("%w%s", ErrEnded, quoteLog(last))
 }
+
+// ErrEnded marks a container that did not stay.
+var ErrEnded = errors.New("it ended before it was ready")
 
 // quotedLines is how many of a container's last lines an error quotes.
 const quotedLines = 5
@@ -112,15 +116,43 @@ func quoteLog(lines []string) string {
 	if len(lines) == 0 {
 		return "; its log is empty"
 	}
-	return "; its last log lines:\n    " + strings.Join(lines, "\n    ")
+	text := "; its last log lines:"
+	for _, l := range lines {
+		text += "\n    " + printable(l)
+	}
+	return text
 }
+
+// printable is a line without what could lead a terminal astray, and not longer than is good for a message: who wrote it
+// may be hostile.
+func printable(line string) string {
+	runes := []rune(strings.ToValidUTF8(line, "\uFFFD"))
+	if len(runes) > quotedLength {
+		runes = append(runes[:quotedLength], '…')
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, string(runes))
+}
+
+const (
+	quotedLength = 300     // characters
+	lineLength   = 1 << 16 // bytes; what is beyond is cut off
+)
 
 // eachLine calls do for every line until it returns false.
 func eachLine(r io.Reader, do func(string) bool) error {
-	lines := bufio.NewReader(r)
+	lines := bufio.NewReaderSize(r, lineLength)
 	for {
-		line, err := lines.ReadString('\n')
-		if line = strings.TrimRight(line, "\r\n"); line != "" && !do(line) {
+		part, err := lines.ReadSlice('\n')
+		line := strings.TrimRight(string(part), "\r\n")
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = lines.ReadSlice('\n')
+		}
+		if line != "" && !do(line) {
 			return nil
 		}
 		if errors.Is(err, io.EOF) {

@@ -75,12 +75,12 @@ func TestCache(t *testing.T) {
 	if _, ok := c.get(s); ok {
 		t.Error("an empty cache knows a container")
 	}
-	c.put([]ObservedContainer{{Summary: s, Detail: Detail{ExitCode: 7, EndedAt: time.Unix(100, 0)}}})
+	c.put([]ObservedContainer{{Summary: s, Detail: Detail{ExitCode: 7, EndedAt: time.Unix(100, 0)}}}, "")
 	c.SetReport("a", Report{Config: "x", At: time.Unix(101, 0)})
 	if got, ok := c.get(s); !ok || got.ExitCode != 7 || got.Config != "x" {
 		t.Errorf("%+v %v", got, ok)
 	}
-	c.put([]ObservedContainer{{Summary: s, Detail: Detail{ExitCode: 7}, Config: "x"}})
+	c.put([]ObservedContainer{{Summary: s, Detail: Detail{ExitCode: 7}, Config: "x"}}, "")
 	if err := c.Save(); err != nil {
 		t.Fatal(err)
 	}

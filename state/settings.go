@@ -1,8 +1,10 @@
 package state
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 )
 
 // Builtin as a sidecar's image means: bottled itself, in an image that it makes and loads.
@@ -23,6 +25,9 @@ type Settings struct {
 	PipelockImage, CredProxyImage, SuperviseImage string
 	// BuiltinImage is the reference under which bottled's own image is loaded.
 	BuiltinImage string
+	// Shared are the directories that have the same path here and on the engine's host, where bottled runs in a container;
+	// nil where it runs on the host itself, and all have.
+	Shared []string
 	// User ("uid:gid") that the sidecars run as and that owns their files; never root.
 	User string
 }
@@ -34,6 +39,15 @@ func (s Settings) image(part Part) (ref string, builtin bool) {
 		return s.BuiltinImage, true
 	}
 	return ref, false
+}
+
+// CheckShared says why a path can't be bind-mounted.
+func (s Settings) CheckShared(path string) error {
+	within := func(dir string) bool { return Within(path, dir) }
+	if s.Shared == nil || slices.ContainsFunc(s.Shared, within) {
+		return nil
+	}
+	return fmt.Errorf("bottled runs in a container, and %s is not the engine's host's: start that container with -v %s:%s, the same path on both sides", path, path, path)
 }
 
 // BottleDir holds the files of one bottle that are no secrets.

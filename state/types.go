@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/netip"
 	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
 )
 
 // Network is a bridge network, desired or observed.
@@ -105,9 +107,13 @@ func digestJSON(v any) string {
 // Bottle is one bottle as it should be.
 type Bottle struct {
 	Slug     string
-	Manifest string    // absolute path
-	Networks []Network // internal, egress
-	Members  []Member  // in dependency order
+	Manifest string // absolute path
+	// Declared is the manifest that it was made from, and Generation a digest of that.
+	Declared   manifests.Bottle
+	Generation string
+	Suspended  bool      // nothing of it runs, everything is kept
+	Networks   []Network // internal, egress
+	Members    []Member  // in dependency order
 	// Dirs are all the host directories of the bottle that hold files bottled writes.
 	Dirs []Dir `json:"-"`
 }

@@ -147,7 +147,7 @@ func (r *raw) down(ctx context.Context, parallel int, bottles []state.Bottle) er
 
 // look reads what any comparison has to read.
 func (r *raw) look(ctx context.Context, owner string) error {
-	if _, err := r.engine.Containers(ctx, owner); err != nil {
+	if _, err := r.engine.Containers(ctx, owner, ""); err != nil {
 		return err
 	}
 	if _, err := r.engine.Networks(ctx); err != nil {

@@ -17,11 +17,13 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Containers lists every container of the owner.
-func (e *Engine) Containers(ctx context.Context, owner string) ([]state.Summary, error) {
-	list, err := e.client.ContainerList(ctx, container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", state.LabelOwner+"="+owner)),
-	})
+// Containers lists the containers of the owner, of one bottle or all.
+func (e *Engine) Containers(ctx context.Context, owner, slug string) ([]state.Summary, error) {
+	labels := filters.NewArgs(filters.Arg("label", state.LabelOwner+"="+owner))
+	if slug != "" {
+		labels.Add("label", state.LabelSlug+"="+slug)
+	}
+	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: labels})
 	if err != nil {
 		return nil, wrap(err, "list containers")
 	}
@@ -171,7 +173,7 @@ func (e *Engine) health(ctx context.Context, id string) (string, error) {
 		return "", wrap(err, "inspect container")
 	}
 	if !c.State.Running {
-		return "", fmt.Errorf("it ended with exit code %d before it was ready", c.State.ExitCode)
+		return "", fmt.Errorf("%w: exit code %d", state.ErrEnded, c.State.ExitCode)
 	}
 	return checkedHealth(c.State.Health), nil
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	cliconfig "github.com/docker/cli/cli/config"
@@ -29,9 +31,21 @@ type Engine struct {
 	images map[string]state.ImageDefaults // by image ID, which never changes its meaning
 }
 
-// Connect finds the engine as the docker CLI does (DOCKER_HOST, DOCKER_CONTEXT, the current context) and asks
-// for its API version. The engine must be on this host: bottled bind-mounts files that it writes.
+// Connect is New, and fails when the engine does not answer.
 func Connect(ctx context.Context) (*Engine, error) {
+	e, err := New()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Ping(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// New finds the engine as the docker CLI does (DOCKER_HOST, DOCKER_CONTEXT, the current context), without asking it for
+// anything yet. It must be on this host: bottled bind-mounts files that it writes.
+func New() (*Engine, error) {
 	config := cliconfig.LoadDefaultConfigFile(os.Stderr)
 	opts, err := clientOptions(config)
 	if err != nil {
@@ -46,11 +60,6 @@ func Connect(ctx context.Context) (*Engine, error) {
 		return nil, errors.Join(c.Close(), fmt.Errorf(
 			"the docker engine at %s is not on this host (only unix:// sockets are): bottled bind-mounts the files it writes, so run it on the engine's host", host))
 	}
-	ping, err := c.Ping(ctx)
-	if err != nil {
-		return nil, errors.Join(c.Close(), fmt.Errorf("no docker engine answers at %s: %w", host, err))
-	}
-	c.NegotiateAPIVersionPing(ping) // the first call would ask again
 	return &Engine{client: c, config: config, images: map[string]state.ImageDefaults{}}, nil
 }
 
@@ -99,8 +108,16 @@ func wrap(err error, format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %w", what, state.ErrNotFound, err)
 	case errdefs.IsConflict(err):
 		return fmt.Errorf("%s: %w: %w", what, state.ErrConflict, err)
+	case unavailable(err):
+		return fmt.Errorf("%s: %w: %w", what, state.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// unavailable tells an engine that is gone, or goes while it is asked, from one that answers with an error.
+func unavailable(err error) bool {
+	return client.IsErrConnectionFailed(err) || errdefs.IsUnavailable(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
 }
 
 func ignoreNotFound(err error) error {

@@ -1,0 +1,49 @@
+package reconciler
+
+import (
+	"slices"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// without leaves out of a plan what concerns parts that are held back, by the reason: they failed or crashed a moment
+// ago. "" holds back the whole bottle. Cutting off what is not declared is never held back, nor are limits.
+func (p BottlePlan) without(held map[state.Part]string) BottlePlan {
+	if len(held) == 0 {
+		return p
+	}
+	waits := p.waiting(held)
+	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool {
+		switch s.Action {
+		case Disconnect, UpdateLimits, WriteFiles:
+			return false
+		}
+		return held[""] != "" || waits[s.Part] && s.Part != ""
+	})
+	p.Parts = slices.Clone(p.Parts)
+	for i := range p.Parts {
+		if why := held[p.Parts[i].Role]; why != "" {
+			p.Parts[i].Cause = why
+		}
+	}
+	return p
+}
+
+// waiting are the parts that are held back, and those after them that would be started: a part starts when every one
+// before it is ready.
+func (p BottlePlan) waiting(held map[state.Part]string) map[state.Part]bool {
+	waits := map[state.Part]bool{}
+	first := len(state.Parts)
+	for part := range held {
+		waits[part] = true
+		if part != "" {
+			first = min(first, part.Order())
+		}
+	}
+	for _, s := range p.Steps {
+		if s.Action == Start && s.Part.Order() > first {
+			waits[s.Part] = true
+		}
+	}
+	return waits
+}
