@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -30,52 +29,6 @@ func (a *app) validateCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-func (a *app) statusCommand() *cobra.Command {
-	var format output
-	cmd := &cobra.Command{
-		Use:   "status [SLUG…]",
-		Short: "Show what runs, compared with what was declared last",
-		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, slugs []string) error {
-			if err := format.check(); err != nil {
-				return err
-			}
-			r, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			all, err := r.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			shown, err := choose(all, slugs)
-			if err != nil {
-				return err
-			}
-			return format.bottles(a.out, shown)
-		},
-	}
-	format.add(cmd.Flags())
-	return cmd
-}
-
-func choose(all []reconciler.BottleStatus, slugs []string) ([]reconciler.BottleStatus, error) {
-	if len(slugs) == 0 {
-		return all, nil
-	}
-	var shown []reconciler.BottleStatus
-	var missing []error
-	for _, slug := range slugs {
-		i := slices.IndexFunc(all, func(b reconciler.BottleStatus) bool { return b.Slug == slug })
-		if i < 0 {
-			missing = append(missing, fmt.Errorf("there is no bottle %q", slug))
-			continue
-		}
-		shown = append(shown, all[i])
-	}
-	return shown, errors.Join(missing...)
 }
 
 func (a *app) deleteCommand() *cobra.Command {

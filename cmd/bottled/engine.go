@@ -16,8 +16,17 @@ import (
 	"github.com/bot-bottle/bottled/state/docker"
 )
 
-// connect makes a reconciler on the engine that the docker CLI would use.
+// connect makes a reconciler, and fails when the engine does not answer.
 func (a *app) connect(ctx context.Context) (*reconciler.Reconciler, error) {
+	r, err := a.reconciler(ctx, func(e state.Engine) state.Engine { return e })
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Observer.Engine.Ping(ctx)
+}
+
+// reconciler makes one on the engine that the docker CLI would use, seen through meter.
+func (a *app) reconciler(ctx context.Context, meter func(state.Engine) state.Engine) (*reconciler.Reconciler, error) {
 	image, err := a.builtinImage()
 	if err != nil {
 		return nil, err
@@ -26,9 +35,18 @@ func (a *app) connect(ctx context.Context) (*reconciler.Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := docker.Connect(ctx)
+	real, err := docker.New()
 	if err != nil {
 		return nil, err
+	}
+	engine := meter(real)
+	if settings.Shared, err = real.SharedPaths(ctx); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{settings.StateDir, settings.RunDir} {
+		if err := settings.CheckShared(dir); err != nil {
+			return nil, err
+		}
 	}
 	cache := state.OpenCache(filepath.Join(settings.StateDir, "cache.json"))
 	return &reconciler.Reconciler{
@@ -90,14 +108,15 @@ func (a *app) load(paths []string) (manifests.Snapshot, error) {
 }
 
 func (a *app) logEvent(e reconciler.Event) {
-	switch {
-	case !e.Done:
-		return
-	case e.Step == nil:
+	if e.Done && e.Step == nil {
 		a.log.Info().Str("bottle", e.Slug).Dur("took_ms", e.Took).Err(e.Err).Msg(outcome(e.Err))
-	case e.Err != nil:
-		return // the bottle's own line tells it
-	default:
+	}
+	a.logStep(e)
+}
+
+// logStep logs a step that was done. What failed is told with the bottle.
+func (a *app) logStep(e reconciler.Event) {
+	if e.Done && e.Step != nil && e.Err == nil && !e.Step.Record {
 		a.log.Info().Str("bottle", e.Slug).Str("part", string(e.Step.Part)).Str("object", e.Step.Object).
 			Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
@@ -49,33 +49,21 @@ func (o output) data(w io.Writer, v any) (bool, error) {
 	return false, nil
 }
 
+// bottles prints what a pass made, or what runs where no controller does.
 func (o output) bottles(w io.Writer, bottles []reconciler.BottleStatus) error {
-	if bottles == nil {
-		bottles = []reconciler.BottleStatus{}
+	return o.live(w, reconciler.Live{Bottles: bottles})
+}
+
+func (o output) live(w io.Writer, live reconciler.Live) error {
+	if live.Bottles == nil {
+		live.Bottles = []reconciler.BottleStatus{}
 	}
-	if done, err := o.data(w, map[string]any{"bottles": bottles}); done {
+	if done, err := o.data(w, live); done {
 		return err
 	}
-	if len(bottles) == 0 {
-		_, err := fmt.Fprintln(w, "no bottles")
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "BOTTLE\tPART\tREADY\tSTATE\tIMAGE")
-	for _, b := range bottles {
-		fmt.Fprintf(t, "%s\t\t%s\t%s\t\n", b.Slug, yesNo(b.Ready), b.Reason)
-		for _, p := range b.Parts {
-			fmt.Fprintf(t, "\t%s\t%s\t%s\t%s\n", p.Role, yesNo(p.Ready), p.State, imageName(p.Image))
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for _, b := range bottles {
-		if b.Message != "" {
-			if _, err := fmt.Fprintf(w, "\n%s: %s\n", b.Slug, b.Message); err != nil {
-				return err
-			}
+	for _, l := range report(live, time.Now(), everything) {
+		if _, err := fmt.Fprintln(w, l.paint()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/term"
 
 	"github.com/bot-bottle/bottled/reconciler"
 )
@@ -19,12 +18,12 @@ type progress struct {
 	mu     sync.Mutex
 	slugs  []string
 	states map[string]string
-	drawn  int
+	screen *screen
 }
 
 // watch shows the reconciler's progress live on a terminal; elsewhere its steps are logged.
 func (a *app) watch(r *reconciler.Reconciler) *progress {
-	p := &progress{states: map[string]string{}}
+	p := &progress{states: map[string]string{}, screen: newScreen(os.Stderr)}
 	if isTerminal(os.Stderr) && a.log.GetLevel() > zerolog.DebugLevel {
 		r.Executor.Report = p.event
 	}
@@ -50,54 +49,34 @@ func (p *progress) event(e reconciler.Event) {
 	default:
 		p.states[e.Slug] = "…"
 	}
-	p.draw()
+	// What can't be drawn is no reason to fail: the outcome is printed at the end.
+	_ = p.screen.draw(p.lines)
 }
 
-// draw writes the lines over the ones it drew before; with more bottles than the terminal has lines, the ones at work.
-func (p *progress) draw() {
-	width, height, err := term.GetSize(int(os.Stderr.Fd()))
-	if err != nil || width < 20 || height < 3 {
-		width, height = 80, 24
-	}
-	lines := p.lines(height-1, width-1)
-	var b strings.Builder
-	if p.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", p.drawn)
-	}
-	for _, l := range lines {
-		b.WriteString("\x1b[2K" + l + "\n")
-	}
-	b.WriteString("\x1b[J")
-	p.drawn = len(lines)
-	fmt.Fprint(os.Stderr, b.String())
-}
-
-func (p *progress) lines(height, width int) []string {
-	var all, busy []string
+// lines are the bottles; of more than the terminal has lines, the ones at work.
+func (p *progress) lines(height, _ int) []line {
+	var all, busy []line
 	done := 0
 	for _, slug := range p.slugs {
-		line := fmt.Sprintf(" %-20s %s", slug, p.states[slug])
-		if r := []rune(line); len(r) > width {
-			line = string(r[:width])
-		}
-		all = append(all, line)
+		l := line{text: fmt.Sprintf(" %-20s %s", slug, p.states[slug])}
+		all = append(all, l)
 		if strings.HasPrefix(p.states[slug], "done") {
 			done++
 		} else {
-			busy = append(busy, line)
+			busy = append(busy, l)
 		}
 	}
 	if len(all) <= height {
 		return all
 	}
-	return append([]string{fmt.Sprintf(" %d of %d bottles done", done, len(all))}, busy[:min(len(busy), height-1)]...)
+	return append([]line{{text: fmt.Sprintf(" %d of %d bottles done", done, len(all))}}, busy[:min(len(busy), height-1)]...)
 }
 
 // end leaves the lines where they are; results follow below them.
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.drawn > 0 {
+	if p.screen.drawn > 0 {
 		fmt.Fprintln(os.Stderr)
 	}
 }

@@ -35,17 +35,27 @@ func (a *app) reconcileCommand() *cobra.Command {
 	var flags passFlags
 	var once, dryRun bool
 	var format output
+	var stay stayFlags
+	var git gitFlags
 	cmd := &cobra.Command{
-		Use:   "reconcile --once DIR…",
-		Short: "Make the engine equal to the manifests",
-		Args:  cobra.MinimumNArgs(1),
+		Use:   "reconcile DIR… | --git URL[#branch]",
+		Short: "Make the engine equal to the manifests, and keep it so",
+		Long: `Make the engine equal to the manifests and keep it so, until a signal comes: SIGTERM finishes the step in hand and
+leaves the bottles running, a second one quits; SIGHUP has everything looked at.
+With --once, make one pass and end.`,
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			options, err := flags.options()
 			if err != nil {
 				return err
 			}
+			if (len(dirs) == 0) == (git.url == "") {
+				return exitError{exitBadInput, errOneSource}
+			}
 			if !once && !dryRun {
-				return exitError{exitBadInput, errors.New("reconcile needs --once: the controller that keeps running is not there yet")}
+				return a.stay(cmd, dirs, options, stay, git)
+			}
+			if git.url != "" {
+				return exitError{exitBadInput, errors.New("--once and --dry-run take directories: check the repository out and name its directory")}
 			}
 			if dryRun {
 				return a.plan(cmd, dirs, options, format)
@@ -55,6 +65,8 @@ func (a *app) reconcileCommand() *cobra.Command {
 	}
 	flags.add(cmd.Flags())
 	format.add(cmd.Flags())
+	stay.add(cmd.Flags())
+	git.add(cmd.Flags())
 	cmd.Flags().BoolVar(&once, "once", false, "make one pass and end")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done, as plan does")
 	return cmd

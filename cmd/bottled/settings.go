@@ -88,7 +88,9 @@ func envName(flag string) string {
 
 // isSetting says whether a name is a setting of some command, if not of the one that runs.
 func isSetting(name string) bool {
-	return slices.Contains([]string{"prune", "output", "deep"}, name)
+	return slices.Contains([]string{
+		"prune", "output", "deep", "resync", "listen", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
+	}, name)
 }
 
 func (s *settings) configFile() (map[string]any, string, error) {

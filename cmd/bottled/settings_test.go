@@ -84,7 +84,8 @@ func TestUsageErrors(t *testing.T) {
 		{"nonsense"},
 		{"validate"},
 		{"schema", "x"},
-		{"reconcile", "."},
+		{"reconcile", ".", "--git", "https://git.example/x"},
+		{"reconcile", "--once", "--git", "https://git.example/x"},
 		{"validate", "/no/such/directory"},
 		{"version", "--log-level", "loud"},
 	} {

@@ -1,0 +1,105 @@
+// Package apitest has a controller without an engine, for tests of what talks to a controller.
+package apitest
+
+import (
+	"sync"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// Source is an api.Source that tells what it was told.
+type Source struct {
+	// OnSync, when set, is called with each Sync's number.
+	OnSync func(n int64)
+
+	mu      sync.Mutex
+	live    reconciler.Live
+	unready error
+	syncs   int64
+	last    bool
+	changed map[chan struct{}]bool
+}
+
+// Live returns what was Set.
+func (s *Source) Live() reconciler.Live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
+// Set changes what Live returns.
+func (s *Source) Set(live reconciler.Live) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live = live
+	for c := range s.changed {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Changed tells of every Set.
+func (s *Source) Changed() (<-chan struct{}, func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := make(chan struct{}, 1)
+	if s.changed == nil {
+		s.changed = map[chan struct{}]bool{}
+	}
+	s.changed[c] = true
+	return c, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.changed, c)
+	}
+}
+
+// Followers counts those that called Changed and have not ended it.
+func (s *Source) Followers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.changed)
+}
+
+// Sync counts.
+func (s *Source) Sync(confirm bool) int64 {
+	s.mu.Lock()
+	s.syncs++
+	s.last = confirm
+	n := s.syncs
+	s.mu.Unlock()
+	if s.OnSync != nil {
+		s.OnSync(n)
+	}
+	return n
+}
+
+// Syncs is how often Sync was called.
+func (s *Source) Syncs() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncs
+}
+
+// Confirmed is what was given to the last Sync.
+func (s *Source) Confirmed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// Ready returns what was given to SetReady; nil at first.
+func (s *Source) Ready() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unready
+}
+
+// SetReady changes what Ready returns.
+func (s *Source) SetReady(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unready = err
+}

@@ -1,0 +1,177 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// ErrNoController means that nobody listens on the socket.
+var ErrNoController = errors.New("no controller runs")
+
+const (
+	// answerTimeout is how long a controller may take for an answer that is no stream.
+	answerTimeout = 10 * time.Second
+	// silence is how long a stream may be without a sign of life: three that the server should have given.
+	silence = 45 * time.Second
+)
+
+// Client talks to the controller that listens on a unix socket.
+type Client struct {
+	socket  string
+	http    *http.Client
+	silence time.Duration
+}
+
+// Dial returns a client. It connects anew for every call, so a controller may come and go meanwhile.
+func Dial(socket string) *Client {
+	c := &Client{socket: socket, silence: silence}
+	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true, ResponseHeaderTimeout: answerTimeout}}
+	return c
+}
+
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if len(c.socket) > maxSocketPath { // no controller can listen there
+		return nil, fmt.Errorf("%w: its socket's path %s is longer than the kernel allows", ErrNoController, c.socket)
+	}
+	conn, err := (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", c.socket)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%w: nobody listens at %s", ErrNoController, c.socket)
+	}
+	return conn, err
+}
+
+// Live asks for the status. The error is ErrNoController where no controller runs; so with the other calls.
+func (c *Client) Live(ctx context.Context) (reconciler.Live, error) {
+	var live reconciler.Live
+	return live, c.ask(ctx, http.MethodGet, "/v1/status", http.StatusOK, &live)
+}
+
+// Sync asks for a full resync. It is done when ControllerStatus.Syncs has reached the number. With confirm, bottles go
+// that are only kept because their removal looks like an accident.
+func (c *Client) Sync(ctx context.Context, confirm bool) (int64, error) {
+	path := "/v1/sync"
+	if confirm {
+		path += "?prune=all"
+	}
+	var answer syncAnswer
+	err := c.ask(ctx, http.MethodPost, path, http.StatusAccepted, &answer)
+	return answer.Syncs, err
+}
+
+// Watch calls tell with the status at once and after every change. It returns tell's error as it is, ctx's when that
+// ends, and otherwise why the stream ended: it does not connect again.
+func (c *Client) Watch(ctx context.Context, tell func(reconciler.Live) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	quiet := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the controller at %s has been silent for %s", c.socket, c.silence)) })
+	defer quiet.Stop()
+	resp, err := c.do(ctx, http.MethodGet, "/v1/status/stream", http.StatusOK)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	r := bufio.NewReader(resp.Body)
+	for {
+		event, data, err := readEvent(r)
+		if err != nil {
+			return c.broken(ctx, err)
+		}
+		quiet.Reset(c.silence)
+		if event != "status" {
+			continue
+		}
+		var live reconciler.Live
+		if err := json.Unmarshal(data, &live); err != nil {
+			return c.broken(ctx, err)
+		}
+		quiet.Stop() // telling may take its time
+		if err := tell(live); err != nil {
+			return err
+		}
+		quiet.Reset(c.silence)
+	}
+}
+
+// readEvent reads up to the next empty line; a comment alone is an event without a name.
+// See https://html.spec.whatwg.org/multipage/server-sent-events.html.
+func readEvent(r *bufio.Reader) (event string, data []byte, err error) {
+	for {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			return "", nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			return event, data, nil
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "event":
+			event = string(value)
+		case "data":
+			data = append(data, value...)
+		}
+	}
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, want int, answer any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("the controller at %s does not answer", c.socket))
+	defer cancel()
+	resp, err := c.do(ctx, method, path, want)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return c.broken(ctx, err)
+	}
+	return nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, want int) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://controller"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.broken(ctx, err)
+	}
+	if resp.StatusCode != want {
+		defer resp.Body.Close()
+		text, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		return nil, errors.Join(fmt.Errorf("the controller at %s answers %s: %s", c.socket, resp.Status, bytes.TrimSpace(text)), err)
+	}
+	return resp, nil
+}
+
+// broken says why a call failed: because its context ended, if that has.
+func (c *Client) broken(ctx context.Context, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // without the URL, which tells nothing
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, ErrNoController):
+		return err
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("the controller at %s: %w", c.socket, err)
+}

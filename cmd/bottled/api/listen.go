@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxSocketPath is how many bytes the kernel takes (sun_path in unix(7), without the final NUL).
+const maxSocketPath = 107
+
+// listenUnix listens on a socket that only this user can connect to.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if n := len(path); n > maxSocketPath {
+		return nil, fmt.Errorf("the path of the controller's socket, %s, has %d bytes, and the kernel allows %d: choose a shorter --run-dir", path, n, maxSocketPath)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("run directory: %w; choose another with --run-dir", err)
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	// The socket's mode before bind is the file's from its first moment on: there is no time in which others may connect.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, failed)
+	}}
+	l, err := private.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("controller's socket: %w", err)
+	}
+	return l, nil
+}
+
+// removeStale makes room where a controller was killed; one that lives, and whatever is no socket, stays.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("controller's socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("controller's socket: %s is in the way and no socket; remove it, or choose another --run-dir", path)
+	}
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		return errors.Join(fmt.Errorf("another controller listens at %s: stop it, or give each its own --run-dir", path), conn.Close())
+	case errors.Is(err, syscall.ECONNREFUSED): // nobody accepts
+		return os.Remove(path)
+	}
+	return fmt.Errorf("controller's socket: %w", err)
+}
+
+// listenTCP listens on a loopback address.
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %q: %w; use a loopback address and a port, such as 127.0.0.1:9300", address, err)
+	}
+	if !isLoopback(host) {
+		return nil, fmt.Errorf("--listen %q: only loopback addresses, such as 127.0.0.1:%s: whoever reaches it can read everything", address, port)
+	}
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1" // whatever /etc/hosts says
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, fmt.Errorf("--listen %q: %w", address, err)
+	}
+	return l, nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || strings.EqualFold(host, "localhost")
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// pace is the timing of streams.
+type pace struct {
+	settle    time.Duration // changes within are told as one
+	keepAlive time.Duration // between signs of life
+	write     time.Duration // for one write, until the client counts as stuck and is dropped
+}
+
+var defaultPace = pace{settle: 100 * time.Millisecond, keepAlive: 15 * time.Second, write: 10 * time.Second}
+
+// stream tells the status until the client goes or the request's context ends. Every event is the whole status as it is
+// then: a slow client misses states in between, and never gets old ones.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, fmt.Sprintf("%d clients follow the status already", maxStreams), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	if r.Method == http.MethodHead {
+		return
+	}
+	out := events{w, http.NewResponseController(w), s.pace.write}
+	if err := s.follow(r.Context(), out); err != nil && r.Context().Err() == nil {
+		s.o.Log.Debug().Err(err).Msg("api: stream dropped")
+	}
+}
+
+func (s *Server) follow(ctx context.Context, out events) error {
+	changed, stop := s.o.Source.Changed() // before the first look, so that no change is missed
+	defer stop()
+	keepAlive := time.NewTicker(s.pace.keepAlive)
+	defer keepAlive.Stop()
+	var sent []byte
+	var settled <-chan time.Time
+	err := s.send(out, &sent)
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			if settled == nil {
+				settled = time.After(s.pace.settle)
+			}
+		case <-settled:
+			settled = nil
+			err = s.send(out, &sent)
+		case <-keepAlive.C:
+			err = out.write([]byte(": keep-alive\n\n"))
+		}
+	}
+	return err
+}
+
+// send tells the status, unless it is what was sent last.
+func (s *Server) send(out events, sent *[]byte) error {
+	data, err := json.Marshal(live(s.o.Source)) // has no line breaks
+	if err != nil || bytes.Equal(data, *sent) {
+		return err
+	}
+	*sent = data
+	return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", data))
+}
+
+// events writes to one client.
+type events struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func (e events) write(text []byte) error {
+	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil {
+		return err
+	}
+	if _, err := e.w.Write(text); err != nil {
+		return err
+	}
+	return e.control.Flush()
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/gitsource"
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// dirSource reads manifests from directories and files, and watches them.
+type dirSource struct {
+	*manifests.Reader
+	*manifests.Watcher
+}
+
+// Refresh has nothing to do: what changes is noticed, and read anew in any case.
+func (dirSource) Refresh(context.Context) {}
+
+// Revision is none.
+func (dirSource) Revision() (string, error) { return "", nil }
+
+// watchDirs begins to watch manifests in directories and files.
+func watchDirs(paths []string, log zerolog.Logger) (dirSource, error) {
+	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Warn: func(err error) {
+		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
+	}})
+	return dirSource{&manifests.Reader{Paths: paths}, watcher}, err
+}
+
+// gitFlags say where in which repository the manifests are.
+type gitFlags struct {
+	url, path, keys, token string
+	interval               time.Duration
+}
+
+func (g *gitFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&g.url, "git", "", "`URL[#branch]` of a Git repository with the manifests, instead of directories")
+	f.StringVar(&g.path, "path", "", "`directory` of the manifests in the Git repository")
+	f.DurationVar(&g.interval, "git-interval", time.Minute, "how often the Git repository is asked for something new; less or more by a tenth")
+	f.StringVar(&g.keys, "git-keys", "", "`file` of armored OpenPGP public keys; only commits signed by one of them are taken")
+	f.StringVar(&g.token, "git-token-file", "", "`file` with the password or token for a Git repository over HTTPS")
+}
+
+// open prepares the checkout, which is kept in the state directory.
+func (g *gitFlags) open(dir string) (*gitsource.Source, error) {
+	options := gitsource.Options{URL: g.url, Dir: dir}
+	if g.keys != "" {
+		keys, err := os.ReadFile(g.keys)
+		if err != nil {
+			return nil, fmt.Errorf("--git-keys: %w", err)
+		}
+		options.Keys = keys
+	}
+	if g.token != "" {
+		options.Token = func() (string, error) {
+			token, err := os.ReadFile(g.token)
+			return strings.TrimSpace(string(token)), err
+		}
+	}
+	return gitsource.Open(options)
+}
+
+// gitSource reads manifests from a Git repository, which it asks for something new now and then.
+type gitSource struct {
+	repository *gitsource.Source
+	path       string
+	interval   time.Duration
+	changes    chan struct{}
+	secrets    *manifests.Watcher // watches the files besides the manifests only
+
+	mu      sync.Mutex // held while the checkout changes or is read
+	reader  *manifests.Reader
+	pullErr error
+}
+
+func newGitSource(g gitFlags, dir string, log zerolog.Logger) (*gitSource, error) {
+	repository, err := g.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := manifests.Watch(manifests.WatchOptions{Warn: func(err error) {
+		log.Warn().Err(err).Msg("not every change of a token is noticed at once")
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &gitSource{repository: repository, path: g.path, interval: g.interval, changes: make(chan struct{}, 1), secrets: watcher}, nil
+}
+
+// pull asks for something new once.
+func (s *gitSource) pull(ctx context.Context) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed, err := s.repository.Pull(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	changed = changed || fmt.Sprint(err) != fmt.Sprint(s.pullErr)
+	s.pullErr = err
+	return changed
+}
+
+// Refresh asks the repository for something new.
+func (s *gitSource) Refresh(ctx context.Context) { s.pull(ctx) }
+
+// follow pulls until ctx ends.
+func (s *gitSource) follow(ctx context.Context) {
+	for {
+		if s.pull(ctx) {
+			s.tell()
+		}
+		wait := time.Duration(float64(s.interval) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // nobody gains by guessing it
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.secrets.Changes():
+			s.tell()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *gitSource) tell() {
+	select {
+	case s.changes <- struct{}{}:
+	default:
+	}
+}
+
+// Read reads the checkout.
+func (s *gitSource) Read() (manifests.Snapshot, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.repository.Path(s.path)
+	if err != nil {
+		return manifests.Snapshot{}, 0, err
+	}
+	if s.reader == nil {
+		s.reader = &manifests.Reader{Paths: []string{dir}}
+	}
+	return s.reader.Read()
+}
+
+// Changes receives when Read may return something else.
+func (s *gitSource) Changes() <-chan struct{} { return s.changes }
+
+// Follow names the files besides the manifests.
+func (s *gitSource) Follow(files []string) { s.secrets.Follow(files) }
+
+// Revision is the commit that is checked out, and why there is no newer one.
+func (s *gitSource) Revision() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repository.Revision(), s.pullErr
+}
+
+var errOneSource = errors.New("name directories of manifests or, with --git, a repository: one of the two")
+
+var _ reconciler.Source = (*gitSource)(nil)

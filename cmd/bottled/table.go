@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// detail is how much a report shows; a terminal that is too small for everything gets less.
+type detail int
+
+const (
+	everything     detail = iota
+	partsOfUnready        // and all bottles
+	unreadyOnly           // with their parts
+	unreadyBottles        // without their parts
+)
+
+// report is the status for people: what the controller has to tell, the bottles, and why some are not ready.
+func report(live reconciler.Live, now time.Time, d detail) []line {
+	lines := controllerLines(live.Controller, now)
+	if len(lines) > 0 {
+		lines = append(lines, line{})
+	}
+	if len(live.Bottles) == 0 {
+		return append(lines, line{text: "no bottles"})
+	}
+	shown := live.Bottles
+	if d >= unreadyOnly {
+		shown = slices.DeleteFunc(slices.Clone(shown), fine)
+		lines = append(lines, line{text: fmt.Sprintf("%d of %s as they should be", len(live.Bottles)-len(shown), count(len(live.Bottles), "bottle"))})
+	}
+	if len(shown) > 0 {
+		lines = append(lines, bottleTable(shown, now, d)...)
+	}
+	for i, l := range noteLines(shown) {
+		if i == 0 || d == everything {
+			lines = append(lines, line{})
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// controllerLines tell what is of interest besides the bottles.
+func controllerLines(c *reconciler.ControllerStatus, now time.Time) []line {
+	if c == nil {
+		return nil
+	}
+	var lines []line
+	if c.Revision != "" {
+		lines = append(lines, line{text: "revision " + printable(c.Revision), wrap: true})
+	}
+	if c.Syncs == 0 {
+		lines = append(lines, line{text: "the controller has started, and its first sync is not done yet"})
+	}
+	for _, trouble := range troubles(c, now) {
+		lines = append(lines, line{text: trouble, bad: true, wrap: true})
+	}
+	if len(c.Held) > 0 {
+		lines = append(lines, line{text: printable(fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(c.Held, ", "), c.HeldReason)), wrap: true})
+	}
+	return lines
+}
+
+// troubles are what is wrong besides the bottles.
+func troubles(c *reconciler.ControllerStatus, now time.Time) []string {
+	var all []string
+	if e := c.Engine; !e.Reachable {
+		trouble := "engine unreachable"
+		if !e.Since.IsZero() {
+			trouble += " for " + age(e.Since, now)
+		}
+		if e.Error != "" {
+			trouble += ": " + e.Error
+		}
+		all = append(all, printable(trouble))
+	}
+	if c.SourceError != "" {
+		all = append(all, "source: "+printable(c.SourceError))
+	}
+	for _, p := range c.Problems {
+		all = append(all, "manifests: "+printable(p))
+	}
+	return all
+}
+
+func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []line {
+	restarts := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return restartsOf(b) > 0 })
+	since := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return condition(b, reconciler.ConditionReady) != nil })
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	var lines []line
+	row := func(bad bool, bottle, part, ready, state, restarted, changed, image string) {
+		cells := []string{bottle, part, ready, state}
+		if restarts {
+			cells = append(cells, restarted)
+		}
+		if since {
+			cells = append(cells, changed)
+		}
+		fmt.Fprintln(t, strings.Join(append(cells, image), "\t"))
+		lines = append(lines, line{bad: bad})
+	}
+	row(false, "BOTTLE", "PART", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
+	for _, b := range bottles {
+		changed, hidden := "", d == unreadyBottles || d > everything && fine(b)
+		if c := condition(b, reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {
+			changed = age(c.LastTransitionTime, now) + " ago"
+		}
+		row(!fine(b), b.Slug, "", yesNo(b.Ready), stateOf(b), restartCell(restartsOf(b), hidden), changed, "")
+		if hidden {
+			continue
+		}
+		for _, p := range b.Parts {
+			row(!p.Ready && !fine(b), "", string(p.Role), yesNo(p.Ready), printable(p.State), restartCell(p.Restarts, true), "", printable(imageName(p.Image)))
+		}
+	}
+	_ = t.Flush() // a strings.Builder takes everything
+	for i, l := range strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n") {
+		lines[i].text = strings.TrimRight(l, " ")
+	}
+	return lines
+}
+
+// noteLines say why bottles are not as they should be.
+func noteLines(bottles []reconciler.BottleStatus) []line {
+	var lines []line
+	for _, b := range bottles {
+		note := func(text string) {
+			lines = append(lines, line{text: printable(b.Slug + ": " + text), bad: !fine(b), wrap: true})
+		}
+		if b.Message != "" {
+			note(b.Message)
+		}
+		told := b.Message
+		for _, kind := range []string{reconciler.ConditionStalled, reconciler.ConditionReconciling} {
+			c := condition(b, kind)
+			if c == nil || c.Status != "True" || c.Message == "" || strings.Contains(told, c.Message) {
+				continue
+			}
+			note(strings.ToLower(kind) + ": " + c.Message)
+			told += c.Message
+		}
+	}
+	return lines
+}
+
+// fine says whether nobody needs to look after the bottle.
+func fine(b reconciler.BottleStatus) bool { return b.Ready || b.Reason == reconciler.ReasonSuspend }
+
+// stateOf is the reason why the bottle is as it is, and what goes on with it.
+func stateOf(b reconciler.BottleStatus) string {
+	state := b.Reason
+	switch {
+	case isTrue(b, reconciler.ConditionStalled):
+		state += ", stalled"
+	case isTrue(b, reconciler.ConditionReconciling):
+		state += ", reconciling"
+	}
+	if waits(b) {
+		state += " (newer declaration waits)"
+	}
+	return printable(state)
+}
+
+// waits says whether the status is not about what is declared now.
+func waits(b reconciler.BottleStatus) bool {
+	return b.Generation != "" && b.Generation != b.ObservedGeneration
+}
+
+func condition(b reconciler.BottleStatus, kind string) *reconciler.Condition {
+	for i := range b.Conditions {
+		if b.Conditions[i].Type == kind {
+			return &b.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func isTrue(b reconciler.BottleStatus, kind string) bool {
+	c := condition(b, kind)
+	return c != nil && c.Status == "True"
+}
+
+func restartsOf(b reconciler.BottleStatus) int {
+	n := 0
+	for _, p := range b.Parts {
+		n += p.Restarts
+	}
+	return n
+}
+
+func restartCell(n int, shown bool) string {
+	if n == 0 || !shown {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// age is the time since then in its largest unit; "" where then is not known.
+func age(then, now time.Time) string {
+	d := max(now.Sub(then), 0)
+	switch {
+	case then.IsZero():
+		return ""
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// fit is the report with as much detail as a terminal has room for; whatever happens, at most height lines.
+func fit(live reconciler.Live, more []line, now time.Time, height, width int) []line {
+	var lines []line
+	for d := everything; d <= unreadyBottles; d++ {
+		lines = wrapped(append(slices.Clone(more), report(live, now, d)...), width)
+		if len(lines) <= height {
+			return lines
+		}
+	}
+	rest := len(lines) - (height - 1)
+	return append(lines[:height-1], line{text: "… " + count(rest, "more line")})
+}
+
+// wrapped breaks the lines that go on in the next one.
+func wrapped(lines []line, width int) []line {
+	var all []line
+	for _, l := range lines {
+		for r := []rune(l.text); l.wrap && len(r) > width; r = r[width:] {
+			all = append(all, line{text: string(r[:width]), bad: l.bad})
+			l.text = string(r[width:])
+		}
+		all = append(all, l)
+	}
+	return all
+}
+
+// printable makes text from the engine and from manifests one line that can't steer a terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+}

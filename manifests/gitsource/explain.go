@@ -1,0 +1,98 @@
+package gitsource
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+const (
+	tokenUser = "git"
+	maxReason = 1000 // bytes of an error's text, which may come from the server
+)
+
+func (s *Source) readToken() (string, error) {
+	if s.token == nil {
+		return "", nil
+	}
+	token, err := s.token()
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", errors.New("the token is empty: write one into its file")
+	}
+	return token, nil
+}
+
+// explain makes an error of Pull: what failed, what to do, and what is checked out now. Apart from the end of the context it wraps
+// nothing, so that no text gets out that was not cleaned.
+func (s *Source) explain(ctx context.Context, err error, token string) error {
+	text := clean(s.reason(ctx, err, token), token)
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("pull %s: %w: %s; %s", s, cause, text, clean(s.now(), token))
+	}
+	return fmt.Errorf("pull %s: %s; %s", s, text, clean(s.now(), token))
+}
+
+// now is what is checked out, as the end of an error.
+func (s *Source) now() string {
+	switch revision := s.Revision(); {
+	case revision != "":
+		return "the checkout stays at " + revision
+	case s.lost != nil:
+		return fmt.Sprintf("nothing is checked out, since %v", s.lost)
+	case s.current != nil:
+		return fmt.Sprintf("the checkout can't be used, since its files are not those of %s", s.current)
+	}
+	return "nothing is checked out yet"
+}
+
+func (s *Source) reason(ctx context.Context, err error, token string) string {
+	var unknownHost *knownhosts.KeyError
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Sprintf("it was not done within %s: check the network and the server, or allow more time", s.timeout)
+	case ctx.Err() != nil:
+		return "it was broken off"
+	case errors.Is(err, transport.ErrAuthenticationRequired) && token == "":
+		return "the server asks for credentials, or does not show the repository without: give a token that may read it"
+	case errors.Is(err, transport.ErrAuthenticationRequired):
+		return "the server does not accept the token (401): it may have expired, or the server has redirected to another one, which does not get it; " +
+			"renew the token, or give the URL of the repository's new place"
+	case errors.Is(err, transport.ErrAuthorizationFailed):
+		return "the server refuses (403): give a token that may read the repository"
+	case errors.Is(err, transport.ErrRepositoryNotFound):
+		return "there is no such repository, or it is hidden from who may not read it: check the URL and the credentials"
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return "the repository is empty: push a branch with manifests"
+	case errors.As(err, &unknownHost):
+		return fmt.Sprintf("the server's SSH key is not the one in known_hosts, or there is none: put the right one into ~/.ssh/known_hosts "+
+			"or the file that SSH_KNOWN_HOSTS names (%v)", err)
+	}
+	return err.Error()
+}
+
+// clean takes the token out of a text, and what a server could put in to confuse a terminal or fill a log.
+func clean(text, token string) string {
+	if token != "" {
+		basic := base64.StdEncoding.EncodeToString([]byte(tokenUser + ":" + token))
+		text = strings.NewReplacer(token, "***", basic, "***").Replace(text)
+	}
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "…"
+	}
+	return text
+}
