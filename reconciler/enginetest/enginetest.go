@@ -14,8 +14,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,15 +40,18 @@ var runID = "t" + randomHex(4)
 // watchdogEnv turns the test binary into the watchdog of another one.
 const watchdogEnv = "BOTTLED_TEST_WATCHDOG"
 
-// watchdogInput tells the watchdog which image references to remove.
+// watchdogInput tells the watchdog what to remove in the end: lines of a kind (image, directory, engine) and a name.
 var watchdogInput io.Writer = io.Discard
+
+// mark is in the environment of every process that a test starts, so that the watchdog finds those that outlive it.
+var mark = "BOTTLED_TEST_RUN=" + runID
 
 // Main runs a package's tests and removes what they left, even when the process is killed: a second process waits for
 // the end of this one. Use it from TestMain.
 func Main(m *testing.M) {
 	if id := os.Getenv(watchdogEnv); id != "" {
-		images, _ := io.ReadAll(os.Stdin) // until the tests' process is gone
-		if err := sweep(id, strings.Fields(string(images))); err != nil {
+		left, _ := io.ReadAll(os.Stdin) // until the tests' process is gone
+		if err := sweep(id, string(left)); err != nil {
 			fmt.Fprintln(os.Stderr, "enginetest: clean up:", err)
 			os.Exit(1)
 		}
@@ -83,8 +89,27 @@ func watchdog() (wait func() error, err error) {
 	return func() error { return errors.Join(stdin.Close(), cmd.Wait()) }, nil
 }
 
-// sweep removes the containers and networks of one test process, and the images that it loaded.
-func sweep(id string, images []string) error {
+// sweep ends the processes of one test process and removes its containers and networks, and what it told the watchdog.
+func sweep(id, left string) error {
+	told := map[string][]string{}
+	for line := range strings.Lines(left) {
+		kind, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		told[kind] = append(told[kind], name)
+	}
+	// The processes first, since a controller would make again what is removed; then the containers, which write into
+	// the directories.
+	failed := []error{killMarked("BOTTLED_TEST_RUN=" + id), sweepEngine(id, told["image"])}
+	for _, dir := range told["engine"] {
+		failed = append(failed, removeEngine(dir))
+	}
+	for _, dir := range told["directory"] {
+		failed = append(failed, os.RemoveAll(dir))
+	}
+	return errors.Join(failed...)
+}
+
+// sweepEngine removes from the default engine what one test process made there.
+func sweepEngine(id string, images []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
@@ -104,6 +129,43 @@ func sweep(id string, images []string) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// killMarked kills every process with an entry in its environment, and waits until none is left.
+func killMarked(entry string) error {
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		found, err := marked(entry)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("processes %v of a test can't be killed", found)
+		}
+		for _, pid := range found {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("kill process %d: %w", pid, err)
+			}
+		}
+	}
+}
+
+func marked(entry string) ([]int, error) {
+	paths, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, path := range paths {
+		env, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended, or is another user's and so not a test's
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil && slices.Contains(strings.Split(string(env), "\x00"), entry) {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
 }
 
 func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) bool) error {
@@ -158,6 +220,7 @@ type Env struct {
 	Owner     string
 	Prefix    string
 	StateDir  string
+	RunDir    string
 	Manifests string // a directory of manifests, empty at first
 	Pool      string
 	Extra     []string // environment of the bottled processes
@@ -168,9 +231,9 @@ func New(tb testing.TB) *Env {
 	tb.Helper()
 	c := Client(tb)
 	owner := runID + "-" + randomHex(3)
-	dir := tb.TempDir()
+	dir := shortDir(tb, "directory")
 	e := &Env{
-		tb: tb, Client: c, Owner: owner, Prefix: owner, StateDir: filepath.Join(dir, "state"),
+		tb: tb, Client: c, Owner: owner, Prefix: owner, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"),
 		Manifests: filepath.Join(dir, "manifests"), Pool: randomPool(),
 	}
 	e.must(os.MkdirAll(e.Manifests, 0o755)) //nolint:gosec // manifests are no secret
@@ -179,9 +242,21 @@ func New(tb testing.TB) *Env {
 		if err := removeOwned(context.Background(), c, func(o string) bool { return o == owner }); err != nil {
 			tb.Errorf("clean up: %v", err)
 		}
-		e.must(os.RemoveAll(e.StateDir))
+		e.must(os.RemoveAll(dir))
 	})
 	return e
+}
+
+// shortDir makes a directory directly below the one for temporary files, since a socket's path has at most 107 bytes, and
+// has the watchdog remove it as what it is.
+func shortDir(tb testing.TB, kind string) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "bt")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	fmt.Fprintln(watchdogInput, kind, dir)
+	return dir
 }
 
 // In is the Env as a subtest uses it.
@@ -236,7 +311,7 @@ func (e *Env) Bottled(args ...string) Result {
 func Run(tb testing.TB, env []string, args ...string) Result {
 	tb.Helper()
 	cmd := exec.Command(Binary(tb), args...) //nolint:gosec // the executable that is tested
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(append(os.Environ(), mark), env...)
 	return finish(tb, cmd)
 }
 
@@ -256,8 +331,8 @@ func finish(tb testing.TB, cmd *exec.Cmd) Result {
 func (e *Env) Command(args ...string) *exec.Cmd {
 	e.tb.Helper()
 	cmd := exec.Command(Binary(e.tb), args...) //nolint:gosec // the executable that is tested
-	cmd.Env = append(os.Environ(),
-		"BOTTLED_OWNER="+e.Owner, "BOTTLED_PREFIX="+e.Prefix, "BOTTLED_STATE_DIR="+e.StateDir, "BOTTLED_RUN_DIR="+filepath.Join(filepath.Dir(e.StateDir), "run"), "BOTTLED_SUBNET_POOL="+e.Pool)
+	cmd.Env = append(os.Environ(), mark,
+		"BOTTLED_OWNER="+e.Owner, "BOTTLED_PREFIX="+e.Prefix, "BOTTLED_STATE_DIR="+e.StateDir, "BOTTLED_RUN_DIR="+e.RunDir, "BOTTLED_SUBNET_POOL="+e.Pool)
 	cmd.Env = append(cmd.Env, e.Extra...)
 	return cmd
 }
@@ -289,11 +364,18 @@ func (e *Env) Network(kind, slug string) string { return e.Prefix + "-" + kind +
 // Docker runs the docker CLI, as a person would who interferes, and returns what it prints.
 func (e *Env) Docker(args ...string) string {
 	e.tb.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
+	out, err := e.DockerCommand(args...).CombinedOutput()
 	if err != nil {
 		e.tb.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// DockerCommand prepares a docker CLI process that talks to the Env's engine.
+func (e *Env) DockerCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command("docker", args...)
+	cmd.Env = append(os.Environ(), mark, "DOCKER_HOST="+e.Client.DaemonHost())
+	return cmd
 }
 
 // Agent runs the demo program in the agent of a bottle and returns what it prints and its exit code.
@@ -305,7 +387,7 @@ func (e *Env) Agent(slug string, args ...string) (string, int) {
 // Exec runs the demo program in a container.
 func (e *Env) Exec(name string, args ...string) (string, int) {
 	e.tb.Helper()
-	cmd := exec.Command("docker", append([]string{"exec", name, "/" + demoName}, args...)...) //nolint:gosec // a test's own arguments
+	cmd := e.DockerCommand(append([]string{"exec", name, "/" + demoName}, args...)...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -354,15 +436,15 @@ func loadOnce(tb testing.TB, c *client.Client) {
 			return
 		}
 		if _, err := c.ImageInspect(ctx, builtin.Ref); errdefs.IsNotFound(err) {
-			fmt.Fprintln(watchdogInput, builtin.Ref)
+			fmt.Fprintln(watchdogInput, "image", builtin.Ref)
 		}
 		agent, err := selfimage.Of(demo, agentRepository)
 		if err != nil {
 			imagesOnce.err = err
 			return
 		}
-		fmt.Fprintln(watchdogInput, agent.Ref)
-		fmt.Fprintln(watchdogInput, AgentImage)
+		fmt.Fprintln(watchdogInput, "image", agent.Ref)
+		fmt.Fprintln(watchdogInput, "image", AgentImage)
 		engine, err := docker.Connect(ctx)
 		if err != nil {
 			imagesOnce.err = err
