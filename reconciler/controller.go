@@ -335,8 +335,12 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 }
 
 func (c *Controller) adopt(plan Plan) {
+	c.hold(plan)
 	seen := map[string]bool{}
 	for _, p := range plan.Bottles {
+		if p.Held != "" {
+			p.Held = c.status.HeldReason
+		}
 		seen[p.Slug] = true
 		b := c.bottle(p.Slug)
 		b.removing = p.Remove
@@ -357,12 +361,19 @@ func (c *Controller) adopt(plan Plan) {
 			c.drop(slug)
 		}
 	}
+}
+
+// hold notes which bottles are kept though they are not declared any more, and why.
+func (c *Controller) hold(plan Plan) {
 	why := ""
 	if len(plan.Held) > 0 {
 		why = plan.HeldWhy
 	}
+	if plan.PruneErr != nil {
+		why += "; to remove them: bottled sync --prune=all"
+	}
 	if why != c.status.HeldReason && why != "" {
-		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more; to remove them: bottled sync --prune=all")
+		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more")
 	}
 	c.status.Held, c.status.HeldReason = plan.Held, why
 }

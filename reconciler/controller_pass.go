@@ -102,7 +102,7 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan BottlePlan
 	}()
 	for attempt := 1; ; attempt++ {
 		plan, err = c.look(ctx, slug)
-		if err != nil || plan.Err != nil {
+		if err != nil || plan.Err != nil || plan.Slug == "" {
 			return plan, changed, errors.Join(err, plan.Err)
 		}
 		plan = c.holdBack(ctx, plan)
@@ -240,6 +240,7 @@ func (c *Controller) settle(slug string, plan BottlePlan, err error) {
 // tell logs a bottle's new state.
 func (c *Controller) tell(s BottleStatus, woken time.Time) {
 	switch {
+	case s.Reason == ReasonHeld: // told for all of them at once
 	case s.Ready && woken.IsZero():
 		c.Log.Info().Str("bottle", s.Slug).Msg("ready")
 	case s.Ready:

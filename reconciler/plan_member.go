@@ -63,7 +63,8 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 		}
 	}
 	for _, path := range m.DirPaths {
-		if _, ok := p.dirs[path]; !ok {
+		mounted := slices.ContainsFunc(have.Container.Mounts, func(m state.Mount) bool { return m.Source == path })
+		if _, ok := p.dirs[path]; !ok && mounted {
 			// The container holds on to the directory that was deleted; a new one would not reach it.
 			return "its directory " + path + " was deleted", nil
 		}
@@ -73,8 +74,10 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
 	}
 	switch {
-	case have.State == "dead" || have.State == "removing":
+	case have.State == "dead":
 		return "the engine failed to remove it", nil
+	case have.State == "removing":
+		return "it is being removed", nil
 	case have.State == state.StateRunning && have.Health == state.HealthUnhealthy:
 		return "it is unhealthy", nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
+	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 )
@@ -95,8 +96,8 @@ func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.Settings) (reconciler.Source, []string, error) {
 	if git.url == "" {
 		// A path that is not there is a slip now, and may be anything later.
-		if _, err := a.load(dirs); err != nil {
-			return nil, nil, err
+		if _, err := manifests.Load(dirs...); err != nil {
+			return nil, nil, exitError{exitBadInput, err}
 		}
 		source, err := watchDirs(dirs, a.log)
 		return source, dirs, err

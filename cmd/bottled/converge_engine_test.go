@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -44,6 +45,9 @@ spec:
   agent: {image: %q, command: [agent]}
 `, slug, enginetest.AgentImage)
 }
+
+// hangup is what `kill -HUP` sends.
+var hangup = syscall.SIGHUP
 
 const testToken = "marker-token-7c1d"
 

@@ -106,7 +106,7 @@ func pending(live reconciler.Live, target int64) []string {
 func (a *app) syncVerdict(live reconciler.Live) error {
 	var unready []string
 	for _, b := range live.Bottles {
-		if !fine(b) {
+		if !fine(b) && b.Reason != reconciler.ReasonInvalid { // the problem in its manifest is told below
 			unready = append(unready, printable(fmt.Sprintf("%s (%s)", b.Slug, because(b.Reason, b.Message))))
 		}
 	}
