@@ -1,16 +1,17 @@
 // Package gitsource keeps a checkout of one branch of a Git repository: manifests from Git, followed by polling.
 //
 // Who may push to the branch decides what runs: with Options.Keys, only commits are taken that one of these keys has signed.
-// The branch's tip counts, also when it was moved back or its history was rewritten.
+// The branch's tip counts, also when it was moved back or its history was rewritten; so whoever controls the server may
+// bring back an older commit that was signed.
 //
 // What is checked out is what the commit has, byte by byte. Submodules are not followed, Git LFS files stay pointers, and
 // attributes (eol, filters) have no effect. A symlink that leads out of the checkout is refused. Repositories with SHA-256
 // object names are not supported.
 //
 // HTTP and HTTPS take proxies from the environment (HTTPS_PROXY). When the server redirects to another origin (scheme, host,
-// port), the token does not go along. SSH signs in with the keys of ssh-agent (SSH_AUTH_SOCK) as the URL's user, and knows servers by the files
-// that SSH_KNOWN_HOSTS lists or else ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts; an unknown server is refused. A
-// local repository is read in the process, without git.
+// port), the token does not go along. SSH signs in with the keys of ssh-agent (SSH_AUTH_SOCK) as the URL's user, and knows
+// servers by the files that SSH_KNOWN_HOSTS lists (with : between them) or else ~/.ssh/known_hosts and
+// /etc/ssh/ssh_known_hosts; an unknown server is refused. A local repository is read in the process, without git.
 //
 // In Options.Dir there are:
 //   - tree: the files. It is changed in place, so that its path and the directories that stay keep their identity.
@@ -40,9 +41,10 @@ type Options struct {
 	URL string
 	// Dir is where the checkout is kept; it is made when missing (mode 0700). One process uses it at a time.
 	Dir string
-	// Keys are armored OpenPGP public keys. When there are any, only a commit signed by one of them is taken.
+	// Keys are armored OpenPGP public keys, one or more blocks. When they are not nil, only a commit signed by one of them is taken.
 	Keys []byte
-	// Token is the password for HTTP and HTTPS, with user "git". It is asked for at each pull, so it may change. Nil: none. With http:// it goes over the network unencrypted.
+	// Token is the password for HTTP and HTTPS, with user "git". It is asked for at each pull, so it may change. Nil: none.
+	// With http:// it goes over the network unencrypted.
 	Token func() (string, error)
 	// Timeout of one pull; 0 stands for one minute.
 	Timeout time.Duration
@@ -74,7 +76,8 @@ type checkout struct {
 }
 
 // Open checks the options and picks up what an earlier process left in the directory, without network: a tree that was
-// left half changed is brought back to its commit. When that is impossible, there is no Revision until the next Pull. The errors are bad options, and a directory that can't be used.
+// left half changed is brought back to its commit. When that is impossible, there is no Revision until the next Pull. The
+// errors are bad options, and a directory that can't be used.
 func Open(o Options) (*Source, error) {
 	s, err := configure(o)
 	if err != nil {
@@ -192,7 +195,8 @@ func (s *Source) repair() (changed bool, err error) {
 	return changed, err
 }
 
-// follow moves the checkout to the branch's tip. With fresh, all objects are fetched anew, and the present ones stay until that is done.
+// follow moves the checkout to the branch's tip. With fresh, all objects are fetched anew, and the present ones stay until
+// that is done.
 func (s *Source) follow(ctx context.Context, token string, fresh bool) (moved bool, err error) {
 	r, err := s.connect(ctx, token)
 	if err != nil {

@@ -1,6 +1,8 @@
 package gitsource
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -242,8 +244,12 @@ func TestSlowServer(t *testing.T) {
 			check(t, s, "main@sha1:"+first, map[string]string{"a": "1"})
 		})
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "objects-*", "objects", "pack", "tmp_*"))
-	if err != nil || len(left) > 1 {
+	packs := filepath.Join(dir, s.current.Objects, "objects", "pack")
+	writeFile(t, filepath.Join(packs, "tmp_pack_1"), "of a process that was killed")
+	r.intercept(nil)
+	pull(t, open(t, Options{URL: r.url, Dir: dir}), true)
+	left, err := filepath.Glob(filepath.Join(packs, "tmp_*"))
+	if err != nil || len(left) > 0 {
 		t.Errorf("broken-off packs pile up: %v %v", left, err)
 	}
 }
@@ -268,9 +274,15 @@ func TestRestart(t *testing.T) {
 		}
 	}
 
-	writeFile(t, filepath.Join(dir, recordName), "{")
-	s := open(t, Options{URL: r.url, Dir: dir})
-	pullFails(t, s, "502", "record of the earlier checkout is damaged")
+	var s *Source
+	for _, text := range []string{
+		"", "{", fmt.Sprintf(`{"url":%q,"branch":"main","commit":%q,"objects":"../x"}`, r.url, first),
+		fmt.Sprintf(`{"url":%q,"branch":"main","commit":"HEAD","objects":"objects-a"}`, r.url),
+	} {
+		writeFile(t, filepath.Join(dir, recordName), text)
+		s = open(t, Options{URL: r.url, Dir: dir})
+		pullFails(t, s, "502", "record of the earlier checkout is damaged")
+	}
 	r.intercept(nil)
 	pull(t, s, true)
 	check(t, s, "main@sha1:"+first, map[string]string{"dir/a": "1", "b": "2"})
@@ -332,6 +344,16 @@ func TestEditOfAKnownFile(t *testing.T) {
 	s := open(t, Options{URL: r.url})
 	pull(t, s, true)
 	path := filepath.Join(s.dir, treeName, "a")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull(t, s, false)
+	if err := errors.Join(os.WriteFile(path, []byte("2"), 0o644), os.Chtimes(path, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	pull(t, s, true) // a clock may be too coarse to tell an edit that follows at once
+
 	old := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(path, old, old); err != nil {
 		t.Fatal(err)
@@ -490,6 +512,17 @@ func TestManyPacks(t *testing.T) {
 	check(t, s, "main@sha1:"+second, map[string]string{"a": "2"})
 }
 
+// commitTooLong commits files and one more, which can't be written: its name is too long for the file system.
+func (r *repository) commitTooLong(files map[string]string) {
+	r.t.Helper()
+	files[strings.Repeat("z", 300)] = "x"
+	var entries strings.Builder
+	for name, content := range files {
+		fmt.Fprintf(&entries, "100644 blob %s\t%s\n", r.gitInput(content, "hash-object", "-w", "--stdin"), name)
+	}
+	r.git("update-ref", "refs/heads/main", r.git("commit-tree", "-m", "too long", r.gitInput(entries.String(), "mktree")))
+}
+
 // TestFailedCheckout: what can't be written (a name too long for the file system) leaves the last good revision.
 func TestFailedCheckout(t *testing.T) {
 	r := newRepository(t)
@@ -497,10 +530,54 @@ func TestFailedCheckout(t *testing.T) {
 	first := r.commit("first", files)
 	s := open(t, Options{URL: r.url})
 	pull(t, s, true)
-	blob := r.gitInput("x", "hash-object", "-w", "--stdin")
-	tree := r.gitInput(fmt.Sprintf("100644 blob %s\ta\n100644 blob %s\tm\n100644 blob %s\t%s\n", blob, blob, blob, strings.Repeat("z", 300)), "mktree")
-	r.git("update-ref", "refs/heads/main", r.git("commit-tree", "-m", "long", tree))
+	r.commitTooLong(map[string]string{"a": "x", "m": "x"})
 	pullFails(t, s, "check out main@sha1:", "name too long")
+	check(t, s, "main@sha1:"+first, files)
+}
+
+// TestNoWayBack: the checkout fails, and what it had before is damaged. Nothing is handed out then, until a pull works again.
+func TestNoWayBack(t *testing.T) {
+	r := newRepository(t)
+	first := r.commit("first", map[string]string{"a": "1"})
+	s := open(t, Options{URL: r.url})
+	pull(t, s, true)
+	packs := filepath.Join(s.dir, s.current.Objects, "objects", "pack")
+	if err := errors.Join(os.RemoveAll(packs), os.Mkdir(packs, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	r.commitTooLong(map[string]string{"a": "2"})
+	_, err := s.Pull(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "and bring the checkout back to main@sha1:"+first) ||
+		!strings.Contains(err.Error(), "its files are not those of") {
+		t.Error(err)
+	}
+	if path, err := s.Path(""); err == nil || s.Revision() != "" {
+		t.Errorf("%s at %q", path, s.Revision())
+	}
+	third := r.commit("third", map[string]string{"a": "3"})
+	pull(t, s, true)
+	check(t, s, "main@sha1:"+third, map[string]string{"a": "3"})
+}
+
+// TestForgedObject: the store has an object whose content does not fit its name.
+func TestForgedObject(t *testing.T) {
+	r := newRepository(t)
+	files := map[string]string{"a": "1"}
+	first := r.commit("first", files)
+	s := open(t, Options{URL: r.url})
+	pull(t, s, true)
+	name := r.git("rev-parse", "HEAD:a")
+	var forged bytes.Buffer
+	w := zlib.NewWriter(&forged)
+	if _, err := w.Write([]byte("blob 1\x00!")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(s.dir, s.current.Objects, "objects", name[:2], name[2:]), forged.String())
+	writeFile(t, filepath.Join(s.dir, treeName, "a"), "edited")
+	pull(t, s, true)
 	check(t, s, "main@sha1:"+first, files)
 }
 
@@ -511,7 +588,8 @@ func TestPathStaysInside(t *testing.T) {
 	pull(t, s, true)
 	root := filepath.Join(s.dir, treeName)
 	for sub, want := range map[string]string{
-		"": root, ".": root, "dir": root + "/dir", "./dir//": root + "/dir", "link": root + "/link", "dir/self/self": root + "/dir/self/self", "dir/..": root,
+		"": root, ".": root, "dir": root + "/dir", "./dir//": root + "/dir", "link": root + "/link",
+		"dir/self/self": root + "/dir/self/self", "dir/..": root,
 	} {
 		if got, err := s.Path(sub); err != nil || got != want {
 			t.Errorf("%q: %s %v", sub, got, err)
@@ -521,7 +599,8 @@ func TestPathStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for sub, word := range map[string]string{
-		"..": "not a path inside", "../tree": "not a path inside", "dir/../../objects-a": "not a path inside", "/etc": "not a path inside", root: "not a path inside",
+		"..": "not a path inside", "../tree": "not a path inside", "dir/../../objects-a": "not a path inside",
+		"/etc": "not a path inside", root: "not a path inside",
 		"etc": "escapes", "up/git": "escapes", "dir/a": "is not a directory", "nothing": "no directory nothing at main@sha1:",
 	} {
 		if got, err := s.Path(sub); err == nil || !strings.Contains(err.Error(), word) {
@@ -538,7 +617,9 @@ func TestLocalRepository(t *testing.T) {
 	linked := filepath.Join(t.TempDir(), "linked")
 	r.git("worktree", "add", "--quiet", linked, "-b", "side")
 	t.Chdir(filepath.Dir(r.dir))
-	for _, url := range []string{r.dir, "bottles", "./bottles#main", "file://" + r.dir, "file://" + strings.ReplaceAll(bare, "#", "%23"), linked + "#main"} {
+	for _, url := range []string{
+		r.dir, "bottles", "./bottles#main", "file://" + r.dir, "file://" + strings.ReplaceAll(bare, "#", "%23"), linked + "#main",
+	} {
 		t.Run(url, func(t *testing.T) {
 			s := open(t, Options{URL: url})
 			pull(t, s, true)

@@ -33,7 +33,7 @@ type entry struct {
 	target string            // of a symlink
 }
 
-// list reads a tree and checks that everything in it is here. What it must not have is a refusal's reason.
+// list reads a tree. What it must not have is a refusal's reason.
 func list(ctx context.Context, objects *store, tree hash) (*listing, error) {
 	l := &listing{map[string]entry{}, map[string]bool{}}
 	if err := l.read(ctx, objects, tree, ""); err != nil {
@@ -91,9 +91,6 @@ func (l *listing) add(ctx context.Context, objects *store, name string, e object
 		}
 		found.target = target
 	case filemode.Regular, filemode.Executable, filemode.Deprecated:
-		if err := objects.HasEncodedObject(e.Hash); err != nil {
-			return fmt.Errorf("%w: file %q, %s: %w", errDamaged, name, e.Hash, err)
-		}
 		if e.Mode == filemode.Deprecated {
 			found.mode = filemode.Regular
 		}

@@ -129,12 +129,13 @@ func TestHostileTrees(t *testing.T) {
 	for range 50 {
 		deep = r.tree([3]string{"40000", strings.Repeat("d", 99), deep})
 	}
+	sub := r.tree([3]string{"100644", "y", blob})
 	for name, c := range map[string]struct{ tree, word string }{
 		"parent":          {r.tree([3]string{"100644", "..", blob}), `name ".."`},
 		"self":            {r.tree([3]string{"40000", ".", empty}), `name "."`},
 		"slash":           {r.tree([3]string{"100644", "../../evil", blob}), `name "../../evil"`},
 		"git":             {r.tree([3]string{"40000", ".GIT", empty}), `name ".GIT"`},
-		"link and dir":    {r.tree([3]string{"120000", "x", link}, [3]string{"40000", "x", r.tree([3]string{"100644", "y", blob})}), `two entries with the name "x"`},
+		"link and dir":    {r.tree([3]string{"120000", "x", link}, [3]string{"40000", "x", sub}), `two entries with the name "x"`},
 		"bomb":            {bomb, "more than 5000 files"},
 		"deep":            {deep, "path with more than 4096 bytes"},
 		"empty link":      {r.tree([3]string{"120000", "x", r.gitInput("", "hash-object", "-w", "--stdin")}), "empty, too long"},

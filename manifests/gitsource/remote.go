@@ -19,8 +19,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 )
 
-// remote is one conversation with the server. It is led here rather than by go-git's Remote, which asks for the references twice, once for
-// a listing and once for a fetch, and wants the URL in a file.
+// remote is one conversation with the server. It is led here rather than by go-git's Remote, which asks for the references
+// twice, once for a listing and once for a fetch, and takes its HTTP client from a global variable.
 type remote struct {
 	session transport.UploadPackSession
 	refs    *packp.AdvRefs

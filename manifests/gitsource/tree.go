@@ -28,10 +28,11 @@ const (
 	executableMode = 0o755
 )
 
-// worktree is the directory with the files. It is written by hand rather than by go-git: each file is replaced at once, an index is
-// not needed, and names and submodules that go-git would stumble over don't matter.
+// worktree is the directory with the files. go-git's own removes a file before it writes the new one, and writes it in place;
+// this one replaces each file at once. Nor does it need an index, which a crash could leave half written.
 //
-// All access goes through an os.Root, and parents are made sure to be directories before what is in them, so that no symlink is followed.
+// All access goes through an os.Root, and parents are made sure to be directories before what is in them, so that no symlink
+// is followed.
 type worktree struct {
 	dir   string
 	known map[string]known // by path
@@ -191,7 +192,7 @@ func (e entry) osMode() fs.FileMode {
 	return fileMode
 }
 
-// write puts a file or symlink into its place at once: whoever reads it meanwhile gets all of the old one or all of the new one.
+// write puts a file or symlink into its place at once: whoever reads it meanwhile gets all of the old one or all of the new.
 func write(root *os.Root, name string, e entry, objects *store) error {
 	at := path.Join(treeName, name)
 	if err := makeDirs(root, path.Dir(at)); err != nil {

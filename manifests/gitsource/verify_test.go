@@ -160,13 +160,14 @@ func TestKeys(t *testing.T) {
 		t.Error(len(keys), err)
 	}
 	public := armored(t, openpgp.PublicKeyType, ann)
+	wrong := "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n"
 	for name, c := range map[string]struct {
 		text []byte
 		word string
 	}{
 		"private":      {append(public, armored(t, openpgp.PrivateKeyType, ben)...), "give public keys only"},
 		"cut off":      {public[:len(public)/2], "can't be read"},
-		"second wrong": {append(armored(t, openpgp.PublicKeyType, ann), "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n"...), "can't be read"},
+		"second wrong": {append(armored(t, openpgp.PublicKeyType, ann), wrong...), "can't be read"},
 	} {
 		if _, err := parseKeys(c.text); err == nil || !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v", name, err)
