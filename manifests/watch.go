@@ -30,7 +30,7 @@ const (
 type WatchOptions struct {
 	Paths []string // as given to Load
 	// Warn is told when changes are noticed late or not one by one, and what to do about it; each kind of warning once, until
-	// it was well again. It is called by the watcher's goroutine, which waits for it. It may be nil.
+	// it was well again. It is called by the watcher's goroutine, which waits for it, and may be before Watch returns. It may be nil.
 	Warn func(error)
 }
 
@@ -94,8 +94,8 @@ func watch(o WatchOptions, k kernel) (*Watcher, error) {
 }
 
 func absolutePaths(paths []string) ([]string, error) {
-	if len(paths) == 0 || slices.Contains(paths, "") {
-		return nil, errors.New("no directory or file of manifests was given, or one without a name")
+	if slices.Contains(paths, "") {
+		return nil, errors.New("a directory or file of manifests without a name")
 	}
 	var all []string
 	for _, path := range paths {
