@@ -127,29 +127,32 @@ func (c *Controller) loop(ctx context.Context, again time.Duration) {
 		reread.Stop()
 	}
 	for {
+		look, deep := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.Source.Changes():
 		case <-reread.C:
 		case <-c.wanted:
+			look, deep = true, true
 			c.Source.Refresh(ctx)
-			again = c.reread()
-			c.try("resync", c.resync(ctx, true))
 		case <-resync.C:
-			c.try("resync", c.resync(ctx, false))
+			look = true
 			resync.Reset(jitter(c.Resync))
 		}
-		if again = c.reread(); again > 0 {
+		if again := c.reread(); again > 0 {
 			reread.Reset(again)
+		}
+		if look {
+			c.tryResync(ctx, deep)
 		}
 	}
 }
 
-// try logs what is tried again by itself.
-func (c *Controller) try(what string, err error) {
-	if err != nil && !errors.Is(err, state.ErrUnavailable) && !errors.Is(err, context.Canceled) { // an engine that is gone is told once
-		c.Log.Error().Err(err).Msg(what + " failed; it is tried again")
+func (c *Controller) tryResync(ctx context.Context, deep bool) {
+	err := c.resync(ctx, deep)
+	if err != nil && !errors.Is(err, state.ErrUnavailable) && ctx.Err() == nil { // an engine that is gone is told once
+		c.Log.Error().Err(err).Msg("resync failed; there will be another one")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/bot-bottle/bottled/state"
@@ -51,15 +52,16 @@ func (c *Controller) session(ctx context.Context) error {
 		since = time.Now()
 	}
 	c.mu.Unlock()
-	heard := make(chan error, 1)
-	go func() { heard <- engine.Events(ctx, since, c.hear) }()
-	if err := c.resync(ctx, true); err != nil {
-		cancel(err)
-		<-heard
-		return err
-	}
-	c.back()
-	err := <-heard
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return engine.Events(both, since, c.hear) })
+	group.Go(func() error {
+		if err := c.resync(both, true); err != nil {
+			return err
+		}
+		c.back()
+		return nil
+	})
+	err := group.Wait()
 	if lost := context.Cause(ctx); lost != nil {
 		return lost
 	}

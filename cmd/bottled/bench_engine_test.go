@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,8 @@ func newBench(b *testing.B, n int) *bench {
 // write writes the manifest of a bottle of two networks and three sidecars.
 func (m *bench) write(i int, host, cidr string) {
 	slug := fmt.Sprintf("b%03d", i)
-	m.env.Write(slug+".yaml", fmt.Sprintf(`apiVersion: bottled/v1alpha1
+	m.b.Helper()
+	hidden := m.env.Write("."+slug, fmt.Sprintf(`apiVersion: bottled/v1alpha1
 kind: Bottle
 metadata: {name: %s}
 spec:
@@ -67,6 +69,9 @@ spec:
   credProxy:
     routes: [{path: /api/, upstream: "https://api.demo.example", token: {file: ./token}}]
 `, slug, host, cidr))
+	if err := os.Rename(hidden, filepath.Join(m.env.Manifests, slug+".yaml")); err != nil {
+		m.b.Fatal(err)
+	}
 }
 
 // row is one line of the table.

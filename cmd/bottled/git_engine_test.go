@@ -23,7 +23,7 @@ func gitServer(t *testing.T) (server *httptest.Server, commit func(files map[str
 	work := filepath.Join(root, "work")
 	git := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command("git", args...) //nolint:gosec // a test's own arguments
+		cmd := exec.Command("git", args...)
 		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+root,
 			"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@t.example", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@t.example")
 		out, err := cmd.CombinedOutput()
@@ -48,7 +48,7 @@ func gitServer(t *testing.T) (server *httptest.Server, commit func(files map[str
 				git("-C", work, "rm", "-q", name)
 				continue
 			}
-			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a repository's directory
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

@@ -19,9 +19,9 @@ import (
 const wellWithin = 30 * time.Second
 
 // settledReady waits until a running controller says of a bottle that it is ready and nothing is under way.
-func settledReady(t *testing.T, e *enginetest.Env, slug string) time.Duration {
+func settledReady(t *testing.T, e *enginetest.Env, slug string) {
 	t.Helper()
-	return e.Eventually(wellWithin, "bottle "+slug+" is ready", func() (bool, string) {
+	e.Eventually(wellWithin, "bottle "+slug+" is ready", func() (bool, string) {
 		b, ok := e.Bottle(slug)
 		return ok && b.Ready && conditionOf(b, reconciler.ConditionReconciling) == "False" && b.Generation == b.ObservedGeneration, fmt.Sprintf("%+v", b)
 	})

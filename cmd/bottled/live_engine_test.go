@@ -188,7 +188,7 @@ func TestDeclarations(t *testing.T) {
 		t.Errorf("sync says: %s", r.Stderr)
 	}
 	c.Stop()
-	c = e.Controller("--resync", "1h").Ready()
+	e.Controller("--resync", "1h").Ready()
 	invalid()
 	heal()
 	e.Write("a.yaml", small("a"))
@@ -205,7 +205,7 @@ func TestDeclarations(t *testing.T) {
 	})
 	must(os.RemoveAll(e.Manifests))
 	time.Sleep(time.Second)
-	must(os.Mkdir(e.Manifests, 0o755)) //nolint:gosec // manifests are no secret
+	must(os.Mkdir(e.Manifests, 0o755))
 	e.Eventually(wellWithin, "the guard holds", func() (bool, string) {
 		live := e.Live()
 		return len(live.Controller.Held) == 2, fmt.Sprintf("%+v", live.Controller)
@@ -235,7 +235,7 @@ func TestCheckout(t *testing.T) {
 	repository := t.TempDir()
 	git := func(args ...string) {
 		t.Helper()
-		cmd := exec.Command("git", append([]string{"-C", repository, "-c", "user.name=t", "-c", "user.email=t@t.example"}, args...)...) //nolint:gosec // a test's own arguments
+		cmd := exec.Command("git", append([]string{"-C", repository, "-c", "user.name=t", "-c", "user.email=t@t.example"}, args...)...)
 		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("git %v (git is needed for this test: apt-get install git): %v\n%s", args, err, out)
