@@ -117,8 +117,11 @@ func (a *app) logEvent(e reconciler.Event) {
 // logStep logs a step that was done. What failed is told with the bottle.
 func (a *app) logStep(e reconciler.Event) {
 	if e.Done && e.Step != nil && e.Err == nil && !e.Step.Record {
-		a.log.Info().Str("bottle", e.Slug).Str("part", string(e.Step.Part)).Str("object", e.Step.Object).
-			Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
+		line := a.log.Info().Str("bottle", e.Slug)
+		if e.Step.Part != "" {
+			line.Str("part", string(e.Step.Part))
+		}
+		line.Str("object", e.Step.Object).Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
 	}
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -122,13 +124,7 @@ func TestControllerIsQuietWhenNothingHappens(t *testing.T) {
 // crash ends a container's process in a way that the engine was not asked for.
 func crash(t *testing.T, e *enginetest.Env, container string) {
 	t.Helper()
-	pid, err := strconv.Atoi(e.Docker("inspect", "-f", "{{.State.Pid}}", container))
-	if err == nil && pid > 1 {
-		err = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, e.Docker("inspect", "-f", "{{.State.Pid}}", container), syscall.SIGKILL)
 }
 
 // TestCrashLoop has one agent that can't start, and one that crashes again and again.
@@ -181,7 +177,24 @@ const hopelessAt = 3
 // TestRestartOfTheController leaves the bottles running, and takes them up again; a second signal is not needed.
 func TestRestartOfTheController(t *testing.T) {
 	e := newWhole(t, "one")
+	manager, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "unixgram", filepath.Join(filepath.Dir(e.RunDir), "notify"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	e.Extra = append(e.Extra, "NOTIFY_SOCKET="+manager.LocalAddr().String())
+	notified := func(want string) {
+		t.Helper()
+		got := make([]byte, 100)
+		if err := manager.SetReadDeadline(time.Now().Add(wellWithin)); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, err := manager.ReadFrom(got); err != nil || string(got[:n]) != want {
+			t.Fatalf("systemd is told %q, want %q (%v)", got[:n], want, err)
+		}
+	}
 	c := e.Controller().Ready()
+	notified("READY=1")
 	settledReady(t, e, "one")
 	ids := e.Docker("ps", "-q", "--filter", "label="+state.LabelOwner+"="+e.Owner)
 	if r := e.Expect(exitFailed, "reconcile", "--once", e.Manifests); !strings.Contains(r.Stderr, "another bottled of owner") {
@@ -190,6 +203,7 @@ func TestRestartOfTheController(t *testing.T) {
 	if r := c.Stop(); r.Code != exitDone {
 		t.Errorf("exit code %d after SIGTERM:\n%s", r.Code, r.Stderr)
 	}
+	notified("STOPPING=1")
 	if _, err := os.Stat(e.Socket()); err == nil {
 		t.Error("the socket is left")
 	}
@@ -214,6 +228,57 @@ func TestRestartOfTheController(t *testing.T) {
 	settledReady(t, e, "one")
 }
 
+// TestTermInTheMiddle ends a controller while it makes bottles: no container is left that was not started, and the next
+// controller goes on. A second signal does not wait for anything.
+func TestTermInTheMiddle(t *testing.T) {
+	e := enginetest.New(t)
+	for i := range 6 {
+		slug := fmt.Sprintf("b%d", i)
+		e.Write(slug+".yaml", small(slug))
+	}
+	c := e.Controller()
+	e.Eventually(wellWithin, "work is under way", func() (bool, string) { return c.LogCount(`"message":"create"`) > 0, c.LogText() })
+	if r := c.Stop(); r.Code != exitDone {
+		t.Errorf("exit code %d:\n%s", r.Code, r.Stderr)
+	}
+	if left := e.Docker("ps", "-aq", "--filter", "label="+state.LabelOwner+"="+e.Owner, "--filter", "status=created"); left != "" {
+		t.Errorf("created and not started: %s", left)
+	}
+	c = e.Controller().Ready()
+	for i := range 6 {
+		settledReady(t, e, fmt.Sprintf("b%d", i))
+	}
+	// An agent that ignores SIGTERM gives the second signal time to come.
+	pid := e.Docker("inspect", "-f", "{{.State.Pid}}", e.Name(state.Agent, "b0"))
+	sendSignal(t, pid, syscall.SIGSTOP)
+	defer sendSignal(t, pid, syscall.SIGKILL)
+	e.Write("b0.yaml", small("b0")+"  suspend: true\n")
+	e.Eventually(wellWithin, "the agent is being stopped", func() (bool, string) {
+		b, _ := e.Bottle("b0")
+		return conditionOf(b, reconciler.ConditionReconciling) == "True", fmt.Sprintf("%+v", b)
+	})
+	c.Signal(syscall.SIGTERM)
+	if _, ended := c.Wait(time.Second); ended {
+		t.Error("it does not finish the step in hand")
+	}
+	c.Signal(syscall.SIGTERM)
+	if _, ended := c.Wait(5 * time.Second); !ended {
+		t.Error("it does not quit when told twice")
+	}
+}
+
+// sendSignal sends a signal to a process of a container, past the engine.
+func sendSignal(t *testing.T, pid string, s syscall.Signal) {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err == nil && n > 1 {
+		err = syscall.Kill(n, s)
+	}
+	if err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+}
+
 // TestTeardownOnExit removes what the controller kept, and nothing else.
 func TestTeardownOnExit(t *testing.T) {
 	e := enginetest.New(t)
@@ -236,14 +301,9 @@ func TestInterrupted(t *testing.T) {
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "slow")
 	// Frozen, the sidecar can't say that it serves the new configuration.
-	pid, err := strconv.Atoi(e.Docker("inspect", "-f", "{{.State.Pid}}", e.Name(state.Pipelock, "slow")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	pid := e.Docker("inspect", "-f", "{{.State.Pid}}", e.Name(state.Pipelock, "slow"))
+	sendSignal(t, pid, syscall.SIGSTOP)
+	defer sendSignal(t, pid, syscall.SIGCONT)
 	e.Write("slow.yaml", small("slow")+"  egress: {allowlist: [first.example]}\n")
 	e.Eventually(wellWithin, "it waits for the first declaration", func() (bool, string) {
 		b, _ := e.Bottle("slow")
@@ -259,9 +319,7 @@ func TestInterrupted(t *testing.T) {
 		data, err := os.ReadFile(filepath.Join(e.StateDir, "bottles", "slow", "pipelock", "pipelock.yaml"))
 		return err == nil && strings.Contains(string(data), "second.example"), string(data)
 	})
-	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	sendSignal(t, pid, syscall.SIGCONT)
 	settledReady(t, e, "slow")
 }
 

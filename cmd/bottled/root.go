@@ -88,7 +88,7 @@ func (a *app) logger() error {
 	if err != nil {
 		return exitError{exitBadInput, fmt.Errorf("--log-level: %w", err)}
 	}
-	zerolog.DurationFieldUnit = time.Millisecond
+	zerolog.DurationFieldUnit, zerolog.DurationFieldInteger = time.Millisecond, true
 	var w io.Writer = os.Stderr
 	if isTerminal(os.Stderr) {
 		w = zerolog.ConsoleWriter{Out: os.Stderr, NoColor: noColour(), TimeFormat: time.TimeOnly}
