@@ -174,6 +174,12 @@ var readerCases = []struct {
 		{after: 3 * time.Second, write: map[string]string{"d/a.yaml": "{ "}, want: "a ?d/a.yaml", again: settle},
 		{after: settle, want: "!d/a.yaml"},
 	}},
+	{"a bottle moves into a file that is written over and over again", []readStep{
+		{write: map[string]string{"d/a.yaml": version("a", "1")}, want: "a=1"},
+		{write: map[string]string{"d/b.yaml": version("a", "2") + "---\n{"}, do: remove("d/a.yaml"), want: "a=1 ?d/b.yaml", again: settle},
+		{after: 3 * time.Second, write: map[string]string{"d/b.yaml": version("a", "2") + "---\n{ "}, want: "a=1 ?d/b.yaml", again: settle},
+		{after: settle, want: "a=2 !d/b.yaml"},
+	}},
 	{"a time far in the future says nothing, a clock that is a little ahead does", []readStep{
 		{write: map[string]string{"d/a.yaml": "{"}, age: -time.Hour, want: "!d/a.yaml"},
 		{write: map[string]string{"d/a.yaml": "{"}, age: -200 * ms, want: "?d/a.yaml", again: settle + 200*ms},

@@ -28,7 +28,7 @@ const (
 
 // WatchOptions say what is watched.
 type WatchOptions struct {
-	Paths []string // as given to Load
+	Paths []string // as given to Load; none: only what Follow names counts
 	// Warn is told when changes are noticed late or not one by one, and what to do about it; each kind of warning once, until
 	// it was well again. It is called by the watcher's goroutine, which waits for it, and may be before Watch returns. It may be nil.
 	Warn func(error)

@@ -34,7 +34,7 @@ func (w *Watcher) scan() {
 	w.open()
 	for range maxAttempts {
 		w.seen = w.walk()
-		if w.notify == nil || w.settle() {
+		if w.notify == nil || w.tidy() {
 			return
 		}
 	}
@@ -66,9 +66,7 @@ func (w *Watcher) walk() *scan {
 		}
 	}
 	walk.descend()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, path := range w.files {
+	for _, path := range w.others() {
 		lead(path, mind)
 		if found, err := resolve(path); err == nil {
 			walk.files = append(walk.files, fileOf(found))
@@ -78,6 +76,13 @@ func (w *Watcher) walk() *scan {
 	}
 	s.files = walk.files
 	return s
+}
+
+// others are the files that are followed. Follow replaces the slice and never changes it.
+func (w *Watcher) others() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.files
 }
 
 // watched are the directories that fsnotify watches. It drops those that were removed or renamed by itself.
@@ -155,8 +160,8 @@ func (w *Watcher) isSame(dir string, info fs.FileInfo) bool {
 	return os.SameFile(w.seen.dirs[dir].info, info)
 }
 
-// settle removes the watches that are not needed any more, and tells whether all others are there.
-func (w *Watcher) settle() bool {
+// tidy removes the watches that are not needed any more, and tells whether all others are there.
+func (w *Watcher) tidy() bool {
 	for dir := range w.watched() {
 		if w.seen.dirs[dir] == nil {
 			_ = w.notify.Remove(dir) // the kernel may have been faster

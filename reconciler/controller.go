@@ -60,7 +60,8 @@ type Controller struct {
 	resyncing sync.Mutex
 
 	mu          sync.Mutex
-	read        bool // a snapshot was read
+	read        bool      // a snapshot was read
+	believe     time.Time // from then on it is believed that what is not declared is gone
 	snapshot    manifests.Snapshot
 	bottles     map[string]*bottle
 	status      ControllerStatus
@@ -86,6 +87,10 @@ type bottle struct {
 
 // errSuperseded ends a pass whose declaration is not the newest any more.
 var errSuperseded = errors.New("there is a newer declaration")
+
+// firstGrace is how long the first snapshot is not believed in what it does not say: a file may be missing for the moment in
+// which somebody saves it. For later ones the Source sees to that.
+const firstGrace = 2 * time.Second
 
 // looksAtOnce bounds how many bottles' passes ask the engine at once what runs.
 const looksAtOnce = 8
@@ -177,6 +182,9 @@ func (c *Controller) reread() (again time.Duration) {
 	before := c.snapshot
 	first := !c.read
 	c.snapshot, c.read = snapshot, true
+	if first {
+		c.believe = time.Now().Add(firstGrace)
+	}
 	gone := c.wakeChanged(before, snapshot)
 	if first || gone {
 		c.want()
@@ -312,8 +320,12 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 	defer c.resyncing.Unlock()
 	c.mu.Lock()
 	snapshot, read, policy := c.snapshot, c.read, c.Prune
-	if c.confirmed {
+	switch left := time.Until(c.believe); {
+	case c.confirmed:
 		policy = PruneAll
+	case left > 0:
+		policy = pruneLater
+		time.AfterFunc(left, c.want)
 	}
 	c.running, c.confirmed = true, false
 	c.mu.Unlock()
@@ -375,7 +387,7 @@ func (c *Controller) hold(plan Plan) {
 	if plan.PruneErr != nil {
 		why += "; to remove them: bottled sync --prune=all"
 	}
-	if why != c.status.HeldReason && why != "" {
+	if why != c.status.HeldReason && why != "" && time.Now().After(c.believe) {
 		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more")
 	}
 	c.status.Held, c.status.HeldReason = plan.Held, why

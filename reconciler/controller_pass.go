@@ -136,7 +136,7 @@ func (c *Controller) look(ctx context.Context, slug string) (BottlePlan, error) 
 	c.mu.Lock()
 	only := c.snapshot.Only(slug)
 	options := Options{Prune: PruneNone, slug: slug}
-	if c.bottle(slug).removing {
+	if c.bottle(slug).removing && len(c.snapshot.Unsettled)+len(c.snapshot.UnknownDocuments()) == 0 {
 		options.Prune = PruneAll
 	}
 	held := c.status.HeldReason

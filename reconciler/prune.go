@@ -14,6 +14,8 @@ const (
 	PruneGuarded PrunePolicy = "guarded" // remove them, unless that looks like an accident
 	PruneAll     PrunePolicy = "all"     // remove them
 	PruneNone    PrunePolicy = "none"    // never remove
+
+	pruneLater PrunePolicy = "later" // what a controller does at its start
 )
 
 // ErrPruneGuard is wrapped when a removal must be confirmed.
@@ -31,6 +33,8 @@ func (p *Plan) prune(gone []string, running int, want Desired, policy PrunePolic
 	switch {
 	case policy == PruneNone:
 		hold("--prune=none")
+	case policy == pruneLater:
+		hold("the manifests were read for the first time a moment ago")
 	case len(want.Unknown) > 0:
 		hold("%s can't be read, so it can't be known whether it declares one of them", strings.Join(want.Unknown, ", "))
 	case policy == PruneAll:
