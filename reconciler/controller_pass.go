@@ -65,10 +65,11 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 			b.echoes = b.echoes[1:]
 		}
 		c.settle(slug, plan, err)
-		if c.bottles[slug].status.Ready && changed {
-			c.Metrics.readySeconds.Observe(time.Since(c.bottles[slug].woken).Seconds())
+		b := c.bottle(slug)
+		if b.status.Ready && changed && !b.woken.IsZero() {
+			c.Metrics.readySeconds.Observe(time.Since(b.woken).Seconds())
 		}
-		c.bottles[slug].woken = time.Time{}
+		b.woken = time.Time{}
 	}
 	c.changed()
 	c.Metrics.passes.WithLabelValues(outcome).Inc()

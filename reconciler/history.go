@@ -82,6 +82,13 @@ func (b *bottle) restarts(parts []PartStatus) {
 	}
 }
 
+// retry lets everything be tried at once, as if it had not failed before.
+func (b *bottle) retry() {
+	for _, h := range b.history {
+		h.failures, h.crashes, h.until = 0, 0, time.Time{}
+	}
+}
+
 // failed holds back the part whose step failed, and what comes after it, for longer each time.
 func (c *Controller) failed(slug string, err error) {
 	var step *StepError

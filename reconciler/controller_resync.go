@@ -1,0 +1,128 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+func (c *Controller) tryResync(ctx context.Context, deep bool) {
+	err := c.resync(ctx, deep)
+	if err != nil && !errors.Is(err, state.ErrUnavailable) && ctx.Err() == nil { // an engine that is gone is told once
+		c.Log.Error().Err(err).Msg("resync failed; there will be another one")
+	}
+}
+
+// want has a resync made.
+func (c *Controller) want() {
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// Sync asks for a full resync now, and returns how many will have been completed when it is done. What failed is tried
+// again at once. With confirm, bottles are removed that are kept only because their removal looks like an accident.
+func (c *Controller) Sync(confirm bool) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range c.bottles {
+		b.retry()
+	}
+	c.confirmed = c.confirmed || confirm
+	c.want()
+	if c.running {
+		return c.status.Syncs + 2
+	}
+	return c.status.Syncs + 1
+}
+
+// resync looks at everything, and wakes the bottles for which there is something to do.
+func (c *Controller) resync(ctx context.Context, deep bool) error {
+	c.resyncing.Lock()
+	defer c.resyncing.Unlock()
+	c.mu.Lock()
+	snapshot, read, policy := c.snapshot, c.read, c.Prune
+	switch left := time.Until(c.believe); {
+	case c.confirmed:
+		policy = PruneAll
+	case left > 0:
+		policy = pruneLater
+		time.AfterFunc(left, c.want)
+	}
+	c.running, c.confirmed = true, false
+	c.mu.Unlock()
+	plan, err := Plan{}, error(nil)
+	if read {
+		plan, err = c.Reconciler.Plan(ctx, snapshot, Options{Prune: policy, Deep: deep})
+	}
+	c.mu.Lock()
+	c.running = false
+	if err != nil {
+		c.lost(err)
+		c.mu.Unlock()
+		return err
+	}
+	if read {
+		c.adopt(plan)
+	}
+	c.status.Syncs++
+	c.changed()
+	c.mu.Unlock()
+	c.Metrics.resyncs.Inc()
+	return c.Reconciler.Observer.Cache.Save()
+}
+
+// adopt takes over what a look at everything found.
+func (c *Controller) adopt(plan Plan) {
+	c.hold(plan)
+	declared := bySlug(c.snapshot) // maybe newer than the plan
+	seen := map[string]bool{}
+	for _, p := range plan.Bottles {
+		if p.Held != "" {
+			p.Held = c.status.HeldReason
+		}
+		seen[p.Slug] = true
+		b := c.bottle(p.Slug)
+		b.removing = p.Remove
+		switch {
+		case b.interrupt != nil:
+			c.queue.Add(p.Slug) // what was seen may be older than what its pass does
+		case len(p.Steps) > 0:
+			if until, _, _ := b.held(time.Now()); until.IsZero() && p.Changes() {
+				c.begun(p)
+			}
+			c.wake(p.Slug)
+		default:
+			c.settle(p.Slug, p, nil)
+		}
+	}
+	for slug, b := range c.bottles {
+		if _, ok := declared[slug]; !ok && !seen[slug] && b.interrupt == nil {
+			c.drop(slug)
+		}
+	}
+}
+
+// hold notes which bottles are kept though they are not declared any more, and why.
+func (c *Controller) hold(plan Plan) {
+	why := ""
+	if len(plan.Held) > 0 {
+		why = plan.HeldWhy
+	}
+	if plan.PruneErr != nil {
+		why += "; to remove them: bottled sync --prune=all"
+	}
+	if why != c.status.HeldReason && why != "" && time.Now().After(c.believe) {
+		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more")
+	}
+	c.status.Held, c.status.HeldReason = plan.Held, why
+}
+
+// drop forgets a bottle that neither is declared nor exists.
+func (c *Controller) drop(slug string) {
+	delete(c.bottles, slug)
+	c.Reconciler.forget(slug)
+}

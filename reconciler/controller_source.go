@@ -1,0 +1,117 @@
+package reconciler
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// reread reads the manifests and wakes the bottles whose declaration changed.
+func (c *Controller) reread() (again time.Duration) {
+	snapshot, again, err := c.Source.Read()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.changed()
+	revision, pullErr := c.Source.Revision()
+	c.status.Revision = revision
+	c.sourceError(errors.Join(pullErr, err))
+	if err != nil {
+		return again
+	}
+	c.problems(snapshot)
+	c.Source.Follow(snapshot.References())
+	before := c.snapshot
+	first := !c.read
+	c.snapshot, c.read = snapshot, true
+	if first {
+		c.believe = time.Now().Add(firstGrace)
+	}
+	gone := c.wakeChanged(before, snapshot)
+	if first || gone {
+		c.want()
+	}
+	return again
+}
+
+func (c *Controller) sourceError(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text == c.status.SourceError {
+		return
+	}
+	c.status.SourceError = text
+	if err != nil {
+		c.Log.Error().Err(err).Msg("the manifests can't be read; the bottles are kept as they were declared last")
+	} else {
+		c.Log.Info().Msg("the manifests can be read again")
+	}
+}
+
+// problems logs what is wrong in the manifests, each problem once.
+func (c *Controller) problems(s manifests.Snapshot) {
+	var now []string
+	for _, p := range s.Problems {
+		text := p.Error()
+		now = append(now, text)
+		if !slices.Contains(c.status.Problems, text) {
+			c.Log.Warn().Str("bottle", p.Slug).Msg(text)
+		}
+	}
+	c.status.Problems = now
+}
+
+// wakeChanged wakes the bottles that are declared in another way than before, and says whether one is not declared any more.
+func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
+	old, invalid, wasInvalid := bySlug(before), now.InvalidSlugs(), before.InvalidSlugs()
+	declared := bySlug(now)
+	for slug, m := range declared {
+		was, known := old[slug]
+		switch {
+		case !known || !reflect.DeepEqual(was, m):
+			c.redeclared(slug, state.Generation(m))
+		case wasInvalid[slug] || c.Reconciler.inputsChanged(m):
+			c.wake(slug)
+		}
+	}
+	for slug := range invalid {
+		if !wasInvalid[slug] {
+			c.wake(slug)
+		}
+	}
+	for slug := range old {
+		if _, still := declared[slug]; !still && !invalid[slug] {
+			gone = true
+		}
+	}
+	for slug := range wasInvalid {
+		if _, still := declared[slug]; !still && !invalid[slug] {
+			gone = true
+		}
+	}
+	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
+}
+
+func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
+	m := map[string]manifests.Bottle{}
+	for _, b := range s.Bottles {
+		m[b.Metadata.Name] = b
+	}
+	return m
+}
+
+// redeclared takes up a new declaration: what failed before is forgotten, and a pass for the old one stops waiting.
+func (c *Controller) redeclared(slug, generation string) {
+	b := c.bottle(slug)
+	b.history = nil
+	b.declared, b.status.Generation = generation, generation
+	if b.interrupt != nil {
+		b.interrupt(errSuperseded)
+	}
+	c.wake(slug)
+}
