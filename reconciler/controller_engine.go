@@ -133,7 +133,11 @@ func (c *Controller) hear(e state.Event) {
 	case "update":
 		c.Reconciler.Observer.Cache.Forget(e.Container) // no listing shows it
 	}
-	if b := c.bottle(slug); b.interrupt == nil {
+	b := c.bottle(slug)
+	if b.status.Ready && e.Action == "health_status: "+state.HealthHealthy {
+		return // as every container once, a minute after its start
+	}
+	if b.interrupt == nil {
 		b.echoes = echoes
 	}
 	c.wake(slug)

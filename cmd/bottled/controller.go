@@ -65,11 +65,14 @@ func (a *app) stay(cmd *cobra.Command, dirs []string, options reconciler.Options
 	}
 	go syncOnHangup(ctx, c)
 	a.log.Info().Strs("sources", sources).Str("owner", r.Settings.Owner).Str("version", version()).Msg("keeping bottles as declared")
+	if address := server.TCPAddr(); address != nil {
+		a.log.Info().Stringer("address", address).Msg("serving the API, read-only, on TCP too")
+	}
 	notify(daemon.SdNotifyReady)
+	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	err = c.Run(ctx)
-	notify(daemon.SdNotifyStopping)
 	if flags.teardown {
 		err = errors.Join(err, a.teardown(r, c.Declared()))
 	}
