@@ -88,6 +88,8 @@ func (c *Controller) gone(err error) {
 		return
 	}
 	*e = EngineStatus{Since: time.Now(), Error: err.Error()}
+	clear(c.died) // what happens from now on is not heard
+	clear(c.ordered)
 	c.changed()
 	c.Log.Error().Err(err).Msg("the engine does not answer; the bottles are left as they are until it does")
 }

@@ -98,7 +98,7 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan BottlePlan
 		if p := recover(); p != nil {
 			// One bottle's fault must not take the others' keeper away.
 			c.Log.Error().Str("bottle", slug).Bytes("stack", debug.Stack()).Msgf("panic: %v", p)
-			err = fmt.Errorf("internal error: %v", p)
+			plan.Slug, err = slug, fmt.Errorf("internal error: %v", p)
 		}
 	}()
 	for attempt := 1; ; attempt++ {

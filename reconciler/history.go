@@ -154,7 +154,7 @@ func (c *Controller) crashed(slug string, p PartStatus) int {
 		return 0
 	}
 	h.ended = p.endedAt
-	if _, ok := c.ordered[p.id]; ok {
+	if _, ok := c.ordered[p.id]; ok || h.failures > 0 { // a failed start is counted as such
 		return 0
 	}
 	if h.started.IsZero() || p.endedAt.Sub(h.started) > stable {

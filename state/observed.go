@@ -190,7 +190,8 @@ func (o Observer) details(ctx context.Context, summaries []Summary, look Look) (
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(inspections)
 	for i, s := range summaries {
-		if c, ok := o.Cache.get(s); ok && !look.Deep && s.Health != HealthUnhealthy {
+		// What does not run may have run and ended since, and look the same in a listing.
+		if c, ok := o.Cache.get(s); ok && !look.Deep && s.State == StateRunning && s.Health != HealthUnhealthy {
 			found[i] = &c
 			continue
 		}
