@@ -11,8 +11,9 @@ import (
 )
 
 // Only directories are watched: a file's own watch would go with the file that another one replaces. They are those that Load
-// reads, and each directory that a path or symlink leads through, up to the first component that is missing. A directory
-// is watched before it is read, and a name before it is looked up; so whatever comes later is an event.
+// reads, those around a path's end, and those in which a path or symlink leads on by a symlink or ends because something is
+// missing. A directory is watched before it is read, and a name before it is looked up; so whatever comes later is an event.
+// Plain directories further up, where others work (/tmp, a home), are not: who renames one is noticed by the next poll.
 
 // scan is what was found by walking the paths: the files, to compare with the next scan, and the directories to watch.
 type scan struct {
@@ -96,8 +97,8 @@ func (w *Watcher) watched() map[string]bool {
 	return dirs
 }
 
-// lead goes an absolute path as the kernel does, and names each directory and the entry in it that the path takes, up to the
-// first that is missing. An entry is looked up after it was named.
+// lead goes an absolute path as the kernel does, up to the first entry that is missing, and names the entries that may be
+// replaced, with their directories. An entry is looked up after it was named.
 func lead(path string, through func(dir, name string)) {
 	const maxLinks = 255 // as many as filepath.EvalSymlinks follows
 	dir, rest := "/", strings.Split(path, "/")
@@ -111,8 +112,12 @@ func lead(path string, through func(dir, name string)) {
 			dir = filepath.Dir(dir)
 			continue
 		}
-		through(dir, name)
 		at := filepath.Join(dir, name)
+		if len(rest) > 0 && isDirectory(at) {
+			dir = at
+			continue
+		}
+		through(dir, name)
 		target, err := os.Readlink(at)
 		switch {
 		case err != nil && !isDirectory(at):
