@@ -75,6 +75,7 @@ type bottle struct {
 	interrupt context.CancelCauseFunc // ends the waits of the pass under way; nil when there is none
 	woken     time.Time               // when it was first noticed that something is to do; zero when nothing is
 	declared  string                  // generation of its newest declaration; "" when it was not declared since the start
+	resuming  bool                    // it was suspended until it was declared anew
 	removing  bool                    // it is not declared any more, and may be removed
 	echoes    []time.Duration         // when to look again, since an engine tells of some changes before it knows them itself
 	history   map[state.Part]*history
@@ -104,12 +105,17 @@ func NewController(config ControllerConfig) *Controller {
 		subscribers:      map[chan struct{}]bool{},
 	}
 	c.status.Engine.Error = "not asked yet"
+	told := config.Reconciler.Executor.Report
+	config.Reconciler.Executor.Report = func(e Event) {
+		c.stepped(e)
+		told(e)
+	}
 	c.observe(config.Registry)
 	return c
 }
 
 // Run works until ctx ends; then the steps in hand are finished, and the bottles are left running.
-func (c *Controller) Run(ctx context.Context) error {
+func (c *Controller) Run(ctx context.Context) {
 	again := c.reread()
 	var loops sync.WaitGroup
 	loops.Go(func() { c.dispatch(ctx) })
@@ -118,7 +124,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.queue.ShutDown()
 	loops.Wait()
 	c.passes.Wait()
-	return c.Reconciler.Observer.Cache.Save()
+	c.saveCache()
 }
 
 func (c *Controller) loop(ctx context.Context, again time.Duration) {

@@ -69,7 +69,7 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 		if b.status.Ready && changed && !b.woken.IsZero() {
 			c.Metrics.readySeconds.Observe(time.Since(b.woken).Seconds())
 		}
-		b.woken = time.Time{}
+		b.woken, b.resuming = time.Time{}, false
 	}
 	c.changed()
 	c.Metrics.passes.WithLabelValues(outcome).Inc()
@@ -168,16 +168,23 @@ func (c *Controller) show(plan BottlePlan) (drift bool) {
 	b := c.bottle(plan.Slug)
 	drift = plan.Generation != "" && plan.Generation == b.status.ObservedGeneration
 	c.count(c.Metrics.found, plan, drift)
-	for _, s := range plan.Steps {
-		if s.Action == Start && s.lastRun != (time.Time{}) {
-			b.of(s.Part).restarts++
-		}
-		if s.Action == Start {
-			b.of(s.Part).started = time.Now()
-		}
-	}
 	c.begun(plan)
 	return drift
+}
+
+// stepped notes what is started. It is called by the executor.
+func (c *Controller) stepped(e Event) {
+	if e.Done || e.Step == nil || e.Step.Action != Start {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.bottle(e.Slug)
+	h := b.of(e.Step.Part)
+	h.started = time.Now()
+	if !e.Step.lastRun.IsZero() && !b.resuming {
+		h.restarts++
+	}
 }
 
 // begun tells that a plan waits for its turn, or is carried out.
@@ -186,7 +193,11 @@ func (c *Controller) begun(plan BottlePlan) {
 	b.restarts(plan.Parts)
 	status := StatusOf(plan, nil)
 	status.Generation, status.ObservedGeneration = b.status.Generation, b.status.ObservedGeneration
-	b.publish(status, working)
+	if b.hopeless() {
+		b.publish(status, stalled) // another try is no progress yet
+	} else {
+		b.publish(status, working)
+	}
 	c.changed()
 }
 
@@ -204,14 +215,14 @@ func (c *Controller) count(counter *prometheus.CounterVec, plan BottlePlan, drif
 // settle publishes how a bottle is after a look, and has it looked at again when something is held back.
 func (c *Controller) settle(slug string, plan BottlePlan, err error) {
 	b := c.bottle(slug)
-	until, why, hopeless := b.held(time.Now())
+	until, why := b.held(time.Now())
 	if !until.IsZero() {
 		c.queue.AddAfter(slug, time.Until(until))
 		if err == nil {
 			err = why
 		}
 	} else if err == nil {
-		b.recovered()
+		b.recovered(plan.Parts)
 	}
 	b.restarts(plan.Parts)
 	status := StatusOf(plan, err)
@@ -224,9 +235,10 @@ func (c *Controller) settle(slug string, plan BottlePlan, err error) {
 	if b.declared != "" {
 		status.Generation = b.declared
 	}
+	status.ObservedGeneration = status.Generation // whatever came of it
 	phase := settled
 	switch {
-	case hopeless || plan.Err != nil || plan.Stale != nil || plan.Held != "":
+	case b.hopeless() || plan.Err != nil || plan.Stale != nil || plan.Held != "":
 		phase = stalled
 	case !until.IsZero():
 		phase = retrying

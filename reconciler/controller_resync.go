@@ -72,7 +72,15 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 	c.changed()
 	c.mu.Unlock()
 	c.Metrics.resyncs.Inc()
-	return c.Reconciler.Observer.Cache.Save()
+	c.saveCache()
+	return nil
+}
+
+// saveCache keeps what inspections told for the next process, which can do without.
+func (c *Controller) saveCache() {
+	if err := c.Reconciler.Observer.Cache.Save(); err != nil {
+		c.Log.Warn().Err(err).Msg("the next start will take longer")
+	}
 }
 
 // adopt takes over what a look at everything found.
@@ -86,17 +94,20 @@ func (c *Controller) adopt(plan Plan) {
 		}
 		seen[p.Slug] = true
 		b := c.bottle(p.Slug)
+		if p.Remove && !b.removing {
+			b.history = nil // what failed before has nothing to do with it
+		}
 		b.removing = p.Remove
 		switch {
-		case b.interrupt != nil:
+		case b.interrupt != nil || b.waits():
 			c.queue.Add(p.Slug) // what was seen may be older than what its pass does
 		case len(p.Steps) > 0:
-			if until, _, _ := b.held(time.Now()); until.IsZero() && p.Changes() {
+			if until, _ := b.held(time.Now()); until.IsZero() && p.Changes() {
 				c.begun(p)
 			}
 			c.wake(p.Slug)
 		default:
-			c.settle(p.Slug, p, nil)
+			c.settle(p.Slug, p, p.Err)
 		}
 	}
 	for slug, b := range c.bottles {
@@ -113,7 +124,7 @@ func (c *Controller) hold(plan Plan) {
 		why = plan.HeldWhy
 	}
 	if plan.PruneErr != nil {
-		why += "; to remove them: bottled sync --prune=all"
+		why += "; to remove them: bottled sync --prune-held"
 	}
 	if why != c.status.HeldReason && why != "" && time.Now().After(c.believe) {
 		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more")

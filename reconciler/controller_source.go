@@ -13,10 +13,10 @@ import (
 // reread reads the manifests and wakes the bottles whose declaration changed.
 func (c *Controller) reread() (again time.Duration) {
 	snapshot, again, err := c.Source.Read()
+	revision, pullErr := c.Source.Revision()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.changed()
-	revision, pullErr := c.Source.Revision()
 	c.status.Revision = revision
 	c.sourceError(errors.Join(pullErr, err))
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *Controller) reread() (again time.Duration) {
 		c.believe = time.Now().Add(firstGrace)
 	}
 	gone := c.wakeChanged(before, snapshot)
-	if first || gone {
+	if first || gone || c.heldDeclared() {
 		c.want()
 	}
 	return again
@@ -47,9 +47,9 @@ func (c *Controller) sourceError(err error) {
 	}
 	c.status.SourceError = text
 	if err != nil {
-		c.Log.Error().Err(err).Msg("the manifests can't be read; the bottles are kept as they were declared last")
+		c.Log.Error().Err(err).Msg("no newer manifests can be had; the bottles are kept as they were declared last")
 	} else {
-		c.Log.Info().Msg("the manifests can be read again")
+		c.Log.Info().Msg("newer manifests can be had again")
 	}
 }
 
@@ -97,6 +97,15 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }
 
+// heldDeclared says whether a bottle that is kept though it was not declared is declared again.
+func (c *Controller) heldDeclared() bool {
+	declared := bySlug(c.snapshot)
+	return slices.ContainsFunc(c.status.Held, func(slug string) bool {
+		_, ok := declared[slug]
+		return ok
+	})
+}
+
 func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
 	m := map[string]manifests.Bottle{}
 	for _, b := range s.Bottles {
@@ -108,7 +117,7 @@ func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
 // redeclared takes up a new declaration: what failed before is forgotten, and a pass for the old one stops waiting.
 func (c *Controller) redeclared(slug, generation string) {
 	b := c.bottle(slug)
-	b.history = nil
+	b.history, b.resuming = nil, b.status.Reason == ReasonSuspend
 	b.declared, b.status.Generation = generation, generation
 	if b.interrupt != nil {
 		b.interrupt(errSuperseded)

@@ -246,7 +246,7 @@ func (r *run) act(ctx, call context.Context, s Step) error {
 	case Start:
 		return r.start(ctx, call, id, s)
 	case Await:
-		return r.waiting(func() error { return r.await(ctx, id) })
+		return r.waiting(func() error { return r.await(ctx, id, time.Time{}) })
 	case Reload:
 		return r.reload(ctx, call, id, s.member)
 	case Unpause:
@@ -334,6 +334,7 @@ func (r *run) explainConflict(ctx context.Context, name string, conflict error) 
 }
 
 func (r *run) start(ctx, call context.Context, id string, s Step) error {
+	began := time.Now()
 	if err := r.Engine.StartContainer(call, id); err != nil {
 		return err
 	}
@@ -343,9 +344,9 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	return r.waiting(func() error {
 		switch {
 		case s.member.Part == state.Agent:
-			return r.settle(ctx, id)
+			return r.settle(ctx, id, began)
 		case s.member.Config == "":
-			return r.await(ctx, id)
+			return r.await(ctx, id, began)
 		}
 		// Not since the call: a pass that was killed may have started it a moment ago.
 		return r.awaitConfig(ctx, id, s.lastRun, s.member.Config, "start")
@@ -353,21 +354,21 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 }
 
 // settle sees whether an agent stays: one that can't run its command ends at once, and says so by nothing else.
-func (r *run) settle(ctx context.Context, id string) error {
+func (r *run) settle(ctx context.Context, id string, since time.Time) error {
 	select {
 	case <-ctx.Done(): // the next pass will see
 	case <-time.After(agentSettles):
 	}
-	return r.await(ctx, id)
+	return r.await(ctx, id, since)
 }
 
 // await waits for the engine's health check, where there is one.
-func (r *run) await(ctx context.Context, id string) error {
+func (r *run) await(ctx context.Context, id string, since time.Time) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
 	defer cancel()
 	health, err := r.Engine.Health(ctx, id)
 	if err != nil {
-		last, logErr := state.QuoteLog(context.WithoutCancel(ctx), r.Engine, id)
+		last, logErr := state.QuoteLog(context.WithoutCancel(ctx), r.Engine, id, since)
 		return errors.Join(fmt.Errorf("%w%s", err, last), logErr)
 	}
 	if health == state.HealthUnhealthy {
@@ -420,7 +421,7 @@ func (r *run) removeNetwork(ctx context.Context, s Step) error {
 	if inspectErr != nil || len(members) == 0 {
 		return fmt.Errorf("%w; by hand: docker network rm %s", err, s.Object)
 	}
-	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off (docker network disconnect -f %s NAME) and run this again: %w",
+	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off, so that it can be removed (docker network disconnect -f %s NAME): %w",
 		strings.Join(members, ", "), s.Object, err)
 }
 

@@ -52,24 +52,41 @@ func (b *bottle) of(part state.Part) *history {
 	return b.history[part]
 }
 
-// held says until when something of the bottle is held back, why, and whether it failed too often to hope.
-func (b *bottle) held(now time.Time) (until time.Time, why error, isHopeless bool) {
+// held says until when something of the bottle is held back, and why.
+func (b *bottle) held(now time.Time) (until time.Time, why error) {
 	for _, h := range b.history {
 		if h.until.After(now) {
 			if until.IsZero() || h.until.Before(until) {
 				until = h.until
 			}
 			why = errors.Join(why, h.why)
-			isHopeless = isHopeless || h.failures >= hopeless || h.crashes >= hopeless
 		}
 	}
-	return until, why, isHopeless
+	return until, why
 }
 
-// recovered forgets the failures of what is well again. Crashes are forgotten when a part has run for long.
-func (b *bottle) recovered() {
+// hopeless says whether something of the bottle failed too often in a row to go on hoping.
+func (b *bottle) hopeless() bool {
+	for _, h := range b.history {
+		if h.failures >= hopeless || h.crashes >= hopeless {
+			return true
+		}
+	}
+	return false
+}
+
+// waits says whether the bottle was declared anew since its last pass.
+func (b *bottle) waits() bool { return b.status.Generation != b.status.ObservedGeneration }
+
+// recovered forgets the failures of what is well again, and the crashes of what has been for long.
+func (b *bottle) recovered(parts []PartStatus) {
 	for _, h := range b.history {
 		h.failures = 0
+	}
+	for _, p := range parts {
+		if h := b.history[p.Role]; h != nil && p.Ready && time.Since(h.started) > stable {
+			h.crashes = 0
+		}
 	}
 }
 
@@ -118,10 +135,7 @@ func (c *Controller) holdBack(ctx context.Context, plan BottlePlan) BottlePlan {
 			held[part] = fmt.Sprintf("%v; next try at %s", h.why, h.until.Format(time.TimeOnly))
 		}
 	}
-	if !plan.Remove {
-		plan = plan.without(held)
-	}
-	return plan
+	return plan.without(held)
 }
 
 // crashes notes the parts that ended without being told to. The first time they are started again at once.
@@ -134,7 +148,10 @@ func (c *Controller) crashes(ctx context.Context, plan BottlePlan) {
 		if n < 2 {
 			continue
 		}
-		last, err := state.QuoteLog(ctx, c.Reconciler.Observer.Engine, p.id)
+		c.mu.Lock()
+		started := c.bottle(plan.Slug).of(p.Role).started
+		c.mu.Unlock()
+		last, err := state.QuoteLog(ctx, c.Reconciler.Observer.Engine, p.id, started)
 		c.mu.Lock()
 		h := c.bottle(plan.Slug).of(p.Role)
 		h.until = time.Now().Add(delay(n - 1))
@@ -154,10 +171,13 @@ func (c *Controller) crashed(slug string, p PartStatus) int {
 		return 0
 	}
 	h.ended = p.endedAt
+	if h.started.IsZero() {
+		return 0 // of before this controller, or of an older declaration
+	}
 	if _, ok := c.ordered[p.id]; ok || h.failures > 0 { // a failed start is counted as such
 		return 0
 	}
-	if h.started.IsZero() || p.endedAt.Sub(h.started) > stable {
+	if p.endedAt.Sub(h.started) > stable {
 		h.crashes = 0
 	}
 	h.crashes++

@@ -25,7 +25,7 @@ func TestDelayDoublesUpToAnEnd(t *testing.T) {
 func newTestController() *Controller {
 	registry := prometheus.NewRegistry()
 	return NewController(ControllerConfig{
-		Reconciler: &Reconciler{Settings: state.Settings{Owner: "o", Prefix: "p"}, Observer: state.Observer{Cache: state.OpenCache("/nonexistent")}},
+		Reconciler: &Reconciler{Settings: state.Settings{Owner: "o", Prefix: "p"}, Executor: &Executor{}, Observer: state.Observer{Cache: state.OpenCache("/nonexistent")}},
 		Metrics:    NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Minute,
 	})
 }
@@ -44,12 +44,12 @@ func TestCrashesAreCountedOnceAndForgottenWhenStable(t *testing.T) {
 		part PartStatus
 		want int
 	}{
-		{"the first end", func() {}, end(0), 1},
+		{"an end of before", func() {}, end(0), 0},
 		{"the same end again", func() {}, end(0), 0},
-		{"soon after it was started", func() { started(time.Second) }, end(2 * time.Second), 2},
-		{"and again", func() { started(3 * time.Second) }, end(4 * time.Second), 3},
+		{"soon after it was started", func() { started(time.Second) }, end(2 * time.Second), 1},
+		{"and again", func() { started(3 * time.Second) }, end(4 * time.Second), 2},
 		{"killed by somebody", func() { c.ordered["id"] = began }, end(5 * time.Second), 0},
-		{"by itself again", func() { delete(c.ordered, "id"); started(6 * time.Second) }, end(7 * time.Second), 4},
+		{"by itself again", func() { delete(c.ordered, "id"); started(6 * time.Second) }, end(7 * time.Second), 3},
 		{"after it ran for long", func() { started(8 * time.Second) }, end(8*time.Second + 2*stable), 1},
 	}
 	for _, s := range steps {
@@ -66,7 +66,8 @@ func TestFailuresAreHeldBackForLonger(t *testing.T) {
 	failure := &StepError{Step{Action: Start, Part: state.Pipelock, Object: "p-pipelock-b"}, errors.New("no")}
 	for n := 1; n <= 4; n++ {
 		c.failed("b", errors.Join(failure, errors.New("and the clean-up")))
-		until, why, stuck := c.bottle("b").held(time.Now())
+		until, why := c.bottle("b").held(time.Now())
+		stuck := c.bottle("b").hopeless()
 		if left := time.Until(until); left < delay(n)*7/10 || !errors.Is(why, failure.Err) || stuck != (n >= hopeless) {
 			t.Errorf("failure %d: held for %s, hopeless: %v, why: %v", n, left, stuck, why)
 		}
@@ -75,7 +76,7 @@ func TestFailuresAreHeldBackForLonger(t *testing.T) {
 		t.Error("the failure is not the part's")
 	}
 	c.redeclared("b", "g")
-	if until, _, _ := c.bottle("b").held(time.Now()); !until.IsZero() {
+	if until, _ := c.bottle("b").held(time.Now()); !until.IsZero() {
 		t.Error("a new declaration is held back for the old one's failure")
 	}
 }

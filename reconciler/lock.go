@@ -24,7 +24,7 @@ func Lock(stateDir, owner string) (release func() error, err error) {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}
 	if !locked {
-		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it", owner, path)
+		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it; a controller also removes a bottle whose manifest is removed", owner, path)
 	}
 	if err := claim(path, owner); err != nil {
 		return nil, errors.Join(err, lock.Unlock())

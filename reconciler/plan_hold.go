@@ -15,10 +15,10 @@ func (p BottlePlan) without(held map[state.Part]string) BottlePlan {
 	waits := p.waiting(held)
 	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool {
 		switch s.Action {
-		case Disconnect, UpdateLimits, WriteFiles:
+		case Disconnect, UpdateLimits:
 			return false
 		}
-		return held[""] != "" || waits[s.Part] && s.Part != ""
+		return held[""] != "" || p.Remove || waits[s.Part] && s.Part != ""
 	})
 	p.Parts = slices.Clone(p.Parts)
 	for i := range p.Parts {

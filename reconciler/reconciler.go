@@ -295,7 +295,7 @@ func (r *Reconciler) lastGood(slug string) (declaration, bool) {
 func (r *Reconciler) inputsChanged(m manifests.Bottle) bool {
 	last, ok := r.lastGood(m.Metadata.Name)
 	if !ok {
-		return false // its pass will tell
+		return true // what it failed for may be well again; its pass will tell
 	}
 	in, err := state.ReadInputs(m, r.Getenv)
 	return err != nil || !reflect.DeepEqual(in, last.inputs)

@@ -69,7 +69,7 @@ func StatusOf(p BottlePlan, err error) BottleStatus {
 		}
 	}
 	for _, step := range p.Steps {
-		if step.Part == "" && !step.Record {
+		if step.Part == "" && !step.Record && step.Cause != causeDirMissing { // which nobody has to know of
 			causes = append(causes, step.Object+": "+step.Cause)
 		}
 	}

@@ -97,9 +97,9 @@ var ErrEnded = errors.New("it ended before it was ready")
 // quotedLines is how many of a container's last lines an error quotes.
 const quotedLines = 5
 
-// QuoteLog returns the last lines of a container's log, for the end of an error message.
-func QuoteLog(ctx context.Context, e Engine, id string) (string, error) {
-	logs, err := e.Logs(ctx, id, time.Time{}, quotedLines, false)
+// QuoteLog returns the last lines of a container's log since some time, for the end of an error message.
+func QuoteLog(ctx context.Context, e Engine, id string, since time.Time) (string, error) {
+	logs, err := e.Logs(ctx, id, since, quotedLines, false)
 	if err != nil {
 		return "", err
 	}

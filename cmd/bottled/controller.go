@@ -72,7 +72,7 @@ func (a *app) stay(cmd *cobra.Command, dirs []string, options reconciler.Options
 	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
-	err = c.Run(ctx)
+	c.Run(ctx)
 	if flags.teardown {
 		err = errors.Join(err, a.teardown(r, c.Declared()))
 	}
@@ -90,7 +90,11 @@ func (a *app) serve(ctx context.Context, c *reconciler.Controller, metrics prome
 	if err != nil {
 		return nil, err
 	}
-	return api.Listen(ctx, api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: tcp, Log: a.log})
+	server, err := api.Listen(ctx, api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: tcp, Log: a.log})
+	if errors.Is(err, api.ErrAddress) {
+		err = exitError{exitBadInput, err}
+	}
+	return server, err
 }
 
 // notify tells systemd, where it asked to be told.

@@ -216,8 +216,8 @@ func TestDeclarations(t *testing.T) {
 	if r := e.Bottled("status"); !strings.Contains(r.Stdout, "prune") {
 		t.Errorf("status does not say how to go on:\n%s", r.Stdout)
 	}
-	if r := e.Bottled("sync", "--prune=all"); r.Code != exitDone {
-		t.Errorf("sync --prune=all: %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	if r := e.Bottled("sync", "--prune-held"); r.Code != exitDone {
+		t.Errorf("sync --prune-held: %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	if left := containers(e); left != "" {
 		t.Errorf("left: %s", left)

@@ -42,7 +42,8 @@ func (a *app) reconcileCommand() *cobra.Command {
 		Short: "Make the engine equal to the manifests, and keep it so",
 		Long: `Make the engine equal to the manifests and keep it so, until a signal comes: SIGTERM finishes the step in hand and
 leaves the bottles running, a second one quits; SIGHUP has everything looked at.
-With --once, make one pass and end.`,
+With --once, make one pass and end. --deep and --output are of --once and --dry-run: the controller always looks deep where
+events may have been missed, and tells by bottled status.`,
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			options, err := flags.options()
 			if err != nil {

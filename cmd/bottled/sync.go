@@ -14,8 +14,7 @@ import (
 )
 
 func (a *app) syncCommand() *cobra.Command {
-	var noWait bool
-	var prune string
+	var noWait, pruneHeld bool
 	cmd := &cobra.Command{
 		Use:   "sync",
 		Short: "Make the running controller look at everything now",
@@ -23,13 +22,10 @@ func (a *app) syncCommand() *cobra.Command {
 It waits until that is done, at most as long as --timeout says, and fails when a bottle is not ready then.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if prune != "" && prune != string(reconciler.PruneAll) {
-				return exitError{exitBadInput, fmt.Errorf("--prune %q: only all can be said for once; what goes for ever is set where the controller is started", prune)}
-			}
-			return a.sync(cmd.Context(), prune != "", noWait)
+			return a.sync(cmd.Context(), pruneHeld, noWait)
 		},
 	}
-	cmd.Flags().StringVar(&prune, "prune", "", "all: this once, also remove bottles that are kept because their removal looks like an accident")
+	cmd.Flags().BoolVar(&pruneHeld, "prune-held", false, "this once, also remove bottles that are kept because their removal looks like an accident")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "only ask for it")
 	return cmd
 }

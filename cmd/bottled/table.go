@@ -134,7 +134,7 @@ func noteLines(bottles []reconciler.BottleStatus) []line {
 	var lines []line
 	for _, b := range bottles {
 		note := func(text string) {
-			lines = append(lines, line{text: printable(b.Slug + ": " + text), bad: !fine(b), wrap: true})
+			lines = append(lines, line{text: printable(b.Slug + ": " + strings.Join(strings.Fields(text), " ")), bad: !fine(b), wrap: true})
 		}
 		if b.Message != "" {
 			note(b.Message)
@@ -172,7 +172,7 @@ func stateOf(b reconciler.BottleStatus) string {
 
 // waits says whether the status is not about what is declared now.
 func waits(b reconciler.BottleStatus) bool {
-	return b.Generation != "" && b.Generation != b.ObservedGeneration
+	return b.ObservedGeneration != "" && b.Generation != b.ObservedGeneration
 }
 
 func condition(b reconciler.BottleStatus, kind string) *reconciler.Condition {

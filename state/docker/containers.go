@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
@@ -124,6 +125,9 @@ func (e *Engine) Logs(ctx context.Context, id string, since time.Time, tail int,
 		opts.Tail = fmt.Sprint(tail)
 	}
 	raw, err := e.client.ContainerLogs(ctx, id, opts)
+	if errdefs.IsConflict(err) { // it is dead or marked for removal
+		return nil, fmt.Errorf("read log: %w: %w", state.ErrNotFound, err)
+	}
 	if err != nil {
 		return nil, wrap(err, "read log")
 	}

@@ -63,13 +63,16 @@ func removeStale(ctx context.Context, path string) error {
 }
 
 // listenTCP listens on a loopback address.
+// ErrAddress marks an address that can't be listened on by the nature of it.
+var ErrAddress = errors.New("use a loopback address and a port, such as 127.0.0.1:9300")
+
 func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("--listen %q: %w; use a loopback address and a port, such as 127.0.0.1:9300", address, err)
+		return nil, fmt.Errorf("--listen %q: %w; %w", address, err, ErrAddress)
 	}
 	if !isLoopback(host) {
-		return nil, fmt.Errorf("--listen %q: only loopback addresses, such as 127.0.0.1:%s: whoever reaches it can read everything", address, port)
+		return nil, fmt.Errorf("--listen %q: %w: whoever reaches it can read everything", address, ErrAddress)
 	}
 	if strings.EqualFold(host, "localhost") {
 		host = "127.0.0.1" // whatever /etc/hosts says
