@@ -168,6 +168,12 @@ func (c *Controller) dying(parts []PartStatus) bool {
 	return false
 }
 
+func (c *Controller) isDying(plan BottlePlan) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dying(plan.Parts)
+}
+
 func (c *Controller) slugOf(e state.Event) string {
 	switch {
 	case e.Owner == c.Reconciler.Settings.Owner:

@@ -107,6 +107,9 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan BottlePlan
 			return plan, changed, errors.Join(err, plan.Err)
 		}
 		plan = c.holdBack(ctx, plan)
+		if c.isDying(plan) {
+			return plan, changed, nil // the picture is wrong, and will be looked at again
+		}
 		if !plan.Changes() {
 			return plan, changed, c.Reconciler.Executor.Bottle(ctx, plan) // the record of the declaration may be a new one
 		}

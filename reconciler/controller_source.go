@@ -17,6 +17,9 @@ func (c *Controller) reread() (again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.changed()
+	if revision != c.status.Revision {
+		c.Log.Info().Str("revision", revision).Msg("new revision of the manifests")
+	}
 	c.status.Revision = revision
 	c.sourceError(errors.Join(pullErr, err))
 	if err != nil {

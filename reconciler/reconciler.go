@@ -260,7 +260,7 @@ func (r *Reconciler) lastDeclared(m manifests.Snapshot, stale map[string]error) 
 // carryOut makes a bottle out of a manifest. When what the manifest refers to can't be read any more, the bottle is as it
 // was declared last, and stale says why; err is for when that is not known.
 func (r *Reconciler) carryOut(b manifests.Bottle, subnets state.Subnets) (desired state.Bottle, stale, err error) {
-	in, err := state.ReadInputs(b, r.Getenv)
+	in, err := state.ReadInputs(b, r.Settings, r.Getenv)
 	if err == nil {
 		if desired, err = state.Desire(b, in, subnets, r.Settings); err == nil {
 			r.mu.Lock()
@@ -297,7 +297,7 @@ func (r *Reconciler) inputsChanged(m manifests.Bottle) bool {
 	if !ok {
 		return true // what it failed for may be well again; its pass will tell
 	}
-	in, err := state.ReadInputs(m, r.Getenv)
+	in, err := state.ReadInputs(m, r.Settings, r.Getenv)
 	return err != nil || !reflect.DeepEqual(in, last.inputs)
 }
 

@@ -28,12 +28,12 @@ type Inputs struct {
 
 // ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle, and where the mounts'
 // sources really are.
-func ReadInputs(m manifests.Bottle, getenv func(string) (string, bool)) (Inputs, error) {
+func ReadInputs(m manifests.Bottle, s Settings, getenv func(string) (string, bool)) (Inputs, error) {
 	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, Mounts: map[string]string{}}
-	return in, errors.Join(in.readMounts(m), in.readCredentials(m, getenv))
+	return in, errors.Join(in.readMounts(m, s), in.readCredentials(m, getenv))
 }
 
-func (in *Inputs) readMounts(m manifests.Bottle) error {
+func (in *Inputs) readMounts(m manifests.Bottle, s Settings) error {
 	if m.Spec.Agent == nil {
 		return nil
 	}
@@ -42,6 +42,8 @@ func (in *Inputs) readMounts(m manifests.Bottle) error {
 		path, err := filepath.EvalSymlinks(mount.Source)
 		if err == nil {
 			err = manifests.CheckMountSource(path)
+		} else if unshared := s.CheckShared(mount.Source); unshared != nil {
+			err = unshared // in a container, a directory of the host is not there, or is another one
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w", i, mount.Source, err))

@@ -461,8 +461,13 @@ func loadOnce(tb testing.TB, c *client.Client) {
 func build(tb testing.TB, command string, b *built) string {
 	tb.Helper()
 	b.Do(func() {
-		// Not the test's own directory: it outlives the test. The path is the same in every process, so that nothing piles up.
-		dir := filepath.Join(os.TempDir(), fmt.Sprintf("bottled-test-bin-%d", os.Getuid()))
+		// Not the test's own directory: it outlives the test. The path is the same in every process of one source tree, so that
+		// nothing piles up, and two trees don't test each other's executables.
+		module, err := exec.Command("go", "env", "GOMOD").Output()
+		if b.err = err; err != nil {
+			return
+		}
+		dir := filepath.Join(os.TempDir(), fmt.Sprintf("bottled-test-bin-%d-%s", os.Getuid(), state.Digest(string(module))))
 		if b.err = os.MkdirAll(dir, 0o700); b.err != nil {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -81,13 +82,26 @@ func tunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream hal
 	for range 2 {
 		if err := <-done; err != nil && failed == nil {
 			failed = err
-			cancel(fmt.Errorf("connection broken: %w", err))
+			cancel(broken(err, client.RemoteAddr()))
 		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx).Error()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errClientGone) {
+		return cause.Error()
 	}
 	return ""
+}
+
+// errClientGone is the ordinary end of many a tunnel: who closes while something is still on its way to it resets the
+// connection.
+var errClientGone = errors.New("the client is gone")
+
+func broken(err error, client net.Addr) error {
+	var op *net.OpError
+	reset := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if reset && errors.As(err, &op) && op.Addr != nil && op.Addr.String() == client.String() {
+		return errClientGone
+	}
+	return fmt.Errorf("connection broken: %w", err)
 }
 
 // pump copies until src ends and passes the end on; the other direction may go on.
