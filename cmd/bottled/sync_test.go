@@ -142,6 +142,7 @@ func TestSyncInterrupted(t *testing.T) {
 		c.stop()
 	}()
 	expectError(t, a.sync(t.Context(), false, false), "not in sync: the controller at "+socket, exitFailed)
+	c.stop() // and wait until its socket is free
 
 	c = serve(t, socket, after(0))
 	ctx, cancel := context.WithCancel(t.Context())
