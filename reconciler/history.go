@@ -141,7 +141,7 @@ func (c *Controller) holdBack(ctx context.Context, plan BottlePlan) BottlePlan {
 // crashes notes the parts that ended without being told to. The first time they are started again at once.
 func (c *Controller) crashes(ctx context.Context, plan BottlePlan) {
 	for _, p := range plan.Parts {
-		if p.State != state.StateExited || plan.Suspended || plan.Remove {
+		if p.State != state.StateExited || p.Role == state.Run || plan.Suspended || plan.Remove {
 			continue
 		}
 		n := c.crashed(plan.Slug, p)

@@ -100,7 +100,7 @@ func planRemoval(slug string, o owned, stateDir, cause string) BottlePlan {
 func removeStep(c state.ObservedContainer, cause string) Step {
 	return Step{
 		Stage: removeStage(c.Part()), Action: Remove, Part: c.Part(), Object: c.Name, Cause: cause,
-		containerID: c.ID, graceful: c.Part() == state.Agent && c.State == state.StateRunning,
+		containerID: c.ID, graceful: !c.Orphan && (c.Part() == state.Agent || c.Part() == state.Run) && c.State == state.StateRunning,
 	}
 }
 
@@ -144,6 +144,7 @@ func planBottle(want state.Bottle, have owned, all state.Observed, owner, stateD
 			p.member(m, changed)
 		}
 	}
+	p.sessions()
 	p.unwanted()
 	sortSteps(p.plan.Steps)
 	slices.SortStableFunc(p.plan.Parts, func(a, b PartStatus) int { return state.ComparePart(a.Role, b.Role) })
@@ -246,7 +247,7 @@ func networkChanges(w state.Network, n state.ObservedNetwork) []state.Change {
 
 // unwanted removes containers of the bottle that no member claims.
 func (p *planner) unwanted() {
-	wanted := map[state.Part]bool{}
+	wanted := map[state.Part]bool{state.Run: true}
 	for _, m := range p.want.Members {
 		wanted[m.Part] = true
 	}

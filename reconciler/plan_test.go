@@ -125,6 +125,24 @@ func (w *world) container(part state.Part) *state.ObservedContainer {
 	panic("no " + part)
 }
 
+// session adds a running session, as `bottled run` makes it.
+func (w *world) session(t *testing.T) *state.ObservedContainer {
+	t.Helper()
+	c, err := w.want.Bottles[0].Session(w.settings.Prefix, []string{"bash"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Name = "claude-bottle-run-dev-abcd2345"
+	w.have.Containers = append(w.have.Containers, state.ObservedContainer{
+		Summary: state.Summary{
+			ID: "id-of-session", Name: c.Name, Image: c.Image, ImageID: w.have.Images[c.Image], Labels: c.Labels, State: state.StateRunning,
+			Endpoints: []state.Endpoint{{Network: c.Networks[0].Network, NetworkID: "id-of-" + c.Networks[0].Network, ID: "ep"}},
+		},
+		Detail: state.Detail{Container: c},
+	})
+	return w.container(state.Run)
+}
+
 func (w *world) without(part state.Part) {
 	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c state.ObservedContainer) bool { return c.Part() == part })
 }
@@ -333,6 +351,40 @@ func TestPlan(t *testing.T) {
 		"manifest-invalid-last-good": func(_ *testing.T, w *world) {
 			w.want.Stale = map[string]error{"dev": ErrInvalid}
 			w.container(state.Agent).State = state.StatePaused
+		},
+		"session": func(t *testing.T, w *world) { w.session(t) },
+		"session-of-an-older-declaration": func(t *testing.T, w *world) {
+			w.session(t)
+			w.manifest.Spec.Agent = nil
+			w.desire(t)
+		},
+		"session-ending": func(t *testing.T, w *world) {
+			c := w.session(t)
+			c.State, c.Endpoints = state.StateExited, nil
+		},
+		"session-extra-network": func(t *testing.T, w *world) {
+			c := w.session(t)
+			c.Endpoints = append(c.Endpoints, extra("bridge"), extra("claude-bottle-egress-dev"))
+		},
+		"session-takes-an-alias": func(t *testing.T, w *world) { w.session(t).Container.Networks[0].Aliases = []string{"pipelock"} },
+		"session-with-capability": func(t *testing.T, w *world) {
+			c := w.session(t)
+			c.Container.CapAdd, c.Container.Extras = []string{"NET_ADMIN"}, []string{"net=host"}
+		},
+		"session-on-old-network": func(t *testing.T, w *world) { w.session(t).Endpoints[0].NetworkID = "gone" },
+		"session-orphaned":       func(t *testing.T, w *world) { w.session(t).Orphan = true },
+		"session-suspended": func(t *testing.T, w *world) {
+			w.session(t)
+			w.manifest.Spec.Suspend = true
+			w.desire(t)
+		},
+		"session-manifest-gone": func(t *testing.T, w *world) {
+			w.session(t)
+			w.want = Desired{Failed: map[string]error{"other": ErrInvalid}}
+		},
+		"session-network-replaced": func(t *testing.T, w *world) {
+			w.session(t)
+			w.have.Networks[0].Internal = false
 		},
 		"several-things-at-once": func(t *testing.T, w *world) {
 			w.container(state.Agent).State = state.StatePaused

@@ -190,13 +190,19 @@ func (d desirer) networks() []Network {
 // container is what all parts have in common: on the internal network under the part's name, no
 // capabilities, no way to get any, no way to ask the engine's DNS for outside names.
 func (d desirer) container(part Part, image string) Container {
+	c := sealed(Attachment{Network: networkName(d.s.Prefix, InternalNetwork, d.slug), Aliases: []string{string(part)}})
+	c.Name, c.Image, c.Env, c.Labels = containerName(d.s.Prefix, part, d.slug), image, map[string]string{}, d.labels(string(part))
+	c.Restart, c.Log = "no", Log{Driver: "json-file", Options: map[string]string{"max-size": "10m", "max-file": "3"}}
+	return c
+}
+
+// sealed is what keeps a container in its bottle.
+func sealed(internal Attachment) Container {
 	return Container{
-		Name: containerName(d.s.Prefix, part, d.slug), Image: image, Env: map[string]string{}, Labels: d.labels(string(part)),
-		Networks: []Attachment{{Network: networkName(d.s.Prefix, InternalNetwork, d.slug), Aliases: []string{string(part)}}},
+		Networks: []Attachment{internal},
 		// With a server of its own a container's other queries go there and end; without one the engine
 		// forwards them to the host's resolver, out of an internal network (CVE-2024-29018).
-		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, Restart: "no",
-		Log: Log{Driver: "json-file", Options: map[string]string{"max-size": "10m", "max-file": "3"}},
+		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"},
 	}
 }
 

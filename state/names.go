@@ -17,18 +17,23 @@ const (
 	CredProxy Part = "cred-proxy"
 	Supervise Part = "supervise"
 	Agent     Part = "agent"
+	// Run is a session's container (bottled run). It is never declared, and lives as long as its session.
+	Run Part = "run"
 )
 
 // Parts are all parts in dependency order: a part starts when every one before it is ready.
 var Parts = []Part{Pipelock, CredProxy, Supervise, Agent}
 
-// Order is the part's place in Parts; a part of a later bottled, unknown to this one, comes last.
+// Order is the part's place in Parts; a session, and a part of a later bottled that is unknown to this one, come last.
 func (p Part) Order() int {
 	if i := slices.Index(Parts, p); i >= 0 {
 		return i
 	}
 	return len(Parts)
 }
+
+// reports says whether the part's log tells which configuration it serves.
+func (p Part) reports() bool { return p == Pipelock || p == CredProxy || p == Supervise }
 
 // ComparePart orders parts by dependency.
 func ComparePart(a, b Part) int { return a.Order() - b.Order() }

@@ -86,6 +86,8 @@ type ObservedContainer struct {
 	// Config is the digest of the configuration that the container last reported to serve since it was
 	// started; "" when it has reported none.
 	Config string
+	// Orphan marks a session's container whose bottled process is gone.
+	Orphan bool
 }
 
 // Slug is the bottle that the container belongs to.
@@ -214,6 +216,9 @@ func (o Observer) details(ctx context.Context, summaries []Summary, look Look) (
 		}
 	}
 	o.Cache.put(containers, look.Slug)
+	for i, c := range containers {
+		containers[i].Orphan = c.Part() == Run && !sessionHeld(o.Settings, c.Name)
+	}
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil
 }
@@ -227,7 +232,7 @@ func (o Observer) inspect(ctx context.Context, s Summary) (ObservedContainer, er
 		s.Health = detail.Checked // a listing also says so of a container that was paused and not checked since
 	}
 	c := ObservedContainer{Summary: s, Detail: detail}
-	if s.State == StateRunning && s.Part() != Agent {
+	if s.State == StateRunning && s.Part().reports() {
 		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
 	}
 	return c, err

@@ -31,6 +31,12 @@ func ReadRecords(s Settings) ([]Bottle, error) {
 	return bottles, nil
 }
 
+// ReadRecord returns what was declared last of one bottle; false when there is no record of it.
+func ReadRecord(s Settings, slug string) (Bottle, bool, error) {
+	b, found, err := readRecord(filepath.Join(s.BottleDir(slug), RecordFile))
+	return b, found && b.Slug == slug, err
+}
+
 // LastDeclared returns the manifest that a bottle was last made from; false when there is no record of it.
 func LastDeclared(s Settings, slug string) (manifests.Bottle, bool, error) {
 	b, found, err := readRecord(filepath.Join(s.BottleDir(slug), RecordFile))

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // reportTail is how many of a sidecar's last log lines are searched for its report. A sidecar whose report
@@ -118,24 +117,18 @@ func quoteLog(lines []string) string {
 	}
 	text := "; its last log lines:"
 	for _, l := range lines {
-		text += "\n    " + printable(l)
+		text += "\n    " + quotable(l)
 	}
 	return text
 }
 
-// printable is a line without what could lead a terminal astray, and not longer than is good for a message: who wrote it
-// may be hostile.
-func printable(line string) string {
+// quotable is a line for a terminal, and not longer than is good for a message.
+func quotable(line string) string {
 	runes := []rune(strings.ToValidUTF8(line, "\uFFFD"))
 	if len(runes) > quotedLength {
 		runes = append(runes[:quotedLength], '…')
 	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, string(runes))
+	return Printable(string(runes))
 }
 
 const (

@@ -58,3 +58,6 @@ func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir
 
 // TokenDir holds the tokens of one bottle's cred-proxy.
 func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }
+
+// sessionDir holds a file for each session (bottled run), which its process has locked.
+func (s Settings) sessionDir() string { return filepath.Join(s.StateDir, "sessions") }

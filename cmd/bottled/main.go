@@ -18,6 +18,17 @@ const (
 	exitBadInput    = 3 // bad usage or bad manifests
 )
 
+// Exit codes of run and exec, where it is the command's, for what is not; they are docker's.
+const (
+	exitNoCommand  = 125 // bottled itself failed
+	exitCantInvoke = 126 // the command is there, and can't be run
+	exitNotFound   = 127 // the command is not there
+	exitBySignal   = 128 // and the signal's number: the session was ended by it
+)
+
+// commandExitCode annotates the commands that have these.
+const commandExitCode = "command-exit-code"
+
 // exitError ends the program with a code; with a nil error, silently.
 type exitError struct {
 	code int
@@ -40,7 +51,7 @@ func run(args []string) int {
 	}()
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
@@ -48,8 +59,11 @@ func run(args []string) int {
 	if !errors.As(err, &exit) {
 		exit = exitError{exitFailed, err}
 	}
+	if _, commands := cmd.Annotations[commandExitCode]; commands && exit.err != nil {
+		exit.code = max(exit.code, exitNoCommand)
+	}
 	if exit.err != nil {
-		fmt.Fprintln(os.Stderr, "bottled:", exit.err)
+		fmt.Fprintln(os.Stderr, "bottled:", err)
 	}
 	return exit.code
 }

@@ -34,7 +34,7 @@ Every flag can also be set in the environment (BOTTLED_ and its name in capitals
 configuration file, in this order.
 
 Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run),
-3 bad usage or bad manifests.`,
+3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -51,6 +51,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	})
 	a.settings.flags(root.PersistentFlags())
 	root.AddCommand(a.reconcileCommand(), a.planCommand(), a.validateCommand(), a.statusCommand(), a.syncCommand(), a.deleteCommand(),
+		a.runCommand(), a.execCommand(), a.logsCommand(),
 		a.schemaCommand(), a.versionCommand(), sidecarCommand())
 	usageErrors(root)
 	return root

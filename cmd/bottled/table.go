@@ -7,9 +7,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // detail is how much a report shows; a terminal that is too small for everything gets less.
@@ -248,10 +248,5 @@ func wrapped(lines []line, width int) []line {
 
 // printable makes text from the engine and from manifests one line that can't steer a terminal.
 func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, text)
+	return state.Printable(text)
 }

@@ -121,7 +121,7 @@ func TestReport(t *testing.T) {
   revision main@sha1:1f0c
 ! engine unreachable for 1m: connection refused
 ! source: fetch: timed out
-! manifests: a.yaml:3: unknown field  [31mspce
+! manifests: a.yaml:3: unknown field �[31mspce
 ! manifests: b.yaml:1: no kind
   kept, though not declared: old, older (all manifests are gone)
 

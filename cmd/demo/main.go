@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,6 +17,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := newRoot().ExecuteContext(ctx)
 	stop()
+	var code exitCode
+	if errors.As(err, &code) {
+		os.Exit(int(code))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bottled-demo:", err)
 		os.Exit(1)
@@ -28,13 +33,13 @@ func newRoot() *cobra.Command {
 		Short: "The demo's agent, its clients, its upstream, and the demo itself",
 		Long: `bottled-demo is a static program that serves the demo and the tests on a real engine.
 
-In an agent's container: agent, fetch, dial, resolve, env, tools.
+In an agent's container: agent, fetch, dial, resolve, env, tools, console.
 As an API for agents:    upstream (with files made by prepare).
 On the host:             prepare, image, run, down.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(),
+	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(), consoleCommand(),
 		upstreamCommand(), prepareCommand(), imageCommand(), runCommand(), downCommand())
 	return root
 }

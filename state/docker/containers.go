@@ -63,6 +63,10 @@ func (e *Engine) NameHolder(ctx context.Context, name string) (id, owner string,
 // CreateContainer creates a container and attaches it to its networks.
 func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string, error) {
 	config, host := toCreate(c)
+	return e.create(ctx, c, config, host)
+}
+
+func (e *Engine) create(ctx context.Context, c state.Container, config *container.Config, host *container.HostConfig) (string, error) {
 	first := c.Networks[0]
 	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: {Aliases: first.Aliases}}}
 	created, err := e.client.ContainerCreate(ctx, config, host, endpoints, nil, c.Name)
@@ -117,10 +121,7 @@ func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) er
 
 // Logs streams a container's output.
 func (e *Engine) Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
-	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow, Tail: "all"}
-	if !since.IsZero() {
-		opts.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
-	}
+	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow, Tail: "all", Since: formatTime(since)}
 	if tail > 0 {
 		opts.Tail = fmt.Sprint(tail)
 	}

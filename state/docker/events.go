@@ -45,10 +45,7 @@ func (e *Engine) Events(ctx context.Context, since time.Time, tell func(state.Ev
 	for _, action := range watched {
 		kinds.Add("event", string(action))
 	}
-	options := events.ListOptions{Filters: kinds}
-	if !since.IsZero() {
-		options.Since = fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond())
-	}
+	options := events.ListOptions{Filters: kinds, Since: formatTime(since)}
 	messages, errs := e.client.Events(ctx, options)
 	for {
 		select {
