@@ -98,19 +98,31 @@ func (d desirer) agentEnv() map[string]string {
 	return env
 }
 
-// currentConfig is what the agent may read of its own bottle before it asks for more.
+// currentConfig is what the agent may read of its own bottle before it asks for more. supervise reads it too.
 func (d desirer) currentConfig() (Dir, error) {
 	routes, err := d.routesFile()
 	if err != nil {
 		return Dir{}, err
 	}
-	allow := strings.Join(d.allowlist(), "\n") + "\n"
-	dockerfile := "FROM " + d.m.Spec.Agent.Image + "\n"
-	return d.dir("current-config", map[string]File{
-		"routes.json": {Content: NewContent(routes), Mode: 0o444},
-		"allowlist":   {Content: NewContent([]byte(allow)), Mode: 0o444},
-		"Dockerfile":  {Content: NewContent([]byte(dockerfile)), Mode: 0o444},
-	}), nil
+	file := func(content string) File { return File{Content: NewContent([]byte(content)), Mode: 0o444} }
+	files := map[string]File{
+		"routes.json": file(string(routes)),
+		"allowlist":   file(lines(d.allowlist())),
+		// Without it supervise could not tell which addresses can be allowed at all.
+		"private-cidrs": file(lines(d.m.Spec.Egress.PrivateCIDRs)),
+	}
+	if d.m.Spec.Agent != nil {
+		files["Dockerfile"] = file("FROM " + d.m.Spec.Agent.Image + "\n")
+	}
+	return d.dir("current-config", files), nil
+}
+
+func lines(list []string) string {
+	var text strings.Builder
+	for _, line := range list {
+		text.WriteString(line + "\n")
+	}
+	return text.String()
 }
 
 func hostOf(rawURL string) string {

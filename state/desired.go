@@ -134,9 +134,9 @@ func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, er
 		member.Container.Labels[LabelHash] = member.Container.Hash()
 		for _, dir := range dirs {
 			member.DirPaths = append(member.DirPaths, dir.Path)
+			b.addDir(dir)
 		}
 		b.Members = append(b.Members, member)
-		b.Dirs = append(b.Dirs, dirs...)
 	}
 	record, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
@@ -144,6 +144,13 @@ func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, er
 	}
 	b.Dirs = append(b.Dirs, Dir{Path: s.BottleDir(d.slug), Files: map[string]File{RecordFile: {Content: NewContent(record), Mode: 0o600}}})
 	return b, nil
+}
+
+// addDir adds a directory, once, whoever mounts it.
+func (b *Bottle) addDir(dir Dir) {
+	if !slices.ContainsFunc(b.Dirs, func(d Dir) bool { return d.Path == dir.Path }) {
+		b.Dirs = append(b.Dirs, dir)
+	}
 }
 
 // Generation is a digest of what a manifest declares, wherever it lies.
@@ -213,7 +220,7 @@ func (d desirer) sidecar(part Part, limits Limits, args ...string) Member {
 	c := d.container(part, image)
 	c.User, c.ReadOnlyRoot, c.Limits = d.s.User, true, limits
 	c.Command = args
-	m := Member{Part: part, Reloads: builtin || part != Supervise}
+	m := Member{Part: part, Reloads: part != Supervise}
 	if builtin {
 		c.Command = append([]string{"sidecar", string(part)}, args...)
 		c.Health = Health{Command: []string{"/bottled", "sidecar", string(part), "healthcheck"}, Interval: builtinInterval, Timeout: 5 * time.Second, Retries: 2}
@@ -353,14 +360,22 @@ func (d desirer) routesFile() ([]byte, error) {
 func (d desirer) supervise() (Member, []Dir, error) {
 	m := d.sidecar(Supervise, Limits{Memory: 256 * mebi, NanoCPUs: 1e9, Pids: 256}, "run")
 	queue := Dir{Path: d.s.QueueDir(d.slug), Spool: true}
+	current, err := d.currentConfig()
+	if err != nil {
+		return Member{}, nil, err
+	}
 	m.Container.Env = map[string]string{
 		"SUPERVISE_BOTTLE_SLUG": d.slug, "SUPERVISE_QUEUE_DIR": "/run/supervise/queue", "SUPERVISE_PORT": strconv.Itoa(SupervisePort),
 	}
-	m.Container.Mounts = []Mount{{Source: queue.Path, Target: "/run/supervise/queue"}}
-	if _, builtin := d.s.image(Supervise); builtin {
-		m.Config = configdigest.Of(nil)
+	m.Container.Mounts = []Mount{
+		{Source: queue.Path, Target: "/run/supervise/queue"},
+		// At the place where the agent has it, so that both speak of the same files.
+		{Source: current.Path, Target: currentDir, ReadOnly: true},
 	}
-	return m, []Dir{queue}, nil
+	if _, builtin := d.s.image(Supervise); builtin {
+		m.Config = configdigest.Of(nil) // it reads the current configuration whenever it is asked
+	}
+	return m, []Dir{queue, current}, nil
 }
 
 // dir is a directory of files for one part, below the bottle's own.

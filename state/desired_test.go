@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -67,7 +69,7 @@ func TestDesireGolden(t *testing.T) {
 	}
 	out := string(shown) + "\n"
 	for _, d := range b.Dirs {
-		for _, name := range []string{"pipelock.yaml", "routes.json", "ca.pem", "allowlist", "Dockerfile", "env-TOKEN", "env-GIT"} {
+		for _, name := range []string{"pipelock.yaml", "routes.json", "ca.pem", "allowlist", "private-cidrs", "Dockerfile", "env-TOKEN", "env-GIT"} {
 			f, ok := d.Files[name]
 			switch {
 			case ok && f.Secret:
@@ -92,6 +94,64 @@ func TestDesireGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), out); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestRoutesReadBack keeps routesconf.Route.Declared, by which supervise judges an agent's routes, in step with
+// what a manifest can say about a route.
+func TestRoutesReadBack(t *testing.T) {
+	route := manifests.Route{
+		Path: "/a/", Upstream: "http://a.example/x", AuthScheme: "Basic", Token: manifests.SecretRef{Env: "TOKEN"},
+		Roles: []manifests.Role{manifests.RoleTeaLogin}, InsecureUpstream: true,
+	}
+	for v, i := reflect.ValueOf(route), 0; i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Fatalf("set %s above, so that it is tested", v.Type().Field(i).Name)
+		}
+	}
+	m := fullManifest()
+	m.Spec.CredProxy.Routes = []manifests.Route{route}
+	data, err := (desirer{m: m}).routesFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := routesconf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(route, file.Routes[0].Declared(route.Token)); diff != "" {
+		t.Errorf("route (-manifest +read back):\n%s", diff)
+	}
+}
+
+// TestSupervisedWithoutAgent is a bottle whose agent somebody else starts.
+func TestSupervisedWithoutAgent(t *testing.T) {
+	m := fullManifest()
+	m.Spec.Agent = nil
+	b, err := Desire(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(b.Dirs, func(d Dir) bool { return filepath.Base(d.Path) == "current-config" })
+	if i < 0 {
+		t.Fatal("no current-config for supervise")
+	}
+	if _, ok := b.Dirs[i].Files["Dockerfile"]; ok {
+		t.Error("a Dockerfile though there is no agent")
+	}
+}
+
+func TestDirsAreWrittenOnce(t *testing.T) {
+	b, err := Desire(fullManifest(), inputsOf(fullManifest()), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, d := range b.Dirs {
+		if seen[d.Path] {
+			t.Errorf("%s is there twice", d.Path)
+		}
+		seen[d.Path] = true
 	}
 }
 

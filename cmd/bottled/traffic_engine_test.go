@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/queue"
 )
 
 // startUpstream runs a stand-in for an API on a bottle's egress network and returns its address there. The bottle's
@@ -106,6 +108,51 @@ func TestTraffic(t *testing.T) {
 		!strings.Contains(out, "cred-proxy-block") || !strings.Contains(out, "pipelock-block") || !strings.Contains(out, "capability-block") {
 		t.Errorf("the supervise server's tools:\n%s", out)
 	}
+	proveSupervised(t, e)
+}
+
+// proveSupervised asks supervise from inside the agent.
+func proveSupervised(t *testing.T, e *enginetest.Env) {
+	t.Helper()
+	call := func(code int, want string, args ...string) {
+		t.Helper()
+		out, got := e.Agent("one", append([]string{"tools", "http://supervise:9100"}, args...)...)
+		if got != code || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d; want %d and %q:\n%s", args, got, code, want, out)
+		}
+	}
+	const own = `{"url":"http://pipelock:8888/","justification":"j"}`
+	call(0, "other.demo.example", "list-current-config") // what the last pass wrote
+	call(1, "is a part of the bottle itself", "pipelock-block", own)
+	call(1, "is no token of this bottle", "cred-proxy-block",
+		`{"routes":[{"path":"/x/","upstream":"https://x.example","auth_scheme":"Bearer","token_slot":"env-HOME"}],"justification":"j"}`)
+	call(0, `"proposals":[]`, "proposal-status")
+
+	answered := make(chan error, 1)
+	go func() { answered <- answerFirst(t.Context(), filepath.Join(e.StateDir, "queue", "one")) }()
+	call(0, `"status":"rejected"`, "pipelock-block", `{"url":"https://more.demo.example/","justification":"j"}`)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// answerFirst rejects the first proposal, once there is one, as a human's tool on the host does.
+func answerFirst(ctx context.Context, dir string) error {
+	q, err := queue.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	for stop := time.Now().Add(8 * time.Second); time.Now().Before(stop); time.Sleep(20 * time.Millisecond) {
+		pending, problems, err := q.Pending()
+		if err = errors.Join(append(problems, err, ctx.Err())...); err != nil {
+			return err
+		}
+		if len(pending) > 0 {
+			return q.Answer(pending[0].ID, queue.Answer{Status: queue.Rejected, Notes: "no", By: "alice"})
+		}
+	}
+	return errors.New("no proposal reached the host")
 }
 
 // TestIsolation tries to get out of a bottle.

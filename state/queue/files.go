@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -28,16 +29,27 @@ type files struct {
 	dir  string // for messages
 }
 
+// encode returns a file's content. It fails rather than to write what read would refuse.
+func encode(content any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false) // six bytes for one
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(content); err != nil {
+		return nil, err
+	}
+	if out.Len() > maxFileBytes {
+		return nil, fmt.Errorf("%d bytes are more than the %d allowed", out.Len(), maxFileBytes)
+	}
+	return out.Bytes(), nil
+}
+
 // create writes a file that must not exist yet (fs.ErrExist). It appears complete or not at all, and it
 // survives a crash once create has returned.
-func (f *files) create(name string, content any) error {
-	data, err := json.MarshalIndent(content, "", "  ")
-	if err != nil {
-		return err
-	}
+func (f *files) create(name string, data []byte) error {
 	temp := tempPrefix + strings.ToLower(rand.Text())
 	defer func() { _ = f.root.Remove(temp) }() // a leftover is removed by sweep
-	if err := f.writeTemp(temp, append(data, '\n')); err != nil {
+	if err := f.writeTemp(temp, data); err != nil {
 		return err
 	}
 	// A rename would replace an existing file; a link fails.
@@ -136,4 +148,19 @@ func (f *files) names() ([]string, error) {
 		names[i] = entry.Name()
 	}
 	return names, nil
+}
+
+// sizes returns how many bytes each file has. One that goes meanwhile has none.
+func (f *files) sizes() (map[string]int64, error) {
+	names, err := f.names()
+	if err != nil {
+		return nil, err
+	}
+	sizes := make(map[string]int64, len(names))
+	for _, name := range names {
+		if info, err := f.root.Lstat(name); err == nil {
+			sizes[name] = info.Size()
+		}
+	}
+	return sizes, nil
 }

@@ -119,8 +119,8 @@ func (a Answer) validate() error {
 }
 
 // CheckText tells whether a text from inside a bottle may be queued: present, bounded (max is in bytes),
-// and safe to show on a terminal. Control characters could move a human's cursor, and bidirectional
-// overrides could make the text read differently from what it says.
+// and safe to show on a terminal. Control characters could move a human's cursor, bidirectional overrides
+// could make the text read differently from what it says, and invisible characters hide a part of it.
 func CheckText(name, text string, maxBytes int) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -130,10 +130,20 @@ func CheckText(name, text string, maxBytes int) error {
 	case !utf8.ValidString(text):
 		return fmt.Errorf("%s is not valid UTF-8", name)
 	}
-	for _, r := range text {
-		if unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' {
-			return fmt.Errorf("%s has the control character %U; remove it", name, r)
+	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
+		if misleads(r) {
+			return fmt.Errorf("%s has the control or invisible character %U; remove it", name, r)
 		}
 	}
 	return nil
+}
+
+func misleads(r rune) bool {
+	switch {
+	case r >= ' ' && r <= '~', r == '\n', r == '\t':
+		return false
+	case r == '\u200c', r == '\u200d': // the joiners are part of words in some scripts, and of emoji
+		return false
+	}
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }

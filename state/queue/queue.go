@@ -6,7 +6,9 @@
 // A proposal is the file <id>.proposal.json; its answer is <id>.answer.json. Both are written once, whole
 // and never replaced. A proposal without an answer is pending. An answer is first come, first served: the
 // asking side withdraws a proposal by answering it itself, so that a withdrawal and a human's answer can't
-// both win. The asking side removes both files when it has delivered the answer.
+// both win. The asking side removes both files when it has delivered the answer, so whatever an approval
+// entails must be safe elsewhere before the answer is given; Decide keeps the audit log that way. An answer
+// that nobody fetches is kept for AnswerAge, as long as there is room.
 package queue
 
 import (
@@ -23,8 +25,15 @@ import (
 	"time"
 )
 
-// MaxPending is how many proposals may wait for a human at once.
-const MaxPending = 32
+const (
+	// MaxPending is how many proposals may wait for a human at once.
+	MaxPending = 32
+	// MaxBytes bounds what submissions make of the directory, in bytes. Answers come on top: 64 KiB each at most.
+	MaxBytes = 8 << 20
+	// AnswerAge is how long an answer is kept that nobody fetched. A later one could be about a bottle that has
+	// changed since.
+	AnswerAge = 7 * 24 * time.Hour
+)
 
 const (
 	// maxAnswered is how many answered proposals are kept for an agent that may still ask for them.
@@ -34,7 +43,7 @@ const (
 )
 
 var (
-	// ErrFull is returned for a proposal too many.
+	// ErrFull is returned for a proposal too many, in number or in bytes.
 	ErrFull = errors.New("too many proposals are waiting for a human")
 	// ErrAnswered is returned for a second answer; a withdrawn proposal counts as answered.
 	ErrAnswered = errors.New("the proposal is answered already or was withdrawn")
@@ -47,7 +56,9 @@ type Queue struct {
 	files   files
 	now     func() time.Time
 	watcher watcher
-	submit  sync.Mutex // one submission at a time, so that MaxPending holds
+
+	maxBytes int64      // MaxBytes, but for tests
+	submit   sync.Mutex // one submission at a time, so that the bounds hold
 }
 
 // Open opens the queue in an existing directory. Close it after use.
@@ -56,7 +67,7 @@ func Open(dir string) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	return &Queue{files: files{root: root, dir: dir}, now: time.Now, watcher: watcher{dir: dir}}, nil
+	return &Queue{files: files{root: root, dir: dir}, now: time.Now, watcher: watcher{dir: dir}, maxBytes: MaxBytes}, nil
 }
 
 // Close releases the queue; nobody may be waiting.
@@ -70,8 +81,13 @@ type Entry struct {
 	Answer   *Answer // nil while pending
 }
 
+// Stale says that the answer, if there is one, is too old to be delivered at time now.
+func (e Entry) Stale(now time.Time) bool {
+	return e.Answer != nil && now.Sub(e.Answer.Time) > AnswerAge
+}
+
 // Submit queues a proposal and returns it with its ID and time filled in. It fails with ErrFull when
-// MaxPending are waiting.
+// MaxPending are waiting, or when the directory would hold more than MaxBytes.
 func (q *Queue) Submit(p Proposal) (Proposal, error) {
 	q.submit.Lock()
 	defer q.submit.Unlock()
@@ -80,11 +96,25 @@ func (q *Queue) Submit(p Proposal) (Proposal, error) {
 	if err := p.validate(); err != nil {
 		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
 	}
+	data, err := encode(p)
+	if err != nil {
+		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	}
+	if err := q.makeRoom(int64(len(data))); err != nil {
+		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	}
+	if err := q.files.create(p.ID+proposalSuffix, data); err != nil {
+		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	}
+	return p, nil
+}
+
+// makeRoom removes what nobody needs, and tells whether one more proposal of size bytes is within bounds.
+func (q *Queue) makeRoom(size int64) error {
 	entries, _, err := q.List()
 	if err != nil {
-		return Proposal{}, err
+		return err
 	}
-	q.sweep(entries)
 	pending := 0
 	for _, e := range entries {
 		if e.Answer == nil {
@@ -92,12 +122,16 @@ func (q *Queue) Submit(p Proposal) (Proposal, error) {
 		}
 	}
 	if pending >= MaxPending {
-		return Proposal{}, fmt.Errorf("submit proposal: %w (%d)", ErrFull, pending)
+		return fmt.Errorf("%w (%d)", ErrFull, pending)
 	}
-	if err := q.files.create(p.ID+proposalSuffix, p); err != nil {
-		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
+	used, err := q.sweep(entries, size)
+	if err != nil {
+		return err
 	}
-	return p, nil
+	if used+size > q.maxBytes {
+		return fmt.Errorf("%w (%d bytes in the queue, and %d more; at most %d)", ErrFull, used, size, q.maxBytes)
+	}
+	return nil
 }
 
 // newID returns an identifier that sorts by time and has 130 random bits.
@@ -194,7 +228,11 @@ func (q *Queue) Answer(id string, a Answer) error {
 	if entry.Answer != nil {
 		return fmt.Errorf("proposal %s: %w (%s)", id, ErrAnswered, entry.Answer.Status)
 	}
-	err = q.files.create(id+answerSuffix, a)
+	data, err := encode(a)
+	if err != nil {
+		return fmt.Errorf("answer proposal %s: %w", id, err)
+	}
+	err = q.files.create(id+answerSuffix, data)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("proposal %s: %w", id, ErrAnswered)
 	}
@@ -243,22 +281,37 @@ func (q *Queue) Wait(ctx context.Context, id string) (Answer, error) {
 	}
 }
 
-// sweep removes what nobody needs: answered proposals beyond maxAnswered, and old leftovers of crashes.
-// What cannot be removed now is tried again at the next submission.
-func (q *Queue) sweep(entries []Entry) {
-	answered := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Answer == nil })
-	for i := 0; i < len(answered)-maxAnswered; i++ {
-		_ = q.Remove(answered[i].Proposal.ID)
-	}
-	names, err := q.files.names()
+// sweep removes what nobody needs: old leftovers of crashes, stale answers, and, where there are more than
+// maxAnswered or need more bytes would not fit, other answered proposals. The withdrawn ones go first, then the
+// oldest. It returns how many bytes are left in the directory. What cannot be removed now is tried again at the
+// next submission.
+func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
+	sizes, err := q.files.sizes()
 	if err != nil {
-		return
+		return 0, err
 	}
-	for _, name := range names {
-		if q.isLeftover(name) {
-			_ = q.files.remove(name)
+	for name, size := range sizes {
+		if used += size; q.isLeftover(name) && q.files.remove(name) == nil {
+			used -= size
 		}
 	}
+	answered := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Answer == nil })
+	slices.SortStableFunc(answered, func(a, b Entry) int { return cmp.Compare(rank(a), rank(b)) })
+	for i, e := range answered {
+		crowded := len(answered)-i > maxAnswered || used+need > q.maxBytes
+		if (crowded || e.Stale(q.now())) && q.Remove(e.Proposal.ID) == nil {
+			used -= sizes[e.Proposal.ID+proposalSuffix] + sizes[e.Proposal.ID+answerSuffix]
+		}
+	}
+	return used, nil
+}
+
+// rank sorts withdrawn entries, for whose answer nobody will ask, before others.
+func rank(e Entry) int {
+	if e.Answer.Status == Withdrawn {
+		return 0
+	}
+	return 1
 }
 
 func (q *Queue) isLeftover(name string) bool {

@@ -204,11 +204,15 @@ func TestSubmitRefuses(t *testing.T) {
 		"long justification":   {func(p *Proposal) { p.Justification = strings.Repeat("a", MaxJustification+1) }, "at most"},
 		"no payload":           {func(p *Proposal) { p.Payload = "" }, "payload must not be empty"},
 		"long payload":         {func(p *Proposal) { p.Payload = strings.Repeat("a", MaxPayload+1) }, "at most"},
-		"terminal escape":      {func(p *Proposal) { p.Justification = "\x1b[2Jall is well" }, "control character"},
-		"carriage to hide":     {func(p *Proposal) { p.Payload = "a\x00b" }, "control character"},
-		"bidirectional":        {func(p *Proposal) { p.Payload = "https://a\u202emoc.example" }, "control character"},
+		"terminal escape":      {func(p *Proposal) { p.Justification = "\x1b[2Jall is well" }, "control or invisible"},
+		"NUL":                  {func(p *Proposal) { p.Payload = "a\x00b" }, "control or invisible"},
+		"carriage to hide":     {func(p *Proposal) { p.Payload = "FROM evil\rFROM good" }, "control or invisible"},
+		"invisible":            {func(p *Proposal) { p.Payload = "https://a\u200b.example" }, "control or invisible"},
+		"tag characters":       {func(p *Proposal) { p.Justification = "a\U000e0041" }, "control or invisible"},
+		"line separator":       {func(p *Proposal) { p.Justification = "a\u2028b" }, "control or invisible"},
+		"bidirectional":        {func(p *Proposal) { p.Payload = "https://a\u202emoc.example" }, "control or invisible"},
 		"not UTF-8":            {func(p *Proposal) { p.Payload = "\xff" }, "UTF-8"},
-		"C1 control character": {func(p *Proposal) { p.Justification = "a\u009b2J" }, "control character"},
+		"C1 control character": {func(p *Proposal) { p.Justification = "a\u009b2J" }, "control or invisible"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -241,6 +245,104 @@ func TestPendingIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	submit(t, q, "https://more.example")
+}
+
+// TestLargestProposalIsReadBack has the texts that grow most when they are written.
+func TestLargestProposalIsReadBack(t *testing.T) {
+	for _, char := range []string{"&", "<", `"`, "\\", "\n", "é", "\U0001f600"} {
+		q := open(t, t.TempDir())
+		p := proposal("x" + strings.Repeat(char, (MaxPayload-1)/len(char)))
+		p.Justification = "x" + strings.Repeat(char, (MaxJustification-1)/len(char))
+		p, err := q.Submit(p)
+		if err != nil {
+			t.Fatalf("%q: %v", char, err)
+		}
+		entry, err := q.Get(p.ID)
+		if err != nil || entry.Proposal.Payload != p.Payload || entry.Proposal.Justification != p.Justification {
+			t.Errorf("%q: what was submitted can't be read: %v", char, err)
+		}
+	}
+}
+
+// bytesIn returns the size of all files.
+func bytesIn(t *testing.T, dir string) (sum int64) {
+	t.Helper()
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := name.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += info.Size()
+	}
+	return sum
+}
+
+// TestDiskIsBounded asks for and withdraws as much as it can, then leaves as much pending as it can.
+func TestDiskIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	q.maxBytes = 1 << 20
+	const slack = 32 << 10 // the answers of withdrawn proposals
+	large := func(i int) Proposal { return proposal(fmt.Sprint(i, strings.Repeat(`"`, MaxPayload/8))) }
+	for i := range 60 {
+		p, err := q.Submit(large(i))
+		if err != nil {
+			t.Fatalf("proposal %d, all before it withdrawn: %v", i, err)
+		}
+		if err := q.Withdraw(p.ID, "left"); err != nil {
+			t.Fatal(err)
+		}
+		if size := bytesIn(t, dir); size > q.maxBytes+slack {
+			t.Fatalf("after %d withdrawn proposals the directory has %d bytes", i+1, size)
+		}
+	}
+	var err error
+	pending := 0
+	for ; err == nil; pending++ {
+		_, err = q.Submit(large(pending))
+	}
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "bytes in the queue") {
+		t.Errorf("after %d proposals: %v; want ErrFull for the bytes", pending, err)
+	}
+	if size := bytesIn(t, dir); size > q.maxBytes+slack || pending < 10 {
+		t.Errorf("%d pending proposals in %d bytes", pending, size)
+	}
+}
+
+func TestUnfetchedAnswersAreKeptForAWhile(t *testing.T) {
+	q := open(t, t.TempDir())
+	start := time.Now()
+	p := submit(t, q, "https://a.example")
+	if err := q.Answer(p.ID, Answer{Status: Approved}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * maxAnswered { // what an agent that changes its mind leaves does not push it out
+		w := submit(t, q, fmt.Sprintf("https://%d.example", i))
+		if err := q.Withdraw(w.ID, "left"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q.now = func() time.Time { return start.Add(AnswerAge - time.Minute) }
+	submit(t, q, "https://b.example")
+	entry, err := q.Get(p.ID)
+	if err != nil || entry.Stale(q.now()) {
+		t.Errorf("just before its time: %+v, %v", entry, err)
+	}
+	q.now = func() time.Time { return start.Add(AnswerAge + time.Minute) }
+	if !entry.Stale(q.now()) {
+		t.Error("it does not get stale")
+	}
+	submit(t, q, "https://c.example")
+	if _, err := q.Get(p.ID); !errors.Is(err, ErrGone) {
+		t.Errorf("after its time: %v; want ErrGone", err)
+	}
+	if pending, _, _ := q.Pending(); len(pending) != 2 {
+		t.Errorf("%d are pending; want 2: what waits for a human does not get stale", len(pending))
+	}
 }
 
 func TestConcurrentSubmissionsStayWithinBounds(t *testing.T) {

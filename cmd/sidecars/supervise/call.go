@@ -9,16 +9,13 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// keepAliveInterval is well below the minute or five after which clients and what lies between give up a
-// silent connection.
-const keepAliveInterval = 15 * time.Second
-
 // call is the HTTP request that carries a tool call. The SDK's own context of a handler does not end when
 // the client goes, so the request's context travels along as a value.
 type call struct {
 	ctx      context.Context // ends when the client disconnects or cancels
 	writer   *sharedWriter
 	interval time.Duration
+	waits    func() // to be called when the call begins to wait for a human
 
 	mu       sync.Mutex
 	beats    int
@@ -92,9 +89,12 @@ func (c *call) deliver() {
 	c.delivery = nil
 }
 
-// sharedWriter is a response that the SDK and the keep-alive both write to.
+// sharedWriter is a response that the SDK and the keep-alive both write to. A client that does not read loses its
+// connection, and so its call: a write that takes longer than the timeout fails.
 type sharedWriter struct {
 	http.ResponseWriter
+	timeout time.Duration
+
 	mu     sync.Mutex
 	failed bool
 	closed bool
@@ -107,6 +107,7 @@ func (w *sharedWriter) Write(data []byte) (int, error) {
 	if w.closed {
 		return 0, http.ErrHandlerTimeout
 	}
+	w.extend()
 	n, err := w.ResponseWriter.Write(data)
 	w.failed = w.failed || err != nil
 	return n, err
@@ -119,9 +120,16 @@ func (w *sharedWriter) FlushError() error {
 	if w.closed {
 		return http.ErrHandlerTimeout
 	}
+	w.extend()
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	w.failed = w.failed || err != nil
 	return err
+}
+
+// extend gives the next write its time.
+func (w *sharedWriter) extend() {
+	err := http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout))
+	w.failed = w.failed || err != nil
 }
 
 // comment writes an empty event-stream comment. Only a blocked tool call may do so: by then the SDK has
@@ -137,5 +145,6 @@ func (w *sharedWriter) close() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
+	w.extend() // for what the server has yet to write
 	return !w.failed
 }

@@ -3,11 +3,13 @@
 package supervise
 
 import (
+	"cmp"
 	"fmt"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -23,14 +25,19 @@ const (
 	role        = "supervise"
 	defaultPort = "9100"
 	healthPath  = "/healthz"
+	// currentDir is where the agent has the directory, too (contract).
+	currentDir = "/etc/claude-bottle/current-config"
 
-	headerTimeout  = 10 * time.Second
 	idleTimeout    = 5 * time.Minute
-	maxHeaderBytes = 64 << 10
+	maxHeaderBytes = 16 << 10
+	// softMemoryLimit, in bytes, makes the garbage collector work harder well before the container's limit of
+	// 256 MiB ends the sidecar.
+	softMemoryLimit = 192 << 20
 )
 
 // Command returns the command `supervise` with its subcommands `run` and `healthcheck`. Both take their
-// settings from the environment: SUPERVISE_BOTTLE_SLUG, SUPERVISE_QUEUE_DIR, SUPERVISE_PORT.
+// settings from the environment: SUPERVISE_BOTTLE_SLUG, SUPERVISE_QUEUE_DIR, SUPERVISE_PORT (9100), and
+// SUPERVISE_CURRENT_CONFIG_DIR (/etc/claude-bottle/current-config).
 func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: role, Short: "MCP server through which an agent asks a human for more"}
 	cmd.AddCommand(
@@ -66,16 +73,14 @@ func Command() *cobra.Command {
 	return cmd
 }
 
-type settings struct{ slug, queueDir, port string }
+type settings struct{ slug, queueDir, port, currentDir string }
 
 func settingsFromEnvironment(getenv func(string) string) (settings, error) {
 	s := settings{slug: getenv("SUPERVISE_BOTTLE_SLUG"), queueDir: getenv("SUPERVISE_QUEUE_DIR"), port: getenv("SUPERVISE_PORT")}
 	if s.slug == "" || s.queueDir == "" {
 		return settings{}, fmt.Errorf("supervise: SUPERVISE_BOTTLE_SLUG and SUPERVISE_QUEUE_DIR must be set")
 	}
-	if s.port == "" {
-		s.port = defaultPort
-	}
+	s.port, s.currentDir = cmp.Or(s.port, defaultPort), cmp.Or(getenv("SUPERVISE_CURRENT_CONFIG_DIR"), currentDir)
 	if port, err := strconv.ParseUint(s.port, 10, 16); err != nil || port == 0 {
 		return settings{}, fmt.Errorf("supervise: SUPERVISE_PORT=%q is not a port", s.port)
 	}
@@ -92,25 +97,32 @@ func serve(cmd *cobra.Command, logger zerolog.Logger) error {
 		return fmt.Errorf("supervise: SUPERVISE_QUEUE_DIR: %w", err)
 	}
 	defer func() { _ = q.Close() }() // the process ends
+	debug.SetMemoryLimit(softMemoryLimit)
 	return newProgram(settings, q, logger).Run(cmd.Context())
 }
 
 func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {
-	desk := newDesk(s.slug, q, logger)
-	server := &http.Server{
-		Handler:           newHandler(desk, keepAliveInterval),
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(logger, "", 0),
-	}
-	// Before connections are cut: a call that ends because of us must not look like an agent that left.
-	server.RegisterOnShutdown(desk.stop)
 	return &sidecar.Program{
 		Role:   role,
 		Listen: net.JoinHostPort("0.0.0.0", s.port),
-		Server: server,
+		Server: newHTTPServer(newDesk(s, q, logger), defaultTiming),
 		Log:    logger,
 		Load:   func() (sidecar.Loaded, error) { return sidecar.Loaded{Digest: configdigest.Of(nil)}, nil },
 	}
+}
+
+func newHTTPServer(d *desk, t timing) *http.Server {
+	server := &http.Server{
+		Handler: newHandler(d, t),
+		// A call's connection outlives both: the handler extends them.
+		ReadTimeout:    t.read,
+		WriteTimeout:   t.write,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       log.New(d.log, "", 0),
+		ConnState:      newConnections(maxConnections, isLoopback).track,
+	}
+	// Before connections are cut: a call that ends because of us must not look like an agent that left.
+	server.RegisterOnShutdown(d.stop)
+	return server
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"github.com/bot-bottle/bottled/state/queue"
 )
@@ -14,21 +16,27 @@ var (
 	errStopping = errors.New("supervise is restarting; your proposal is kept: call the tool again with the same arguments")
 	errRemoved  = errors.New("the proposal was removed without an answer; call the tool again if you still need it")
 	errLeft     = errors.New("the agent left")
+	errTooMany  = errors.New("not queued: too many of your calls are waiting for a human already; wait until some of them are answered")
+	errTooFast  = errors.New("not queued: too many proposals in a short time; a human reads every one. Wait a minute, and ask only for what you need")
 )
 
 // desk holds what the agent has asked for and not yet been told. Calls for the same thing share one
 // proposal: an agent that lost its connection, or whose sidecar was restarted, asks again and finds its
 // proposal, or the answer that came meanwhile.
 type desk struct {
-	slug  string
-	queue *queue.Queue
-	log   zerolog.Logger
+	slug       string
+	currentDir string
+	queue      *queue.Queue
+	log        zerolog.Logger
 
 	ctx  context.Context // ends, with errStopping, when the sidecar does
 	stop func()
 
-	mu   sync.Mutex
-	asks map[request]*ask
+	fresh *rate.Limiter // of new proposals
+
+	mu      sync.Mutex
+	asks    map[request]*ask
+	callers int // of all asks
 }
 
 // request is what makes two calls the same. The justification is not part of it: a repeated call words it
@@ -50,48 +58,49 @@ type ask struct {
 	err    error
 }
 
-func newDesk(slug string, q *queue.Queue, logger zerolog.Logger) *desk {
+func newDesk(s settings, q *queue.Queue, logger zerolog.Logger) *desk {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &desk{
-		slug: slug, queue: q, log: logger, asks: map[request]*ask{},
+		slug: s.slug, currentDir: s.currentDir, queue: q, log: logger, asks: map[request]*ask{},
 		ctx: ctx, stop: func() { cancel(errStopping) },
+		fresh: rate.NewLimiter(rate.Every(proposalInterval), proposalBurst),
 	}
 }
 
-// wait queues a request, unless it is queued already, and returns its answer when a human has given it.
-// When ctx ends and no other call waits for the same, the proposal is withdrawn. beat is called whenever
-// tick fires.
-func (d *desk) wait(ctx context.Context, r request, justification string, tick <-chan struct{}, beat func()) (*ask, error) {
-	a, err := d.attach(r, justification)
-	if err != nil {
-		return nil, err
-	}
+// wait returns the answer of an ask that the caller is attached to, when a human has given it, and detaches
+// the caller. When ctx ends and no other call waits for the same, the proposal is withdrawn. beat is called
+// whenever tick fires.
+func (d *desk) wait(ctx context.Context, a *ask, tick <-chan struct{}, beat func()) error {
 	defer d.detach(a)
 	for {
 		select {
 		case <-a.done:
 			if errors.Is(a.err, queue.ErrGone) {
-				return a, errRemoved
+				return errRemoved
 			}
-			return a, a.err
+			return a.err
 		case <-d.ctx.Done():
-			return a, errStopping
+			return errStopping
 		case <-ctx.Done():
-			return a, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-tick:
 			beat()
 		}
 	}
 }
 
+// attach queues a request, unless it is queued already. Every ask it returns must be waited for.
 func (d *desk) attach(r request, justification string) (*ask, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
+	switch a, waiting := d.asks[r]; {
+	case d.ctx.Err() != nil:
 		return nil, errStopping
-	}
-	if a, waiting := d.asks[r]; waiting {
+	case d.callers >= maxWaiting:
+		return nil, errTooMany
+	case waiting:
 		a.callers++
+		d.callers++
 		return a, nil
 	}
 	p, err := d.findOrSubmit(r, justification)
@@ -101,6 +110,7 @@ func (d *desk) attach(r request, justification string) (*ask, error) {
 	ctx, cancel := context.WithCancelCause(d.ctx)
 	a := &ask{request: r, id: p.ID, cancel: cancel, callers: 1, done: make(chan struct{})}
 	d.asks[r] = a
+	d.callers++
 	go d.follow(ctx, a)
 	return a, nil
 }
@@ -108,25 +118,34 @@ func (d *desk) attach(r request, justification string) (*ask, error) {
 // findOrSubmit returns the proposal that an earlier life of this sidecar queued, or that was answered
 // when nobody listened, or a new one.
 func (d *desk) findOrSubmit(r request, justification string) (queue.Proposal, error) {
-	entries, problems, err := d.queue.List()
+	entries, err := d.list()
 	if err != nil {
 		return queue.Proposal{}, err
 	}
-	for _, problem := range problems {
-		d.log.Warn().Err(problem).Msg("a file in the queue is ignored")
-	}
 	for _, e := range entries {
 		withdrawn := e.Answer != nil && e.Answer.Status == queue.Withdrawn
-		if !withdrawn && (request{e.Proposal.Tool, e.Proposal.Payload}) == r {
+		if !withdrawn && !e.Stale(time.Now()) && (request{e.Proposal.Tool, e.Proposal.Payload}) == r {
 			d.event("proposal-found", e.Proposal.ID, r).Msg("the agent asks again")
 			return e.Proposal, nil
 		}
+	}
+	if !d.fresh.Allow() {
+		return queue.Proposal{}, errTooFast
 	}
 	p, err := d.queue.Submit(queue.Proposal{Bottle: d.slug, Tool: r.tool, Justification: justification, Payload: r.payload})
 	if err == nil {
 		d.event("proposal", p.ID, r).Msg("waiting for a human")
 	}
 	return p, err
+}
+
+// list returns what is in the queue, the oldest first.
+func (d *desk) list() ([]queue.Entry, error) {
+	entries, problems, err := d.queue.List()
+	for _, problem := range problems {
+		d.log.Warn().Err(problem).Msg("a file in the queue is ignored")
+	}
+	return entries, err
 }
 
 // follow sets an ask's outcome, once.
@@ -150,8 +169,8 @@ func (d *desk) follow(ctx context.Context, a *ask) {
 func (d *desk) detach(a *ask) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	a.callers--
-	if a.callers > 0 {
+	d.callers--
+	if a.callers--; a.callers > 0 {
 		return
 	}
 	a.cancel(errLeft)

@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,9 +18,6 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
-
-// maxBodyBytes leaves room for the largest proposal, escaped.
-const maxBodyBytes = 1 << 20
 
 const sessionHeader = "Mcp-Session-Id"
 
@@ -34,7 +33,7 @@ var hosts = []string{"supervise", "localhost", "127.0.0.1"}
 // The SDK runs stateless: any request stands for itself, so that a client goes on after a restart of the
 // sidecar as if nothing had happened, where a session would be lost. The one thing that needs to connect
 // two requests, a cancellation, is done here.
-func newHandler(d *desk, keepAlive time.Duration) http.Handler {
+func newHandler(d *desk, t timing) http.Handler {
 	server := newServer(d)
 	stateless := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{
 		Stateless:           true,
@@ -43,7 +42,7 @@ func newHandler(d *desk, keepAlive time.Duration) http.Handler {
 		DisableLocalhostProtection:   true,
 		PropagateRequestCancellation: true,
 	})
-	calls := &calls{next: stateless, interval: keepAlive, running: map[callID]context.CancelCauseFunc{}}
+	calls := &calls{next: stateless, timing: t, turns: make(turns, maxActive), running: map[callID]context.CancelCauseFunc{}}
 	protected := http.NewCrossOriginProtection().Handler(calls)
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", protected)
@@ -70,8 +69,9 @@ func checkHost(next http.Handler) http.Handler {
 
 // calls gives every request its call, and ends the calls that a client cancels.
 type calls struct {
-	next     http.Handler
-	interval time.Duration
+	next   http.Handler
+	timing timing
+	turns  turns
 
 	mu      sync.Mutex
 	running map[callID]context.CancelCauseFunc
@@ -96,38 +96,69 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.next.ServeHTTP(w, r)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	giveBack, err := c.turns.take(r.Context(), c.timing.read)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		status := http.StatusBadRequest
-		if errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
-		}
+		http.Error(w, "supervise: too many requests at once; repeat it later", http.StatusServiceUnavailable)
+		return
+	}
+	defer giveBack()
+	body, status, err := c.readBody(w, r)
+	if err != nil {
 		http.Error(w, "supervise: the request's body: "+err.Error(), status)
 		return
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	c.serve(w, r, parseMessages(body))
-}
-
-func (c *calls) serve(w http.ResponseWriter, r *http.Request, messages []message) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
+	call := &call{
+		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, timeout: c.timing.write}, interval: c.timing.keepAlive, waits: giveBack,
+	}
+	c.serve(call, cancel, r, body)
+}
+
+// readBody returns the body, or the status to refuse it with.
+func (c *calls) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int, err error) {
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(c.timing.read)); err != nil {
+		return nil, http.StatusInternalServerError, err
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout, err
+	case err != nil:
+		return nil, http.StatusBadRequest, err
+	}
+	// A call may wait for hours; its connection is read meanwhile, to see it close.
+	if err := control.SetReadDeadline(time.Time{}); err != nil {
+		return nil, http.StatusInternalServerError, err
+	}
+	return body, 0, nil
+}
+
+func (c *calls) serve(call *call, cancel context.CancelCauseFunc, r *http.Request, body []byte) {
+	messages := parseMessages(body)
+	if len(messages) > maxBatch {
+		http.Error(call.writer, fmt.Sprintf("supervise: %d messages in one request are more than %d", len(messages), maxBatch), http.StatusBadRequest)
+		return
+	}
 	session := r.Header.Get(sessionHeader)
 	for _, m := range messages {
 		switch {
 		case m.Method == "initialize" && session == "":
-			w.Header().Set(sessionHeader, rand.Text())
+			call.writer.Header().Set(sessionHeader, rand.Text())
 		case m.Method == "tools/call" && session != "":
 			defer c.register(callID{session, string(m.ID)}, cancel)()
 		case m.Method == "notifications/cancelled" && session != "":
 			c.cancel(callID{session, string(m.Params.RequestID)})
 		}
 	}
-	shared := &sharedWriter{ResponseWriter: w}
-	call := &call{ctx: ctx, writer: shared, interval: c.interval}
-	c.next.ServeHTTP(shared, r.WithContext(context.WithValue(ctx, callKey{}, call)))
-	if written := shared.close(); written && ctx.Err() == nil {
+	r = r.WithContext(context.WithValue(call.ctx, callKey{}, call))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	c.next.ServeHTTP(call.writer, r)
+	if written := call.writer.close(); written && call.ctx.Err() == nil {
 		call.deliver()
 	}
 }
@@ -151,15 +182,18 @@ func (c *calls) cancel(id callID) {
 	}
 }
 
-// parseMessages returns a body's messages; none when it is malformed, which is for the SDK to say.
+// parseMessages returns a body's messages, one or a batch. What is malformed is for the SDK to refuse, but it
+// counts.
 func parseMessages(body []byte) []message {
-	var batch []message
-	if json.Unmarshal(body, &batch) == nil {
-		return batch
+	var batch []json.RawMessage
+	if json.Unmarshal(body, &batch) != nil {
+		batch = []json.RawMessage{body}
 	}
-	var single message
-	if json.Unmarshal(body, &single) == nil {
-		return []message{single}
+	messages := make([]message, len(batch))
+	for i, raw := range batch[:min(len(batch), maxBatch)] {
+		if json.Unmarshal(raw, &messages[i]) != nil {
+			messages[i] = message{}
+		}
 	}
-	return nil
+	return messages
 }

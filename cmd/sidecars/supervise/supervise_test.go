@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,13 +28,14 @@ const patience = 10 * time.Second
 
 // bottle is a running sidecar over a queue directory that outlives it.
 type bottle struct {
-	t      *testing.T
-	dir    string
-	queue  *queue.Queue // the controller's
-	desk   *desk
-	server *httptest.Server
-	log    *syncBuffer
-	stop   func()
+	t       *testing.T
+	dir     string
+	current string       // directory of the current configuration
+	queue   *queue.Queue // the controller's
+	desk    *desk
+	server  *httptest.Server
+	log     *syncBuffer
+	stop    func()
 	// version of the protocol that connect asks for; empty: the latest
 	version string
 }
@@ -67,15 +69,54 @@ func openQueue(t *testing.T, dir string) *queue.Queue {
 
 func start(t *testing.T, dir string) *bottle {
 	t.Helper()
-	b := &bottle{t: t, dir: dir, queue: openQueue(t, dir), log: &syncBuffer{}}
-	b.desk = newDesk("dev", openQueue(t, dir), zerolog.New(b.log))
-	b.server = httptest.NewServer(newHandler(b.desk, 30*time.Millisecond))
+	return startAs(t, dir, nil, testTiming)
+}
+
+// testTiming has keep-alives that a test can wait for.
+var testTiming = timing{keepAlive: 30 * time.Millisecond, read: patience, write: patience}
+
+// startAs starts a sidecar at an address; nil is any.
+func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
+	t.Helper()
+	b := &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &syncBuffer{}}
+	b.desk = newDesk(settings{slug: "dev", currentDir: b.current}, openQueue(t, dir), zerolog.New(b.log))
+	b.server = httptest.NewUnstartedServer(nil)
+	b.server.Config = newHTTPServer(b.desk, times)
+	if at != nil {
+		b.server.Listener.Close()
+		b.server.Listener = at
+	}
+	b.server.Start()
 	b.stop = sync.OnceFunc(func() {
 		b.desk.stop()
 		b.server.Close()
 	})
 	t.Cleanup(b.stop)
 	return b
+}
+
+const currentRoutes = `{"routes": [
+	{"path": "/gh/", "upstream": "https://api.github.com", "auth_scheme": "Bearer", "token_slot": "env-GH"},
+	{"path": "/npm/", "upstream": "https://registry.npmjs.org", "auth_scheme": "Bearer", "token_slot": "file-npm"}
+]}`
+
+// currentConfig writes what the controller writes.
+func currentConfig(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"routes.json": currentRoutes, "allowlist": "*.npmjs.org\napi.github.com\n", "private-cidrs": "192.168.7.0/24\n", "Dockerfile": "FROM debian:12\n",
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (b *bottle) connect(path string) *mcp.ClientSession {
@@ -182,7 +223,7 @@ func text(r *mcp.CallToolResult) string {
 	return strings.Join(parts, "\n")
 }
 
-func TestListsThreeTools(t *testing.T) {
+func TestListsTools(t *testing.T) {
 	b := start(t, t.TempDir())
 	for _, path := range []string{"", "/", "/mcp"} {
 		session := b.connect(path)
@@ -193,6 +234,12 @@ func TestListsThreeTools(t *testing.T) {
 		var names []string
 		for _, tool := range list.Tools {
 			names = append(names, tool.Name)
+			if tool.OutputSchema == nil || tool.Description == "" {
+				t.Errorf("%s has no output schema or no description", tool.Name)
+			}
+			if tool.Annotations.ReadOnlyHint {
+				continue
+			}
 			schema, err := json.Marshal(tool.InputSchema)
 			if err != nil {
 				t.Fatal(err)
@@ -202,18 +249,15 @@ func TestListsThreeTools(t *testing.T) {
 					t.Errorf("%s: input schema %s; want %s in it", tool.Name, schema, want)
 				}
 			}
-			if tool.OutputSchema == nil || tool.Description == "" {
-				t.Errorf("%s has no output schema or no description", tool.Name)
-			}
 		}
-		if got, want := strings.Join(names, " "), "capability-block cred-proxy-block pipelock-block"; got != want {
+		if got, want := strings.Join(names, " "), "capability-block cred-proxy-block list-current-config pipelock-block proposal-status"; got != want {
 			t.Errorf("path %q: tools %q; want %q", path, got, want)
 		}
 	}
 }
 
 func TestCallBlocksUntilAnswered(t *testing.T) {
-	routes := []map[string]any{{"path": "/gh/", "upstream": "https://api.github.com", "auth_scheme": "Bearer", "token_slot": "gh"}}
+	routes := []map[string]any{{"path": "/gh/", "upstream": "https://api.github.com", "auth_scheme": "Bearer", "token_slot": "env-GH"}}
 	tests := map[queue.Tool]struct {
 		arguments map[string]any
 		payload   string
@@ -222,7 +266,7 @@ func TestCallBlocksUntilAnswered(t *testing.T) {
 		queue.PipelockBlock: {askURL("https://docs.example/x"), "https://docs.example/x", queue.Approved},
 		queue.CredProxyBlock: {
 			map[string]any{"routes": routes, "justification": "issues"},
-			"{\n  \"routes\": [\n    {\n      \"path\": \"/gh/\",\n      \"upstream\": \"https://api.github.com\",\n      \"auth_scheme\": \"Bearer\",\n      \"token_slot\": \"gh\"\n    }\n  ]\n}\n",
+			"{\n  \"routes\": [\n    {\n      \"path\": \"/gh/\",\n      \"upstream\": \"https://api.github.com\",\n      \"auth_scheme\": \"Bearer\",\n      \"token_slot\": \"env-GH\"\n    }\n  ]\n}\n",
 			queue.Modified,
 		},
 		queue.CapabilityBlock: {
@@ -252,7 +296,7 @@ func TestCallBlocksUntilAnswered(t *testing.T) {
 
 func TestBadInputIsNotQueued(t *testing.T) {
 	route := func(change func(map[string]any)) map[string]any {
-		r := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "a"}
+		r := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "env-GH"}
 		change(r)
 		return map[string]any{"routes": []any{r}, "justification": "j"}
 	}
@@ -267,28 +311,54 @@ func TestBadInputIsNotQueued(t *testing.T) {
 		"no justification":      {queue.PipelockBlock, map[string]any{"url": "https://a.example"}, "justification"},
 		"blank justification":   {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": " \n"}, "justification must not be empty"},
 		"long justification":    {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": strings.Repeat("a", queue.MaxJustification+1)}, "justification has"},
-		"escape sequence":       {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "\x1b[2J"}, "control character"},
+		"escape sequence":       {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "\x1b[2J"}, "control or invisible character"},
 		"unknown argument":      {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "j", "force": true}, "force"},
 		"wrong type":            {queue.PipelockBlock, map[string]any{"url": 1, "justification": "j"}, "type"},
 		"empty URL":             {queue.PipelockBlock, url(""), "url must not be empty"},
 		"not a URL":             {queue.PipelockBlock, url("https://a b"), "url cannot be parsed"},
 		"no scheme":             {queue.PipelockBlock, url("a.example"), "must begin with https"},
 		"file URL":              {queue.PipelockBlock, url("file:///etc/passwd"), "must begin with https"},
-		"no host":               {queue.PipelockBlock, url("https:///x"), "must have a host"},
-		"wildcard host":         {queue.PipelockBlock, url("https://*.example"), "must have a host"},
-		"lookalike host":        {queue.PipelockBlock, url("https://аpple.com"), "must have a host"},
+		"no host":               {queue.PipelockBlock, url("https:///x"), "url: the host is empty"},
+		"wildcard host":         {queue.PipelockBlock, url("https://*.example"), "url: \"*.example\" would allow a whole top-level domain"},
+		"any subdomain":         {queue.PipelockBlock, url("https://*.github.com"), "url: it has a *"},
+		"lookalike host":        {queue.PipelockBlock, url("https://аpple.com"), "is not ASCII; write an international name in its xn-- form"},
+		"own part":              {queue.PipelockBlock, url("http://cred-proxy:9099/"), "is a part of the bottle itself"},
+		"loopback":              {queue.PipelockBlock, url("http://localhost/"), "is the proxy's own loopback"},
+		"metadata service":      {queue.PipelockBlock, url("http://169.254.169.254/latest"), "is an address outside of privateCIDRs"},
+		"octal address":         {queue.PipelockBlock, url("http://0251.0376.0251.0376/"), "looks like an address but is none"},
+		"decimal address":       {queue.PipelockBlock, url("http://2852039166/"), "looks like an address but is none"},
+		"trailing dot":          {queue.PipelockBlock, url("https://a.example./"), "ends with a dot"},
+		"token in the host":     {queue.PipelockBlock, url("https://ghp-x.ghp_" + strings.Repeat("a", 36) + ".example"), "a GitHub token"},
 		"credentials":           {queue.PipelockBlock, url("https://me:pw@a.example"), "user name or password"},
 		"long URL":              {queue.PipelockBlock, url("https://a.example/" + strings.Repeat("a", maxURLBytes)), "at most"},
 		"no routes":             {queue.CredProxyBlock, map[string]any{"justification": "j"}, "routes"},
 		"null routes":           {queue.CredProxyBlock, map[string]any{"routes": nil, "justification": "j"}, "routes"},
 		"routes as text":        {queue.CredProxyBlock, map[string]any{"routes": "[]", "justification": "j"}, "type"},
-		"plain http":            {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "http://a.example" }), "in clear"},
+		"plain http":            {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "http://a.example" }), "routes[0].upstream: over plain http everybody on the way can read the token"},
 		"token in route":        {queue.CredProxyBlock, route(func(r map[string]any) { r["token"] = "x" }), "token"},
-		"bad path":              {queue.CredProxyBlock, route(func(r map[string]any) { r["path"] = "/a/../" }), "must not have . or .."},
+		"token in upstream":     {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "https://a.example/ghp_" + strings.Repeat("a", 36) }), "it holds a GitHub token"},
+		"bad path":              {queue.CredProxyBlock, route(func(r map[string]any) { r["path"] = "/a/../" }), "routes[0].path: the path \"/a/../\" is not clean"},
+		"every path":            {queue.CredProxyBlock, route(func(r map[string]any) { r["path"] = "/" }), "would take every request"},
+		"two words":             {queue.CredProxyBlock, route(func(r map[string]any) { r["auth_scheme"] = "a b" }), "routes[0].auth_scheme: it is not one word"},
+		"metadata upstream":     {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "https://169.254.169.254/" }), "outside of privateCIDRs"},
+		"unknown role":          {queue.CredProxyBlock, route(func(r map[string]any) { r["roles"] = []string{"admin"} }), "is no role"},
+		"unknown token":         {queue.CredProxyBlock, route(func(r map[string]any) { r["token_slot"] = "env-AWS" }), "is no token of this bottle; it has env-GH, file-npm"},
+		"path as a token":       {queue.CredProxyBlock, route(func(r map[string]any) { r["token_slot"] = "../../etc/passwd" }), "is no token of this bottle"},
 		"empty Dockerfile":      {queue.CapabilityBlock, dockerfile("\n"), "dockerfile must not be empty"},
-		"Dockerfile of RUN":     {queue.CapabilityBlock, dockerfile("RUN true\nFROM a"), "must begin with FROM"},
-		"Dockerfile of comment": {queue.CapabilityBlock, dockerfile("# nothing\n"), "has no FROM"},
-		"Dockerfile of prose":   {queue.CapabilityBlock, dockerfile("Please install curl"), "must begin with FROM"},
+		"Dockerfile of RUN":     {queue.CapabilityBlock, dockerfile("RUN true\nFROM a"), "no build stage in current context"},
+		"Dockerfile of comment": {queue.CapabilityBlock, dockerfile("# nothing\n"), "dockerfile"},
+		"Dockerfile of ARG":     {queue.CapabilityBlock, dockerfile("ARG A=1\n"), "has no FROM"},
+		"Dockerfile of prose":   {queue.CapabilityBlock, dockerfile("Please install curl"), "unknown instruction: Please"},
+		"misspelt instruction":  {queue.CapabilityBlock, dockerfile("FROM a\nRUNN true"), "did you mean RUN?"},
+		"half a here-document":  {queue.CapabilityBlock, dockerfile("FROM a\nRUN <<EOF\ntrue\n"), "unterminated heredoc"},
+		"bad flag":              {queue.CapabilityBlock, dockerfile("FROM a\nRUN --nonsense true"), "unknown flag: --nonsense"},
+		"other frontend":        {queue.CapabilityBlock, dockerfile("# syntax=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+		"lookalike frontend":    {queue.CapabilityBlock, dockerfile("# syntax=docker/dockerfile.evil.example/x\nFROM a"), "its syntax line must name docker/dockerfile"},
+		"frontend by odd space": {queue.CapabilityBlock, dockerfile("#\u00a0syntax\u2003= evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+		"frontend after others": {queue.CapabilityBlock, dockerfile("# escape=\\\n#SYNTAX=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+		"frontend of slashes":   {queue.CapabilityBlock, dockerfile("// syntax=evil.example/frontend\nFROM a"), "dockerfile"},
+		"frontend of JSON":      {queue.CapabilityBlock, dockerfile("{\"syntax\": \"evil.example/frontend\"}\nFROM a"), "unknown instruction"},
+		"hidden by a return":    {queue.CapabilityBlock, dockerfile("FROM evil\rFROM good"), "control or invisible character"},
 		"long Dockerfile":       {queue.CapabilityBlock, dockerfile("FROM a\n" + strings.Repeat("#", maxDockerfileBytes)), "at most"},
 		"huge Dockerfile":       {queue.CapabilityBlock, dockerfile("FROM a\n" + strings.Repeat("#", maxBodyBytes)), "Too Large"},
 		"unknown tool":          {"rm", map[string]any{}, "unknown tool"},
@@ -472,13 +542,7 @@ func TestSessionSurvivesRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := &bottle{t: t, dir: dir, queue: openQueue(t, dir), log: &syncBuffer{}}
-	next.desk = newDesk("dev", openQueue(t, dir), zerolog.New(next.log))
-	next.server = httptest.NewUnstartedServer(newHandler(next.desk, time.Second))
-	next.server.Listener.Close()
-	next.server.Listener = listener
-	next.server.Start()
-	t.Cleanup(func() { next.desk.stop(); next.server.Close() })
+	next := startAs(t, dir, listener, testTiming)
 	resp := next.post(session, `{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}`)
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "pipelock-block") {
@@ -653,8 +717,8 @@ func TestSettings(t *testing.T) {
 		want settings
 		fail string
 	}{
-		"all":       {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev", "SUPERVISE_QUEUE_DIR": "/q", "SUPERVISE_PORT": "1234"}, settings{"dev", "/q", "1234"}, ""},
-		"port":      {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev", "SUPERVISE_QUEUE_DIR": "/q"}, settings{"dev", "/q", "9100"}, ""},
+		"all":       {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev", "SUPERVISE_QUEUE_DIR": "/q", "SUPERVISE_PORT": "1234", "SUPERVISE_CURRENT_CONFIG_DIR": "/c"}, settings{"dev", "/q", "1234", "/c"}, ""},
+		"port":      {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev", "SUPERVISE_QUEUE_DIR": "/q"}, settings{"dev", "/q", "9100", "/etc/claude-bottle/current-config"}, ""},
 		"no slug":   {map[string]string{"SUPERVISE_QUEUE_DIR": "/q"}, settings{}, "SUPERVISE_BOTTLE_SLUG"},
 		"no queue":  {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev"}, settings{}, "SUPERVISE_QUEUE_DIR"},
 		"bad port":  {map[string]string{"SUPERVISE_BOTTLE_SLUG": "dev", "SUPERVISE_QUEUE_DIR": "/q", "SUPERVISE_PORT": "x"}, settings{}, "SUPERVISE_PORT"},

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/bot-bottle/bottled/state/queue"
@@ -17,17 +16,22 @@ import (
 )
 
 const (
-	maxURLBytes        = 4 << 10
-	maxDockerfileBytes = 64 << 10
+	listCurrentConfig = "list-current-config"
+	proposalStatus    = "proposal-status"
+
+	// maxStatus is how many proposals proposal-status tells of, and maxShownBytes how much of each one's content.
+	maxStatus     = 20
+	maxShownBytes = 200
 )
 
-const instructions = `You run in a bottle: a sandbox without internet, except for what its human allows. ` +
-	`When the bottle stops you from doing your task, ask for more with one of these tools. Each call waits until a ` +
-	`human has answered, which may take hours; that is normal, so do not give up and do not look for a way around. ` +
-	`What you have now is in /etc/claude-bottle/current-config (routes.json, allowlist, Dockerfile). ` +
+const serverInstructions = `You run in a bottle: a sandbox without internet, except for what its human allows. ` +
+	`When the bottle stops you from doing your task, ask for more with cred-proxy-block, pipelock-block or capability-block. ` +
+	`Each of these calls waits until a human has answered, which may take hours; that is normal, so do not give up and do not look for a way around. ` +
+	`If a call ends without an answer, call it again with the same arguments: you get the answer that came meanwhile, or go on waiting. ` +
+	`list-current-config shows what you have now, proposal-status what became of your proposals; both answer at once. ` +
 	`Ask for the least that you need, and say why.`
 
-// The result of every tool.
+// The result of every tool that asks a human.
 type decision struct {
 	Status string `json:"status" jsonschema:"approved: it will be done as proposed; modified: it will be done differently, see notes; rejected: it will not be done"`
 	Notes  string `json:"notes" jsonschema:"what the human has to say about it; may be empty"`
@@ -36,7 +40,7 @@ type decision struct {
 type routesArguments struct {
 	// An array and not a JSON text: models fill in a described structure more reliably than they escape
 	// JSON within JSON, and the schema tells them what was wrong.
-	Routes        []routesconf.Route `json:"routes" jsonschema:"every route that the bottle shall have afterwards, in the form of current-config/routes.json: the present ones that stay, unchanged, and the new ones"`
+	Routes        []routesconf.Route `json:"routes" jsonschema:"every route that the bottle shall have afterwards, as list-current-config shows them: the present ones that stay, unchanged, and the new ones"`
 	Justification string             `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
 }
 
@@ -46,56 +50,129 @@ type urlArguments struct {
 }
 
 type dockerfileArguments struct {
-	Dockerfile    string `json:"dockerfile" jsonschema:"the whole new Dockerfile of your container; begin with current-config/Dockerfile and add what is missing"`
+	Dockerfile    string `json:"dockerfile" jsonschema:"the whole new Dockerfile of your container; begin with the present one, which list-current-config shows, and add what is missing"`
 	Justification string `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
+}
+
+// The result of list-current-config.
+type configuration struct {
+	Routes       []routesconf.Route `json:"routes" jsonschema:"the routes of cred-proxy; to ask for others, propose the whole list with cred-proxy-block"`
+	Allowlist    []string           `json:"allowlist" jsonschema:"the hosts that you can reach through pipelock; *.NAME stands for every subdomain"`
+	PrivateCIDRs []string           `json:"private_cidrs" jsonschema:"the ranges in which addresses may be reached; all other private addresses are refused"`
+	Dockerfile   string             `json:"dockerfile" jsonschema:"what your container is built from; empty when it cannot be changed here"`
+}
+
+// The result of proposal-status.
+type statusList struct {
+	Proposals []proposal `json:"proposals" jsonschema:"your proposals, the newest first; one whose answer a call has returned to you is not listed any more"`
+}
+
+type proposal struct {
+	Tool          string `json:"tool" jsonschema:"the tool that was called"`
+	Proposal      string `json:"proposal" jsonschema:"the beginning of what was proposed"`
+	Justification string `json:"justification" jsonschema:"as you gave it"`
+	Created       string `json:"created" jsonschema:"when it was queued, RFC 3339, UTC"`
+	Status        string `json:"status" jsonschema:"pending: a human has not answered yet; withdrawn: you cancelled the call; approved, modified or rejected: a human's answer, which calling the tool again with the same arguments returns too"`
+	Notes         string `json:"notes" jsonschema:"what the human has to say about it; may be empty"`
 }
 
 func newServer(d *desk) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "supervise", Title: "bottled supervise", Version: "1"},
-		&mcp.ServerOptions{Instructions: instructions, Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}}})
-	mcp.AddTool(server, describe(queue.CredProxyBlock, "Ask for other cred-proxy routes",
-		`Ask a human to change the routes of cred-proxy, which adds a token to your requests to http://cred-proxy:9099/<path>/. `+
-			`Use it when a service answers 401 or 403, or cred-proxy 404, because no route carries the right token. `+
-			`Name a token by its slot; you never see tokens. Blocks until a human has answered.`),
-		handle(d, func(in routesArguments) (request, string, error) {
-			payload, err := routesPayload(in.Routes)
-			return request{queue.CredProxyBlock, payload}, in.Justification, err
-		}))
-	mcp.AddTool(server, describe(queue.PipelockBlock, "Ask for a host",
-		`Ask a human to let you reach a host. Use it when pipelock answered "403 blocked: domain not in allowlist". `+
-			`On approval the URL's host joins the bottle's allowlist, and the request can be repeated. Blocks until a human has answered.`),
-		handle(d, func(in urlArguments) (request, string, error) {
-			return request{queue.PipelockBlock, in.URL}, in.Justification, checkURL(in.URL)
-		}))
-	mcp.AddTool(server, describe(queue.CapabilityBlock, "Ask for another container image",
-		`Ask a human to rebuild your container from a new Dockerfile. Use it when a program or library is missing that you cannot install. `+
-			`On approval your container is REPLACED: commit or save your work in the mounted directories first. Blocks until a human has answered.`),
-		handle(d, func(in dockerfileArguments) (request, string, error) {
-			return request{queue.CapabilityBlock, in.Dockerfile}, in.Justification, checkDockerfile(in.Dockerfile)
-		}))
+		&mcp.ServerOptions{Instructions: serverInstructions, Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}}})
+	addAskingTools(server, d)
+	addTool(server, listCurrentConfig, "Show what this bottle has",
+		`Show what this bottle has now: the routes of cred-proxy, the hosts that pipelock lets through, and the Dockerfile of your container. `+
+			`Look here before you ask for more. Answers at once.`, true,
+		func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, configuration, error) {
+			c, err := readCurrent(d.currentDir)
+			return nil, configuration{
+				Routes: orEmpty(c.routes), Allowlist: orEmpty(c.allowlist), PrivateCIDRs: orEmpty(c.private), Dockerfile: c.dockerfile,
+			}, err
+		})
+	addTool(server, proposalStatus, "Show your proposals",
+		fmt.Sprintf(`Show what became of your last %d proposals: whether a human has answered, and what. `, maxStatus)+
+			`You need it only when a call was interrupted: a call returns the answer by itself. Answers at once.`, true,
+		func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, statusList, error) {
+			list, err := d.status()
+			return nil, statusList{list}, err
+		})
 	return server
 }
 
-func describe(name queue.Tool, title, description string) *mcp.Tool {
+func addAskingTools(server *mcp.Server, d *desk) {
+	addTool(server, string(queue.CredProxyBlock), "Ask for other cred-proxy routes",
+		`Ask a human to change the routes of cred-proxy, which adds a token to your requests to http://cred-proxy:9099/<path>/. `+
+			`Use it when a service answers 401 or 403, or cred-proxy 404, because no route carries the right token. `+
+			`Name a token by its slot, one of those that list-current-config shows: others can't be had here, and you never see tokens. `+
+			`Blocks until a human has answered.`, false,
+		handle(d, func(c current, known bool, in routesArguments) (request, string, error) {
+			payload, err := c.routesPayload(in.Routes, known)
+			return request{queue.CredProxyBlock, payload}, in.Justification, err
+		}))
+	addTool(server, string(queue.PipelockBlock), "Ask for a host",
+		`Ask a human to let you reach a host. Use it when pipelock answered "403 blocked: domain not in allowlist". `+
+			`On approval the URL's host joins the bottle's allowlist, and the request can be repeated. Blocks until a human has answered.`, false,
+		handle(d, func(c current, _ bool, in urlArguments) (request, string, error) {
+			return request{queue.PipelockBlock, in.URL}, in.Justification, c.checkURL(in.URL)
+		}))
+	addTool(server, string(queue.CapabilityBlock), "Ask for another container image",
+		`Ask a human to rebuild your container from a new Dockerfile. Use it when a program or library is missing that you cannot install. `+
+			`On approval your container is REPLACED: commit or save your work in the mounted directories first. Blocks until a human has answered.`, false,
+		handle(d, func(c current, known bool, in dockerfileArguments) (request, string, error) {
+			return request{queue.CapabilityBlock, in.Dockerfile}, in.Justification, c.checkDockerfile(in.Dockerfile, known)
+		}))
+}
+
+func addTool[In, Out any](server *mcp.Server, name, title, description string, readOnly bool, do mcp.ToolHandlerFor[In, Out]) {
 	no := false
-	return &mcp.Tool{
-		Name: string(name), Title: title, Description: description,
-		Annotations: &mcp.ToolAnnotations{Title: title, DestructiveHint: &no, OpenWorldHint: &no, IdempotentHint: true},
+	mcp.AddTool(server, &mcp.Tool{
+		Name: name, Title: title, Description: description, InputSchema: schemaOf[In](), OutputSchema: schemaOf[Out](),
+		Annotations: &mcp.ToolAnnotations{Title: title, ReadOnlyHint: readOnly, DestructiveHint: &no, OpenWorldHint: &no, IdempotentHint: true},
+	}, do)
+}
+
+// schemaOf is a type's JSON Schema. Lists are arrays and never null, which not every model's API can express.
+func schemaOf[T any]() *jsonschema.Schema {
+	schema, err := jsonschema.For[T](nil)
+	if err != nil {
+		panic("supervise: a tool's type has no schema: " + err.Error()) // a mistake in this file
+	}
+	refuseNull(schema)
+	return schema
+}
+
+func refuseNull(s *jsonschema.Schema) {
+	if slices.Contains(s.Types, "array") {
+		s.Type, s.Types = "array", nil
+	}
+	if s.Items != nil {
+		refuseNull(s.Items)
+	}
+	for _, property := range s.Properties {
+		refuseNull(property)
 	}
 }
 
-// handle makes a tool out of a function that checks its arguments.
-func handle[In any](d *desk, check func(In) (request, string, error)) mcp.ToolHandlerFor[In, decision] {
+// handle makes a tool out of a function that checks its arguments against what the bottle has, if that is known.
+func handle[In any](d *desk, check func(c current, known bool, in In) (request, string, error)) mcp.ToolHandlerFor[In, decision] {
 	return func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, decision, error) {
-		r, justification, err := check(in)
+		has, err := readCurrent(d.currentDir)
+		if err != nil && !errors.Is(err, errNoCurrent) {
+			return nil, decision{}, err
+		}
+		r, justification, err := check(has, err == nil, in)
 		justification = strings.TrimSpace(justification)
 		err = errors.Join(err, queue.CheckText("justification", justification, queue.MaxJustification))
 		if err != nil {
 			return nil, decision{}, fmt.Errorf("not queued: %w", err)
 		}
 		c := callFrom(ctx)
-		a, err := d.wait(c.ctx, r, justification, c.tick(), func() { c.beat(ctx, req) })
+		a, err := d.attach(r, justification)
 		if err != nil {
+			return nil, decision{}, err
+		}
+		c.waits()
+		if err := d.wait(c.ctx, a, c.tick(), func() { c.beat(ctx, req) }); err != nil {
 			return nil, decision{}, err
 		}
 		c.onDelivery(func() { d.delivered(a.id) })
@@ -103,54 +180,33 @@ func handle[In any](d *desk, check func(In) (request, string, error)) mcp.ToolHa
 	}
 }
 
-// routesPayload uses the parser that cred-proxy and the controller use.
-func routesPayload(routes []routesconf.Route) (string, error) {
-	if routes == nil {
-		return "", errors.New("routes is missing; to have no routes at all propose an empty array")
-	}
-	data, err := routesconf.File{Routes: routes}.Render()
+// status returns the agent's proposals, the newest first.
+func (d *desk) status() ([]proposal, error) {
+	entries, err := d.list()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return string(data), nil
+	slices.Reverse(entries)
+	list := []proposal{}
+	for _, e := range entries[:min(len(entries), maxStatus)] {
+		p := proposal{
+			Tool: string(e.Proposal.Tool), Proposal: beginning(e.Proposal.Payload), Justification: e.Proposal.Justification,
+			Created: e.Proposal.Created.UTC().Format(time.RFC3339), Status: "pending",
+		}
+		if e.Answer != nil {
+			p.Status, p.Notes = string(e.Answer.Status), e.Answer.Notes
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
-var hostPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-
-func checkURL(text string) error {
-	if err := queue.CheckText("url", text, maxURLBytes); err != nil {
-		return err
+func beginning(text string) string {
+	if len(text) <= maxShownBytes {
+		return text
 	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return errors.New("url cannot be parsed; write it like https://api.example.com/v1")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("url must begin with https:// or http://")
-	case u.User != nil:
-		return errors.New("url must not hold a user name or password; they would be shown and kept")
-	case net.ParseIP(u.Hostname()) == nil && !hostPattern.MatchString(u.Hostname()):
-		return errors.New("url must have a host name of letters, digits, dots and dashes (international names in their xn-- form)")
-	}
-	return nil
+	return strings.ToValidUTF8(text[:maxShownBytes], "") + "…"
 }
 
-// checkDockerfile finds what is no Dockerfile at all. The build is what checks the rest.
-func checkDockerfile(text string) error {
-	if err := queue.CheckText("dockerfile", text, maxDockerfileBytes); err != nil {
-		return err
-	}
-	for line := range strings.SplitSeq(text, "\n") {
-		words := strings.Fields(line)
-		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
-			continue
-		}
-		if keyword := strings.ToUpper(words[0]); !slices.Contains([]string{"FROM", "ARG"}, keyword) {
-			return fmt.Errorf("dockerfile must begin with FROM (or ARG), not with %.32q", words[0])
-		}
-		if len(words) > 1 && strings.EqualFold(words[0], "FROM") {
-			return nil
-		}
-	}
-	return errors.New("dockerfile has no FROM")
-}
+// orEmpty makes a list that is written as [] when there is nothing in it.
+func orEmpty[T any](list []T) []T { return append([]T{}, list...) }

@@ -1,0 +1,318 @@
+package supervise
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/bot-bottle/bottled/state/queue"
+)
+
+func TestTooManyCallsForOneProposal(t *testing.T) {
+	b := start(t, t.TempDir())
+	session := b.connect("")
+	for range maxWaiting {
+		callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
+	}
+	b.until("all calls to wait", func() bool {
+		b.desk.mu.Lock()
+		defer b.desk.mu.Unlock()
+		return b.desk.callers == maxWaiting
+	})
+	for _, url := range []string{"https://a.example", "https://b.example"} {
+		if failure := b.refused(queue.PipelockBlock, askURL(url)); !strings.Contains(failure, "too many of your calls") {
+			t.Errorf("%s: %s", url, failure)
+		}
+	}
+	if _, failure := callNow[configuration](b, listCurrentConfig); failure != "" {
+		t.Errorf("a tool that does not wait: %s", failure)
+	}
+	b.answer(b.pending(1)[0].ID, queue.Answer{Status: queue.Approved})
+	b.until("all calls to leave", func() bool {
+		b.desk.mu.Lock()
+		defer b.desk.mu.Unlock()
+		return b.desk.callers == 0
+	})
+}
+
+// TestFloodOfProposals asks, gives up and asks anew, as fast as it can.
+func TestFloodOfProposals(t *testing.T) {
+	b := start(t, t.TempDir())
+	for i := range proposalBurst {
+		a, err := b.desk.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.desk.detach(a)
+	}
+	if failure := b.refused(queue.PipelockBlock, askURL("https://more.example")); !strings.Contains(failure, "too many proposals in a short time") {
+		t.Errorf("%s", failure)
+	}
+	b.pending(0)
+}
+
+func TestTooManyMessagesInOneRequest(t *testing.T) {
+	b := start(t, t.TempDir())
+	for name, message := range map[string]string{
+		"calls": `{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{}}`,
+		"odd":   `{"jsonrpc":"2.0","id":%d,"method":"ping","params":[]}`,
+	} {
+		var messages []string
+		for i := range maxBatch + 1 {
+			messages = append(messages, fmt.Sprintf(message, i))
+		}
+		resp := b.post("", "["+strings.Join(messages, ",")+"]")
+		body, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "17 messages in one request") {
+			t.Errorf("%s: %s %s", name, resp.Status, body)
+		}
+		resp = b.post("", "["+strings.Join(messages[:2], ",")+"]")
+		if body, _ := io.ReadAll(resp.Body); name == "calls" && (resp.StatusCode != http.StatusOK || strings.Count(string(body), "pipelock-block") < 2) {
+			t.Errorf("a batch of two: %s %s", resp.Status, body)
+		}
+	}
+}
+
+func TestDeepJSON(t *testing.T) {
+	b := start(t, t.TempDir())
+	for _, shape := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pipelock-block","arguments":%s}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pipelock-block","_meta":{"x":%s}}}`,
+		`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{}}`,
+		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%s}}`,
+	} {
+		for _, nest := range []string{"[", `{"a":`} {
+			n := (maxBodyBytes - 1000) / len(nest) / 2
+			for _, body := range []string{
+				fmt.Sprintf(shape, strings.Repeat(nest, n)+"1"+strings.Repeat(map[string]string{"[": "]"}[nest]+map[string]string{`{"a":`: "}"}[nest], n)),
+				fmt.Sprintf(shape, strings.Repeat(nest, n)),
+			} {
+				resp := b.post("s", body)
+				answer, err := io.ReadAll(resp.Body)
+				if err != nil || resp.StatusCode >= 500 {
+					t.Errorf("%.80s: %s %v %.200s", body, resp.Status, err, answer)
+				}
+			}
+		}
+	}
+	if _, failure := callNow[configuration](b, listCurrentConfig); failure != "" {
+		t.Errorf("afterwards: %s", failure)
+	}
+	b.pending(0)
+}
+
+// TestThousandsOfSessions opens sessions and never comes back to them.
+func TestThousandsOfSessions(t *testing.T) {
+	b := start(t, t.TempDir())
+	seen := map[string]bool{}
+	for range 2000 {
+		session := b.initialize()
+		if session == "" || seen[session] {
+			t.Fatalf("session %q after %d", session, len(seen))
+		}
+		seen[session] = true
+	}
+	if _, failure := callNow[configuration](b, listCurrentConfig); failure != "" {
+		t.Errorf("afterwards: %s", failure)
+	}
+}
+
+// dial sends text over a connection of its own.
+func (b *bottle) dial(text string) net.Conn {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
+		b.t.Fatal(err)
+	}
+	return conn
+}
+
+const postHead = "POST /mcp HTTP/1.1\r\nHost: supervise:9100\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+
+// TestSlowBodies has more clients that send half a request than requests are worked on at once.
+func TestSlowBodies(t *testing.T) {
+	times := testTiming
+	times.read = 300 * time.Millisecond
+	b := startAs(t, t.TempDir(), nil, times)
+	var slow []net.Conn
+	for range 2 * maxActive {
+		slow = append(slow, b.dial(postHead+"Content-Length: 100\r\n\r\n{"))
+	}
+	start := time.Now()
+	if _, failure := callNow[configuration](b, listCurrentConfig); failure != "" {
+		t.Errorf("another client's call: %s", failure)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("another client's call took %s", took)
+	}
+	for _, conn := range slow {
+		// Answered or not, the connection ends.
+		if answer, err := io.ReadAll(conn); err != nil || strings.Contains(string(answer), " 200 ") {
+			t.Errorf("half a request: %v %s", err, answer)
+		}
+	}
+}
+
+// TestWaitOutlastsTimeouts has a call that waits longer than a request may take to be read and written.
+func TestWaitOutlastsTimeouts(t *testing.T) {
+	times := timing{keepAlive: 50 * time.Millisecond, read: 200 * time.Millisecond, write: 200 * time.Millisecond}
+	b := startAs(t, t.TempDir(), nil, times)
+	session := b.connect("")
+	done := callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
+	id := b.pending(1)[0].ID
+	time.Sleep(time.Second)
+	b.pending(1)
+	b.answer(id, queue.Answer{Status: queue.Approved})
+	b.expect(done, decision{"approved", ""})
+	if _, err := session.ListTools(t.Context(), nil); err != nil { // the connection is good for more
+		t.Error(err)
+	}
+	b.empty()
+}
+
+// TestSlowReader has a client that asks for much and reads nothing: its turn goes back to the others.
+func TestSlowReader(t *testing.T) {
+	times := testTiming
+	times.write = 300 * time.Millisecond
+	b := startAs(t, t.TempDir(), nil, times)
+	write(t, b.current+"/Dockerfile", strings.Repeat("# "+strings.Repeat("x", 100)+"\n", 9000)) // an answer of two megabytes
+	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list-current-config","arguments":{}}}`
+	one := fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", postHead, len(body), body)
+	for range maxActive {
+		b.dial(strings.Repeat(one, 20))
+	}
+	// It takes a while until the kernel's buffers are full and all turns are taken.
+	session := b.connect("")
+	for stop := time.Now().Add(5 * time.Second); time.Now().Before(stop); {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: proposalStatus})
+		cancel()
+		if err != nil || !strings.Contains(text(result), `"proposals":[]`) {
+			t.Fatalf("another client's call: %v %s", err, text(result))
+		}
+	}
+}
+
+// TestStreamsEnd uses a method of the protocol that keeps a response open, if there is something to subscribe to.
+func TestStreamsEnd(t *testing.T) {
+	b := start(t, t.TempDir())
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"x","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+	var ends sync.WaitGroup
+	for range 2 * maxActive {
+		req := b.request("", `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},`+meta+`}}`)
+		req.Header.Set("Mcp-Protocol-Version", "2026-07-28")
+		req.Header.Set("Mcp-Method", "subscriptions/listen")
+		ends.Go(func() {
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return // cut off
+			}
+			defer resp.Body.Close()
+			_, _ = io.Copy(io.Discard, resp.Body) // until it is cut off
+		})
+	}
+	ended := make(chan struct{})
+	go func() { ends.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("the streams do not end")
+	}
+	if _, failure := callNow[configuration](b, listCurrentConfig); failure != "" {
+		t.Errorf("afterwards: %s", failure)
+	}
+}
+
+// TestConnectionFlood opens more connections than are allowed, and sends nothing.
+func TestConnectionFlood(t *testing.T) {
+	const limit = 8
+	nobody := func(net.Addr) bool { return false }
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	counter := newConnections(limit, nobody)
+	server.Config.ConnState = counter.track
+	server.Config.ReadHeaderTimeout = patience
+	server.Start()
+	t.Cleanup(server.Close)
+	answers := func(conn net.Conn) bool {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		return strings.Contains(line, " 200 ")
+	}
+	var conns []net.Conn
+	served := 0
+	for range 3 * limit {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns = append(conns, conn)
+		if answers(conn) {
+			served++
+		}
+	}
+	if served != limit {
+		t.Errorf("%d of %d connections are served; want %d", served, len(conns), limit)
+	}
+	conns[0].Close()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if answers(conn) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no new connection is served after one was closed")
+		}
+	}
+	if !isLoopback(conns[0].RemoteAddr()) || isLoopback(&net.TCPAddr{IP: net.IPv4(10, 213, 0, 5)}) {
+		t.Error("the health check's address is not told from an agent's")
+	}
+}
+
+// TestConcurrentAgents has many clients that ask for different things, give up, and ask what is going on.
+func TestConcurrentAgents(t *testing.T) {
+	b := start(t, t.TempDir())
+	var clients sync.WaitGroup
+	for i := range 12 {
+		session := b.connect("")
+		clients.Go(func() {
+			done := callTool(t.Context(), session, queue.PipelockBlock, askURL(fmt.Sprintf("https://%d.example", i)))
+			for range 5 {
+				if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: proposalStatus}); err != nil {
+					t.Error(err)
+				}
+			}
+			if o := <-done; o.err != nil || !strings.Contains(text(o.result), fmt.Sprintf("no %d", i)) {
+				t.Errorf("agent %d: %v %s", i, o.err, text(o.result))
+			}
+		})
+	}
+	for _, p := range b.pending(12) {
+		n := strings.TrimSuffix(strings.TrimPrefix(p.Payload, "https://"), ".example")
+		b.answer(p.ID, queue.Answer{Status: queue.Rejected, Notes: "no " + n})
+	}
+	clients.Wait()
+	b.empty()
+}

@@ -1,0 +1,174 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/queue"
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+const (
+	maxURLBytes        = 4 << 10
+	maxDockerfileBytes = 64 << 10
+	// maxProblems is how many problems an agent is told at once.
+	maxProblems = 10
+)
+
+// routesPayload returns the routes.json that is proposed. Besides what a manifest may say of routes, an agent
+// can only name tokens that the bottle has.
+func (c current) routesPayload(routes []routesconf.Route, known bool) (string, error) {
+	if routes == nil {
+		return "", errors.New("routes is missing; to have no routes at all propose an empty array")
+	}
+	if err := c.checkAsDeclared(routes); err != nil {
+		return "", err
+	}
+	if err := c.checkSlots(routes); known && err != nil {
+		return "", err
+	}
+	data, err := routesconf.File{Routes: routes}.Render()
+	if err != nil {
+		return "", err
+	}
+	return string(data), queue.CheckText("routes", string(data), queue.MaxPayload)
+}
+
+func (c current) checkAsDeclared(routes []routesconf.Route) error {
+	if len(routes) == 0 {
+		return nil // a manifest says it by having no credProxy
+	}
+	proxy := &manifests.CredProxy{}
+	for _, r := range routes {
+		// Which token it is does not matter here, only that it is given in one of the ways there are.
+		proxy.Routes = append(proxy.Routes, r.Declared(manifests.SecretRef{Env: "TOKEN"}))
+	}
+	return c.check(manifests.Spec{CredProxy: proxy}, routesField)
+}
+
+// checkSlots keeps an agent from asking for a token that there is none of, or guessing names.
+func (c current) checkSlots(routes []routesconf.Route) error {
+	var slots []string
+	for _, r := range c.routes {
+		slots = append(slots, r.TokenSlot)
+	}
+	slices.Sort(slots)
+	slots = slices.Compact(slots)
+	for i, r := range routes {
+		switch {
+		case slices.Contains(slots, r.TokenSlot):
+		case len(slots) == 0:
+			return errors.New("this bottle has no token, so a route can have none; ask your human, outside of this tool, to declare one in the bottle's manifest")
+		default:
+			return fmt.Errorf("routes[%d].token_slot: %.128q is no token of this bottle; it has %s. For another token ask your human, outside of this tool",
+				i, r.TokenSlot, strings.Join(slots, ", "))
+		}
+	}
+	return nil
+}
+
+// check finds what would be wrong with a manifest that said so, in the same words but for the fields' names.
+func (c current) check(spec manifests.Spec, nameOf func(field string) string) error {
+	spec.Egress.PrivateCIDRs = c.private
+	problems, err := manifests.Check(manifests.Bottle{
+		APIVersion: manifests.APIVersion, Kind: manifests.Kind, Metadata: manifests.Metadata{Name: "proposal"}, Spec: spec,
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range problems[:min(len(problems), maxProblems)] {
+		errs = append(errs, fmt.Errorf("%s: %s; %s", nameOf(p.Field), p.Reason, p.Fix))
+	}
+	if more := len(problems) - maxProblems; more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more problems", more))
+	}
+	return errors.Join(errs...)
+}
+
+var inCamelCase = regexp.MustCompile(`[A-Z]`)
+
+// routesField is a manifest's field as it is called in a routes.json: authScheme is auth_scheme there.
+func routesField(field string) string {
+	return inCamelCase.ReplaceAllStringFunc(strings.TrimPrefix(field, "spec.credProxy."), func(letter string) string { return "_" + strings.ToLower(letter) })
+}
+
+// checkURL judges the host of a URL as an entry of the allowlist, which is what it would become.
+func (c current) checkURL(text string) error {
+	if err := queue.CheckText("url", text, maxURLBytes); err != nil {
+		return err
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return errors.New("url cannot be parsed; write it like https://api.example.com/v1")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("url must begin with https:// or http://")
+	case u.User != nil:
+		return errors.New("url must not hold a user name or password; they would be shown and kept")
+	}
+	entry := manifests.Egress{Allowlist: []string{u.Hostname()}}
+	if err := c.check(manifests.Spec{Egress: entry}, func(string) string { return "url" }); err != nil {
+		return err
+	}
+	if strings.Contains(u.Hostname(), "*") {
+		return errors.New("url: it has a *; name the host that was refused")
+	}
+	return nil
+}
+
+// checkDockerfile reads the file as the builder does. It does not tell whether the build will succeed.
+func (c current) checkDockerfile(text string, known bool) error {
+	if known && c.dockerfile == "" {
+		return errors.New("the agent of this bottle is not built by bottled, so there is no image to change; ask your human, outside of this tool")
+	}
+	if err := queue.CheckText("dockerfile", text, maxDockerfileBytes); err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(strings.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("dockerfile: %w", err)
+	}
+	if err := checkFrontend(text); err != nil {
+		return err
+	}
+	stages, _, err := instructions.Parse(parsed.AST, nil)
+	if err != nil {
+		return fmt.Errorf("dockerfile: %w", err)
+	}
+	if len(stages) == 0 {
+		return errors.New("dockerfile has no FROM")
+	}
+	return nil
+}
+
+// frontendPattern is what Docker publishes as the Dockerfile's syntax.
+var frontendPattern = regexp.MustCompile(`^(docker\.io/)?docker/dockerfile(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$`)
+
+// checkFrontend refuses a file that asks for a program of its own to read it: what a human approves would not
+// be what is built. It looks for more than BuildKit does, whose versions differ in what makes a directive.
+func checkFrontend(text string) error {
+	for line := range strings.SplitSeq(text, "\n") {
+		comment, is := cutComment(strings.TrimSpace(line))
+		key, value, _ := strings.Cut(comment, "=")
+		if is && strings.EqualFold(strings.TrimSpace(key), "syntax") && !frontendPattern.MatchString(strings.TrimSpace(value)) {
+			return errors.New("dockerfile: its syntax line must name docker/dockerfile, or be left out")
+		}
+	}
+	return nil
+}
+
+func cutComment(line string) (string, bool) {
+	if comment, is := strings.CutPrefix(line, "#"); is {
+		return comment, true
+	}
+	return strings.CutPrefix(line, "//")
+}

@@ -1,0 +1,189 @@
+package queue
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func openAudit(t *testing.T) (*AuditLog, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	l, err := OpenAuditLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l, path
+}
+
+func records(t *testing.T, path string) []Record {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var all []Record
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var r Record
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestDecideIsAudited(t *testing.T) {
+	q := open(t, t.TempDir())
+	log, path := openAudit(t)
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	q.now = func() time.Time { return now }
+	asked := proposal("https://a.example")
+	asked.Bottle = "another" // the agent's word
+	p, err := q.Submit(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Decide(log, "dev", p.ID, Answer{Status: Modified, Notes: "only\nthis", By: "alice"}, "+a.example\n"); err != nil {
+		t.Fatal(err)
+	}
+	want := []Record{{
+		Time: now, Bottle: "dev", Tool: PipelockBlock, Action: "modified", Who: "alice", Diff: "+a.example\n",
+		Justification: p.Justification, Notes: "only\nthis", Proposal: p.ID,
+	}}
+	if diff := cmp.Diff(want, records(t, path)); diff != "" {
+		t.Errorf("audit log (-want +got):\n%s", diff)
+	}
+	entry, err := q.Get(p.ID)
+	if err != nil || entry.Answer == nil || entry.Answer.Status != Modified || entry.Answer.By != "alice" {
+		t.Errorf("the answer: %+v, %v", entry, err)
+	}
+	if err := q.Decide(log, "dev", p.ID, Answer{Status: Rejected, By: "bob"}, ""); !errors.Is(err, ErrAnswered) {
+		t.Errorf("a second decision: %v; want ErrAnswered", err)
+	}
+	if got := records(t, path); len(got) != 1 {
+		t.Errorf("%d records after a decision that was not made", len(got))
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	}
+}
+
+func TestUnauditedDecisionIsNotMade(t *testing.T) {
+	q := open(t, t.TempDir())
+	log, _ := openAudit(t)
+	p := submit(t, q, "https://a.example")
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Decide(log, "dev", p.ID, Answer{Status: Approved, By: "alice"}, ""); err == nil {
+		t.Error("decided without a record")
+	}
+	if entry, err := q.Get(p.ID); err != nil || entry.Answer != nil {
+		t.Errorf("%+v, %v; want a pending proposal", entry, err)
+	}
+}
+
+// TestLateDecisionIsTakenBack puts an answer where the decision does not see it before it is logged.
+func TestLateDecisionIsTakenBack(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir)
+	log, path := openAudit(t)
+	p := submit(t, q, "https://a.example")
+	var deciders sync.WaitGroup
+	for _, who := range []string{"alice", "bob", "carol", "dave"} {
+		other := open(t, dir)
+		deciders.Go(func() {
+			if err := other.Decide(log, "dev", p.ID, Answer{Status: Approved, By: who}, ""); err != nil && !errors.Is(err, ErrAnswered) {
+				t.Errorf("%s: %v", who, err)
+			}
+		})
+	}
+	deciders.Wait()
+	valid := map[string]int{}
+	for _, r := range records(t, path) {
+		if r.Action == actionVoid {
+			valid[r.Who]--
+		} else {
+			valid[r.Who]++
+		}
+	}
+	entry, err := q.Get(p.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, n := range valid {
+		if want := map[bool]int{true: 1}[who == entry.Answer.By]; n != want {
+			t.Errorf("%d valid decisions of %s; want %d (it was %s)", n, who, want, entry.Answer.By)
+		}
+	}
+}
+
+func TestDecideRefuses(t *testing.T) {
+	q := open(t, t.TempDir())
+	log, path := openAudit(t)
+	p := submit(t, q, "https://a.example")
+	for name, a := range map[string]Answer{
+		"nobody":     {Status: Approved},
+		"withdrawal": {Status: Withdrawn, By: "alice"},
+		"no status":  {By: "alice"},
+		"long notes": {Status: Approved, By: "alice", Notes: strings.Repeat("a", MaxNotes+1)},
+	} {
+		if err := q.Decide(log, "dev", p.ID, a, ""); err == nil {
+			t.Errorf("%s: decided", name)
+		}
+	}
+	if err := q.Decide(log, "dev", newID(time.Now()), Answer{Status: Approved, By: "alice"}, ""); !errors.Is(err, ErrGone) {
+		t.Errorf("no such proposal: %v; want ErrGone", err)
+	}
+	if got := records(t, path); len(got) > 0 {
+		t.Errorf("records of decisions that were not made: %+v", got)
+	}
+}
+
+func TestAuditLogAfterACrash(t *testing.T) {
+	log, path := openAudit(t)
+	if err := log.Append(Record{Who: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	half, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := half.WriteString(`{"time":"20`); err != nil {
+		t.Fatal(err)
+	}
+	half.Close()
+	if err := log.Append(Record{Who: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(data), "\n")
+	if len(lines) != 4 || !strings.Contains(lines[0], "alice") || lines[1] != `{"time":"20` || !strings.Contains(lines[2], "bob") {
+		t.Errorf("the log:\n%s", data)
+	}
+}
+
+func TestAuditLogFollowsNoLink(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	if err := os.Symlink("elsewhere", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenAuditLog(path); err == nil {
+		t.Error("it opened a symbolic link")
+	}
+}
