@@ -72,7 +72,7 @@ func TestLoadMakesValuesCanonical(t *testing.T) {
 		Source:   Source{Path: filepath.Join(abs, "self-hosted.yaml"), Line: 1},
 		Spec: Spec{
 			Egress: Egress{
-				Allowlist:    []string{"*.example.com", "gitea", "192.168.7.9", "fd12::1"},
+				Allowlist:    []string{"*.example.com", "gitea", "192.168.7.9", "git.example.com:8443", "[fd12::1]:8443", "fd12::1"},
 				DLPAction:    DLPWarn,
 				PrivateCIDRs: []string{"192.168.7.0/24", "fd12::/64", "10.1.2.3/32"},
 			},

@@ -3,6 +3,7 @@ package manifests
 import (
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -13,9 +14,14 @@ type fault struct{ reason, fix string }
 // it may reach; a manifest that lists them would seem to decide about it.
 var ownNames = map[string]bool{"pipelock": true, "cred-proxy": true, "supervise": true, "agent": true}
 
-// checkAllowed judges an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs.
+// checkAllowed judges an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs, with
+// or without a port.
 func checkAllowed(entry string, private []netip.Prefix) *fault {
 	if f := checkNoMore(entry); f != nil {
+		return f
+	}
+	entry, f := withoutPort(entry)
+	if f != nil {
 		return f
 	}
 	if entry == "*" {
@@ -34,7 +40,7 @@ func checkAllowed(entry string, private []netip.Prefix) *fault {
 	return checkHost(name, private)
 }
 
-// checkNoMore finds what people paste besides the host: a URL, a path, a port, a user.
+// checkNoMore finds what people paste besides the host: a URL, a path, a user.
 func checkNoMore(entry string) *fault {
 	if strings.Contains(entry, "://") {
 		return &fault{"it is a URL, not a host name", hostFix(urlHost(entry))}
@@ -48,16 +54,30 @@ func checkNoMore(entry string) *fault {
 	if strings.Contains(entry, "@") {
 		return &fault{"it has a user name", hostFix(entry[strings.LastIndex(entry, "@")+1:])}
 	}
+	return nil
+}
+
+// withoutPort takes the port off an entry, if there is a valid one. An IPv6 address has brackets when it has
+// a port, and only then.
+func withoutPort(entry string) (string, *fault) {
 	if _, err := netip.ParseAddr(entry); err == nil {
-		return nil
-	}
-	if host, port, found := strings.Cut(entry, ":"); found && !strings.Contains(port, ":") {
-		return &fault{"it has a port; hosts are allowed on every port", hostFix(host)}
+		return entry, nil
 	}
 	if strings.ContainsAny(entry, "[]") {
-		return &fault{"it has brackets", "write an IPv6 address without brackets and port"}
+		addr, err := netip.ParseAddrPort(entry)
+		if err != nil || addr.Port() == 0 {
+			return "", &fault{"it has brackets", "write an IPv6 address without brackets, or [ADDRESS]:PORT"}
+		}
+		return addr.Addr().String(), nil
 	}
-	return nil
+	host, port, found := strings.Cut(entry, ":")
+	if !found || strings.Contains(port, ":") {
+		return entry, nil
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || port[0] == '0' {
+		return "", &fault{"its port is not a number from 1 to 65535", hostFix(host) + ", or with a port behind the colon"}
+	}
+	return host, nil
 }
 
 func urlHost(text string) string {
@@ -146,9 +166,12 @@ func isASCII(text string) bool {
 	return true
 }
 
-// canonicalHost is the one way to write a valid host.
+// canonicalHost is the one way to write a valid host, with or without a port.
 func canonicalHost(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String()
+	}
+	if addr, err := netip.ParseAddrPort(host); err == nil {
 		return addr.String()
 	}
 	return strings.ToLower(host)

@@ -10,6 +10,7 @@ func TestHostsTaken(t *testing.T) {
 	for _, entry := range []string{
 		"api.github.com", "API.GITHUB.COM", "*.npmjs.org", "*.co.uk", "gitea", "a", "1password.com", "example.1com", "xn--bcher-kva.example", "a-b.c--d.example",
 		"10.1.2.3", "fd12::1", "FD12:0:0::1", "supervise.example.com", "agent.local", "my-localhost",
+		"git.example.com:8443", "*.example.com:1", "gitea:65535", "10.1.2.3:443", "[fd12::1]:8443", "[FD12:0::1]:1",
 	} {
 		if f := checkAllowed(entry, private); f != nil {
 			t.Errorf("%s: %v", entry, f)
@@ -22,7 +23,17 @@ func TestHostsRefused(t *testing.T) {
 	private := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	for entry, fix := range map[string]string{
 		"http://API.example.com:80/x?y#z":    `write "api.example.com"`,
-		"*.example.com:443":                  `write "*.example.com"`,
+		"*.example.com:":                     `write "*.example.com", or with a port behind the colon`,
+		"a.example.com:0":                    `write "a.example.com", or with a port behind the colon`,
+		"a.example.com:0443":                 `write "a.example.com", or with a port behind the colon`,
+		"a.example.com:65536":                `write "a.example.com", or with a port behind the colon`,
+		"a.example.com:https":                `write "a.example.com", or with a port behind the colon`,
+		"[10.1.2.3]:443":                     "write an IPv6 address without brackets, or [ADDRESS]:PORT",
+		"[fd12::1]":                          "write an IPv6 address without brackets, or [ADDRESS]:PORT",
+		"[fd12::1]:0":                        "write an IPv6 address without brackets, or [ADDRESS]:PORT",
+		"*.com:443":                          "name the domain too, like *.example.com",
+		"10.2.2.3:443":                       "write the host's name, or add the address's range to spec.egress.privateCIDRs if it is private",
+		"supervise:9100":                     "remove it: bottled adds the parts that the agent may reach",
 		"//example.com":                      "write the host name alone, like api.github.com",
 		"example.com/*":                      `write "example.com"`,
 		"http://[::1":                        "write the host name alone, like api.github.com",

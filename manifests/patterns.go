@@ -14,6 +14,7 @@ const (
 	labelKeyPattern   pattern = `^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
 	labelValuePattern pattern = `^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$`
 	hostPattern       pattern = `^(\*\.)?[A-Za-z0-9:]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9:])?$`
+	allowedPattern    pattern = `^((\*\.)?[A-Za-z0-9:]([-A-Za-z0-9.:]{0,257}[A-Za-z0-9:])?|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})$`
 	cidrPattern       pattern = `^[0-9A-Fa-f.:]+/[0-9]{1,3}$`
 	routePathPattern  pattern = `^/([A-Za-z0-9._~@+-]+/)+$`
 	upstreamPattern   pattern = `^https?://[^/?#@]+(/[^?#]*)?$`

@@ -43,7 +43,7 @@ var constraints = []constraint{
 	{"Metadata.name", matching(namePattern)},
 	{"Metadata.labels", mapOf(labelKeyPattern, matching(labelValuePattern))},
 	{"Spec.supervise", byDefault(false)},
-	{"Egress.allowlist", each(matching(hostPattern))},
+	{"Egress.allowlist", each(matching(allowedPattern))},
 	{"Egress.dlpAction", oneOf(dlpActions)},
 	{"Egress.privateCIDRs", each(matching(cidrPattern))},
 	{"CredProxy.caBundle", notEmpty},

@@ -43,10 +43,10 @@ type Spec struct {
 	Agent     *Agent     `json:"agent,omitempty" jsonschema_description:"The container that the bottle is for."`
 }
 
-// DLPAction is what pipelock does with a request whose body carries a secret.
+// DLPAction is what pipelock does with a plain-HTTP request that carries a secret.
 type DLPAction string
 
-// The DLP actions. Unset means: block wherever the pipelock image in use does DLP.
+// The DLP actions. Unset means block.
 const (
 	DLPBlock DLPAction = "block"
 	DLPWarn  DLPAction = "warn"
@@ -55,9 +55,9 @@ const (
 // Egress says what the bottle may reach through pipelock.
 type Egress struct {
 	// Allowlist holds host names in lower case, addresses within PrivateCIDRs, and names after a
-	// leading "*.", which stands for every subdomain.
-	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. The upstreams of credProxy are added by themselves."`
-	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a request whose body carries a secret. Unset: block, wherever the pipelock image in use looks into bodies."`
+	// leading "*.", which stands for every subdomain. A port may follow.
+	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. HOST:PORT opens that port, HOST opens 443 (and any for plain http). The upstreams of credProxy are added by themselves."`
+	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a plain-http request that carries a secret in its URL, header or body. Unset: block."`
 	// PrivateCIDRs are private ranges that allowlisted names may resolve to (self-hosted upstreams).
 	PrivateCIDRs []string `json:"privateCIDRs,omitempty" jsonschema_description:"Private ranges that the hosts may be in; otherwise only public addresses are reached."`
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -125,10 +126,16 @@ func lines(list []string) string {
 	return text.String()
 }
 
-func hostOf(rawURL string) string {
-	u, err := url.Parse(rawURL)
+// allowed is the entry of the allowlist that opens an upstream. The built-in pipelock has tunnels to other
+// ports than 443 only where an entry says so; the official one knows no ports.
+func allowed(upstream string, builtin bool) string {
+	u, err := url.Parse(upstream)
 	if err != nil {
 		return ""
 	}
-	return strings.ToLower(u.Hostname())
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if builtin && u.Scheme == "https" && port != "" && port != "443" {
+		return net.JoinHostPort(host, port)
+	}
+	return host
 }

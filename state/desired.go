@@ -271,11 +271,14 @@ func (d desirer) pipelock() (Member, []Dir, error) {
 
 func (d desirer) pipelockOptions(builtin bool) (pipelockconf.Options, error) {
 	e := d.m.Spec.Egress
-	if builtin && e.DLPAction != "" {
-		return pipelockconf.Options{}, fmt.Errorf(
-			"spec.egress.dlpAction: %s asks for data loss prevention on bodies, which the built-in pipelock cannot do: set --pipelock-image to an official image, or leave dlpAction out", e.DLPAction)
+	for i, entry := range e.Allowlist {
+		if !builtin && pipelockconf.HasPort(entry) {
+			return pipelockconf.Options{}, fmt.Errorf(
+				"spec.egress.allowlist[%d]: %s has a port, and the pipelock image in use allows a host on every port: "+
+					"leave the port out, or use the built-in pipelock", i, entry)
+		}
 	}
-	o := pipelockconf.Options{Allowlist: d.allowlist(), IPAllowlist: []netip.Prefix{d.nets.Internal}, BodyScanning: !builtin, DLPAction: string(e.DLPAction)}
+	o := pipelockconf.Options{Allowlist: d.allowlist(), IPAllowlist: []netip.Prefix{d.nets.Internal}, Official: !builtin, DLPAction: string(e.DLPAction)}
 	for _, c := range e.PrivateCIDRs {
 		p, err := netip.ParsePrefix(c)
 		if err != nil {
@@ -289,8 +292,9 @@ func (d desirer) pipelockOptions(builtin bool) (pipelockconf.Options, error) {
 // allowlist is the effective one (contract): declared hosts, the routes' upstreams, the bottle's own names.
 func (d desirer) allowlist() []string {
 	list := slices.Clone(d.m.Spec.Egress.Allowlist)
+	_, builtin := d.s.image(Pipelock)
 	for _, r := range d.routes() {
-		if host := hostOf(r.Upstream); host != "" {
+		if host := allowed(r.Upstream, builtin); host != "" {
 			list = append(list, host)
 		}
 	}

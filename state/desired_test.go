@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
@@ -202,7 +203,7 @@ func TestEveryContainerIsHardened(t *testing.T) {
 
 func TestDesireRefuses(t *testing.T) {
 	for says, change := range map[string]func(*manifests.Bottle){
-		"dlpAction":       func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = manifests.DLPBlock },
+		"dlpAction":       func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = "strip" },
 		"privateCIDRs":    func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
 		"own files in /v": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/var/lib/bottled/bottles" },
 		"own files in /r": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/run" },
@@ -286,6 +287,70 @@ func TestMountsAreWhatTheyReallyAre(t *testing.T) {
 		work, err := filepath.EvalSymlinks(filepath.Join(dir, "work"))
 		if got := b.Members[1].Container.Mounts[0].Source; err != nil || got != work {
 			t.Errorf("mounted is %s, want %s (%v)", got, work, err)
+		}
+	}
+}
+
+// TestDesirePorts: an upstream's port and an entry's are opened by the built-in pipelock only. The official one
+// can't open one port alone: it refuses what was declared and opens a host for an upstream.
+func TestDesirePorts(t *testing.T) {
+	m := fullManifest()
+	m.Spec.CredProxy.Routes[0].Upstream = "https://api.anthropic.com:443"
+	m.Spec.CredProxy.Routes[1].Upstream, m.Spec.CredProxy.Routes[1].InsecureUpstream = "http://192.168.7.9:4873", true
+	m.Spec.CredProxy.Routes[2].Upstream = "https://[fd12::1]:3000/git"
+	official := testSettings
+	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	for _, c := range []struct {
+		settings Settings
+		declared string
+		want     string
+	}{
+		{testSettings, "git.example.com:8443", "192.168.7.9 [fd12::1]:3000 api.anthropic.com cred-proxy git.example.com:8443 supervise"},
+		{testSettings, "git.example.com", "192.168.7.9 [fd12::1]:3000 api.anthropic.com cred-proxy git.example.com supervise"},
+		{official, "git.example.com", "192.168.7.9 api.anthropic.com cred-proxy fd12::1 git.example.com supervise"},
+		{official, "git.example.com:8443", ""},
+	} {
+		m.Spec.Egress.Allowlist = []string{c.declared}
+		b, err := Desire(m, inputsOf(m), testNets, c.settings)
+		if c.want == "" {
+			if err == nil || !strings.Contains(err.Error(), "spec.egress.allowlist[0]: git.example.com:8443 has a port") {
+				t.Errorf("%s: %v", c.declared, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range b.Dirs {
+			if allow, ok := dir.Files["allowlist"]; ok && strings.Join(strings.Fields(string(allow.Content.Reveal())), " ") != c.want {
+				t.Errorf("%s: %s, want %s", c.declared, allow.Content.Reveal(), c.want)
+			}
+			if file, ok := dir.Files["pipelock.yaml"]; ok {
+				config, err := pipelockconf.Parse(file.Content.Reveal())
+				if err != nil || strings.Join(config.APIAllowlist, " ") != c.want {
+					t.Errorf("%s: %v, %v, want %s", c.declared, config.APIAllowlist, err, c.want)
+				}
+			}
+		}
+	}
+}
+
+// TestDesireDLP: block unless the manifest says warn, whoever's pipelock it is.
+func TestDesireDLP(t *testing.T) {
+	official := testSettings
+	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	for _, settings := range []Settings{testSettings, official} {
+		for declared, want := range map[manifests.DLPAction]string{"": "block", manifests.DLPBlock: "block", manifests.DLPWarn: "warn"} {
+			m := fullManifest()
+			m.Spec.Egress.DLPAction = declared
+			b, err := Desire(m, inputsOf(m), testNets, settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := pipelockconf.Parse(b.Dirs[0].Files["pipelock.yaml"].Content.Reveal())
+			if err != nil || !config.RequestBodyScanning.Enabled || config.RequestBodyScanning.Action != want {
+				t.Errorf("%s: %+v, %v", declared, config, err)
+			}
 		}
 	}
 }

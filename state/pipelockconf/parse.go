@@ -11,7 +11,7 @@ import (
 )
 
 // Remedy is what to do when a file asks the built-in proxy for what only the official image does.
-const Remedy = "use the official image (--pipelock-image) or remove spec.egress.dlpAction"
+const Remedy = "use the official image (--pipelock-image)"
 
 // Parse reads pipelock.yaml as the official program does: one document, no unknown keys, no duplicates.
 // Keys of the official schema that Config doesn't have are refused as well: whoever asks for them must
@@ -59,8 +59,7 @@ func (c *Config) Unsupported() error {
 		{c.Mode != ModeStrict, fmt.Sprintf("run in mode %q (only strict)", c.Mode)},
 		{c.Enforce != nil && !*c.Enforce, "detect without blocking (enforce: false)"},
 		{!c.ForwardProxy.Enabled, "do anything but forward (forward_proxy.enabled: false)"},
-		{c.ForwardProxy.SNIVerification != nil && *c.ForwardProxy.SNIVerification, "verify server names (forward_proxy.sni_verification: true)"},
-		{c.RequestBodyScanning != nil && c.RequestBodyScanning.Enabled, "scan request bodies (request_body_scanning.enabled: true)"},
+		{c.ForwardProxy.SNIVerification != nil && !*c.ForwardProxy.SNIVerification, "leave server names unverified (forward_proxy.sni_verification: false)"},
 		{c.DLP != nil && c.DLP.ScanEnv, "look for the secrets of its environment (dlp.scan_env: true)"},
 		{c.ResponseScanning != nil && c.ResponseScanning.Enabled, "scan responses (response_scanning.enabled: true)"},
 		{on(c.MediaPolicy), "filter media (media_policy.enabled: true)"},

@@ -22,7 +22,7 @@ func TestRenderedParses(t *testing.T) {
 		if _, err := config.Ranges(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := config.Unsupported(); (err != nil) != options.BodyScanning {
+		if err := config.Unsupported(); (err != nil) != options.Official {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -55,8 +55,8 @@ func TestUnsupported(t *testing.T) {
 		"tls_interception: {enabled: false}\n":  "",
 		"media_policy: {enabled: false}\n":      "",
 		"request_body_scanning: {enabled: false}\ndlp: {scan_env: false}\n": "",
-		"enforce: false\n":                                                 "detect without blocking",
-		"request_body_scanning: {enabled: true}\n":                         "scan request bodies",
+		"enforce: false\n": "detect without blocking",
+		"request_body_scanning: {enabled: true, action: block}\n":          "",
 		"dlp: {scan_env: true}\n":                                          "secrets of its environment",
 		"response_scanning: {enabled: true}\n":                             "scan responses",
 		"media_policy: {enabled: true}\n":                                  "filter media",
@@ -69,8 +69,8 @@ func TestUnsupported(t *testing.T) {
 	checkUnsupported(t, strings.Replace(minimal, "strict", "balanced", 1), `mode "balanced"`)
 	checkUnsupported(t, strings.Replace(minimal, "mode: strict\n", "", 1), `mode ""`)
 	checkUnsupported(t, strings.Replace(minimal, "enabled: true", "enabled: false", 1), "forward_proxy.enabled")
-	checkUnsupported(t, strings.Replace(minimal, "enabled: true", "enabled: true, sni_verification: true", 1), "verify server names")
-	checkUnsupported(t, strings.Replace(minimal, "enabled: true", "enabled: true, sni_verification: false", 1), "")
+	checkUnsupported(t, strings.Replace(minimal, "enabled: true", "enabled: true, sni_verification: false", 1), "leave server names unverified")
+	checkUnsupported(t, strings.Replace(minimal, "enabled: true", "enabled: true, sni_verification: true", 1), "")
 }
 
 func checkUnsupported(t *testing.T, data, want string) {

@@ -28,7 +28,7 @@ const (
 	exchangeSeconds = 24 * 60 * 60
 	// urlBytes is the longest URL (default 2048, less than a registry's or a forge's cursors).
 	urlBytes = 16 << 10
-	// bodyBytes is the largest request body that is scanned; larger ones are refused. Language model
+	// bodyBytes is the largest request body over plain HTTP; larger ones are refused. Language model
 	// APIs take up to 32 MB (default 5 MiB).
 	bodyBytes = 32 << 20
 	// eventBytes is the largest server-sent event; a larger one ends its stream. Some language model APIs

@@ -2,10 +2,12 @@ package pipelockconf
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,15 +24,16 @@ const header = `# Written by bottled for pipelock ` + Version + ` and for bottle
 
 // Options is what differs between bottles.
 type Options struct {
-	Allowlist   []string       // effective: names and "*." wildcards, in any order
+	Allowlist   []string       // effective: names and "*." wildcards, in any order; a port behind them only when not Official
 	IPAllowlist []netip.Prefix // private ranges that those names may resolve to
-	DLPAction   string         // "" (block wherever the image scans), "block" or "warn"
-	// BodyScanning: the image in use can scan what passes through it. False for the built-in one.
-	BodyScanning bool
+	DLPAction   string         // "" (block), "block" or "warn"
+	// Official: the image in use is not the built-in one. It looks into answers and its environment, too,
+	// and allows a host on every port.
+	Official bool
 }
 
-// Render returns pipelock.yaml, the same bytes for the same options. It fails when DLP is asked for by
-// name and the image can't do it, and for values that the official program would refuse.
+// Render returns pipelock.yaml, the same bytes for the same options. It fails for values that the official
+// program would refuse, or would take for something else when it is the one to read them.
 func Render(o Options) ([]byte, error) {
 	config, err := o.config()
 	if err != nil {
@@ -54,13 +57,19 @@ func (o Options) config() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	allowlist, err := o.allowlist()
+	if err != nil {
+		return nil, err
+	}
 	on := true
 	return &Config{
 		Mode:          ModeStrict,
 		Enforce:       &on,
 		ExplainBlocks: &on,
-		APIAllowlist:  o.allowlist(),
-		ForwardProxy:  ForwardProxy{Enabled: true, MaxTunnelSeconds: tunnelSeconds, IdleTimeoutSeconds: idleSeconds},
+		APIAllowlist:  allowlist,
+		ForwardProxy: ForwardProxy{
+			Enabled: true, MaxTunnelSeconds: tunnelSeconds, IdleTimeoutSeconds: idleSeconds, SNIVerification: &on,
+		},
 		FetchProxy: FetchProxy{
 			TimeoutSeconds: exchangeSeconds,
 			Monitoring: Monitoring{
@@ -70,31 +79,25 @@ func (o Options) config() (*Config, error) {
 			},
 		},
 		RequestBodyScanning: scanning,
-		DLP:                 &DLP{ScanEnv: o.BodyScanning},
+		DLP:                 &DLP{ScanEnv: o.Official},
 		ResponseScanning:    o.responseScanning(),
 		SSRF:                SSRF{IPAllowlist: ranges},
 	}, nil
 }
 
 func (o Options) bodyScanning() (*RequestBodyScanning, error) {
-	switch {
-	case !slices.Contains([]string{"", ActionBlock, ActionWarn}, o.DLPAction):
-		return nil, fmt.Errorf("dlpAction %q is neither %q nor %q", o.DLPAction, ActionBlock, ActionWarn)
-	case !o.BodyScanning && o.DLPAction != "":
-		return nil, fmt.Errorf("dlpAction %q: the built-in pipelock cannot scan request bodies: %s", o.DLPAction, Remedy)
-	case !o.BodyScanning:
-		return &RequestBodyScanning{}, nil
-	case o.DLPAction == "":
-		return &RequestBodyScanning{Enabled: true, Action: ActionBlock, MaxBodyBytes: bodyBytes}, nil
+	action := cmp.Or(o.DLPAction, ActionBlock)
+	if action != ActionBlock && action != ActionWarn {
+		return nil, fmt.Errorf("dlpAction %q is neither %q nor %q", action, ActionBlock, ActionWarn)
 	}
-	return &RequestBodyScanning{Enabled: true, Action: o.DLPAction, MaxBodyBytes: bodyBytes}, nil
+	return &RequestBodyScanning{Enabled: true, Action: action, MaxBodyBytes: bodyBytes}, nil
 }
 
 // responseScanning stays on in an image that has it. Switched off, the official program still buffers
 // every answer for its core patterns, streams of events too, which then arrive when they are over; and
 // it blocks instead of warning.
 func (o Options) responseScanning() *ResponseScanning {
-	if !o.BodyScanning {
+	if !o.Official {
 		return nil
 	}
 	return &ResponseScanning{
@@ -105,11 +108,22 @@ func (o Options) responseScanning() *ResponseScanning {
 }
 
 // allowlist is sorted and has no duplicates, so that equal sets give equal files.
-func (o Options) allowlist() []string {
+func (o Options) allowlist() ([]string, error) {
 	if len(o.Allowlist) == 0 {
-		return []string{nobody}
+		return []string{nobody}, nil
 	}
-	return slices.Compact(slices.Sorted(slices.Values(o.Allowlist)))
+	for _, entry := range o.Allowlist {
+		if o.Official && HasPort(entry) {
+			return nil, fmt.Errorf("api_allowlist: %q would match nothing: pipelock %s allows a host on every port; leave the port out", entry, Version)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(o.Allowlist))), nil
+}
+
+// HasPort tells an entry HOST:PORT of an allowlist from a host or an address alone.
+func HasPort(entry string) bool {
+	_, err := netip.ParseAddr(entry)
+	return err != nil && strings.Contains(entry, ":")
 }
 
 func (o Options) ranges() ([]string, error) {

@@ -31,17 +31,18 @@ var golden = map[string]Options{
 	},
 	"builtin-empty": {},
 	"official": {
-		Allowlist:    []string{"supervise", "api.github.com", "api.github.com", "cred-proxy"},
-		IPAllowlist:  prefixes("192.168.7.0/24", "10.201.0.16/28", "10.201.0.16/28"),
-		BodyScanning: true,
+		Allowlist:   []string{"supervise", "api.github.com", "api.github.com", "cred-proxy"},
+		IPAllowlist: prefixes("192.168.7.0/24", "10.201.0.16/28", "10.201.0.16/28"),
+		Official:    true,
 	},
+	"builtin-warn": {Allowlist: []string{"git.example.com:8443", "*.example.com", "[fd00:1::7]:8443"}, DLPAction: ActionWarn},
 	"official-warn": {
-		Allowlist:    []string{"api.github.com"},
-		IPAllowlist:  prefixes("10.201.0.16/28", "fd00:1::/64"),
-		DLPAction:    ActionWarn,
-		BodyScanning: true,
+		Allowlist:   []string{"api.github.com"},
+		IPAllowlist: prefixes("10.201.0.16/28", "fd00:1::/64"),
+		DLPAction:   ActionWarn,
+		Official:    true,
 	},
-	"official-block-empty": {DLPAction: ActionBlock, BodyScanning: true},
+	"official-block-empty": {DLPAction: ActionBlock, Official: true},
 }
 
 func TestRenderGolden(t *testing.T) {
@@ -137,7 +138,7 @@ func TestRenderIsOrderless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reversed := Options{Allowlist: slices.Clone(o.Allowlist), IPAllowlist: slices.Clone(o.IPAllowlist), BodyScanning: true}
+	reversed := Options{Allowlist: slices.Clone(o.Allowlist), IPAllowlist: slices.Clone(o.IPAllowlist), Official: true}
 	slices.Reverse(reversed.Allowlist)
 	slices.Reverse(reversed.IPAllowlist)
 	before := slices.Clone(reversed.Allowlist)
@@ -155,7 +156,7 @@ func TestRenderIsOrderless(t *testing.T) {
 func TestRenderConstantKeys(t *testing.T) {
 	var configs []*Config
 	for _, allow := range [][]string{nil, {"a.test"}, {"*.a.test", "b.test", "cred-proxy", "supervise"}} {
-		data, err := Render(Options{Allowlist: allow, BodyScanning: true})
+		data, err := Render(Options{Allowlist: allow, Official: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,12 +188,12 @@ func mustYAML(t *testing.T, v any) string {
 
 func TestRenderRefuses(t *testing.T) {
 	for want, o := range map[string]Options{
-		"use the official image (--pipelock-image) or remove spec.egress.dlpAction": {DLPAction: ActionBlock},
-		`dlpAction "warn": the built-in pipelock cannot`:                            {DLPAction: ActionWarn},
-		`dlpAction "strip" is neither`:                                              {DLPAction: "strip", BodyScanning: true},
-		"0.0.0.0/0 would allow every address":                                       {IPAllowlist: prefixes("0.0.0.0/0")},
-		"write 10.0.0.0/24":                                                         {IPAllowlist: prefixes("10.0.0.5/24")},
-		"an invalid range":                                                          {IPAllowlist: []netip.Prefix{{}}},
+		`dlpAction "strip" is neither`:        {DLPAction: "strip"},
+		`"*.a.test:8443" would match nothing`: {Official: true, Allowlist: []string{"fd00::1", "*.a.test:8443"}},
+		`"[fd00::1]:443" would match nothing`: {Official: true, Allowlist: []string{"[fd00::1]:443"}},
+		"0.0.0.0/0 would allow every address": {IPAllowlist: prefixes("0.0.0.0/0")},
+		"write 10.0.0.0/24":                   {IPAllowlist: prefixes("10.0.0.5/24")},
+		"an invalid range":                    {IPAllowlist: []netip.Prefix{{}}},
 	} {
 		if got, err := Render(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v\n%s", want, err, got)

@@ -3,59 +3,88 @@ package pipelock
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
-// allowlist is api_allowlist. It means what it means in the official program: a name matches itself;
+const httpsPort = 443
+
+// allowlist is api_allowlist. Its hosts mean what they mean in the official program: a name matches itself;
 // "*.example.com" matches example.com and every name below it; an address matches itself only. Case and
-// a trailing dot make no difference.
+// a trailing dot make no difference. The official program knows no ports; here an entry may end in one.
 type allowlist struct {
-	exact    map[string]bool
-	suffixes []string // ".example.com"
+	exact map[string]*ports
+	below map[string]*ports // by what "*." stands before
+}
+
+// ports are what the entries of one host open.
+type ports struct {
+	usual  bool // some entry has no port: 443 for tunnels, any for plain HTTP
+	listed []uint16
+}
+
+func (p *ports) open(port uint16, tunnel bool) bool {
+	return p.usual && (port == httpsPort || !tunnel) || slices.Contains(p.listed, port)
 }
 
 func newAllowlist(entries []string) (allowlist, error) {
-	list := allowlist{exact: map[string]bool{}}
+	list := allowlist{exact: map[string]*ports{}, below: map[string]*ports{}}
 	if len(entries) == 0 {
 		return list, fmt.Errorf("api_allowlist: strict mode needs at least one entry")
 	}
 	for _, entry := range entries {
 		base, wildcard := strings.CutPrefix(entry, "*.")
-		name, addr, err := parseEntry(base)
+		t, err := parseEntry(base)
 		switch {
 		case err != nil:
 			return list, fmt.Errorf("api_allowlist: %q matches nothing: %w", entry, err)
-		case wildcard && addr.IsValid():
+		case wildcard && t.addr.IsValid():
 			return list, fmt.Errorf("api_allowlist: %q matches nothing: a wildcard can't stand before an address", entry)
 		case wildcard:
-			list.suffixes = append(list.suffixes, "."+name)
+			add(list.below, t)
 		}
-		list.exact[name] = true
+		add(list.exact, t)
 	}
 	return list, nil
 }
 
-// parseEntry reads a host without a wildcard. An IPv6 address has no brackets here, as in the
-// official program.
-func parseEntry(host string) (string, netip.Addr, error) {
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" {
-		addr = addr.Unmap()
-		return addr.String(), addr, nil
+func add(list map[string]*ports, t target) {
+	if list[t.host] == nil {
+		list[t.host] = &ports{}
 	}
-	return parseHost(host)
+	if t.port == 0 {
+		list[t.host].usual = true
+		return
+	}
+	list[t.host].listed = append(list[t.host].listed, t.port)
 }
 
-func (l allowlist) allows(t target) bool {
-	if l.exact[t.host] {
-		return true
+// parseEntry reads an entry without a wildcard; a port left out is 0. An IPv6 address has no brackets, as in
+// the official program, unless a port follows.
+func parseEntry(entry string) (target, error) {
+	if addr, err := netip.ParseAddr(entry); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return target{host: addr.String(), addr: addr}, nil
 	}
-	if t.addr.IsValid() {
-		return false
+	if host, port, ok := cutPort(entry); ok {
+		return newTarget(host, port)
 	}
-	for _, suffix := range l.suffixes {
-		if strings.HasSuffix(t.host, suffix) {
-			return true
+	name, addr, err := parseHost(entry)
+	return target{host: name, addr: addr}, err
+}
+
+// allows tells whether the host is on the list, and whether its port is open.
+func (l allowlist) allows(t target, tunnel bool) (known, open bool) {
+	check := func(p *ports) {
+		if p != nil {
+			known, open = true, open || p.open(t.port, tunnel)
 		}
 	}
-	return false
+	check(l.exact[t.host])
+	for name, more := t.host, !t.addr.IsValid(); more; {
+		if _, name, more = strings.Cut(name, "."); more {
+			check(l.below[name])
+		}
+	}
+	return known, open
 }

@@ -5,11 +5,15 @@ package pipelock
 
 import (
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
+
+// memoryBytes is from where on garbage is collected more often: a bottle's pipelock may have 256 MiB in all.
+const memoryBytes = 160 << 20
 
 // role is the sidecar's name in labels and logs.
 const role = "pipelock"
@@ -33,6 +37,7 @@ func runCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
+			debug.SetMemoryLimit(memoryBytes)
 			return newProgram(listen, config).Run(cmd.Context())
 		},
 	}

@@ -27,7 +27,12 @@ type exchange struct {
 	action  string
 	reason  string // why it was denied or failed; never a path, a query, a header or a body
 	address string // that was connected to
+	unnamed bool   // there is a secret in the request line, so neither method nor host are told
 	status  int
+
+	// Of a body that is looked into; it is read in another goroutine.
+	warned  atomic.Pointer[string]
+	refused atomic.Pointer[refusal]
 
 	sent     atomic.Int64 // bytes from the client
 	received atomic.Int64 // bytes to the client
@@ -35,17 +40,27 @@ type exchange struct {
 
 // log writes the one line of this exchange, when it is over.
 func (x *exchange) log(log zerolog.Logger) {
-	e := log.Info()
-	if x.action != actionAllow {
+	e, warned := log.Info(), x.warned.Load()
+	if x.action != actionAllow || warned != nil {
 		e = log.Warn()
 	}
-	e = e.Str("event", "egress").Str("id", x.id).Str("action", x.action).Str("client", x.client).Str("method", clip(x.method)).
-		Str("host", x.target.host).Uint16("port", x.target.port).Int("status", x.status)
+	host, method, reason := x.target.host, clip(x.method), x.reason
+	if x.unnamed {
+		host, method = "", ""
+	}
+	if x.unnamed && warned != nil {
+		reason = "" // it may name the host
+	}
+	e = e.Str("event", "egress").Str("id", x.id).Str("action", x.action).Str("client", x.client).Str("method", method).
+		Str("host", host).Uint16("port", x.target.port).Int("status", x.status)
 	if x.address != "" {
 		e = e.Str("address", x.address)
 	}
-	if x.reason != "" {
-		e = e.Str("reason", x.reason)
+	if reason != "" {
+		e = e.Str("reason", reason)
+	}
+	if warned != nil {
+		e = e.Str("warning", *warned)
 	}
 	e.Int64("sent", x.sent.Load()).Int64("received", x.received.Load()).
 		Int64("duration_ms", time.Since(x.start).Milliseconds()).Msg("egress " + x.action)

@@ -18,6 +18,9 @@ import (
 // serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that
 // nothing was answered yet.
 func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	if err := p.checkURL(r, x); err != nil {
+		return err
+	}
 	t, err := absoluteTarget(r.URL)
 	if err != nil {
 		return err
@@ -29,9 +32,17 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return &refusal{status: http.StatusNotImplemented, reason: "WebSocket over plain HTTP is not supported: use wss, through CONNECT"}
 	}
-	if err := x.policy.checkHost(t); err != nil {
+	if err := p.checkHeader(r, x); err != nil {
 		return err
 	}
+	if err := x.policy.checkHost(t, false); err != nil {
+		return err
+	}
+	release, err := p.checkBody(r, x)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return x.forward(w, r)
 }
 
@@ -57,7 +68,7 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request) error {
 	}})
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &countedBody{r.Body, &x.sent, unused}
+		r.Body = x.policy.secrets.body(x, r, &countedBody{r.Body, &x.sent, unused})
 	}
 
 	out := &countedWriter{ResponseWriter: w, count: &x.received, idle: unused}
@@ -65,7 +76,12 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request) error {
 	// A response that breaks off makes ReverseProxy panic, which tells net/http to cut the client off
 	// too. The line for the log is ready before that.
 	x.action, x.reason = actionAllow, "broken off"
-	defer func() { x.status = max(x.status, out.status) }()
+	defer func() {
+		x.status = max(x.status, out.status)
+		if refused := x.refused.Load(); refused != nil {
+			x.action, x.reason = actionDeny, refused.reason
+		}
+	}()
 	(&httputil.ReverseProxy{
 		Rewrite:       rewrite,
 		Transport:     x.policy.transport,
@@ -87,6 +103,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	pr.Out.URL.Host = x.target.String()
 	pr.Out.Host = strings.TrimSuffix(x.target.String(), ":80")
+	pr.Out.Trailer = nil // its names stand in the header, its values behind the body
 	pr.Out.Header.Del("Upgrade")
 	pr.Out.Header.Del("Connection")
 }

@@ -1,6 +1,8 @@
 package pipelock
 
 import (
+	"bufio"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -38,8 +40,38 @@ func FuzzHost(f *testing.F) {
 			t.Fatalf("%q became %q", host, got.host)
 		}
 		want := got.host == "api.example.com" || got.host == "wild.test" || got.host == "192.0.2.7" || strings.HasSuffix(got.host, ".wild.test")
-		if list.allows(got) != want {
-			t.Fatalf("%q allowed: %t", got.host, !want)
+		if known, open := list.allows(got, true); known != want || open != want {
+			t.Fatalf("%q known: %t, open: %t", got.host, known, open)
+		}
+	})
+}
+
+// FuzzRequest: whatever a client writes for a request is refused, or goes to a host and port that stand in its
+// request line.
+func FuzzRequest(f *testing.F) {
+	for _, seed := range []string{
+		"CONNECT api.example.com:443", "CONNECT [::1]:443", "CONNECT a@b:443", "GET http://api.example.com:8080/x?y", "GET http://a@b/", "GET http:a/b",
+		"GET //api.example.com/", "CONNECT /x", "GET http://[::ffff:a.b]/", "GET http://api.example.com\\@evil.test/", "POST HTTP://API.EXAMPLE.COM.",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(line + " HTTP/1.1\r\nHost: other.test\r\n\r\n")))
+		if err != nil || r.Method != http.MethodConnect && !r.URL.IsAbs() {
+			return
+		}
+		got, err := requestTarget(r)
+		if err != nil {
+			return
+		}
+		if got.port == 0 || got.host == "" || strings.ContainsAny(got.host, "@/\\?#%* \t\r\n\x00[]") {
+			t.Fatalf("%q became %+v", line, got)
+		}
+		if !got.addr.IsValid() && !strings.Contains(strings.ToLower(r.RequestURI), got.host) {
+			t.Fatalf("%q became %q", line, got.host)
+		}
+		if r.Method != http.MethodConnect && (r.URL.User != nil || r.URL.Scheme != "http") {
+			t.Fatalf("%q was taken", line)
 		}
 	})
 }

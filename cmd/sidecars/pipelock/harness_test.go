@@ -102,6 +102,7 @@ func startProxy(t *testing.T, config string, answers map[string][]string) *testP
 	log := zerolog.New(p.log)
 	p.proxy = newProxy(log)
 	p.dial = dialer{resolver: p.resolver}.dial
+	p.names = p.resolver
 	p.reload(config)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -162,6 +163,19 @@ func (p *testProxy) connect(authority string) (net.Conn, *bufio.Reader, *http.Re
 	return conn, br, resp
 }
 
+// tunnel opens a tunnel to a tunnelServer and says hello to it, as TLS clients do.
+func (p *testProxy) tunnel(authority string) (net.Conn, *bufio.Reader, *http.Response) {
+	p.t.Helper()
+	conn, br, resp := p.connect(authority)
+	if resp.StatusCode == http.StatusOK {
+		host, _, _ := net.SplitHostPort(authority)
+		if _, err := conn.Write(helloTo(p.t, host)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return conn, br, resp
+}
+
 // logged waits for the n-th line of the log and returns it.
 func (p *testProxy) logged(n int) map[string]any {
 	p.t.Helper()
@@ -193,12 +207,29 @@ func (p *testProxy) wantLog(want map[string]any) {
 	}
 }
 
-// echo is a TCP server that sends back what it gets, and its end after the client's.
+// helloLength is of what helloTo says to a name of 10 letters, like local.test.
+func helloLength(t *testing.T) int { return len(helloTo(t, "local.test")) }
+
+// echo is a server at the end of a tunnel that sends back what it gets, and its end after the client's.
 func echo(t *testing.T) (port string) {
 	t.Helper()
-	return tcpServer(t, func(conn *net.TCPConn) {
+	return tunnelServer(t, func(conn *net.TCPConn) {
 		io.Copy(conn, conn)
 		conn.CloseWrite()
+	})
+}
+
+// tunnelServer is a TCP server that takes no notice of the ClientHello that it gets first.
+func tunnelServer(t *testing.T, serve func(*net.TCPConn)) (port string) {
+	t.Helper()
+	return tcpServer(t, func(conn *net.TCPConn) {
+		header := make([]byte, 5)
+		if _, err := io.ReadFull(conn, header); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, conn, int64(header[3])<<8|int64(header[4])); err == nil {
+			serve(conn)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ type policy struct {
 	exchangeTime time.Duration // a plain HTTP exchange, in all
 	idleTime     time.Duration // either, without a byte in either direction
 	urlBytes     int
+	secrets      *secretPolicy // nil: nothing is looked into
 
 	// transport keeps connections that this policy's ranges have let through, so it can't outlive them.
 	transport *http.Transport
@@ -57,6 +58,9 @@ func newPolicy(data []byte, dial dialFunc) (*policy, error) {
 	if p.ranges, err = config.Ranges(); err != nil {
 		return nil, err
 	}
+	if p.secrets, err = newSecretPolicy(config.RequestBodyScanning); err != nil {
+		return nil, err
+	}
 	p.transport = newTransport(p, dial)
 	return p, nil
 }
@@ -66,10 +70,13 @@ func seconds(n, fallback int) time.Duration {
 	return time.Duration(min(cmp.Or(max(n, 0), fallback), math.MaxInt32)) * time.Second
 }
 
-// checkHost decides by the name alone, before anything is asked about it outside.
-func (p *policy) checkHost(t target) error {
-	if !p.allowlist.allows(t) {
+// checkHost decides by the name and the port alone, before anything is asked about them outside.
+func (p *policy) checkHost(t target, tunnel bool) error {
+	switch known, open := p.allowlist.allows(t, tunnel); {
+	case !known:
 		return notAllowlisted(t.host)
+	case !open:
+		return closedPort(t)
 	}
 	return nil
 }

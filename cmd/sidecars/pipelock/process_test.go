@@ -45,14 +45,14 @@ func program(args ...string) *exec.Cmd {
 
 // running is a `pipelock run` in a process of its own.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	addr   string
 	config string
 	lines  chan string
 }
 
-func startProgram(t *testing.T, config []byte) *running {
+func startProgram(t testing.TB, config []byte) *running {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,7 +140,7 @@ func render(t *testing.T, allow ...string) []byte {
 
 func TestProgram(t *testing.T) {
 	port := echo(t)
-	config := render(t, "127.0.0.1")
+	config := render(t, "127.0.0.1:"+port)
 	r := startProgram(t, config)
 	first := configdigest.Of(map[string][]byte{"pipelock.yaml": config})
 	r.wantEvent("info", "start", first)
@@ -165,6 +165,7 @@ func TestProgram(t *testing.T) {
 	r.tunnel("127.0.0.1:"+port, "403")
 
 	// The first tunnel is still there.
+	conn.Write(helloTo(t, ""))
 	io.WriteString(conn, "hello")
 	got := make([]byte, 5)
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
@@ -205,9 +206,10 @@ func (r *running) tunnel(authority, status string) net.Conn {
 func TestProgramRefusesBadConfiguration(t *testing.T) {
 	for name, c := range map[string]struct{ config, message string }{
 		"unknown key":  {"mode: strict\nallowlist: [a.test]\n", "field allowlist not found"},
-		"body DLP":     {settings([]string{"a.test"}, "request_body_scanning: {enabled: true}"), "cannot scan request bodies"},
+		"DLP action":   {settings([]string{"a.test"}, "request_body_scanning: {enabled: true, action: strip}"), "neither block nor warn"},
 		"no allowlist": {"mode: strict\nforward_proxy: {enabled: true}\n", "at least one entry"},
-		"bad entry":    {settings([]string{"a.test:443"}, ""), "a.test:443"},
+		"bad entry":    {settings([]string{"a.test:x"}, ""), "a.test:x"},
+		"no SNI check": {strings.Replace(settings([]string{"a.test"}, ""), "enabled: true", "enabled: true, sni_verification: false", 1), "cannot leave server names unverified"},
 		"bad range":    {settings([]string{"a.test"}, "ssrf: {}"), "already defined"},
 		"empty file":   {"", "EOF"},
 	} {

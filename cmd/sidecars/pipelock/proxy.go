@@ -30,6 +30,8 @@ const (
 	// aren't tunnels: idle ones and those still sending a header.
 	maxExchanges = 1024
 	maxConns     = 2048
+	// maxCompressed bounds request bodies that are decompressed, of which each takes some 200 KB.
+	maxCompressed = 128
 
 	headerTime  = 10 * time.Second // to send a request's header
 	discardTime = 2 * time.Second  // to send the rest of a body that nobody reads any more
@@ -42,9 +44,11 @@ const (
 type proxy struct {
 	log    zerolog.Logger
 	dial   dialFunc
+	names  resolver
 	policy atomic.Pointer[policy]
 	digest string // of the policy; only load uses it
 	slots  chan struct{}
+	gzips  chan struct{} // compressed bodies under way
 	start  time.Time
 }
 
@@ -52,7 +56,9 @@ func newProxy(log zerolog.Logger) *proxy {
 	return &proxy{
 		log:   log,
 		dial:  dialer{resolver: net.DefaultResolver}.dial,
+		names: net.DefaultResolver,
 		slots: make(chan struct{}, maxExchanges),
+		gzips: make(chan struct{}, maxCompressed),
 		start: time.Now(),
 	}
 }
@@ -175,8 +181,8 @@ func (x *exchange) fail(w http.ResponseWriter, err error) {
 	if x.policy.explain && refused.hint != "" {
 		w.Header().Set(hintHeader, refused.hint)
 	}
-	if refused.status == http.StatusBadRequest {
-		w.Header().Set("Connection", "close") // where the next request begins may be unsure too
+	if refused.status == http.StatusBadRequest || x.refused.Load() != nil {
+		w.Header().Set("Connection", "close") // where the next request begins may be unsure, or far behind
 	}
 	prefix := "blocked: "
 	if x.method == http.MethodConnect {

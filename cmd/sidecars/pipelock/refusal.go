@@ -22,6 +22,12 @@ const (
 		"A self-hosted service needs its range in spec.egress.privateCIDRs of the bottle's manifest."
 )
 
+const hintSecret = "The text matches the named rule of gitleaks. Take it out of the request; a credential for an " +
+	"upstream belongs into a route of cred-proxy. If it is no secret, a human can set spec.egress.dlpAction: warn in the bottle's manifest."
+
+const hintPort = "An entry HOST:PORT in spec.egress.allowlist of the bottle's manifest opens another port. " +
+	"Ask for it with the supervise tool pipelock-block."
+
 // malformed refuses a request whose target can be read in more than one way, or in none. It must not
 // quote the target, which may hold a password or a path: the reason is logged.
 func malformed(format string, args ...any) *refusal {
@@ -34,6 +40,19 @@ func notAllowlisted(host string) *refusal {
 		reason: "domain not in allowlist: " + host,
 		hint:   hintAllowlist,
 	}
+}
+
+func closedPort(t target) *refusal {
+	return &refusal{
+		status: http.StatusForbidden,
+		reason: fmt.Sprintf("port %d of %s not in allowlist", t.port, t.host),
+		hint:   hintPort,
+	}
+}
+
+// secret refuses what may not go out. The reason names the rule and never what it found.
+func secret(reason string) *refusal {
+	return &refusal{status: http.StatusForbidden, reason: reason, hint: hintSecret}
 }
 
 func ssrf(format string, args ...any) *refusal {

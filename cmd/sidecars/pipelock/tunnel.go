@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ const copyBytes = 32 << 10
 
 // serveConnect opens a tunnel. An error means that nothing was answered yet.
 func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	if err := p.checkURL(r, x); err != nil {
+		return err
+	}
 	t, err := connectTarget(r)
 	if err != nil {
 		return err
@@ -25,7 +29,7 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return malformed("CONNECT with a body")
 	}
-	if err := x.policy.checkHost(t); err != nil {
+	if err := x.policy.checkHost(t, true); err != nil {
 		return err
 	}
 	upstream, err := p.dial(r.Context(), x.policy, t)
@@ -44,7 +48,16 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 		x.reason = "client gone"
 		return nil
 	}
-	x.reason = tunnel(x, client, buffered, upstream)
+	hello, err := readHello(client, buffered)
+	if err == nil {
+		err = hello.check(t)
+	}
+	if err != nil {
+		x.action, x.reason = actionDeny, err.Error()
+		_, _ = client.Write(accessDenied) // the client may have gone
+		return nil
+	}
+	x.reason = tunnel(x, client, io.MultiReader(bytes.NewReader(hello.raw), buffered), upstream)
 	return nil
 }
 
@@ -63,7 +76,7 @@ func hijack(w http.ResponseWriter) (halfCloser, *bufio.Reader, error) {
 
 // tunnel copies both ways until both sides have ended, one has failed, or the time is up. It returns
 // why it ended; "" is for the ordinary end.
-func tunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream halfCloser) string {
+func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfCloser) string {
 	ctx, end := context.WithTimeoutCause(context.Background(), time.Until(x.start.Add(x.policy.tunnelTime)),
 		errors.New("tunnel reached max_tunnel_seconds"))
 	defer end()
@@ -76,7 +89,7 @@ func tunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream hal
 	defer stop()
 
 	done := make(chan error, 2)
-	go func() { done <- pump(upstream, buffered, &x.sent, unused) }()
+	go func() { done <- pump(upstream, fromClient, &x.sent, unused) }()
 	go func() { done <- pump(client, upstream, &x.received, unused) }()
 	var failed error
 	for range 2 {

@@ -22,8 +22,8 @@ func TestConnectAllowed(t *testing.T) {
 		fmt.Fprintf(w, "%s %s", r.Host, r.URL)
 	}))
 	defer upstream.Close()
-	p := startProxy(t, settings([]string{"example.com"}, ""), map[string][]string{"example.com": toLoopback})
 	port := upstream.URL[strings.LastIndexByte(upstream.URL, ':')+1:]
+	p := startProxy(t, settings([]string{"example.com:" + port}, ""), map[string][]string{"example.com": toLoopback})
 
 	tr := upstream.Client().Transport.(*http.Transport).Clone()
 	tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.addr})
@@ -53,17 +53,19 @@ func TestConnectDenied(t *testing.T) {
 		"off the list":          {"evil.test:443", 403, "CONNECT blocked: domain not in allowlist: evil.test\n", hintAllowlist, 0},
 		"off the list, address": {"192.0.2.1:443", 403, "CONNECT blocked: domain not in allowlist: 192.0.2.1\n", hintAllowlist, 0},
 		"private":               {"private.test:443", 403, "CONNECT blocked: SSRF blocked: private.test resolves to internal IP 10.0.0.1 (private)\n", hintAddress, 1},
-		"metadata":              {"meta.test:80", 403, "CONNECT blocked: SSRF blocked: meta.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
-		"mapped metadata":       {"mapped.test:80", 403, "CONNECT blocked: SSRF blocked: mapped.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
+		"metadata":              {"meta.test:443", 403, "CONNECT blocked: SSRF blocked: meta.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
+		"mapped metadata":       {"mapped.test:443", 403, "CONNECT blocked: SSRF blocked: mapped.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
 		"one of several":        {"mixed.test:443", 403, "CONNECT blocked: SSRF blocked: mixed.test resolves to internal IP 192.168.1.1 (private)\n", hintAddress, 1},
 		"address on the list":   {"10.9.9.9:443", 403, "CONNECT blocked: SSRF blocked: 10.9.9.9 resolves to internal IP 10.9.9.9 (private)\n", hintAddress, 0},
 		"decimal address":       {"2130706433:443", 403, "CONNECT blocked: SSRF blocked: 2130706433 is an address in an unusual notation\n", hintAddress, 0},
+		"a port not listed":     {"local.test:22", 403, "CONNECT blocked: port 22 of local.test not in allowlist\n", hintPort, 0},
+		"another port listed":   {"local.test:80", 403, "CONNECT blocked: port 80 of local.test not in allowlist\n", hintPort, 0},
 		"user information":      {"evil.test@private.test:443", 400, "CONNECT blocked: the host is not a DNS name (international names are written in punycode)\n", "", 0},
 		"unknown name":          {"unknown.test:443", 502, "cannot reach unknown.test\n", "", 1},
 		"nobody listens":        {"local.test:1", 502, "cannot reach local.test\n", "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startProxy(t, settings([]string{"private.test", "meta.test", "mapped.test", "mixed.test", "unknown.test", "local.test", "10.9.9.9"}, ""), map[string][]string{
+			p := startProxy(t, settings([]string{"private.test", "meta.test", "mapped.test", "mixed.test", "unknown.test", "local.test", "local.test:1", "10.9.9.9"}, ""), map[string][]string{
 				"private.test": {"10.0.0.1"},
 				"meta.test":    {"169.254.169.254"},
 				"mapped.test":  {"::ffff:169.254.169.254"},
@@ -97,8 +99,8 @@ func TestConnectDenied(t *testing.T) {
 // second request asks, it is refused.
 func TestRebinding(t *testing.T) {
 	port := echo(t)
-	p := startProxy(t, settings([]string{"rebind.test"}, ""), map[string][]string{"rebind.test": {"127.0.0.1", "10.0.0.1"}})
-	conn, br, resp := p.connect("rebind.test:" + port)
+	p := startProxy(t, settings([]string{"rebind.test:" + port}, ""), map[string][]string{"rebind.test": {"127.0.0.1", "10.0.0.1"}})
+	conn, br, resp := p.tunnel("rebind.test:" + port)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatal(resp.Status)
 	}
@@ -110,7 +112,7 @@ func TestRebinding(t *testing.T) {
 	if _, err := io.ReadFull(br, got); err != nil || string(got) != "hello" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	if _, _, resp := p.connect("rebind.test:" + port); resp.StatusCode != http.StatusForbidden {
+	if _, _, resp := p.tunnel("rebind.test:" + port); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("the second tunnel: %s", resp.Status)
 	}
 }
@@ -118,34 +120,34 @@ func TestRebinding(t *testing.T) {
 func TestDialTriesEveryAddress(t *testing.T) {
 	port := echo(t)
 	// 127.0.0.2 refuses: the server listens on 127.0.0.1 only.
-	p := startProxy(t, settings([]string{"two.test"}, ""), map[string][]string{"two.test": {"127.0.0.2 127.0.0.1"}})
-	if _, _, resp := p.connect("two.test:" + port); resp.StatusCode != http.StatusOK {
+	p := startProxy(t, settings([]string{"two.test:" + port}, ""), map[string][]string{"two.test": {"127.0.0.2 127.0.0.1"}})
+	if _, _, resp := p.tunnel("two.test:" + port); resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status)
 	}
 }
 
 // TestTunnelHalfClose: the client's end reaches the server, whose answer still reaches the client.
 func TestTunnelHalfClose(t *testing.T) {
-	port := tcpServer(t, func(conn *net.TCPConn) {
+	port := tunnelServer(t, func(conn *net.TCPConn) {
 		all, _ := io.ReadAll(conn)
 		fmt.Fprintf(conn, "got %d", len(all))
 	})
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
-	conn, br, _ := p.connect("local.test:" + port)
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.tunnel("local.test:" + port)
 	io.WriteString(conn, "12345")
 	conn.(*net.TCPConn).CloseWrite()
 	if got, err := io.ReadAll(br); err != nil || string(got) != "got 5" {
 		t.Errorf("%q, %v", got, err)
 	}
-	p.wantLog(map[string]any{"action": "allow", "sent": 5, "received": 5, "reason": nil})
+	p.wantLog(map[string]any{"action": "allow", "sent": 5 + helloLength(t), "received": 5, "reason": nil})
 }
 
 // TestTunnelEarlyData: what the client sends together with CONNECT isn't lost.
 func TestTunnelEarlyData(t *testing.T) {
 	port := echo(t)
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
 	conn := p.raw()
-	fmt.Fprintf(conn, "CONNECT local.test:%s HTTP/1.1\r\nHost: x\r\n\r\nearly", port)
+	fmt.Fprintf(conn, "CONNECT local.test:%s HTTP/1.1\r\nHost: x\r\n\r\n%searly", port, helloTo(t, "local.test"))
 	const answer = "HTTP/1.1 200 Connection Established\r\n\r\nearly"
 	got := make([]byte, len(answer))
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != answer {
@@ -155,8 +157,8 @@ func TestTunnelEarlyData(t *testing.T) {
 
 func TestTunnelLargeBothWays(t *testing.T) {
 	port := echo(t)
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
-	conn, br, _ := p.connect("local.test:" + port)
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.tunnel("local.test:" + port)
 	sent := make([]byte, 8<<20)
 	rand.Read(sent)
 	go func() {
@@ -166,14 +168,14 @@ func TestTunnelLargeBothWays(t *testing.T) {
 	if got, err := io.ReadAll(br); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("got %d bytes of %d, %v", len(got), len(sent), err)
 	}
-	p.wantLog(map[string]any{"sent": len(sent), "received": len(sent)})
+	p.wantLog(map[string]any{"sent": len(sent) + helloLength(t), "received": len(sent)})
 }
 
 func TestTunnelIdle(t *testing.T) {
 	port := echo(t)
-	config := strings.Replace(settings([]string{"local.test"}, ""), "idle_timeout_seconds: 30", "idle_timeout_seconds: 1", 1)
+	config := strings.Replace(settings([]string{"local.test:" + port}, ""), "idle_timeout_seconds: 30", "idle_timeout_seconds: 1", 1)
 	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
-	conn, br, _ := p.connect("local.test:" + port)
+	conn, br, _ := p.tunnel("local.test:" + port)
 	// One direction alone keeps the tunnel open: 3 × 0.6 s is longer than the limit.
 	for range 3 {
 		time.Sleep(600 * time.Millisecond)
@@ -194,9 +196,9 @@ func TestTunnelIdle(t *testing.T) {
 
 func TestTunnelTotalTime(t *testing.T) {
 	port := echo(t)
-	config := strings.Replace(settings([]string{"local.test"}, ""), "max_tunnel_seconds: 60", "max_tunnel_seconds: 1", 1)
+	config := strings.Replace(settings([]string{"local.test:" + port}, ""), "max_tunnel_seconds: 60", "max_tunnel_seconds: 1", 1)
 	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
-	conn, br, _ := p.connect("local.test:" + port)
+	conn, br, _ := p.tunnel("local.test:" + port)
 	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if time.Since(start) > 3*time.Second {
 			t.Fatal("the tunnel did not end")
@@ -213,12 +215,12 @@ func TestTunnelTotalTime(t *testing.T) {
 
 // TestTunnelUpstreamReset: a broken connection is not taken for an ordinary end.
 func TestTunnelUpstreamReset(t *testing.T) {
-	port := tcpServer(t, func(conn *net.TCPConn) {
+	port := tunnelServer(t, func(conn *net.TCPConn) {
 		conn.Read(make([]byte, 1))
 		conn.SetLinger(0)
 	})
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
-	conn, br, _ := p.connect("local.test:" + port)
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
+	conn, br, _ := p.tunnel("local.test:" + port)
 	conn.Write([]byte("x"))
 	br.ReadByte()
 	if reason := fmt.Sprint(p.logged(1)["reason"]); !strings.HasPrefix(reason, "connection broken: ") {
@@ -227,7 +229,7 @@ func TestTunnelUpstreamReset(t *testing.T) {
 }
 
 func TestConnectWithBody(t *testing.T) {
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	p := startProxy(t, settings([]string{"local.test:1"}, ""), map[string][]string{"local.test": toLoopback})
 	for _, header := range []string{"Content-Length: 4", "Transfer-Encoding: chunked"} {
 		conn := p.raw()
 		fmt.Fprintf(conn, "CONNECT local.test:1 HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", header)
@@ -242,13 +244,13 @@ func TestConnectWithBody(t *testing.T) {
 func TestReloadKeepsTunnel(t *testing.T) {
 	port := echo(t)
 	answers := map[string][]string{"local.test": toLoopback, "other.test": toLoopback}
-	p := startProxy(t, settings([]string{"local.test"}, ""), answers)
-	conn, br, _ := p.connect("local.test:" + port)
-	p.reload(settings([]string{"other.test"}, ""))
-	if _, _, resp := p.connect("local.test:" + port); resp.StatusCode != http.StatusForbidden {
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), answers)
+	conn, br, _ := p.tunnel("local.test:" + port)
+	p.reload(settings([]string{"other.test:" + port}, ""))
+	if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a new tunnel to the removed host: %s", resp.Status)
 	}
-	if _, _, resp := p.connect("other.test:" + port); resp.StatusCode != http.StatusOK {
+	if _, _, resp := p.tunnel("other.test:" + port); resp.StatusCode != http.StatusOK {
 		t.Errorf("a new tunnel to the added host: %s", resp.Status)
 	}
 	io.WriteString(conn, "hello")
@@ -261,16 +263,16 @@ func TestReloadKeepsTunnel(t *testing.T) {
 // TestExchangeLimit: no slot, no service; a slot comes back with the end of a tunnel.
 func TestExchangeLimit(t *testing.T) {
 	port := echo(t)
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
 	p.slots = make(chan struct{}, 1)
-	conn, _, _ := p.connect("local.test:" + port)
-	if _, _, resp := p.connect("local.test:" + port); resp.StatusCode != http.StatusServiceUnavailable {
+	conn, _, _ := p.tunnel("local.test:" + port)
+	if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("with every slot taken: %s", resp.Status)
 	}
 	conn.Close()
 	p.logged(2)
 	for range 100 {
-		if _, _, resp := p.connect("local.test:" + port); resp.StatusCode == http.StatusOK {
+		if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode == http.StatusOK {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -281,10 +283,10 @@ func TestExchangeLimit(t *testing.T) {
 // TestTunnelsLeaveNothing: however a tunnel ends, its goroutines end with it.
 func TestTunnelsLeaveNothing(t *testing.T) {
 	port := echo(t)
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
+	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
 	before := runtime.NumGoroutine()
 	for i := range 30 {
-		conn, _, _ := p.connect("local.test:" + port)
+		conn, _, _ := p.tunnel("local.test:" + port)
 		switch tcp := conn.(*net.TCPConn); i % 3 {
 		case 0:
 			tcp.Close()

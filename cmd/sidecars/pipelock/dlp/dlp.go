@@ -1,0 +1,67 @@
+// Package dlp finds secrets in what a bottle sends. What a secret looks like is gitleaks' rule set
+// (github.com/zricethezav/gitleaks, its default configuration), of which it takes the rules that know a
+// token by its own form: see rules.go. It looks at the text as it is, percent-decoded, and at what is
+// base64 or hexadecimal in it, one layer deep.
+package dlp
+
+import (
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Detector knows the rules. It never changes and may be used by any number of goroutines.
+type Detector struct {
+	keywords *keywords
+	rules    [][]*rule // by keyword
+}
+
+// New returns the one Detector of this process: reading the rules takes some milliseconds.
+var New = sync.OnceValues(newDetector)
+
+func newDetector() (*Detector, error) {
+	rules, err := loadRules()
+	if err != nil {
+		return nil, err
+	}
+	defer debug.FreeOSMemory() // reading the rules takes more than they do
+	byKeyword := map[string][]*rule{}
+	for _, r := range rules {
+		for _, k := range r.keywords {
+			k = strings.ToLower(k)
+			byKeyword[k] = append(byKeyword[k], r)
+		}
+	}
+	words := slices.Sorted(maps.Keys(byKeyword))
+	d := &Detector{keywords: newKeywords(words)}
+	for _, word := range words {
+		d.rules = append(d.rules, byKeyword[word])
+	}
+	return d, nil
+}
+
+// Find returns the ID of a rule that knows a secret in text, whole or encoded, or "".
+func (d *Detector) Find(text []byte) string {
+	s := newScan(d)
+	defer s.free()
+	id, _ := s.find(text)
+	return id
+}
+
+// plain finds a secret that stands in text as it is.
+func (d *Detector) plain(text []byte) string {
+	found := ""
+	d.keywords.each(text, func(word, end int) bool {
+		start := end - d.keywords.lengths[word]
+		for _, r := range d.rules[word] {
+			if r.matches(text, start) {
+				found = r.id
+				return false
+			}
+		}
+		return true
+	})
+	return found
+}

@@ -1,0 +1,84 @@
+package pipelock
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+const (
+	helloTime  = 10 * time.Second // to send a ClientHello
+	helloBytes = 64 << 10         // of it, with its records; with post-quantum keys it has some 2 KB
+)
+
+// accessDenied is a TLS alert: the client's error then says that somebody refused.
+var accessDenied = []byte{21, 3, 1, 0, 2, 2, 49}
+
+// hello is how a TLS client begins.
+type hello struct {
+	name string // the server's, in lower case; "" for none
+	raw  []byte // all that was read
+}
+
+// readHello reads a ClientHello, over as many records and segments as it comes in. crypto/tls takes it
+// apart: what that refuses (two server names, a record too long) is refused here.
+func readHello(client net.Conn, buffered *bufio.Reader) (hello, error) {
+	if err := client.SetReadDeadline(time.Now().Add(helloTime)); err != nil {
+		return hello{}, err
+	}
+	h, err := parseHello(buffered)
+	if err != nil {
+		return hello{}, err
+	}
+	return h, client.SetReadDeadline(time.Time{})
+}
+
+// errSeen ends the handshake behind the ClientHello.
+var errSeen = errors.New("the ClientHello was seen")
+
+func parseHello(r io.Reader) (hello, error) {
+	var h hello
+	var raw bytes.Buffer
+	seen := func(info *tls.ClientHelloInfo) (*tls.Config, error) {
+		h.name = strings.ToLower(info.ServerName)
+		return nil, errSeen
+	}
+	in := io.TeeReader(io.LimitReader(r, helloBytes), &raw)
+	err := tls.Server(readOnly{in}, &tls.Config{GetConfigForClient: seen}).HandshakeContext(context.Background())
+	if !errors.Is(err, errSeen) {
+		return hello{}, errors.New("what the client sent through the tunnel is no TLS ClientHello")
+	}
+	h.raw = raw.Bytes()
+	return h, nil
+}
+
+// check refuses a tunnel in which another server is asked for than CONNECT named: on a shared address it
+// would be reached. The name is the client's own text, and not repeated.
+func (h hello) check(t target) error {
+	switch {
+	case t.addr.IsValid() && h.name == "": // addresses are no server names (RFC 6066, section 3)
+		return nil
+	case h.name == "":
+		return errors.New("the TLS ClientHello has no server name")
+	case h.name != t.host:
+		return errors.New("the TLS server name is not the host of CONNECT")
+	}
+	return nil
+}
+
+// readOnly is a connection that what is written to is not sent.
+type readOnly struct{ io.Reader }
+
+func (readOnly) Write(p []byte) (int, error)      { return len(p), nil }
+func (readOnly) Close() error                     { return nil }
+func (readOnly) LocalAddr() net.Addr              { return nil }
+func (readOnly) RemoteAddr() net.Addr             { return nil }
+func (readOnly) SetDeadline(time.Time) error      { return nil }
+func (readOnly) SetReadDeadline(time.Time) error  { return nil }
+func (readOnly) SetWriteDeadline(time.Time) error { return nil }

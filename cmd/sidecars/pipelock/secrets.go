@@ -1,0 +1,154 @@
+package pipelock
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock/dlp"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+)
+
+// credProxy is the bottle's own name of the part that adds credentials to requests.
+const credProxy = "cred-proxy"
+
+// defaultBodyBytes is what the official program takes for request_body_scanning.max_body_bytes.
+const defaultBodyBytes = 5 << 20
+
+// secretPolicy is request_body_scanning. As in the official program it is about URLs and headers, too.
+type secretPolicy struct {
+	detector  *dlp.Detector
+	warn      bool
+	bodyBytes int64
+}
+
+func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, error) {
+	if config == nil || !config.Enabled {
+		return nil, nil //nolint:nilnil // there is none, and nothing failed
+	}
+	if config.Action != pipelockconf.ActionBlock && config.Action != pipelockconf.ActionWarn {
+		return nil, fmt.Errorf("request_body_scanning.action: %q is neither block nor warn", config.Action)
+	}
+	detector, err := dlp.New()
+	if err != nil {
+		return nil, err
+	}
+	p := &secretPolicy{detector: detector, warn: config.Action == pipelockconf.ActionWarn, bodyBytes: defaultBodyBytes}
+	if config.MaxBodyBytes > 0 {
+		p.bodyBytes = int64(config.MaxBodyBytes)
+	}
+	return p, nil
+}
+
+// checkURL looks at the request line. It comes before anything else, for the host may be where the secret
+// is: a question to DNS would carry it out, and what names the host would tell it.
+func (p *proxy) checkURL(r *http.Request, x *exchange) error {
+	if x.policy.secrets == nil {
+		return nil
+	}
+	id := x.policy.secrets.detector.Find([]byte(r.Method + " " + r.RequestURI))
+	x.unnamed = id != ""
+	return p.decide(r, x, "URL", id)
+}
+
+// checkHeader looks at the header, names and all.
+func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
+	if x.policy.secrets == nil {
+		return nil
+	}
+	var header bytes.Buffer
+	for name, values := range r.Header {
+		for _, value := range values {
+			fmt.Fprintf(&header, "%s: %s\n", name, value)
+		}
+	}
+	return p.decide(r, x, "header", x.policy.secrets.detector.Find(header.Bytes()))
+}
+
+// decide is about what the rule id has found. What cred-proxy has added, on its way to an upstream that
+// speaks plain HTTP, is no leak.
+func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
+	if id == "" || r.Method != http.MethodConnect && p.fromCredProxy(r) {
+		return nil
+	}
+	reason := "request " + where + " contains secret: " + id
+	if x.policy.secrets.warn {
+		x.warned.Store(&reason)
+		return nil
+	}
+	return secret(reason)
+}
+
+// fromCredProxy tells whether the client is cred-proxy, by its address. The agent, without the capability
+// NET_RAW, can't have another one than its own.
+func (p *proxy) fromCredProxy(r *http.Request) bool {
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
+	defer cancel()
+	addrs, err := p.names.LookupNetIP(ctx, "ip", credProxy)
+	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client.Addr().Unmap() })
+}
+
+// checkBody refuses a body that could be refused only when most of it has gone. release is to be called at
+// the end of the exchange.
+func (p *proxy) checkBody(r *http.Request, x *exchange) (release func(), err error) {
+	secrets := x.policy.secrets
+	if secrets == nil {
+		return func() {}, nil
+	}
+	if r.ContentLength > secrets.bodyBytes {
+		return nil, secret(fmt.Sprintf("request body exceeds max_body_bytes (%d)", secrets.bodyBytes))
+	}
+	if len(r.Header.Values("Content-Encoding")) == 0 {
+		return func() {}, nil
+	}
+	select {
+	case p.gzips <- struct{}{}:
+		return func() { <-p.gzips }, nil
+	default:
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "too many compressed request bodies at once"}
+	}
+}
+
+// body looks into a body on its way.
+func (p *secretPolicy) body(x *exchange, r *http.Request, body io.ReadCloser) io.ReadCloser {
+	if p == nil {
+		return body
+	}
+	var warn func(error)
+	if p.warn {
+		warn = func(err error) {
+			text := err.Error()
+			x.warned.Store(&text)
+		}
+	}
+	encoding := strings.Join(r.Header.Values("Content-Encoding"), ",")
+	return &checkedBody{p.detector.Body(body, encoding, p.bodyBytes, warn), x}
+}
+
+// checkedBody notes why a body was refused: an answer may be under way by then.
+type checkedBody struct {
+	*dlp.Body
+	x *exchange
+}
+
+func (b *checkedBody) Read(buf []byte) (int, error) {
+	n, err := b.Body.Read(buf)
+	var found *dlp.Finding
+	var unreadable *dlp.Unreadable
+	if errors.As(err, &found) || errors.As(err, &unreadable) {
+		refused := secret(err.Error())
+		b.x.refused.Store(refused)
+		return n, refused
+	}
+	return n, err
+}
