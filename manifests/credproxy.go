@@ -41,10 +41,9 @@ func (d *document) validateRoute(field string, r Route) {
 		d.report(field+".path", f.reason, f.fix)
 	}
 	d.validateUpstream(field, r)
-	if at := field + ".authScheme"; d.given(at) && !authSchemePattern.matches(r.AuthScheme) {
-		d.report(at, "it is not one word", "write the scheme alone, like Bearer or Basic; the token is added to it")
-	}
+	d.validateAuth(field, r)
 	d.validateToken(field+".token", r.Token)
+	d.validateRules(field, r)
 }
 
 func checkRoutePath(p string) *fault {

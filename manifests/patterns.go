@@ -19,6 +19,10 @@ const (
 	routePathPattern  pattern = `^/([A-Za-z0-9._~@+-]+/)+$`
 	upstreamPattern   pattern = `^https?://[^/?#@]+(/[^?#]*)?$`
 	authSchemePattern pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
+	authHeaderPattern pattern = `^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`
+	authQueryPattern  pattern = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`
+	methodPattern     pattern = `^[A-Z][A-Z-]{0,31}$`
+	pathRulePattern   pattern = `^(/([A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`
 	envNamePattern    pattern = `^[A-Za-z_][A-Za-z0-9_]{0,119}$`
 	targetPattern     pattern = `^/[^/]`
 	quantityPattern   pattern = `^[0-9]{1,18}(\.[0-9]{1,18})?([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,2})?$`

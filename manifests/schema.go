@@ -51,6 +51,15 @@ var constraints = []constraint{
 	{"Route.path", matching(routePathPattern)},
 	{"Route.upstream", matching(upstreamPattern)},
 	{"Route.authScheme", both(matching(authSchemePattern), byDefault(defaultAuthScheme))},
+	{"Route.authHeader", matching(authHeaderPattern)},
+	{"Route.authQuery", matching(authQueryPattern)},
+	{"Route.methods", listOf(1, maxMethods, methodPattern)},
+	{"Route.maxRequestBody", matching(quantityPattern)},
+	{"Route.allowSetCookie", byDefault(false)},
+	{"PathRules.allow", listOf(1, maxPathRules, pathRulePattern)},
+	{"PathRules.deny", listOf(1, maxPathRules, pathRulePattern)},
+	{"RateLimit.requestsPerMinute", numbered(1, maxRate)},
+	{"RateLimit.burst", numbered(1, maxRate)},
 	{"Route.roles", both(each(oneOf(knownRoles)), unique)},
 	{"Route.insecureUpstream", byDefault(false)},
 	{"Route.token", exactlyOne("env", "file")},
@@ -65,7 +74,7 @@ var constraints = []constraint{
 	{"Mount.readOnly", byDefault(false)},
 	{"Resources.memory", matching(quantityPattern)},
 	{"Resources.cpus", matching(quantityPattern)},
-	{"Resources.pids", func(s *jsonschema.Schema) { s.Minimum, s.Maximum = "1", json.Number(strconv.Itoa(maxPids)) }},
+	{"Resources.pids", numbered(1, maxPids)},
 }
 
 func propertyOf(root *jsonschema.Schema, field string) (*jsonschema.Schema, error) {
@@ -111,6 +120,16 @@ func mapOf(key pattern, set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
 
 func between(least, most uint64) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.MinItems, s.MaxItems = &least, &most }
+}
+
+func listOf(least, most uint64, p pattern) func(*jsonschema.Schema) {
+	return both(both(between(least, most), each(matching(p))), unique)
+}
+
+func numbered(least, most int) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		s.Minimum, s.Maximum = json.Number(strconv.Itoa(least)), json.Number(strconv.Itoa(most))
+	}
 }
 
 func byDefault(value any) func(*jsonschema.Schema) {

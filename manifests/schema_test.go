@@ -80,6 +80,7 @@ func TestSchemaRefusesBadInputs(t *testing.T) {
 		"null-values", "null-spec", "missing-fields", "missing-metadata-and-spec", "missing-routes", "missing-apiversion", "missing-header",
 		"wrong-kind", "wrong-apiversion", "foreign-document", "list-document", "text-document", "name-is-number", "name-too-long", "labels",
 		"routes-empty", "route-paths", "auth-scheme", "token-literal", "token-references", "roles", "commands", "env-names", "secret-in-label",
+		"auth-header", "auth-query", "methods", "path-rules", "rate-limit", "max-request-body", "allow-set-cookie",
 	} {
 		text, err := os.ReadFile("testdata/bad/" + name + ".yaml")
 		if err != nil {
@@ -98,6 +99,7 @@ func TestSchemaRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for old, new := range map[string]string{
+		"authScheme: Bearer": "authHeader: a_b", "roles: [anthropic-base-url]": "methods: [get]",
 		"supervise: true": "supervise: 1", "dlpAction: block": "dlpAction: blok", "192.168.7.0/24]": "192.168.7.0]", "api.github.com,": "https://api.github.com,",
 		"/anthropic/": "anthropic", "https://api": "ftp://api", "Bearer": `"Bearer x"`, "{env: CLAUDE_BOTTLE_OAUTH_TOKEN}": "{env: A, file: b}",
 		"[anthropic-base-url]": "[tea-login, tea-login]", "LANG:": "9LANG:", "target: /work": "target: work", "memory: 2Gi": "memory: 2GB", "pids: 512": "pids: 0",

@@ -75,7 +75,7 @@ func (d *document) complete() {
 			r := &proxy.Routes[i]
 			r.Upstream = canonicalUpstream(r.Upstream)
 			r.Token.File = d.absolute(r.Token.File)
-			if r.AuthScheme == "" {
+			if r.AuthScheme == "" && r.AuthHeader == "" && r.AuthQuery == "" {
 				r.AuthScheme = defaultAuthScheme
 			}
 		}

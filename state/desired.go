@@ -345,20 +345,31 @@ func (d desirer) credProxy() (Member, []Dir, error) {
 func (d desirer) routesFile() ([]byte, error) {
 	file := routesconf.File{Routes: []routesconf.Route{}}
 	for _, r := range d.routes() {
-		route := routesconf.Route{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, TokenSlot: tokenSlot(r.Token), InsecureUpstream: r.InsecureUpstream}
-		if route.AuthScheme == "" {
-			route.AuthScheme = "Bearer"
-		}
-		for _, role := range r.Roles {
-			route.Roles = append(route.Roles, string(role))
-		}
-		file.Routes = append(file.Routes, route)
+		file.Routes = append(file.Routes, routeOf(r))
 	}
 	data, err := file.Render()
 	if err != nil {
 		return nil, fmt.Errorf("routes.json: %w", err)
 	}
 	return data, nil
+}
+
+func routeOf(r manifests.Route) routesconf.Route {
+	route := routesconf.Route{
+		Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, AuthHeader: r.AuthHeader, AuthQuery: r.AuthQuery,
+		TokenSlot: tokenSlot(r.Token), Methods: r.Methods, MaxRequestBody: r.MaxRequestBodyBytes(),
+		AllowSetCookie: r.AllowSetCookie, InsecureUpstream: r.InsecureUpstream,
+	}
+	for _, role := range r.Roles {
+		route.Roles = append(route.Roles, string(role))
+	}
+	if r.Paths != nil {
+		route.Paths = &routesconf.Paths{Allow: r.Paths.Allow, Deny: r.Paths.Deny}
+	}
+	if r.RateLimit != nil {
+		route.RateLimit = &routesconf.RateLimit{RequestsPerMinute: r.RateLimit.RequestsPerMinute, Burst: r.RateLimit.Burst}
+	}
+	return route
 }
 
 func (d desirer) supervise() (Member, []Dir, error) {

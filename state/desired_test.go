@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
@@ -101,17 +103,23 @@ func TestDesireGolden(t *testing.T) {
 // TestRoutesReadBack keeps routesconf.Route.Declared, by which supervise judges an agent's routes, in step with
 // what a manifest can say about a route.
 func TestRoutesReadBack(t *testing.T) {
-	route := manifests.Route{
-		Path: "/a/", Upstream: "http://a.example/x", AuthScheme: "Basic", Token: manifests.SecretRef{Env: "TOKEN"},
-		Roles: []manifests.Role{manifests.RoleTeaLogin}, InsecureUpstream: true,
+	token := manifests.SecretRef{Env: "TOKEN"}
+	routes := []manifests.Route{
+		{
+			Path: "/a/", Upstream: "http://a.example/x", AuthScheme: "Basic", Token: token, Roles: []manifests.Role{manifests.RoleTeaLogin},
+			InsecureUpstream: true, Methods: []string{"GET"}, MaxRequestBody: "1024", AllowSetCookie: true,
+			Paths: &manifests.PathRules{Allow: []string{"/v1"}, Deny: []string{"/v1/admin"}}, RateLimit: &manifests.RateLimit{RequestsPerMinute: 60, Burst: 5},
+		},
+		{Path: "/b/", Upstream: "https://b.example", AuthHeader: "X-Api-Key", Token: token},
+		{Path: "/c/", Upstream: "https://c.example", AuthQuery: "key", Token: token},
 	}
-	for v, i := reflect.ValueOf(route), 0; i < v.NumField(); i++ {
-		if v.Field(i).IsZero() {
-			t.Fatalf("set %s above, so that it is tested", v.Type().Field(i).Name)
+	for i := range reflect.TypeFor[manifests.Route]().NumField() {
+		if !slices.ContainsFunc(routes, func(r manifests.Route) bool { return !reflect.ValueOf(r).Field(i).IsZero() }) {
+			t.Fatalf("set %s above, so that it is tested", reflect.TypeFor[manifests.Route]().Field(i).Name)
 		}
 	}
 	m := fullManifest()
-	m.Spec.CredProxy.Routes = []manifests.Route{route}
+	m.Spec.CredProxy.Routes = routes
 	data, err := (desirer{m: m}).routesFile()
 	if err != nil {
 		t.Fatal(err)
@@ -120,8 +128,10 @@ func TestRoutesReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(route, file.Routes[0].Declared(route.Token)); diff != "" {
-		t.Errorf("route (-manifest +read back):\n%s", diff)
+	for i, route := range routes {
+		if diff := cmp.Diff(route, file.Routes[i].Declared(token)); diff != "" {
+			t.Errorf("route (-manifest +read back):\n%s", diff)
+		}
 	}
 }
 
@@ -169,6 +179,110 @@ func TestDesireIsPure(t *testing.T) {
 		}
 		if diff := cmp.Diff(first, again, cmp.AllowUnexported(Content{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 			t.Fatal(diff)
+		}
+	}
+}
+
+// Two bottles that differ in their tokens alone differ in no digest, label, record or anything else that is shown:
+// a digest of a token would let others guess it.
+func TestTokensEnterNoDigest(t *testing.T) {
+	m := fullManifest()
+	shown := func(token string) string {
+		in := inputsOf(m)
+		for ref := range in.Tokens {
+			in.Tokens[ref] = NewContent([]byte(token))
+		}
+		b, err := Desire(m, in, testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets := 0
+		out, err := json.Marshal(b)
+		for _, d := range b.Dirs {
+			for name, f := range d.Files {
+				if f.Secret {
+					secrets++
+					f.Content = Content{}
+				}
+				d.Files[name] = f
+			}
+			for _, name := range slices.Sorted(maps.Keys(d.Files)) {
+				out = fmt.Appendf(out, "%s/%s %s\n", d.Path, name, d.Files[name].Content.Reveal())
+			}
+		}
+		if err != nil || secrets != 3 {
+			t.Fatalf("%d secret files, %v", secrets, err)
+		}
+		return string(out)
+	}
+	if diff := cmp.Diff(shown("one-token"), shown("another-token")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever a manifest may say of a route, the cred-proxy is told, and takes.
+func TestRouteReachesTheCredProxy(t *testing.T) {
+	snapshot, err := manifests.Load("../manifests/testdata/good/route-rules.yaml")
+	if err != nil || len(snapshot.Bottles) != 1 {
+		t.Fatal(snapshot, err)
+	}
+	d := desirer{m: snapshot.Bottles[0]}
+	data, err := d.routesFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := routesconf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := routesconf.File{Routes: []routesconf.Route{
+		{
+			Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthHeader: "x-api-key", TokenSlot: "env-ANTHROPIC_API_KEY",
+			Methods: []string{"GET", "POST"}, Paths: &routesconf.Paths{Allow: []string{"/v1/messages", "/v1/models/"}, Deny: []string{"/v1/messages/batches"}},
+			RateLimit: &routesconf.RateLimit{RequestsPerMinute: 120, Burst: 20}, MaxRequestBody: 32 << 20,
+		},
+		{
+			Path: "/gemini/", Upstream: "https://generativelanguage.googleapis.com", AuthQuery: "key", TokenSlot: "env-GEMINI_API_KEY",
+			Paths: &routesconf.Paths{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: 1_000_000,
+		},
+		{
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: tokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
+			Paths: &routesconf.Paths{Deny: []string{"/*/*/admin"}}, RateLimit: &routesconf.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
+		},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The format of the manifest and that of the routes.json refuse the same, so that a manifest that is valid renders.
+func TestManifestAndRoutesAgree(t *testing.T) {
+	for _, field := range []string{
+		"authHeader: X-Api-Key", "authHeader: a", "authHeader: a_b", "authHeader: Host", "authHeader: TE", "authHeader: user-agent", "authHeader: Authorization",
+		"authHeader: Cookie", "authHeader: a-", "authQuery: key", "authQuery: api_key", "authQuery: a&b", "authQuery: a.b-c", "authQuery: _a",
+		"methods: [GET]", "methods: [VERSION-CONTROL]", "methods: [G1]", "methods: [TRACK]", "methods: [-GET]",
+		"paths: {allow: [/a/*]}", "paths: {allow: [/a*]}", "paths: {deny: ['/a;b']}", "paths: {deny: [/a/..]}", "paths: {deny: [\"/a:b=c,d!e$f&g'h(i)j\"]}",
+		"paths: {allow: [/a/]}", "paths: {allow: [/a//]}", "rateLimit: {requestsPerMinute: 1000000, burst: 1}", "rateLimit: {requestsPerMinute: 1000001}",
+		"maxRequestBody: 1Ti", "allowSetCookie: true",
+	} {
+		path := filepath.Join(t.TempDir(), "b.yaml")
+		text := "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: b}\nspec:\n  credProxy:\n    routes:\n" +
+			"      - path: /a/\n        upstream: https://a.example.com\n        token: {env: T}\n        " + field + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		snapshot, err := manifests.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What does not validate has not been completed, so it is decoded here.
+		var m manifests.Bottle
+		if err := yaml.UnmarshalStrict([]byte(text), &m); err != nil {
+			t.Fatal(field, err)
+		}
+		_, err = desirer{m: m}.routesFile()
+		if valid := len(snapshot.Problems) == 0; valid != (err == nil) {
+			t.Errorf("%s: as a manifest %v, as routes.json %v", field, snapshot.Problems, err)
 		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 )
 
 // Of returns "sha256:<hex>" over the files' base names, lengths and contents, in the order of their
-// names. It must never be given a secret: the result is logged.
+// names. It must never be given a secret: the result is logged and put on labels, and whoever has it could try
+// guesses. So it needs no key: what it is made of (routes, with the slots' names and no tokens; certificates; the
+// allowlist) is shown to the agent anyway.
 func Of(files map[string][]byte) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -25,6 +25,10 @@ var (
 
 	// A path has no percent signs: it is compared with the request's raw path, byte by byte.
 	pathPattern   = regexp.MustCompile(`^/(?:[A-Za-z0-9._~@+-]+/)*$`)
+	rulePattern   = regexp.MustCompile(`^(?:/(?:[A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`)
+	methodPattern = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
+	headerPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`)
+	queryPattern  = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,63})$`)
 	schemePattern = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 	slotPattern   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	hostPattern   = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?$`)
@@ -57,12 +61,12 @@ func (f File) validate() error {
 }
 
 func (r Route) problems() []error {
-	problems := []error{checkPath(r.Path), r.checkUpstream()}
-	if !schemePattern.MatchString(r.AuthScheme) {
-		problems = append(problems, fmt.Errorf("auth_scheme %q is not one word like Bearer", r.AuthScheme))
-	}
+	problems := []error{checkPath(r.Path), r.checkUpstream(), r.checkAuth(), checkMethods(r.Methods), r.Paths.check(), r.RateLimit.check()}
 	if !slotPattern.MatchString(r.TokenSlot) {
 		problems = append(problems, fmt.Errorf("token_slot %q is not a file name of letters, digits, dots, dashes and underscores", r.TokenSlot))
+	}
+	if r.MaxRequestBody < 0 {
+		problems = append(problems, fmt.Errorf("max_request_body %d is negative", r.MaxRequestBody))
 	}
 	for i, role := range r.Roles {
 		if !slices.Contains(knownRoles, role) {

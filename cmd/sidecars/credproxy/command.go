@@ -4,10 +4,12 @@ package credproxy
 
 import (
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,12 @@ const (
 
 	headerTimeout  = 10 * time.Second
 	keepAlive      = 2 * time.Minute
-	maxHeaderBytes = 64 << 10
+	maxHeaderBytes = 32 << 10
+	// Of HTTP/2: requests on a connection, and bytes that are held in memory for each until they are read.
+	maxStreams     = 250
+	receivedBuffer = 64 << 10
+	// memoryLimit makes the collector work harder before the container's limit (256 MiB) is met, in bytes.
+	memoryLimit = 192 << 20
 )
 
 // Command returns the command `cred-proxy` with its subcommands `run` and `healthcheck`.
@@ -42,8 +49,9 @@ func runCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true, // logged below, as JSON
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			debug.SetMemoryLimit(memoryLimit)
 			logger := sidecar.NewLogger(role)
-			program, err := newProgram(listen, dirs, os.Getenv, logger)
+			program, err := newProgram(listen, dirs, os.Getenv, logger, os.Stderr)
 			if err == nil {
 				err = program.Run(cmd.Context())
 			}
@@ -78,28 +86,51 @@ func healthcheckCommand() *cobra.Command {
 	return cmd
 }
 
-// newProgram wires the sidecar; getenv is os.Getenv.
-func newProgram(listen string, dirs directories, getenv func(string) string, logger logger) (*sidecar.Program, error) {
+// newProgram wires the sidecar; getenv is os.Getenv, and audit is where the logger writes to.
+func newProgram(listen string, dirs directories, getenv func(string) string, logger logger, audit io.Writer) (*sidecar.Program, error) {
 	pipelock, err := proxyFromEnvironment(getenv)
 	if err != nil {
 		return nil, err
 	}
 	loader := &loader{dirs: dirs, pipelock: pipelock, log: logger}
-	errorLog := log.New(logger, "", 0)
+	errorLog := log.New(redactingLog{loader, logger}, "", 0)
+	log.SetFlags(0)
+	log.SetOutput(errorLog.Writer()) // net/http's transport writes there, and quotes what upstreams send
 	return &sidecar.Program{
 		Role:      role,
 		Listen:    listen,
-		Server:    newServer(&handler{table: &loader.table, log: logger, errorLog: errorLog, idle: idleTimeout}),
+		Wrap:      guard,
+		Server:    newServer(&handler{table: &loader.table, audit: newAuditLog(logger, audit), errorLog: errorLog, idle: idleTimeout}),
 		Log:       logger,
 		Load:      loader.load,
 		WatchDirs: []string{dirs.config, dirs.token},
 	}, nil
 }
 
-// newServer bounds what a client can hold without having been answered; idleWatch bounds the rest.
+// redactingLog takes the messages of net/http, which knows no secrets but may have read one.
+type redactingLog struct {
+	loader *loader
+	log    logger
+}
+
+// Write implements io.Writer.
+func (r redactingLog) Write(message []byte) (int, error) {
+	r.log.Warn().Msg(r.loader.table.Load().redact(oneLine(string(message))))
+	return len(message), nil
+}
+
+// newServer bounds what a client can hold without having been answered; idleWatch bounds the rest. It is meant for
+// a listener with a guard. HTTP/2 is for clients that know that it is spoken here (no Upgrade): those that stream
+// both ways.
 func newServer(h *handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:                      h,
+		ConnContext:                  keepConn,
+		Protocols:                    protocols,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receivedBuffer, MaxReceiveBufferPerStream: receivedBuffer},
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  keepAlive,
 		MaxHeaderBytes:               maxHeaderBytes,

@@ -41,11 +41,15 @@ type table struct {
 }
 
 type route struct {
-	path     string
-	upstream *url.URL
-	scheme   string
-	token    secret
-	missing  string // why there is no token; empty when there is one
+	path           string
+	upstream       *url.URL
+	auth           auth
+	missing        string // why there is no token; empty when there is one
+	methods        []string
+	allow, deny    []pathRule
+	limit          *limit
+	maxBody        int64
+	allowSetCookie bool
 }
 
 // match returns the route with the longest path that is a prefix of a raw request path.
@@ -61,8 +65,19 @@ func (t *table) match(rawPath string) *route {
 // sameSecrets tells whether the tokens of both tables, which have equal digests, are equal too.
 func (t *table) sameSecrets(other *table) bool {
 	return slices.EqualFunc(t.routes, other.routes, func(a, b *route) bool {
-		return a.missing == b.missing && a.token.equal(b.token)
+		return a.missing == b.missing && a.auth.token.equal(b.auth.token)
 	})
+}
+
+// redact returns text without any of the secrets.
+func (t *table) redact(text string) string {
+	if t == nil {
+		return text
+	}
+	for _, r := range t.routes {
+		text = r.auth.token.redact(text)
+	}
+	return text
 }
 
 // loader reads the configuration and puts it in force.
@@ -87,9 +102,10 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
+	old := l.table.Load()
 	next := &table{digest: configdigest.Of(files)}
 	for _, r := range conf.Routes {
-		parsed, err := l.newRoute(r)
+		parsed, err := l.newRoute(r, old)
 		if err != nil {
 			return sidecar.Loaded{}, err
 		}
@@ -102,8 +118,8 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
-	next.transport = plainResponses{transport}
-	old := l.table.Swap(next)
+	next.transport = transport
+	l.table.Store(next)
 	changed := old == nil || old.digest != next.digest || !old.sameSecrets(next)
 	if changed {
 		l.warnMissing(next)
@@ -143,16 +159,44 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-func (l *loader) newRoute(conf routesconf.Route) (*route, error) {
+func (l *loader) newRoute(conf routesconf.Route, old *table) (*route, error) {
 	upstream, err := url.Parse(conf.Upstream)
 	if err != nil {
 		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
 	}
-	r := &route{path: conf.Path, upstream: upstream, scheme: conf.AuthScheme}
-	if r.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
+	r := &route{
+		path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
+		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBody, routesconf.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
+		limit: newLimit(conf.RateLimit, old.limitOf(conf.Path)),
+	}
+	if conf.Paths != nil {
+		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
+	}
+	if r.auth.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
 		r.missing = err.Error()
 	}
 	return r, nil
+}
+
+func lowerAll(texts []string) []string {
+	var lower []string
+	for _, text := range texts {
+		lower = append(lower, strings.ToLower(text))
+	}
+	return lower
+}
+
+// limitOf is the limit of the route with a path; nil when there is none.
+func (t *table) limitOf(path string) *limit {
+	if t == nil {
+		return nil
+	}
+	for _, r := range t.routes {
+		if r.path == path {
+			return r.limit
+		}
+	}
+	return nil
 }
 
 // useRoots returns the transport for a set of roots: the one in use when they are the same, so that its

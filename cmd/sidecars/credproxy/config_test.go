@@ -324,7 +324,7 @@ func TestSecretCannotBePrinted(t *testing.T) {
 		table   map[string]secret
 		any     any
 	}{s, s, &s, []secret{s}, map[string]secret{"a": s}, s}
-	r := &route{path: "/a/", token: s}
+	r := &route{path: "/a/", auth: auth{query: "key", token: s}}
 	var out bytes.Buffer
 	for _, value := range []any{s, &s, holder, &holder, r, *r, &table{routes: []*route{r}}, fmt.Errorf("%w %v", os.ErrExist, s)} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p", "%t"} {
@@ -358,7 +358,7 @@ func TestProgram(t *testing.T) {
 	out := &syncBuffer{}
 	program, err := newProgram(address, b.dirs, func(key string) string {
 		return map[string]string{"HTTPS_PROXY": b.pipelock.URL}[key]
-	}, zerolog.New(out))
+	}, zerolog.New(out), out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,7 +428,7 @@ func TestProgram(t *testing.T) {
 }
 
 func TestRunWithoutProxyRefuses(t *testing.T) {
-	if _, err := newProgram("127.0.0.1:0", directories{}, func(string) string { return "" }, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY is not set") {
+	if _, err := newProgram("127.0.0.1:0", directories{}, func(string) string { return "" }, zerolog.Nop(), io.Discard); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY is not set") {
 		t.Errorf("newProgram: %v; want HTTPS_PROXY", err)
 	}
 }

@@ -19,28 +19,26 @@ var credentialWords = []string{
 // Idempotency-Key.
 var keyWords = []string{"access", "api", "app", "auth", "functions", "master", "private", "secret", "subscription"}
 
-// confusingHeaders name another target or client than the request line and the connection do.
-var confusingHeaders = []string{"X-Original-Url", "X-Rewrite-Url", "X-Real-Ip", "Expect"}
+// plainHeaders are common ones that are known to be none, so that they need no closer look.
+var plainHeaders = setOf("Accept", "Accept-Language", "Anthropic-Beta", "Anthropic-Version", "Cache-Control", "Content-Encoding", "Content-Length",
+	"Content-Type", "If-Modified-Since", "If-None-Match", "Range", "User-Agent")
 
-// credentialParameters are query parameters that carry credentials, compared without case, dashes and
-// underscores.
-var credentialParameters = []string{
-	"accesskey", "accesstoken", "apikey", "apitoken", "auth", "authorization", "authtoken", "bearertoken",
-	"clientsecret", "credential", "credentials", "idtoken", "jobtoken", "jwt", "key", "oauthtoken", "passwd",
-	"password", "personalaccesstoken", "privatetoken", "refreshtoken", "secret", "sessiontoken", "token",
-	"xamzcredential", "xamzsecuritytoken", "xamzsignature", "xapikey", "xauthtoken",
-}
+// credentialParameters are query parameters that carry credentials, folded by foldName. "key" and "token" are
+// among them, which some APIs use otherwise: an agent's own credential must never reach an upstream.
+var credentialParameters = setOf(
+	"accesskey", "accesstoken", "apikey", "apisecret", "apitoken", "appkey", "appsecret", "auth", "authorization", "authtoken", "awsaccesskeyid",
+	"bearer", "bearertoken", "clientassertion", "clientsecret", "consumerkey", "consumersecret", "credential", "credentials", "googleaccessid",
+	"idtoken", "jobtoken", "jwt", "key", "oauthconsumerkey", "oauthsignature", "oauthtoken", "passphrase", "passwd", "password",
+	"personalaccesstoken", "privatetoken", "pwd", "refreshtoken", "secret", "sessiontoken", "sig", "signature", "subscriptionkey", "token", "usertoken",
+	"xamzcredential", "xamzsecuritytoken", "xamzsignature", "xapikey", "xauthtoken", "xgoogcredential", "xgoogsignature",
+)
 
-// stripCredentials removes from a request's header what the client could identify itself with.
-func stripCredentials(h http.Header) {
-	for name := range h {
-		if isCredential(name) {
-			delete(h, name)
-		}
+func setOf(names ...string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
 	}
-	for _, name := range confusingHeaders {
-		h.Del(name)
-	}
+	return set
 }
 
 func isCredential(header string) bool {
@@ -56,8 +54,12 @@ func isCredential(header string) bool {
 	return false
 }
 
-// cleanQuery returns a query without credential parameters; the rest stays byte for byte, in its order.
-func cleanQuery(query string) (string, *denial) {
+// cleanQuery returns a query without credential parameters, and without the one that the route sets (own, "" for
+// none); the rest stays byte for byte, in its order.
+func cleanQuery(query, own string) (string, *denial) {
+	if query == "" {
+		return "", nil
+	}
 	for _, c := range []byte(query) {
 		if c <= ' ' || c >= 0x7f || c == '#' {
 			return "", deny(http.StatusBadRequest, "the query has a byte that must be percent-encoded: 0x%02x", c)
@@ -65,7 +67,7 @@ func cleanQuery(query string) (string, *denial) {
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		credential, d := checkPair(pair)
+		credential, d := checkPair(pair, foldName(own))
 		if d != nil {
 			return "", d
 		}
@@ -78,7 +80,7 @@ func cleanQuery(query string) (string, *denial) {
 
 // checkPair tells whether a name=value pair carries a credential in any reading of it. Some servers take
 // a semicolon for an ampersand.
-func checkPair(pair string) (credential bool, _ *denial) {
+func checkPair(pair, own string) (credential bool, _ *denial) {
 	readings, err := decodings(pair, url.QueryUnescape)
 	if err != nil {
 		return false, deny(http.StatusBadRequest, "the query: %v", err)
@@ -89,7 +91,8 @@ func checkPair(pair string) (credential bool, _ *denial) {
 			if strings.EqualFold(strings.TrimSpace(name), "service") && strings.Contains(strings.ToLower(value), receivePack) {
 				return false, denyPush()
 			}
-			if slices.Contains(credentialParameters, parameterName(name)) {
+			folded := parameterName(name)
+			if credentialParameters[folded] || own != "" && folded == own {
 				credential = true
 			}
 		}
@@ -98,6 +101,12 @@ func checkPair(pair string) (credential bool, _ *denial) {
 }
 
 func parameterName(name string) string {
-	name, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(name)), "[") // token[]=…
-	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(name)
+	name, _, _ = strings.Cut(strings.TrimSpace(name), "[") // token[]=…
+	return foldName(name)
 }
+
+// foldName makes one of the ways in which servers tell names apart: few look at the case, and some take dashes,
+// dots and underscores for each other.
+func foldName(name string) string { return nameFolder.Replace(strings.ToLower(name)) }
+
+var nameFolder = strings.NewReplacer("-", "", "_", "", ".", "")

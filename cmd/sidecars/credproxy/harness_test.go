@@ -3,6 +3,7 @@ package credproxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -125,6 +126,7 @@ func (p *pipelock) refuses(hostport, reason string) {
 // bench is a cred-proxy in front of a pipelock.
 type bench struct {
 	t        *testing.T
+	address  string // of the program, once start has been called
 	dirs     directories
 	pipelock *pipelock
 	loader   *loader
@@ -170,9 +172,10 @@ func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
 		t.Fatal(err)
 	}
 	errorLog := log.New(logger, "", 0)
-	b.handler = &handler{table: &b.loader.table, log: logger, errorLog: errorLog, idle: idleTimeout}
+	b.handler = &handler{table: &b.loader.table, audit: newAuditLog(logger, b.log), errorLog: errorLog, idle: idleTimeout}
 	b.server = httptest.NewUnstartedServer(b.handler)
 	b.server.Config = newServer(b.handler)
+	b.server.Listener = guard(b.server.Listener)
 	b.server.Start()
 	t.Cleanup(func() {
 		b.server.CloseClientConnections()
@@ -180,6 +183,41 @@ func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
 		noSecret(t, "log", b.log.String())
 	})
 	return b
+}
+
+// start runs the whole program beside the bench's own server, until the test ends.
+func (b *bench) start(t *testing.T) {
+	t.Helper()
+	b.address = freeAddress(t)
+	program, err := newProgram(b.address, b.dirs, func(key string) string {
+		return map[string]string{"HTTPS_PROXY": b.pipelock.URL}[key]
+	}, zerolog.New(b.log), b.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- program.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the program ended with %v", err)
+		}
+	})
+	b.until("the program to serve", func() bool {
+		conn, err := net.Dial("tcp", b.address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // write replaces a file as the controller does.
@@ -265,7 +303,7 @@ func join(lines []string) string {
 	return s.String()
 }
 
-// requestLines returns the audit lines so far, waiting until there are n.
+// requestLines returns the audit lines of ended requests so far, waiting until there are n.
 func (b *bench) requestLines(n int) []map[string]any {
 	b.t.Helper()
 	var lines []map[string]any
@@ -276,7 +314,7 @@ func (b *bench) requestLines(n int) []map[string]any {
 			if err := json.Unmarshal([]byte(line), &fields); err != nil {
 				b.t.Fatalf("log line is not JSON: %v: %s", err, line)
 			}
-			if fields["event"] == "request" {
+			if fields["event"] == "request" && fields["phase"] == "end" {
 				lines = append(lines, fields)
 			}
 		}
@@ -321,6 +359,14 @@ func newUpstream(t *testing.T, serve http.HandlerFunc) *upstream {
 	u.StartTLS()
 	t.Cleanup(func() { u.CloseClientConnections(); u.Close() })
 	return u
+}
+
+// newTLSServer speaks HTTP/1.1 only.
+func newTLSServer(serve http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(serve)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	return server
 }
 
 func (u *upstream) ca() []byte {

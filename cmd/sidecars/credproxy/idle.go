@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -15,40 +15,45 @@ const idleTimeout = 15 * time.Minute
 
 var errIdle = errors.New("nothing was sent or received")
 
-// idleWatch ends an exchange that stands still.
+// idleWatch ends an exchange that stands still. When stop has returned it touches nothing any more, though the
+// transport may still be reading the request's body: the connection may be another exchange's by then.
 type idleWatch struct {
-	timer *time.Timer
 	after time.Duration
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
 }
 
 // watchIdle cancels, and breaks the client's connection, when touch was not called for a while. Cancelling
 // alone would not wake a write to a client that has stopped reading.
 func watchIdle(after time.Duration, w http.ResponseWriter, cancel context.CancelCauseFunc) *idleWatch {
 	conn := http.NewResponseController(w)
-	return &idleWatch{after: after, timer: time.AfterFunc(after, func() {
+	watch := &idleWatch{after: after}
+	watch.timer = time.AfterFunc(after, func() {
+		watch.mu.Lock()
+		defer watch.mu.Unlock()
+		if watch.stopped {
+			return
+		}
 		cancel(fmt.Errorf("%w for %s", errIdle, after))
 		soon := time.Now().Add(time.Second) // time for the error response, if the client reads
 		_ = errors.Join(conn.SetReadDeadline(soon), conn.SetWriteDeadline(soon))
-	})}
+	})
+	return watch
 }
 
-func (i *idleWatch) touch() { i.timer.Reset(i.after) }
-
-func (i *idleWatch) stop() { i.timer.Stop() }
-
-// body returns a body whose reads count as progress.
-func (i *idleWatch) body(body io.ReadCloser) io.ReadCloser { return &watchedBody{body, i} }
-
-type watchedBody struct {
-	io.ReadCloser
-	watch *idleWatch
-}
-
-// Read implements io.Reader.
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.watch.touch()
+func (i *idleWatch) touch() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.stopped {
+		i.timer.Reset(i.after)
 	}
-	return n, err
+}
+
+func (i *idleWatch) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.stopped = true
+	i.timer.Stop()
 }

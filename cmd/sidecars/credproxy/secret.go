@@ -1,15 +1,17 @@
 package credproxy
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -18,35 +20,49 @@ import (
 const (
 	maxTokenBytes = 16 << 10
 	redacted      = "[secret]"
+	minPart       = 8 // bytes of a password that is looked for by itself
 )
 
-// secret is a token that can be put into an Authorization header and nowhere else. The value lives in a
-// closure: no printing verb, marshaller or logger can reach it, not even through an enclosing struct's
-// unexported field, where fmt ignores methods and reads the memory.
-type secret struct{ reveal func() string }
+// secret is a token that can be put into a request and nowhere else. The value lives in closures: no printing
+// verb, marshaller or logger can reach it, not even through an enclosing struct's unexported field, where fmt
+// ignores methods and reads the memory.
+type secret struct {
+	reveal func() string
+	forms  func() []string // in which it could show up
+}
 
-func newSecret(value string) secret { return secret{reveal: func() string { return value }} }
+func newSecret(value string) secret {
+	forms := formsOf(value)
+	return secret{reveal: func() string { return value }, forms: func() []string { return forms }}
+}
+
+// formsOf are the ways in which a request may hold a token, the longest first.
+func formsOf(value string) []string {
+	encoded := base64.StdEncoding.EncodeToString([]byte(value))
+	forms := []string{value, encoded, strings.TrimRight(encoded, "="), url.QueryEscape(value), url.PathEscape(value)}
+	if _, password, ok := strings.Cut(value, ":"); ok && len(password) >= minPart {
+		forms = append(forms, password) // of Basic
+	}
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(forms)
+}
 
 func (s secret) isSet() bool { return s.reveal != nil }
 
-// authorize sets the Authorization header. With the scheme Basic a value of the form user:password is
-// encoded as RFC 7617 wants; a value without a colon is taken to be encoded already, since base64 has none.
-func (s secret) authorize(h http.Header, scheme string) {
-	value := s.reveal()
-	if strings.EqualFold(scheme, "Basic") && strings.Contains(value, ":") {
-		value = base64.StdEncoding.EncodeToString([]byte(value))
-	}
-	h.Set("Authorization", scheme+" "+value)
+// isIn tells whether text holds the secret in any form.
+func (s secret) isIn(text string) bool {
+	return s.isSet() && slices.ContainsFunc(s.forms(), func(form string) bool { return strings.Contains(text, form) })
 }
 
 // redact returns text without the secret.
 func (s secret) redact(text string) string {
-	if !s.isSet() {
+	if !s.isIn(text) {
 		return text
 	}
-	value := s.reveal()
-	encoded := base64.StdEncoding.EncodeToString([]byte(value))
-	return strings.NewReplacer(value, redacted, encoded, redacted).Replace(text)
+	for _, form := range s.forms() {
+		text = strings.ReplaceAll(text, form, redacted)
+	}
+	return text
 }
 
 func (s secret) equal(other secret) bool {

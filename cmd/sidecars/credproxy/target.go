@@ -17,6 +17,12 @@ const receivePack = "git-receive-pack"
 type denial struct {
 	status int
 	reason string
+	header map[string]string // of the answer; nil for none
+}
+
+func (d *denial) with(name, value string) *denial {
+	d.header = map[string]string{name: value}
+	return d
 }
 
 func deny(status int, format string, args ...any) *denial {
@@ -29,21 +35,14 @@ type target struct {
 	query string // still encoded
 }
 
-// parseTarget checks a request's target. Nothing is normalised: what could mean one thing here and
-// another to the upstream is refused.
-func parseTarget(uri string) (target, *denial) {
+// parseTarget checks the path of a request's target and parts it from the query. Nothing is normalised: what
+// could mean one thing here and another to the upstream is refused.
+func parseTarget(uri string) (path, query string, _ *denial) {
 	if !strings.HasPrefix(uri, "/") {
-		return target{}, deny(http.StatusBadRequest, "only paths are served here, not %s", "whole URLs: the upstream comes from the route")
+		return "", "", deny(http.StatusBadRequest, "only paths are served here, not whole URLs: the upstream comes from the route")
 	}
-	path, query, _ := strings.Cut(uri, "?")
-	if d := checkPath(path); d != nil {
-		return target{}, d
-	}
-	query, d := cleanQuery(query)
-	if d != nil {
-		return target{}, d
-	}
-	return target{path: path, query: query}, nil
+	path, query, _ = strings.Cut(uri, "?")
+	return path, query, checkPath(path)
 }
 
 func checkPath(path string) *denial {

@@ -19,8 +19,14 @@ const (
 	dialTimeout      = 10 * time.Second
 	tlsTimeout       = 10 * time.Second
 	upstreamIdle     = 90 * time.Second
-	idlePerUpstream  = 32
-	maxUpstreamBytes = 256 << 10 // of response headers
+	idlePerUpstream  = 128
+	idleUpstream     = 512
+	maxUpstreamBytes = 64 << 10 // of response headers
+	// What is received and not read is held in memory: of one response, and of all on one HTTP/2 connection.
+	streamBuffer = 1 << 20
+	// Of a connection of HTTP/1; bodies are read past it.
+	headerBuffer     = 2 << 10
+	connectionBuffer = 16 << 20
 	maxReasonBytes   = 512
 	reasonTimeout    = 2 * time.Second
 	// An HTTP/2 connection that carries a silent stream is asked whether it still lives.
@@ -55,7 +61,13 @@ func newTransport(pipelock *url.URL, roots *x509.CertPool) *http.Transport {
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: http2PingAfter, PingTimeout: http2PingTimeout},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: http2PingAfter, PingTimeout: http2PingTimeout,
+			MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connectionBuffer,
+		},
+		ReadBufferSize:         headerBuffer,
+		WriteBufferSize:        headerBuffer,
+		MaxIdleConns:           idleUpstream,
 		MaxIdleConnsPerHost:    idlePerUpstream,
 		IdleConnTimeout:        upstreamIdle,
 		MaxResponseHeaderBytes: maxUpstreamBytes,
@@ -112,25 +124,3 @@ func oneLine(text string) string {
 	}, text)
 	return strings.Join(strings.Fields(text), " ")
 }
-
-// plainResponses lets only the final response's status, header and body through: ReverseProxy would pass
-// interim (1xx) headers and trailers on without the checks that the final header gets.
-type plainResponses struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (p plainResponses) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := p.next.RoundTrip(req.WithContext(untraced{req.Context()}))
-	if err != nil {
-		return nil, err
-	}
-	// A copy: the transport fills in the original's trailer when the body ends.
-	plain := *resp
-	plain.Trailer = nil
-	return &plain, nil
-}
-
-// untraced hides a context's values, ReverseProxy's httptrace among them, and keeps its end.
-type untraced struct{ context.Context }
-
-// Value implements context.Context.
-func (untraced) Value(any) any { return nil }

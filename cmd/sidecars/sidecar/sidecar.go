@@ -46,7 +46,9 @@ type Program struct {
 	Role   string // as in the container's label: pipelock, cred-proxy, supervise
 	Listen string // host:port
 	Server *http.Server
-	Log    zerolog.Logger
+	// Wrap, if set, is put around the listener before the server has it.
+	Wrap func(net.Listener) net.Listener
+	Log  zerolog.Logger
 	// Load reads the whole configuration, secrets too, and puts it in force; on an error what was in
 	// force stays so. The first call is made before the server accepts a connection.
 	Load func() (Loaded, error)
@@ -79,6 +81,9 @@ func (p *Program) Run(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Role, err)
+	}
+	if p.Wrap != nil {
+		listener = p.Wrap(listener)
 	}
 	served := make(chan error, 1)
 	go func() { served <- p.Server.Serve(listener) }()

@@ -1,0 +1,198 @@
+package credproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// forward makes the request to the upstream and passes the response on.
+func (x *exchange) forward() {
+	ctx, cancel := context.WithCancelCause(x.in.Context())
+	defer cancel(nil)
+	x.watch = watchIdle(x.idle, x.w.ResponseWriter, cancel)
+	defer x.watch.stop()
+	out := x.outgoing(ctx)
+	defer x.leaveBody(cancel)
+	resp, err := x.table.transport.RoundTrip(out)
+	if err != nil {
+		x.fail(ctx, err)
+		return
+	}
+	defer resp.Body.Close()
+	x.watch.touch()
+	if err := x.checkResponse(resp); err != nil {
+		x.fail(ctx, err)
+		return
+	}
+	err = x.passHeader(resp)
+	if err == nil {
+		err = x.passBody(resp)
+	}
+	if err != nil {
+		x.err = x.reason(ctx, err)
+		panic(http.ErrAbortHandler) // the client must see that it has not got everything
+	}
+	x.passTrailer(resp)
+}
+
+// outgoing is the request to the upstream.
+func (x *exchange) outgoing(ctx context.Context) *http.Request {
+	raw := upstreamPath(x.route.upstream) + strings.TrimPrefix(x.target.path, x.route.path)
+	decoded, err := url.PathUnescape(raw)
+	if err != nil {
+		// Both halves were checked; sending the encoded form twice encoded is the harmless failure.
+		decoded = raw
+	}
+	header := requestHeader(x.in.Header)
+	x.route.auth.stripOwn(header)
+	query := x.route.auth.inject(header, x.target.query)
+	out := &http.Request{
+		Method: x.in.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: x.route.upstream.Host, Header: header,
+		URL: &url.URL{Scheme: x.route.upstream.Scheme, Host: x.route.upstream.Host, Path: decoded, RawPath: raw, RawQuery: query},
+	}
+	if x.in.ContentLength != 0 {
+		x.openBody()
+		out.Body, out.ContentLength = x.body, x.in.ContentLength
+	}
+	return out.WithContext(ctx)
+}
+
+// openBody lets the response begin before the request's body has ended.
+func (x *exchange) openBody() {
+	x.body = &requestBody{from: x.in.Body, length: x.in.ContentLength, most: x.route.maxBody, watch: x.watch}
+	_ = http.NewResponseController(x.w.ResponseWriter).EnableFullDuplex() // both servers can do it
+}
+
+// leaveBody ends the use of the client's body. The transport may be reading it still, in a goroutine of its own
+// that a read without end would hold for ever. A client that has not sent all gets a moment to read the
+// response: closing a connection with unread data would take the response away from it.
+func (x *exchange) leaveBody(cancel context.CancelCauseFunc) {
+	if !x.body.unread() {
+		return
+	}
+	deadline := time.Now()
+	if x.in.ProtoMajor == 1 {
+		deadline = deadline.Add(bodyGrace)
+	}
+	x.body.close()
+	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(deadline) // both servers can do it
+	cancel(nil)
+	_, _ = io.CopyN(io.Discard, x.in.Body, 256<<10) // its end or the deadline
+}
+
+// checkResponse judges the final response; interim (1xx) ones have been dropped by the transport.
+func (x *exchange) checkResponse(resp *http.Response) error {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return errors.New("the upstream switched protocols without being asked")
+	case resp.StatusCode < http.StatusOK:
+		return fmt.Errorf("the upstream's status %d is none", resp.StatusCode)
+	}
+	return x.route.rewriteLocation(resp)
+}
+
+// passHeader sends the response's header on.
+func (x *exchange) passHeader(resp *http.Response) error {
+	to := x.w.Header()
+	dropped := connectionNames(resp.Header)
+	for name, values := range resp.Header {
+		if !dropped.has(name) && x.route.mayShow(name, values) {
+			to[name] = values
+		}
+	}
+	if x.announce(resp.Trailer); len(x.trailer) > 0 {
+		to.Del("Content-Length") // HTTP/1 has a trailer only where the length is not given
+		resp.ContentLength = -1
+	}
+	x.begunResponse(resp.StatusCode)
+	if resp.ContentLength >= 0 {
+		return nil // the body is under way: one packet for both
+	}
+	if err := http.NewResponseController(x.w.ResponseWriter).Flush(); err != nil { // a stream may be silent at first
+		return fmt.Errorf("write to the client: %w", err)
+	}
+	return nil
+}
+
+// announce names the trailer's fields in the header, as the upstream did.
+func (x *exchange) announce(trailer http.Header) {
+	for name := range trailer {
+		if x.route.mayTrail(name, nil) {
+			x.trailer = append(x.trailer, name)
+			x.w.Header().Add("Trailer", name)
+		}
+	}
+}
+
+// passTrailer sends on what may be seen of the trailer, which is known only now.
+func (x *exchange) passTrailer(resp *http.Response) {
+	to := x.w.Header()
+	for _, name := range x.trailer {
+		to.Del(name) // the header's field of that name, which has been sent
+	}
+	for name, values := range resp.Trailer {
+		switch {
+		case !x.route.mayTrail(name, values):
+		case x.trailer.has(name):
+			to[name] = values
+		default:
+			to[http.TrailerPrefix+name] = values
+		}
+	}
+}
+
+// passBody copies the body, each piece at once.
+func (x *exchange) passBody(resp *http.Response) error {
+	flusher := http.NewResponseController(x.w.ResponseWriter)
+	buffer := smallBuffer()
+	defer func() { buffer.put() }()
+	for {
+		n, err := resp.Body.Read(buffer.bytes)
+		if n > 0 {
+			x.watch.touch()
+			if _, err := x.w.Write(buffer.bytes[:n]); err != nil {
+				return fmt.Errorf("write to the client: %w", err)
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case x.w.bytes == resp.ContentLength:
+			continue // the end comes now and flushes
+		}
+		if err := flusher.Flush(); err != nil {
+			return fmt.Errorf("write to the client: %w", err)
+		}
+		buffer = buffer.fit(n)
+	}
+}
+
+// requestHeader is what the upstream may see of the client's header.
+func requestHeader(from http.Header) http.Header {
+	to := make(http.Header, len(from)+3)
+	dropped := connectionNames(from)
+	for name, values := range from {
+		if !dropped.has(name) && mayBeSent(name) {
+			to[name] = values
+		}
+	}
+	if httpguts.HeaderValuesContainsToken(from["Te"], "trailers") {
+		to["Te"] = []string{"trailers"} // gRPC's servers insist on it
+	}
+	if _, given := to["User-Agent"]; !given {
+		to["User-Agent"] = []string{""} // none, and not net/http's own
+	}
+	// A pipelock that scans what comes back refuses compressed answers.
+	to["Accept-Encoding"] = []string{"identity"}
+	return to
+}

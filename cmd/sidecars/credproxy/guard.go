@@ -1,0 +1,211 @@
+package credproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// maxConnections bounds the clients' connections; further ones are closed at once.
+const maxConnections = 4096
+
+// guardedListener looks at what HTTP/1 clients send before net/http reads it. net/http puts right what is unclear
+// about where a message ends (both lengths, equal lengths twice, folded lines, bare line feeds, a chunked
+// HTTP/1.0 request); a proxy must refuse it, because whatever stands before it may have read it otherwise
+// (request smuggling; RFC 9112, sections 2.2, 5.2, 6.1 and 11.2).
+type guardedListener struct {
+	net.Listener
+	open atomic.Int64 // connections
+}
+
+func guard(l net.Listener) net.Listener { return &guardedListener{Listener: l} }
+
+// Accept implements net.Listener.
+func (l *guardedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		guarded := &guardedConn{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}
+		if l.open.Add(1) <= maxConnections {
+			return guarded, nil
+		}
+		_ = guarded.Close() // whoever has that many connections learns it from the next one
+	}
+}
+
+type connKey struct{}
+
+// keepConn is the server's ConnContext.
+func keepConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// messageFault tells what is wrong with the form of a request's message, and whether it was looked at.
+func messageFault(r *http.Request) (fault string, checked bool) {
+	conn, ok := r.Context().Value(connKey{}).(*guardedConn)
+	if !ok {
+		return "", false
+	}
+	if found := conn.fault.Load(); found != nil {
+		return *found, true
+	}
+	return "", true
+}
+
+// mustClose tells that nothing on a connection may be believed that comes after a request. Behind a chunked body
+// the guard does not look for the next one.
+func mustClose(r *http.Request) bool {
+	fault, checked := messageFault(r)
+	return len(r.TransferEncoding) > 0 || fault != "" || !checked
+}
+
+// guardedConn follows an HTTP/1 connection from header to header. A fault stays: the handler refuses the request,
+// and whatever else is read of the connection, and closes it.
+type guardedConn struct {
+	net.Conn
+	release func() // tells the listener that it is closed
+	fault   atomic.Pointer[string]
+
+	blind bool   // what comes is not looked at
+	used  bool   // a request line has been seen
+	body  int64  // bytes to come before the next request line
+	line  []byte // the beginning of a line that is not complete
+	head  head
+}
+
+// head is what matters of the header that is being read.
+type head struct {
+	begun, http10, chunked, length, host bool
+	body                                 int64
+}
+
+// Read implements net.Conn.
+func (c *guardedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	for data := p[:n]; len(data) > 0 && !c.blind; {
+		data = c.inspect(data)
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *guardedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end a connection on which there is something unread so that the client gets the response.
+func (c *guardedConn) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
+}
+
+// inspect takes a part of a body or at most one line, and returns the rest.
+func (c *guardedConn) inspect(data []byte) []byte {
+	if c.body > 0 {
+		skipped := min(c.body, int64(len(data)))
+		c.body -= skipped
+		return data[skipped:]
+	}
+	end := bytes.IndexByte(data, '\n')
+	if end < 0 {
+		c.line = append(c.line, data...) // net/http stops reading at MaxHeaderBytes
+		return nil
+	}
+	line, rest := data[:end+1], data[end+1:]
+	if len(c.line) > 0 {
+		line = append(c.line, line...)
+		c.line = nil
+	}
+	if fault := c.take(line); fault != "" {
+		c.fault.Store(&fault)
+		c.blind = true
+	}
+	return rest
+}
+
+// take follows one line of a header and returns what is wrong with it.
+func (c *guardedConn) take(line []byte) string {
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok || bytes.IndexByte(text, '\r') >= 0 {
+		return "a line of the header does not end with CRLF"
+	}
+	switch {
+	case !c.head.begun:
+		return c.takeRequestLine(string(text))
+	case len(text) == 0:
+		return c.endHeader()
+	case text[0] == ' ' || text[0] == '\t':
+		return "a line of the header is folded"
+	}
+	name, value, ok := bytes.Cut(text, []byte(":"))
+	if !ok || !httpguts.ValidHeaderFieldName(string(name)) {
+		return "a line of the header has no valid name"
+	}
+	return c.head.takeField(name, bytes.Trim(value, " \t"))
+}
+
+func (c *guardedConn) takeRequestLine(line string) string {
+	if line == "PRI * HTTP/2.0" && !c.used {
+		c.blind = true // HTTP/2 has frames with lengths; net/http compares them with the Content-Length
+		return ""
+	}
+	method, rest, _ := strings.Cut(line, " ")
+	target, version, _ := strings.Cut(rest, " ")
+	if method == "" || target == "" || version != "HTTP/1.1" && version != "HTTP/1.0" {
+		return "the request line is not: method, target, HTTP/1.1, with one space between them"
+	}
+	c.used = true
+	c.head = head{begun: true, http10: version == "HTTP/1.0"}
+	return ""
+}
+
+func (h *head) takeField(name, value []byte) string {
+	switch {
+	case bytes.EqualFold(name, []byte("Content-Length")):
+		number, err := strconv.ParseUint(string(value), 10, 63)
+		if h.length || err != nil {
+			return "there is more than one Content-Length, or it is no number"
+		}
+		h.length, h.body = true, int64(number)
+	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		if h.chunked || !bytes.EqualFold(value, []byte("chunked")) {
+			return "the Transfer-Encoding is not just chunked"
+		}
+		h.chunked = true
+	case bytes.EqualFold(name, []byte("Host")):
+		if h.host {
+			return "there is more than one Host"
+		}
+		h.host = true
+	}
+	return ""
+}
+
+func (c *guardedConn) endHeader() string {
+	h := c.head
+	c.head = head{}
+	switch {
+	case h.chunked && h.length:
+		return "there are both a Content-Length and a Transfer-Encoding"
+	case h.chunked && h.http10:
+		return "HTTP/1.0 has no Transfer-Encoding"
+	case h.chunked:
+		c.blind = true // the connection ends with this request: see mustClose
+	}
+	c.body = h.body
+	return ""
+}

@@ -1,0 +1,245 @@
+package credproxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// exchange sends bytes to the real server, in pieces of a size (0: at once), and returns all that it answers until
+// it closes the connection, or stays silent.
+func (b *bench) exchange(request string, piece int) (answer string, closed bool) {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer conn.Close()
+	if piece == 0 {
+		piece = len(request)
+	}
+	for data := []byte(request); len(data) > 0; {
+		n := min(piece, len(data))
+		if _, err := conn.Write(data[:n]); err != nil {
+			break // it has been refused already
+		}
+		if data = data[n:]; piece < 8 {
+			time.Sleep(100 * time.Microsecond) // so that the pieces arrive as such
+		}
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		b.t.Fatal(err)
+	}
+	data, err := io.ReadAll(conn)
+	var timeout net.Error
+	return string(data), !errors.As(err, &timeout) || !timeout.Timeout()
+}
+
+// TestSmuggling sends what two servers may read as a different number of requests. Each is refused, the connection
+// ends, and the upstream sees none of it.
+func TestSmuggling(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	const smuggled = "GET /a/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	post := func(header, body string) string { return "POST /a/ HTTP/1.1\r\nHost: x\r\n" + header + "\r\n" + body }
+	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled)
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(smuggled))
+	tests := map[string]string{
+		"CL.TE":                            post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE.CL":                            post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunk),
+		"TE.TE":                            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"+smuggled),
+		"TE twice":                         post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE list":                          post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE identity":                      post("Transfer-Encoding: identity\r\n"+length, smuggled),
+		"TE unknown":                       post("Transfer-Encoding: xchunked\r\n"+length, smuggled),
+		"TE quoted":                        post("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n"+smuggled),
+		"TE vertical tab":                  post("Transfer-Encoding: \vchunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE space before the colon":        post("Transfer-Encoding : chunked\r\n"+length, smuggled),
+		"TE tab before the colon":          post("Transfer-Encoding\t: chunked\r\n"+length, smuggled),
+		"TE folded":                        post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE hidden by folding":             post("X: y\r\n Transfer-Encoding: chunked\r\n"+length, smuggled),
+		"TE behind a bare CR":              post("X: y\rTransfer-Encoding: chunked\r\n"+length, smuggled),
+		"TE behind a bare LF":              post("X: y\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled),
+		"TE in HTTP/1.0":                   strings.Replace(post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"+smuggled), "HTTP/1.1", "HTTP/1.0", 1),
+		"CL twice, equal":                  post(length+length, smuggled),
+		"CL twice, different":              post("Content-Length: 0\r\n"+length, smuggled),
+		"CL list":                          post(fmt.Sprintf("Content-Length: %d, %[1]d\r\n", len(smuggled)), smuggled),
+		"CL with a sign":                   post(fmt.Sprintf("Content-Length: +%d\r\n", len(smuggled)), smuggled),
+		"CL negative":                      post("Content-Length: -1\r\n", smuggled),
+		"CL hexadecimal":                   post(fmt.Sprintf("Content-Length: 0x%x\r\n", len(smuggled)), smuggled),
+		"CL with an underscore":            post("Content-Length: 3_5\r\n", smuggled),
+		"CL empty":                         post("Content-Length:\r\n", smuggled),
+		"CL beyond 63 bits":                post("Content-Length: 18446744073709551616\r\n", smuggled),
+		"CL folded":                        post("Content-Length: 3\r\n 6\r\n", smuggled),
+		"CL with a space before the colon": post(fmt.Sprintf("Content-Length : %d\r\n", len(smuggled)), smuggled),
+		"CL with a letter in between":      post("Content-Length: 1a\r\n", smuggled),
+		"header folded with a space":       post("X: y\r\n z\r\n", smuggled),
+		"header folded with a tab":         post("X: y\r\n\tz\r\n", smuggled),
+		"first header line folded":         "GET /a/ HTTP/1.1\r\n Host: x\r\n\r\n" + smuggled,
+		"bare LF everywhere":               strings.ReplaceAll(post("", smuggled), "\r\n", "\n"),
+		"bare LF at the header's end":      "GET /a/ HTTP/1.1\r\nHost: x\r\n\n" + smuggled,
+		"bare LF in the request line":      "GET /a/ HTTP/1.1\nHost: x\r\n\r\n" + smuggled,
+		"bare CR in a value":               post("X: a\rb\r\n", smuggled),
+		"two CRs":                          post("X: a\r\r\n", smuggled),
+		"NUL in a name":                    post("X\x00: a\r\n", smuggled),
+		"no colon":                         post("X\r\n", smuggled),
+		"no name":                          post(": x\r\n", smuggled),
+		"two Hosts":                        post("Host: y\r\n", smuggled),
+		"empty line first":                 "\r\n" + smuggled,
+		"two spaces in the request line":   "GET  /a/ HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
+		"space in the target":              "GET /a/ /b/ HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
+		"tab in the request line":          "GET\t/a/ HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
+		"HTTP/0.9":                         "GET /a/\r\n" + smuggled,
+		"HTTP/1.2":                         "GET /a/ HTTP/1.2\r\nHost: x\r\n\r\n" + smuggled,
+		"HTTP/1.10":                        "GET /a/ HTTP/1.10\r\nHost: x\r\n\r\n" + smuggled,
+		"HTTP/2 by name":                   "GET /a/ HTTP/2.0\r\nHost: x\r\n\r\n" + smuggled,
+		"HTTP/2 preface and then not":      "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n" + smuggled,
+		"HTTP/2 preface as the second":     "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled,
+		"chunk size beyond 64 bits":        post("Transfer-Encoding: chunked\r\n", "10000000000000000\r\n"+smuggled),
+		"chunk with a sign":                post("Transfer-Encoding: chunked\r\n", "+0\r\n\r\n"+smuggled),
+		"chunk ended by a bare LF":         post("Transfer-Encoding: chunked\r\n", "0\n\n"+smuggled),
+	}
+	for name, request := range tests {
+		for _, piece := range []int{0, 1} {
+			answer, closed := b.exchange(request, piece)
+			if name == "HTTP/2 preface as the second" {
+				answer = strings.Replace(answer, "HTTP/1.1 200 OK\r\n", "", 1) // the health check before it
+			}
+			if !closed || strings.Contains(answer, " 200 ") || strings.Count(answer, "HTTP/1.1 ") > 1 {
+				t.Errorf("%s, in pieces of %d: closed is %v, answer %q", name, piece, closed, answer)
+			}
+			noSecret(t, name, answer)
+		}
+	}
+	for _, r := range u.requests() {
+		if strings.Contains(r.RequestURI, "smuggled") || r.ContentLength > 0 {
+			t.Errorf("the upstream saw %s %s", r.Method, r.RequestURI)
+		}
+	}
+}
+
+// TestConnectionsAreKept: what is refused above is not refused by closing everything.
+func TestConnectionsAreKept(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(conn)
+	for i, request := range []string{
+		"GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /a/ HTTP/1.1\r\nHost: x\r\ncontent-length: \t 5 \r\n\r\nhello",
+		"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+		"GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /a/2 HTTP/1.1\r\nHost: x\r\n\r\n", // pipelined
+		"",
+		"POST /a/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nGET /a/hidden HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(i, err)
+		}
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		b.whole(resp)
+		if last := strings.Contains(request, "Chunked"); resp.Close != last {
+			t.Errorf("request %d: the response closes the connection: %v; want %v", i, resp.Close, last)
+		}
+	}
+	if rest, err := io.ReadAll(answers); err != nil || len(rest) > 0 {
+		t.Errorf("after a chunked body: %q, %v; want the end of the connection", rest, err)
+	}
+	if seen := u.requests(); len(seen) != 5 {
+		t.Errorf("the upstream saw %d requests; want 5, without the hidden one", len(seen))
+	}
+}
+
+func TestTooManyConnections(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guarded := guard(listener).(*guardedListener)
+	defer guarded.Close()
+	guarded.open.Store(maxConnections - 1)
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			conn, err := guarded.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	dial()
+	last := <-accepted
+	if n, err := dial().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("one too many: read %d, %v; want it closed", n, err)
+	}
+	last.Close()
+	last.Close() // counts once
+	if got := guarded.open.Load(); got != maxConnections-1 {
+		t.Errorf("%d open after a close; want %d", got, maxConnections-1)
+	}
+	dial()
+	<-accepted
+}
+
+// FuzzGuard: where the guard finds no fault, it and net/http agree about where a message ends, in whatever pieces
+// it comes.
+func FuzzGuard(f *testing.F) {
+	for _, seed := range []string{
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
+		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+		"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n", "\r\nGET / HTTP/1.1\r\n\r\n",
+	} {
+		f.Add([]byte(seed), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, piece uint8) {
+		reader := bufio.NewReader(bytes.NewReader(data))
+		req, err := http.ReadRequest(reader)
+		if err != nil || len(req.TransferEncoding) > 0 {
+			return // not served, or the last one of its connection
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		end := len(data) - reader.Buffered()
+		if len(data) > 4096 {
+			return // not all of it is in the buffer
+		}
+		c := &guardedConn{}
+		for rest := data[:end]; len(rest) > 0 && !c.blind; {
+			part := rest[:min(len(rest), max(int(piece), 1))]
+			rest = rest[len(part):]
+			for len(part) > 0 && !c.blind {
+				part = c.inspect(part)
+			}
+		}
+		if c.fault.Load() == nil && (c.blind && req.Proto != "HTTP/2.0" || c.head.begun || c.body > 0 || len(c.line) > 0) {
+			t.Errorf("%q: net/http has the message end at %d, the guard not: %+v, %d, %q", data, end, c.head, c.body, c.line)
+		}
+	})
+}
