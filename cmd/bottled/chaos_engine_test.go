@@ -24,7 +24,7 @@ const chaosTime = 25 * time.Second
 func TestChaos(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	x := &chaos{t: t, e: enginetest.New(t), rand: rand.New(rand.NewPCG(seed, 0)), slugs: []string{"a", "b", "c"}} //nolint:gosec // no secret
+	x := &chaos{t: t, e: enginetest.New(t), rand: rand.New(rand.NewPCG(seed, 0)), slugs: []string{"a", "b", "c"}}
 	x.e.Write("token", "token-0")
 	for _, slug := range x.slugs {
 		x.e.Write(slug+".yaml", x.manifest(slug))
@@ -73,7 +73,7 @@ func (x *chaos) manifest(slug string) string {
 		m = strings.Replace(m, "supervise: true", "supervise: false", 1)
 	}
 	if x.rand.IntN(2) == 0 {
-		m = m[:strings.Index(m, "  agent:")]
+		m, _, _ = strings.Cut(m, "  agent:")
 	}
 	return m
 }

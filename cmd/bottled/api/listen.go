@@ -62,10 +62,10 @@ func removeStale(ctx context.Context, path string) error {
 	return fmt.Errorf("controller's socket: %w", err)
 }
 
-// listenTCP listens on a loopback address.
 // ErrAddress marks an address that can't be listened on by the nature of it.
 var ErrAddress = errors.New("use a loopback address and a port, such as 127.0.0.1:9300")
 
+// listenTCP listens on a loopback address.
 func listenTCP(ctx context.Context, address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
