@@ -63,7 +63,11 @@ func (c *Controller) problems(s manifests.Snapshot) {
 		text := p.Error()
 		now = append(now, text)
 		if !slices.Contains(c.status.Problems, text) {
-			c.Log.Warn().Str("bottle", p.Slug).Msg(text)
+			line := c.Log.Warn()
+			if p.Slug != "" {
+				line.Str("bottle", p.Slug)
+			}
+			line.Msg(text)
 		}
 	}
 	c.status.Problems = now
