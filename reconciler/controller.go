@@ -128,7 +128,7 @@ func (c *Controller) Run(ctx context.Context) {
 }
 
 func (c *Controller) loop(ctx context.Context, again time.Duration) {
-	resync, reread := time.NewTimer(jitter(c.Resync)), time.NewTimer(again)
+	resync, reread := time.NewTimer(Jitter(c.Resync)), time.NewTimer(again)
 	if again == 0 {
 		reread.Stop()
 	}
@@ -144,7 +144,7 @@ func (c *Controller) loop(ctx context.Context, again time.Duration) {
 			c.Source.Refresh(ctx)
 		case <-resync.C:
 			look = true
-			resync.Reset(jitter(c.Resync))
+			resync.Reset(Jitter(c.Resync))
 		}
 		if again := c.reread(); again > 0 {
 			reread.Reset(again)
@@ -155,7 +155,8 @@ func (c *Controller) loop(ctx context.Context, again time.Duration) {
 	}
 }
 
-func jitter(d time.Duration) time.Duration {
+// Jitter is a duration, less or more by a tenth, so that what is done now and then is not done all at once.
+func Jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // nobody gains by guessing it
 }
 

@@ -82,8 +82,7 @@ func (c *Controller) gone(err error) {
 		err = state.ErrUnavailable
 	}
 	e := &c.status.Engine
-	first := e.Since.IsZero()
-	if !e.Reachable && !first {
+	if !e.Reachable && !e.Since.IsZero() {
 		e.Error = err.Error()
 		return
 	}

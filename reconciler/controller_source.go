@@ -91,15 +91,15 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 			c.wake(slug)
 		}
 	}
+	still := func(slug string) bool {
+		_, ok := declared[slug]
+		return ok || invalid[slug]
+	}
 	for slug := range old {
-		if _, still := declared[slug]; !still && !invalid[slug] {
-			gone = true
-		}
+		gone = gone || !still(slug)
 	}
 	for slug := range wasInvalid {
-		if _, still := declared[slug]; !still && !invalid[slug] {
-			gone = true
-		}
+		gone = gone || !still(slug)
 	}
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }

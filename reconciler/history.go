@@ -38,7 +38,7 @@ func delay(n int) time.Duration {
 	for ; n > 1 && d < mostDelay; n-- {
 		d *= 2
 	}
-	return jitter(min(d, mostDelay))
+	return Jitter(min(d, mostDelay))
 }
 
 // of returns the history of a part.

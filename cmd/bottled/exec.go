@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ SIGINT, SIGTERM and SIGHUP are passed on. The exit code is the command's; 125 is
 		if err != nil {
 			return err
 		}
-		to.part = state.Part(or(string(to.part), string(state.Agent)))
+		to.part = cmp.Or(to.part, state.Agent)
 		t, release := newTerminal(stdin || tty(), tty())
 		defer release()
 		code, err := a.exec(cmd.Context(), to, args[1:], t)
@@ -60,13 +61,6 @@ func (to target) hint(code int) error {
 		return nil
 	}
 	return fmt.Errorf("the built-in image of %s holds no other program than /bottled: try /bottled sidecar %s healthcheck", to.part, to.part)
-}
-
-func or(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // commandAfterDash checks for one bottle or part and, behind --, a command.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func (a *app) logs(ctx context.Context, of target, follow bool, o state.OutputOp
 	began := time.Now()
 	containers, err := l.containers(ctx)
 	if err == nil && len(containers) == 0 {
-		err = fmt.Errorf("bottle %s of owner %q has no %s", of.slug, l.owner, or(string(of.part), "containers"))
+		err = fmt.Errorf("bottle %s of owner %q has no %s", of.slug, l.owner, cmp.Or(string(of.part), "containers"))
 	}
 	if err == nil {
 		err = l.backlog(ctx, containers, o)

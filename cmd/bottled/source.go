@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -121,13 +120,12 @@ func (s *gitSource) follow(ctx context.Context) {
 		if s.pull(ctx) {
 			s.tell()
 		}
-		wait := time.Duration(float64(s.interval) * (0.9 + 0.2*rand.Float64())) //nolint:gosec // nobody gains by guessing it
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.secrets.Changes():
 			s.tell()
-		case <-time.After(wait):
+		case <-time.After(reconciler.Jitter(s.interval)):
 		}
 	}
 }
