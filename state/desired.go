@@ -258,7 +258,7 @@ func (d desirer) pipelock() (Member, []Dir, error) {
 	}
 	m.Container.Labels[LabelFixed] = configdigest.Of(map[string][]byte{"pipelock.yaml": fixed})
 	m.Container.DNS = nil // it is the one that resolves outside names
-	m.Container.Networks = append(m.Container.Networks, d.egress())
+	m.Container.Networks = append(m.Container.Networks, Attachment{Network: networkName(d.s.Prefix, EgressNetwork, d.slug)})
 	dir := d.dir("pipelock", map[string]File{"pipelock.yaml": {Content: NewContent(rendered), Mode: 0o444}})
 	m.Container.Mounts = []Mount{{Source: dir.Path, Target: "/etc/pipelock", ReadOnly: true}}
 	if builtin {
@@ -308,10 +308,6 @@ func (d desirer) allowlist() []string {
 	return slices.Compact(list)
 }
 
-func (d desirer) egress() Attachment {
-	return Attachment{Network: networkName(d.s.Prefix, EgressNetwork, d.slug)}
-}
-
 func (d desirer) credProxy() (Member, []Dir, error) {
 	m := d.sidecar(CredProxy, Limits{Memory: 256 * mebi, NanoCPUs: 1e9, Pids: 256},
 		"run", "--listen", "0.0.0.0:"+strconv.Itoa(CredProxyPort), "--config-dir", "/etc/cred-proxy", "--token-dir", "/run/secrets/cred-proxy")
@@ -330,8 +326,7 @@ func (d desirer) credProxy() (Member, []Dir, error) {
 		tokens.Files[tokenSlot(ref)] = File{Content: token, Mode: 0o400, Secret: true}
 	}
 	dir := d.dir("cred-proxy", files)
-	m.Container.Env["HTTPS_PROXY"] = pipelockURL
-	m.Container.Networks = append(m.Container.Networks, d.egress())
+	m.Container.Env["HTTPS_PROXY"] = pipelockURL // and no egress network: there is no other way out
 	m.Container.Mounts = []Mount{
 		{Source: dir.Path, Target: "/etc/cred-proxy", ReadOnly: true},
 		{Source: tokens.Path, Target: "/run/secrets/cred-proxy", ReadOnly: true},

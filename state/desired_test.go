@@ -294,7 +294,7 @@ func TestEveryContainerIsHardened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	networks := map[Part]int{Pipelock: 2, CredProxy: 2, Supervise: 1, Agent: 1}
+	networks := map[Part]int{Pipelock: 2, CredProxy: 1, Supervise: 1, Agent: 1}
 	for _, member := range b.Members {
 		c := member.Container
 		if !slices.Equal(c.CapDrop, []string{"ALL"}) || len(c.CapAdd) > 0 || !slices.Contains(c.SecurityOpt, "no-new-privileges") || c.Restart != "no" {
