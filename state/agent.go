@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 const (
 	pipelockURL  = "http://pipelock:8888"
 	credProxyURL = "http://cred-proxy:9099" //nolint:gosec // an address, no credential
+	superviseURL = "http://supervise:9100"
 	// noProxy: supervise is asked directly, because its calls wait for hours; cred-proxy is not, so that
 	// pipelock sees what goes there.
 	noProxy = "localhost,127.0.0.1,::1,supervise"
@@ -29,6 +31,10 @@ func (d desirer) agent() (Member, []Dir, error) {
 	c.Command, c.Runtime = a.Command, a.Runtime
 	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: a.Resources.Pids}
 	c.Env = d.agentEnv()
+	var err error
+	if c.Home, err = d.homeFiles(); err != nil {
+		return Member{}, nil, err
+	}
 	for _, m := range a.Mounts {
 		if path, ok := d.in.Mounts[m.Source]; ok {
 			m.Source = path // what was checked is what is mounted
@@ -76,27 +82,54 @@ func (d desirer) agentEnv() map[string]string {
 		env[name], env[strings.ToLower(name)] = pipelockURL, pipelockURL
 	}
 	env["NO_PROXY"], env["no_proxy"] = noProxy, noProxy
-	insteadOf := 0
-	for _, r := range d.routes() {
-		for _, role := range r.Roles {
-			switch role {
-			case manifests.RoleAnthropicBaseURL:
-				env["ANTHROPIC_BASE_URL"], env["ANTHROPIC_AUTH_TOKEN"] = credProxyURL+r.Path, placeholder
-			case manifests.RoleNPMRegistry:
-				env["npm_config_registry"] = credProxyURL + r.Path
-			case manifests.RoleGitInsteadOf:
-				// Git's own way of configuration without a file.
-				env[fmt.Sprintf("GIT_CONFIG_KEY_%d", insteadOf)] = "url." + credProxyURL + r.Path + ".insteadOf"
-				env[fmt.Sprintf("GIT_CONFIG_VALUE_%d", insteadOf)] = strings.TrimSuffix(r.Upstream, "/") + "/"
-				insteadOf++
-			case manifests.RoleTeaLogin: // a file for the agent's user, which needs the agent's home
-			}
+	for _, r := range d.routesWith(manifests.RoleAnthropicBaseURL) {
+		env["ANTHROPIC_BASE_URL"], env["ANTHROPIC_AUTH_TOKEN"] = credProxyURL+r.Path, placeholder
+	}
+	for _, r := range d.routesWith(manifests.RoleNPMRegistry) {
+		env["npm_config_registry"] = credProxyURL + r.Path
+	}
+	maps.Copy(env, d.gitEnv())
+	return env
+}
+
+// gitEnv is Git's own way of configuration without a file. Whatever way to an upstream a repository's address names, git
+// goes to cred-proxy, with the same path.
+func (d desirer) gitEnv() map[string]string {
+	env := map[string]string{}
+	count := 0
+	for _, r := range d.routesWith(manifests.RoleGitInsteadOf) {
+		for _, address := range gitAddresses(r.Upstream) {
+			env[fmt.Sprintf("GIT_CONFIG_KEY_%d", count)] = "url." + credProxyURL + r.Path + ".insteadOf"
+			env[fmt.Sprintf("GIT_CONFIG_VALUE_%d", count)] = address
+			count++
 		}
 	}
-	if insteadOf > 0 {
-		env["GIT_CONFIG_COUNT"] = strconv.Itoa(insteadOf)
+	if count > 0 {
+		env["GIT_CONFIG_COUNT"] = strconv.Itoa(count)
 	}
 	return env
+}
+
+// gitAddresses are the beginnings of the addresses that lead to an upstream: its own, and those of SSH.
+func gitAddresses(upstream string) []string {
+	own := strings.TrimSuffix(upstream, "/") + "/"
+	u, err := url.Parse(own)
+	if err != nil {
+		return []string{own}
+	}
+	path := strings.TrimPrefix(u.Path, "/")
+	return []string{own, "git@" + u.Hostname() + ":" + path, "ssh://git@" + u.Hostname() + "/" + path}
+}
+
+// routesWith are the routes that have a role.
+func (d desirer) routesWith(role manifests.Role) []manifests.Route {
+	var with []manifests.Route
+	for _, r := range d.routes() {
+		if slices.Contains(r.Roles, role) {
+			with = append(with, r)
+		}
+	}
+	return with
 }
 
 // currentConfig is what the agent may read of its own bottle before it asks for more. supervise reads it too.

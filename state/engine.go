@@ -37,7 +37,8 @@ type Engine interface {
 
 	CreateNetwork(ctx context.Context, n Network) error
 	RemoveNetwork(ctx context.Context, id string) error
-	// CreateContainer creates and attaches to every network of c. When one of them fails nothing is left.
+	// CreateContainer creates, attaches to every network of c, and puts the files of c.Home in place. When one of these
+	// fails nothing is left.
 	CreateContainer(ctx context.Context, c Container) (id string, err error)
 	StartContainer(ctx context.Context, id string) error
 	// StopContainer sends SIGTERM and, after grace, SIGKILL.

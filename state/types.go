@@ -34,6 +34,7 @@ type Container struct {
 	User         string `json:",omitempty"` // empty: the image's
 	Labels       map[string]string
 	Mounts       []Mount
+	Home         []HomeFile   `json:",omitempty"` // put in place when it is created
 	Networks     []Attachment // the first one is where it is created
 	DNS          []string     `json:",omitempty"`
 	Limits       Limits

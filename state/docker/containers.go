@@ -60,7 +60,7 @@ func (e *Engine) NameHolder(ctx context.Context, name string) (id, owner string,
 	return c.ID, c.Config.Labels[state.LabelOwner], nil
 }
 
-// CreateContainer creates a container and attaches it to its networks.
+// CreateContainer creates a container, attaches it to its networks, and puts the files in its user's home.
 func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string, error) {
 	config, host := toCreate(c)
 	return e.create(ctx, c, config, host)
@@ -73,12 +73,20 @@ func (e *Engine) create(ctx context.Context, c state.Container, config *containe
 	if err != nil {
 		return "", wrap(err, "create container %s", c.Name)
 	}
-	for _, a := range c.Networks[1:] {
-		if err := e.Connect(ctx, a.Network, created.ID, a.Aliases); err != nil {
-			return "", errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), created.ID))
-		}
+	if err := e.furnish(ctx, created.ID, c); err != nil {
+		return "", errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), created.ID))
 	}
 	return created.ID, nil
+}
+
+// furnish gives a container that was created all that it must have when it starts.
+func (e *Engine) furnish(ctx context.Context, id string, c state.Container) error {
+	for _, a := range c.Networks[1:] {
+		if err := e.Connect(ctx, a.Network, id, a.Aliases); err != nil {
+			return err
+		}
+	}
+	return e.putHome(ctx, id, c)
 }
 
 // StartContainer starts a container.
