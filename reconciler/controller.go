@@ -60,6 +60,7 @@ type Controller struct {
 	snapshot    manifests.Snapshot
 	bottles     map[string]*bottle
 	status      ControllerStatus
+	gaps        []string               // what the engine can't keep closed
 	running     bool                   // a resync is under way
 	confirmed   bool                   // the next resync may remove what the guard holds
 	lose        func(error)            // ends the session with the engine

@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,9 +44,14 @@ func (c *Controller) session(ctx context.Context) error {
 	if err := engine.Ping(ctx); err != nil {
 		return err
 	}
+	gaps, err := c.Reconciler.Gaps(ctx)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.mu.Lock()
+	c.tellGaps(gaps)
 	c.lose = cancel
 	since := c.cursor
 	if since.IsZero() {
@@ -61,11 +67,23 @@ func (c *Controller) session(ctx context.Context) error {
 		c.back()
 		return nil
 	})
-	err := group.Wait()
+	err = group.Wait()
 	if lost := context.Cause(ctx); lost != nil {
 		return lost
 	}
 	return err
+}
+
+// tellGaps logs what the engine can't keep closed, once as long as it stays the same.
+func (c *Controller) tellGaps(gaps []string) {
+	if slices.Equal(gaps, c.gaps) {
+		return
+	}
+	c.gaps = gaps
+	for _, gap := range gaps {
+		c.Log.Warn().Msg("gap: " + gap)
+	}
+	c.changed()
 }
 
 // lost ends the session with an engine that does not answer; other errors are none of the session's.

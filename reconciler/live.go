@@ -7,6 +7,8 @@ type Live struct {
 	// Controller is nil where no controller runs and the engine itself was asked.
 	Controller *ControllerStatus `json:"controller,omitempty"`
 	Bottles    []BottleStatus    `json:"bottles"`
+	// Gaps are what the engine can't keep closed, and what closes it (state.Gaps).
+	Gaps []string `json:"gaps,omitempty"`
 }
 
 // ControllerStatus is how the controller itself is.

@@ -110,6 +110,11 @@ func (e metered) Ping(ctx context.Context) (err error) {
 	return e.Engine.Ping(ctx)
 }
 
+func (e metered) Info(ctx context.Context) (info state.EngineInfo, err error) {
+	defer e.count("info", &err)
+	return e.Engine.Info(ctx)
+}
+
 func (e metered) Events(ctx context.Context, since time.Time, tell func(state.Event)) (err error) {
 	defer e.count("events", &err)
 	return e.Engine.Events(ctx, since, tell)

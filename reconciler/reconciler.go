@@ -163,6 +163,15 @@ func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (Plan, erro
 	return plan, nil
 }
 
+// Gaps asks what of a bottle's promises the engine can't keep.
+func (r *Reconciler) Gaps(ctx context.Context) ([]string, error) {
+	info, err := r.Observer.Engine.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return state.Gaps(info, r.Settings), nil
+}
+
 // Status compares what runs with what was declared last.
 func (r *Reconciler) Status(ctx context.Context) ([]BottleStatus, error) {
 	records, err := state.ReadRecords(r.Settings)

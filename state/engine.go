@@ -13,6 +13,8 @@ import (
 type Engine interface {
 	// Ping asks whether the engine answers (GET /_ping).
 	Ping(ctx context.Context) error
+	// Info asks the engine about itself (GET /info).
+	Info(ctx context.Context) (EngineInfo, error)
 	// Events tells what happens to containers and networks, anybody's, from since on (zero: from now on), until ctx ends
 	// or the connection breaks, which ends it with the error (GET /events).
 	Events(ctx context.Context, since time.Time, tell func(Event)) error

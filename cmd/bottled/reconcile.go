@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -95,6 +96,9 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 	if err != nil {
 		return err
 	}
+	if err := a.warnOfGaps(cmd.Context(), r); err != nil {
+		return errors.Join(err, release())
+	}
 	progress := a.watch(r)
 	result, err := r.Once(cmd.Context(), snapshot, options)
 	progress.end()
@@ -105,6 +109,15 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 		return err
 	}
 	return verdict(snapshot, result)
+}
+
+// warnOfGaps logs what of a bottle's promises the engine can't keep.
+func (a *app) warnOfGaps(ctx context.Context, r *reconciler.Reconciler) error {
+	gaps, err := r.Gaps(ctx)
+	for _, gap := range gaps {
+		a.log.Warn().Msg("gap: " + gap)
+	}
+	return err
 }
 
 // verdict turns the outcome into the exit code.

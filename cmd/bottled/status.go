@@ -81,7 +81,7 @@ func choose(all []reconciler.BottleStatus, slugs []string) ([]reconciler.BottleS
 // lookout sees the bottles: through the controller where one runs, on the engine where none does.
 type lookout struct {
 	controller *api.Client
-	engine     func(context.Context) ([]reconciler.BottleStatus, error)
+	engine     func(context.Context) (reconciler.Live, error)
 	pause      time.Duration // between two looks at the engine
 }
 
@@ -91,13 +91,17 @@ func (a *app) lookout() (*lookout, error) {
 		return nil, err
 	}
 	var r *reconciler.Reconciler // from the first look on
-	engine := func(ctx context.Context) ([]reconciler.BottleStatus, error) {
+	engine := func(ctx context.Context) (live reconciler.Live, err error) {
 		if r == nil {
 			if r, err = a.connect(ctx); err != nil {
-				return nil, err
+				return live, err
 			}
 		}
-		return r.Status(ctx)
+		if live.Gaps, err = r.Gaps(ctx); err != nil {
+			return live, err
+		}
+		live.Bottles, err = r.Status(ctx)
+		return live, err
 	}
 	return &lookout{controller: api.Dial(socket), engine: engine, pause: 2 * time.Second}, nil
 }
@@ -105,7 +109,7 @@ func (a *app) lookout() (*lookout, error) {
 func (l *lookout) look(ctx context.Context) (reconciler.Live, error) {
 	live, err := l.controller.Live(ctx)
 	if errors.Is(err, api.ErrNoController) {
-		live.Bottles, err = l.engine(ctx)
+		return l.engine(ctx)
 	}
 	return live, err
 }
@@ -148,9 +152,9 @@ func (l *lookout) follow(ctx context.Context, tell func(reconciler.Live) error, 
 }
 
 func (l *lookout) seeEngine(ctx context.Context, see func(reconciler.Live) error) error {
-	bottles, err := l.engine(ctx)
+	live, err := l.engine(ctx)
 	if err != nil {
 		return err
 	}
-	return see(reconciler.Live{Bottles: bottles})
+	return see(live)
 }

@@ -121,8 +121,9 @@ func TestLookout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fromEngine := []reconciler.BottleStatus{bottle("engine", "Ready", "")}
-	l.engine = func(context.Context) ([]reconciler.BottleStatus, error) { return fromEngine, nil }
+	l.engine = func(context.Context) (reconciler.Live, error) {
+		return reconciler.Live{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
+	}
 	got, err := l.look(t.Context())
 	if err != nil || got.Controller != nil || len(got.Bottles) != 1 || got.Bottles[0].Slug != "engine" {
 		t.Errorf("without a controller: %+v, %v", got, err)
@@ -133,8 +134,7 @@ func TestLookout(t *testing.T) {
 		t.Errorf("with a controller: %+v, %v", got, err)
 	}
 	c.stop()
-	fromEngine = nil
-	l.engine = func(context.Context) ([]reconciler.BottleStatus, error) { return nil, errors.New("no engine") }
+	l.engine = func(context.Context) (reconciler.Live, error) { return reconciler.Live{}, errors.New("no engine") }
 	if _, err := l.look(t.Context()); err == nil || err.Error() != "no engine" {
 		t.Errorf("without both: %v", err)
 	}
@@ -145,12 +145,12 @@ func TestFollow(t *testing.T) {
 	_, _, socket := testApp(t)
 	var engineDown atomic.Bool
 	var looks atomic.Int64
-	l := &lookout{controller: api.Dial(socket), pause: 10 * time.Millisecond, engine: func(context.Context) ([]reconciler.BottleStatus, error) {
+	l := &lookout{controller: api.Dial(socket), pause: 10 * time.Millisecond, engine: func(context.Context) (reconciler.Live, error) {
 		if engineDown.Load() {
-			return nil, errors.New("no engine")
+			return reconciler.Live{}, errors.New("no engine")
 		}
 		looks.Add(1)
-		return []reconciler.BottleStatus{bottle("engine", "Ready", "")}, nil
+		return reconciler.Live{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var last, problem atomic.Value
@@ -192,8 +192,8 @@ func TestFollow(t *testing.T) {
 
 func TestFollowFails(t *testing.T) {
 	_, _, socket := testApp(t)
-	l := &lookout{controller: api.Dial(socket), pause: time.Millisecond, engine: func(context.Context) ([]reconciler.BottleStatus, error) {
-		return nil, errors.New("no engine")
+	l := &lookout{controller: api.Dial(socket), pause: time.Millisecond, engine: func(context.Context) (reconciler.Live, error) {
+		return reconciler.Live{}, errors.New("no engine")
 	}}
 	ignore := func(err error) { t.Errorf("told of %v", err) }
 	if err := l.follow(t.Context(), func(reconciler.Live) error { return nil }, ignore); err == nil || err.Error() != "no engine" {

@@ -22,19 +22,29 @@ const (
 	unreadyBottles        // without their parts
 )
 
-// report is the status for people: what the controller has to tell, the bottles, and why some are not ready.
+// report is the status for people: what the controller has to tell, the bottles, why some are not ready, and what the engine
+// leaves open.
 func report(live reconciler.Live, now time.Time, d detail) []line {
 	lines := controllerLines(live.Controller, now)
 	if len(lines) > 0 {
 		lines = append(lines, line{})
 	}
-	if len(live.Bottles) == 0 {
-		return append(lines, line{text: "no bottles"})
+	lines = append(lines, bottleLines(live.Bottles, now, d)...)
+	if d == everything {
+		lines = append(lines, gapLines(live.Gaps)...)
 	}
-	shown := live.Bottles
+	return lines
+}
+
+func bottleLines(bottles []reconciler.BottleStatus, now time.Time, d detail) []line {
+	if len(bottles) == 0 {
+		return []line{{text: "no bottles"}}
+	}
+	var lines []line
+	shown := bottles
 	if d >= unreadyOnly {
 		shown = slices.DeleteFunc(slices.Clone(shown), fine)
-		lines = append(lines, line{text: fmt.Sprintf("%d of %s as they should be", len(live.Bottles)-len(shown), count(len(live.Bottles), "bottle"))})
+		lines = append(lines, line{text: fmt.Sprintf("%d of %s as they should be", len(bottles)-len(shown), count(len(bottles), "bottle"))})
 	}
 	if len(shown) > 0 {
 		lines = append(lines, bottleTable(shown, now, d)...)
@@ -148,6 +158,18 @@ func noteLines(bottles []reconciler.BottleStatus) []line {
 			note(strings.ToLower(kind) + ": " + c.Message)
 			told += c.Message
 		}
+	}
+	return lines
+}
+
+// gapLines tell what the engine can't keep closed.
+func gapLines(gaps []string) []line {
+	var lines []line
+	for i, gap := range gaps {
+		if i == 0 {
+			lines = append(lines, line{})
+		}
+		lines = append(lines, line{text: printable("gap: " + gap), wrap: true})
 	}
 	return lines
 }

@@ -162,6 +162,16 @@ func TestReport(t *testing.T) {
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
 `},
+		"gaps": {live: reconciler.Live{Gaps: []string{"a door", "a win\ndow"}}, want: `
+  no bottles
+
+  gap: a door
+  gap: a win dow
+`},
+		"gaps where there is no room": {
+			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}, Gaps: []string{"a door"}}, detail: unreadyBottles,
+			want: "\n  1 of 1 bottle as they should be\n",
+		},
 		"nothing but what is well": {
 			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}}, detail: unreadyBottles,
 			want: "\n  1 of 1 bottle as they should be\n",

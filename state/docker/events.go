@@ -3,6 +3,8 @@ package docker
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -35,6 +37,23 @@ func (e *Engine) Ping(ctx context.Context) error {
 		err = context.Cause(ctx)
 	}
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
+}
+
+// Info asks the engine about itself.
+func (e *Engine) Info(ctx context.Context) (state.EngineInfo, error) {
+	info, err := e.client.Info(ctx)
+	if err != nil {
+		return state.EngineInfo{}, wrap(err, "ask the engine about itself")
+	}
+	return state.EngineInfo{
+		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
+		Seccomp: slices.ContainsFunc(info.SecurityOptions, filtersCalls),
+	}, nil
+}
+
+// filtersCalls says whether one of the engine's security options is a profile of seccomp.
+func filtersCalls(option string) bool {
+	return strings.HasPrefix(option, "name=seccomp") && !strings.HasSuffix(option, "profile=unconfined")
 }
 
 // Events tells what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bot-bottle/bottled/reconciler/enginetest"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/docker"
+)
+
+// What the engine can't keep closed is told when bottled starts, and in the status, with and without a controller.
+func TestGapsAreTold(t *testing.T) {
+	e := enginetest.New(t)
+	engine, err := docker.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	info, err := engine.Info(t.Context())
+	if err != nil || info.Version == "" || !info.Seccomp || !info.PidsLimit {
+		t.Fatalf("the engine says of itself: %+v, %v", info, err)
+	}
+	settings := state.Settings{}
+	if err := settings.Pool.UnmarshalText([]byte(e.Pool)); err != nil {
+		t.Fatal(err)
+	}
+	want := state.Gaps(info, settings)
+
+	status := func() string { return e.Expect(exitDone, "status").Stdout }
+	for _, gap := range want {
+		if out := status(); !strings.Contains(out, "gap: "+gap) {
+			t.Errorf("status does not tell %q:\n%s", gap, out)
+		}
+	}
+	c := e.Controller().Ready()
+	if got := e.Live().Gaps; !slices.Equal(got, want) {
+		t.Errorf("the controller tells %q, want %q", got, want)
+	}
+	for _, gap := range want {
+		if n := c.LogCount("gap: " + gap); n != 1 {
+			t.Errorf("the controller logs %q %d times:\n%s", gap, n, c.LogText())
+		}
+		if out := status(); !strings.Contains(out, "gap: "+gap) {
+			t.Errorf("status of a controller does not tell %q:\n%s", gap, out)
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package state
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestGaps(t *testing.T) {
+	whole := EngineInfo{Version: "20.10.24", Seccomp: true, MemoryLimit: true, CPULimit: true, PidsLimit: true}
+	always := Gaps(whole, testSettings)
+	if len(always) != 1 || !strings.Contains(always[0], testSettings.Pool.String()) {
+		t.Errorf("an engine that can do everything: %q", always)
+	}
+	for want, miss := range map[string]func(*EngineInfo){
+		"does not filter system calls": func(e *EngineInfo) { e.Seccomp = false },
+		"does not limit memory":        func(e *EngineInfo) { e.MemoryLimit = false },
+		"does not limit CPUs":          func(e *EngineInfo) { e.CPULimit = false },
+		"does not limit processes":     func(e *EngineInfo) { e.PidsLimit = false },
+	} {
+		info := whole
+		miss(&info)
+		got := Gaps(info, testSettings)
+		if len(got) != 2 || !strings.HasPrefix(got[1], "engine 20.10.24 "+want) {
+			t.Errorf("%s: %q", want, got)
+		}
+	}
+}
