@@ -65,7 +65,7 @@ var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROX
 // roleVariables are what bottled sets in the agent for a route with the role.
 var roleVariables = map[Role][]string{
 	RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
-	RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY"},
+	RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
 	RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
 }
 

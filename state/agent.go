@@ -87,6 +87,8 @@ func (d desirer) agentEnv() map[string]string {
 	}
 	for _, r := range d.routesWith(manifests.RoleNPMRegistry) {
 		env["npm_config_registry"] = credProxyURL + r.Path
+		// An address of cred-proxy in a lock file would lead nobody else to a package.
+		env["npm_config_omit_lockfile_registry_resolved"] = "true"
 	}
 	maps.Copy(env, d.gitEnv())
 	return env

@@ -70,7 +70,7 @@ func TestRolesForAgent(t *testing.T) {
 		"GIT_CONFIG_KEY_3": "url.http://cred-proxy:9099/forge/two/.insteadOf", "GIT_CONFIG_VALUE_3": "https://two.example.com:8443/",
 		"GIT_CONFIG_KEY_4": "url.http://cred-proxy:9099/forge/two/.insteadOf", "GIT_CONFIG_VALUE_4": "git@two.example.com:",
 		"GIT_CONFIG_KEY_5": "url.http://cred-proxy:9099/forge/two/.insteadOf", "GIT_CONFIG_VALUE_5": "ssh://git@two.example.com/",
-		"npm_config_registry": "http://cred-proxy:9099/npm/",
+		"npm_config_registry": "http://cred-proxy:9099/npm/", "npm_config_omit_lockfile_registry_resolved": "true",
 	}
 	got := map[string]string{}
 	for name, value := range agent.Env {

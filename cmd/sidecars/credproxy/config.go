@@ -50,6 +50,7 @@ type route struct {
 	limit          *limit
 	maxBody        int64
 	allowSetCookie bool
+	npm            bool // the upstream is a registry of npm packages
 }
 
 // match returns the route with the longest path that is a prefix of a raw request path.
@@ -169,6 +170,7 @@ func (l *loader) newRoute(conf routesconf.Route, old *table) (*route, error) {
 		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBody, routesconf.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
 		limit: newLimit(conf.RateLimit, old.limitOf(conf.Path)),
 	}
+	r.npm = slices.Contains(conf.Roles, routesconf.RoleNPMRegistry)
 	if conf.Paths != nil {
 		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
 	}

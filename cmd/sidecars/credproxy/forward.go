@@ -96,6 +96,7 @@ func (x *exchange) checkResponse(resp *http.Response) error {
 	case resp.StatusCode < http.StatusOK:
 		return fmt.Errorf("the upstream's status %d is none", resp.StatusCode)
 	}
+	x.route.rewritePackages(resp)
 	return x.route.rewriteLocation(resp)
 }
 
