@@ -48,7 +48,7 @@ func checkImage(image string) *fault {
 func (d *document) validateEnv(env map[string]string) {
 	setters := d.settersOf()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		field := fieldOf(agentField+".env", name)
+		field := fieldOf(envField, name)
 		if !envNamePattern.matches(name) {
 			d.report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue

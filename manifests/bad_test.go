@@ -32,8 +32,8 @@ func TestBadInputs(t *testing.T) {
 		count++
 		t.Run(input, func(t *testing.T) { checkBad(t, input) })
 	}
-	if count < 65 {
-		t.Errorf("there are %d bad inputs, want at least 65", count)
+	if count < 85 {
+		t.Errorf("there are %d bad inputs, want at least 85", count)
 	}
 }
 

@@ -149,7 +149,8 @@ func (d *document) validateToken(field string, token SecretRef) {
 
 // isSecretField tells the fields that people put secrets into by mistake: their values are never shown.
 func isSecretField(field string) bool {
-	return strings.HasPrefix(field, routesField) && (strings.HasSuffix(field, ".token") || strings.Contains(field, ".token."))
+	return strings.HasPrefix(field, routesField) && (strings.HasSuffix(field, ".token") || strings.Contains(field, ".token.")) ||
+		strings.HasPrefix(field, legacyRoutesField) && strings.HasSuffix(field, ".token_ref")
 }
 
 // refuseLiteral reports a token that is not a reference.

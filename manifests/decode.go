@@ -32,6 +32,9 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.mismatch(n, field, "it has no value", "give it one, like {} for an empty mapping, or remove the key if it is optional")
 	case v.Type() == reflect.TypeFor[SecretRef]() && n.Kind != yaml.MappingNode:
 		d.refuseLiteral(n, field)
+	case v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		d.decodeKind(n, v.Index(0), field)
 	default:
 		d.decodeKind(n, v, field)
 	}

@@ -23,6 +23,9 @@ type document struct {
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
 	problems  []Problem
 	omitted   int // problems above maxProblems
+
+	legacy bool // it is a claude-bottle file
+	lost   int  // problems about what in such a file has no equivalent in a manifest
 }
 
 // maxProblems bounds what one document can make a reader read.
@@ -74,9 +77,11 @@ func (d *document) reportAt(at position, field, reason, fix string) {
 		d.omitted++
 		return
 	}
-	d.problems = append(d.problems, Problem{
-		File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug,
-	})
+	p := Problem{File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug}
+	if d.legacy {
+		d.spell(&p)
+	}
+	d.problems = append(d.problems, p)
 }
 
 func (d *document) position(field string) position {

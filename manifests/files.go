@@ -24,6 +24,7 @@ type file struct {
 	mode fs.FileMode
 	// changed is when its inode changed: unlike mod, a rename into place sets it on most file systems.
 	changed time.Time
+	given   bool // by its own path, not found in a directory
 
 	unreachable fault // why it can't be read at all
 }
@@ -38,9 +39,10 @@ func same(a, b []file) bool {
 
 // place is a file or directory on the way: the path to it and what that path leads to.
 type place struct {
-	path string // as given to Load or found below
-	real string // without symlinks
-	info fs.FileInfo
+	path  string // as given to Load or found below
+	real  string // without symlinks
+	info  fs.FileInfo
+	given bool // by its own path
 }
 
 // walk finds the manifest files, nearest ones first: of several ways to the same file or directory the
@@ -89,6 +91,7 @@ func (w *walk) root(path string) error {
 		if err := readable(found); err != nil {
 			return fmt.Errorf("read manifest %s: %w", path, reasonOf(err))
 		}
+		found.given = true
 		w.file(found)
 		return nil
 	}
@@ -165,17 +168,21 @@ func (w *walk) entry(dir place, entry fs.DirEntry) {
 }
 
 func (w *walk) file(found place) {
-	if w.seen[found.real] {
+	way := found.real
+	if isMarkdown(found.path) {
+		way += "\x00" + filepath.Base(found.path) // which is the bottle's name: two names are two bottles
+	}
+	if w.seen[way] {
 		return
 	}
-	w.seen[found.real] = true
+	w.seen[way] = true
 	w.files = append(w.files, fileOf(found))
 }
 
 func fileOf(p place) file {
 	return file{
 		path: p.path, abs: absolute(p), real: p.real,
-		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info),
+		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info), given: p.given,
 	}
 }
 
@@ -220,10 +227,10 @@ func entryOf(dir place, name string) place {
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
 // isManifestName tells a manifest by its extension. What editors leave behind (foo.yaml~, #foo.yaml#,
-// 4913) has another one, or a hidden name.
+// 4913) has another one, or a hidden name. Whether a Markdown file holds a bottle is only known when it is read.
 func isManifestName(name string) bool {
 	switch filepath.Ext(name) {
-	case ".yaml", ".yml", ".json":
+	case ".yaml", ".yml", ".json", markdown:
 		return true
 	}
 	return false

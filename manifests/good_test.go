@@ -116,6 +116,23 @@ func TestReferenceHasAValidExample(t *testing.T) {
 	}
 }
 
+// TestReferenceHasAValidLegacyExample loads the example of a claude-bottle file.
+func TestReferenceHasAValidLegacyExample(t *testing.T) {
+	text, err := os.ReadFile("../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```markdown\n")
+	example, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("no example in docs/manifest.md")
+	}
+	tree(t, map[string]string{"dev.md": example})
+	if b := loadOne(t, "dev.md"); b.Metadata.Name != "dev" || b.Spec.CredProxy == nil {
+		t.Errorf("the example is not complete: %+v", b)
+	}
+}
+
 // loadOne loads a file with one bottle and no problems.
 func loadOne(t *testing.T, path string) Bottle {
 	t.Helper()

@@ -42,9 +42,11 @@ func fieldsOf(t reflect.Type) fields {
 func (f fields) names() string { return strings.Join(f.order, ", ") }
 
 // keyField is the path of a key, or that of the mapping around it if the key could be a secret: in
-// "token: abc,def" within braces, def is a key. Below the routes only keys like known ones are shown.
+// "token: abc,def" within braces, def is a key. Below the routes only keys like known ones are shown, and in a
+// claude-bottle file those that are spelled as its keys are.
 func keyField(parent string, key *yaml.Node) string {
-	hidden := strings.HasPrefix(parent, routesField) && closest(key.Value, allKeys()) == ""
+	hidden := strings.HasPrefix(parent, routesField) && closest(key.Value, allKeys()) == "" ||
+		strings.HasPrefix(parent, legacyRoutesField) && !legacyKeyPattern.matches(key.Value)
 	if isSecretField(parent) || hidden {
 		return parent
 	}
@@ -54,6 +56,10 @@ func keyField(parent string, key *yaml.Node) string {
 func (d *document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	fields := fieldsOf(t)
 	fix := "the keys here are " + fields.names()
+	if d.legacy {
+		d.lose(positionOf(key), keyField(field, key), "unknown key: it has no equivalent in bottled", legacyKeyFix(key.Value, fields))
+		return
+	}
 	switch {
 	case isSecretField(field):
 		// Somebody may have put the secret here; its key is not shown either.

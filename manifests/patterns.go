@@ -26,6 +26,8 @@ const (
 	envNamePattern    pattern = `^[A-Za-z_][A-Za-z0-9_]{0,119}$`
 	targetPattern     pattern = `^/[^/]`
 	quantityPattern   pattern = `^[0-9]{1,18}(\.[0-9]{1,18})?([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,2})?$`
+	legacyKeyPattern  pattern = `^[a-z]{1,20}(_[a-z]{1,20}){0,3}$`
+	plainTextPattern  pattern = `^[A-Za-z/]([A-Za-z0-9._/:@+-]*[A-Za-z0-9._/@+-])?$`
 	runtimePattern    pattern = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`
 )
 

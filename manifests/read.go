@@ -16,6 +16,21 @@ const maxFileSize = 1 << 20
 
 // readFile reads a manifest file. Neither data nor a problem means that the file is gone.
 func readFile(f file) ([]byte, *Problem) {
+	data, problem := readData(f)
+	switch {
+	case problem != nil:
+		return nil, problem
+	case len(data) > maxFileSize:
+		return nil, f.problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
+	}
+	if problem := checkText(f, data); problem != nil {
+		return nil, problem
+	}
+	return data, nil
+}
+
+// readData reads whatever is in a file, but at most some more than a manifest may have.
+func readData(f file) ([]byte, *Problem) {
 	if f.unreachable.reason != "" {
 		return nil, f.problem(1, 1, f.unreachable.reason, f.unreachable.fix)
 	}
@@ -28,14 +43,8 @@ func readFile(f file) ([]byte, *Problem) {
 		return nil, nil
 	case err != nil:
 		return nil, f.problem(1, 1, "it can't be read: "+reasonOf(err).Error(), "give bottled the permission to read it, or move it away")
-	case len(data) > maxFileSize:
-		return nil, f.problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if problem := checkText(f, data); problem != nil {
-		return nil, problem
-	}
-	return data, nil
+	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
 }
 
 // readRegular reads at most one byte more than a manifest may have. It never blocks, even when the file

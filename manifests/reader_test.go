@@ -139,6 +139,21 @@ var readerCases = []struct {
 		{write: map[string]string{"d/a.yaml": version("a", "2")}, want: "a=2"},
 		{write: map[string]string{"d/a.yaml": ""}, want: "a=2", again: grace},
 	}},
+	{"claude-bottle's, half-written and then wrong", []readStep{
+		{write: map[string]string{"d/a.md": supervised, "d/README.md": "# About\n"}, want: "a"},
+		{write: map[string]string{"d/a.md": "---\nsupervi"}, want: "a", again: grace}, // as if it were empty
+		{write: map[string]string{"d/a.md": "---\nsupervise: true\negress:\n"}, want: "a ?d/a.md", again: settle},
+		{after: settle, want: "!d/a.md"},
+		{after: time.Hour, want: "!d/a.md"},
+		{write: map[string]string{"d/a.md": supervised}, want: "a ?d/a.md", again: grace},
+		{after: grace, want: "a"},
+	}},
+	{"claude-bottle's, replaced by a manifest", []readStep{
+		{write: map[string]string{"d/a.md": supervised}, age: time.Hour, want: "a"},
+		{write: map[string]string{"d/a.yaml": version("a", "2")}, want: "a ?d/a.md ?d/a.yaml", again: settle},
+		{after: 100 * ms, do: remove("d/a.md"), want: "a=2 ?d/a.md ?d/a.yaml", again: grace},
+		{after: grace, want: "a=2"},
+	}},
 	{"removed for good", []readStep{
 		{write: map[string]string{"d/a.yaml": bottle("a"), "d/b.yaml": bottle("b")}, want: "a b"},
 		{do: remove("d/a.yaml"), want: "a b", again: grace},

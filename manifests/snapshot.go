@@ -98,20 +98,16 @@ type source struct {
 	file      file
 	documents []*document
 	problems  []Problem // of the file as a whole
+	below     string    // what a Markdown file with a bottle has below its front matter
 }
 
 // read makes a snapshot of the files listed.
 func read(files []file) Snapshot {
 	var sources []*source
 	for _, f := range files {
-		s := &source{file: f}
-		data, problem := readFile(f)
-		if problem != nil {
-			s.problems = []Problem{*problem}
-		} else {
-			s.documents, s.problems = parse(f, data)
+		if s := readSource(f); s != nil {
+			sources = append(sources, s)
 		}
-		sources = append(sources, s)
 	}
 	sources = withoutWritable(sources)
 	var snapshot Snapshot
@@ -126,6 +122,21 @@ func read(files []file) Snapshot {
 	refuseDuplicates(documents)
 	snapshot.add(documents)
 	return snapshot
+}
+
+// readSource reads one file; nil when it is Markdown, and no bottle.
+func readSource(f file) *source {
+	if isMarkdown(f.path) {
+		return readLegacy(f)
+	}
+	s := &source{file: f}
+	data, problem := readFile(f)
+	if problem != nil {
+		s.problems = []Problem{*problem}
+	} else {
+		s.documents, s.problems = parse(f, data)
+	}
+	return s
 }
 
 func (s *Snapshot) add(documents []*document) {

@@ -15,8 +15,8 @@ import (
 // TestUnreadable runs as a user without rights, also when the tests run as root: on Linux a thread can
 // have its own user for access to files.
 func TestUnreadable(t *testing.T) {
-	tree(t, map[string]string{"a.yaml": bottle("a"), "b.yaml": bottle("b"), "closed/c.yaml": bottle("c"), "blind/d.yaml": bottle("d"), "blind/l": "->e"})
-	for path, mode := range map[string]os.FileMode{"..": 0o755, ".": 0o755, "a.yaml": 0o644, "b.yaml": 0, "closed": 0, "blind": 0o444} {
+	tree(t, map[string]string{"a.yaml": bottle("a"), "b.yaml": bottle("b"), "m.md": supervised, "closed/c.yaml": bottle("c"), "blind/d.yaml": bottle("d"), "blind/l": "->e"})
+	for path, mode := range map[string]os.FileMode{"..": 0o755, ".": 0o755, "a.yaml": 0o644, "b.yaml": 0, "m.md": 0, "closed": 0, "blind": 0o444} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -43,6 +43,7 @@ func TestUnreadable(t *testing.T) {
 			"./blind/d.yaml: it can't be read: permission denied",
 			"./blind/l: the symlink leads nowhere: permission denied",
 			"./closed: the directory can't be read: permission denied",
+			"./m.md: it can't be read: permission denied", // and may be a bottle
 		}
 		if diff := cmp.Diff(want, summary(snapshot)); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)

@@ -239,6 +239,13 @@ var watchCases = []struct {
 		{"replaced by a directory", true, inTurn(unlink("r/l.yaml"), write("r/l.yaml/x.yaml", bottle("x")))},
 		{"in that directory", true, write("r/l.yaml/y.yaml", bottle("y"))},
 	}},
+	{name: "claude-bottle's files", files: map[string]string{"r/a.md": supervised}, acts: []act{
+		{"edited in place", true, write("r/a.md", "---\nsupervise: false\n---\n")},
+		{"saved by vim", true, vim("r/a.md", supervised)},
+		{"dropped", true, write("r/b.md", supervised)},
+		{"becomes a manifest", true, inTurn(write("r/b.yaml", bottle("b")), unlink("r/b.md"))},
+		{"removed", true, unlink("r/a.md")},
+	}},
 	{name: "what Load ignores", files: map[string]string{"r/a.yaml": bottle("a"), "r/README": "x", "r/.git/index": "x", "r/s/b.yaml": bottle("b")}, acts: []act{
 		{"swap file", false, inTurn(write("r/.a.yaml.swp", "x"), write("r/.a.yaml.swp", "xy"), unlink("r/.a.yaml.swp"))},
 		{"probe and backup", false, inTurn(write("r/4913", ""), write("r/a.yaml~", "x"), unlink("r/4913"), unlink("r/a.yaml~"))},

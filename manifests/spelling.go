@@ -1,0 +1,60 @@
+package manifests
+
+import "strings"
+
+const envField = agentField + ".env"
+
+// Spell is a field of the manifest as the bottle's file spells it: a claude-bottle file has other names.
+func (s Source) Spell(field string) string {
+	if isMarkdown(s.Path) {
+		return legacyField(field)
+	}
+	return field
+}
+
+func legacyField(field string) string {
+	if name, is := strings.CutPrefix(field, envField); is { // whose keys are anybody's
+		return "env" + name
+	}
+	if !strings.HasPrefix(field, "spec.") && field != "metadata.name" {
+		return field // it was found under its own name
+	}
+	return legacyNames.Replace(field)
+}
+
+var legacyNames = strings.NewReplacer(
+	"metadata.name", "(file name)",
+	"spec.credProxy", "cred_proxy",
+	"spec.", "",
+	".dlpAction", ".dlp_action",
+	".authScheme", ".auth_scheme",
+	".token.env", ".token_ref",
+	".token", ".token_ref",
+	".roles", ".role",
+)
+
+// spelled is a field as the file has it.
+func (d *document) spelled(field string) string {
+	legacy := legacyField(field)
+	if _, there := d.positions[legacy]; !there {
+		return strings.TrimSuffix(legacy, "[0]") // a single text in the place of a list
+	}
+	return legacy
+}
+
+// spell says a problem in the words of claude-bottle's files.
+func (d *document) spell(p *Problem) {
+	p.Field = d.spelled(p.Field)
+	p.Reason, p.Fix = legacyWords.Replace(p.Reason), legacyWords.Replace(p.Fix)
+}
+
+// legacyWords are what problems say of a manifest that is otherwise in such a file.
+var legacyWords = strings.NewReplacer(
+	"spec.credProxy", "cred_proxy",
+	"variable or a file that a route names: token: {env: NAME} or {file: PATH}", "variable that a route names: token_ref: NAME",
+	"the token is found with token", "the token is found with token_ref",
+	"set insecureUpstream: true for this route", "replace this file by a manifest with insecureUpstream: true for this route",
+	"list the ranges under privateCIDRs and the host names here", "list the host names; a manifest may list the ranges under privateCIDRs",
+	" is an address outside of privateCIDRs", " is an address, not a host name",
+	"add the address's range to spec.egress.privateCIDRs", "replace this file by a manifest with the address's range in spec.egress.privateCIDRs",
+)
