@@ -206,8 +206,8 @@ func (r *Reconciler) references(m manifests.Snapshot) []string {
 		refs[ref] = true
 	}
 	for _, b := range m.Bottles {
-		if b.Spec.Agent != nil {
-			refs[b.Spec.Agent.Image] = true
+		if image, err := r.Settings.ImageOfAgent(b); err == nil && image != "" { // desire will tell an error
+			refs[image] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(refs))

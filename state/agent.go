@@ -27,7 +27,7 @@ const (
 
 func (d desirer) agent() (Member, []Dir, error) {
 	a := d.m.Spec.Agent
-	c := d.container(Agent, a.Image)
+	c := d.container(Agent, d.image)
 	c.Command, c.Runtime = a.Command, a.Runtime
 	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: a.Resources.Pids}
 	c.Env = d.agentEnv()
@@ -147,8 +147,8 @@ func (d desirer) currentConfig() (Dir, error) {
 		// Without it supervise could not tell which addresses can be allowed at all.
 		"private-cidrs": file(lines(d.m.Spec.Egress.PrivateCIDRs)),
 	}
-	if d.m.Spec.Agent != nil {
-		files["Dockerfile"] = file("FROM " + d.m.Spec.Agent.Image + "\n")
+	if d.image != "" {
+		files["Dockerfile"] = file("FROM " + d.image + "\n")
 	}
 	return d.dir("current-config", files), nil
 }

@@ -61,7 +61,7 @@ func (in *Inputs) readCredentials(m manifests.Bottle, getenv func(string) (strin
 	for i, r := range m.Spec.CredProxy.Routes {
 		token, err := readToken(r.Token, getenv)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("spec.credProxy.routes[%d].token: %w", i, err))
+			problems = append(problems, fmt.Errorf("%s: %w", m.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].token", i)), err))
 			continue
 		}
 		in.Tokens[r.Token] = token
@@ -111,7 +111,11 @@ func tokenSlot(ref manifests.SecretRef) string {
 
 // Desire turns a manifest into what should run. It is pure.
 func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, error) {
-	d := desirer{m: m, in: in, nets: nets, s: s, slug: m.Metadata.Name}
+	image, err := s.ImageOfAgent(m)
+	if err != nil {
+		return Bottle{}, err
+	}
+	d := desirer{m: m, in: in, nets: nets, s: s, slug: m.Metadata.Name, image: image}
 	b := Bottle{
 		Slug: d.slug, Manifest: m.Source.Path, Declared: m, Generation: Generation(m), Suspended: m.Spec.Suspend, Networks: d.networks(),
 	}
@@ -123,7 +127,7 @@ func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, er
 	if m.Spec.Supervise {
 		makers = append(makers, d.supervise)
 	}
-	if m.Spec.Agent != nil {
+	if image != "" {
 		makers = append(makers, d.agent)
 	}
 	for _, mk := range makers {
@@ -165,6 +169,8 @@ type desirer struct {
 	nets Subnets
 	s    Settings
 	slug string
+
+	image string // of the agent; "" when there is none
 }
 
 func (d desirer) routes() []manifests.Route {
@@ -274,8 +280,8 @@ func (d desirer) pipelockOptions(builtin bool) (pipelockconf.Options, error) {
 	for i, entry := range e.Allowlist {
 		if !builtin && pipelockconf.HasPort(entry) {
 			return pipelockconf.Options{}, fmt.Errorf(
-				"spec.egress.allowlist[%d]: %s has a port, and the pipelock image in use allows a host on every port: "+
-					"leave the port out, or use the built-in pipelock", i, entry)
+				"%s: %s has a port, and the pipelock image in use allows a host on every port: "+
+					"leave the port out, or use the built-in pipelock", d.m.Source.Spell(fmt.Sprintf("spec.egress.allowlist[%d]", i)), entry)
 		}
 	}
 	o := pipelockconf.Options{Allowlist: d.allowlist(), IPAllowlist: []netip.Prefix{d.nets.Internal}, Official: !builtin, DLPAction: string(e.DLPAction)}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+
+	"github.com/bot-bottle/bottled/manifests"
 )
 
 // Builtin as a sidecar's image means: bottled itself, in an image that it makes and loads.
@@ -23,6 +25,8 @@ type Settings struct {
 	Pool             netip.Prefix
 	// Images of the sidecars: a reference or Builtin.
 	PipelockImage, CredProxyImage, SuperviseImage string
+	// AgentImage is the image of agents whose declaration names none; empty: there is none.
+	AgentImage string
 	// BuiltinImage is the reference under which bottled's own image is loaded.
 	BuiltinImage string
 	// Shared are the directories that have the same path here and on the engine's host, where bottled runs in a container;
@@ -39,6 +43,22 @@ func (s Settings) image(part Part) (ref string, builtin bool) {
 		return s.BuiltinImage, true
 	}
 	return ref, false
+}
+
+// ImageOfAgent returns the reference that a bottle's agent is made from; "" when bottled runs none. Of the files that declare
+// bottles, claude-bottle's name no image.
+func (s Settings) ImageOfAgent(m manifests.Bottle) (string, error) {
+	agent := m.Spec.Agent
+	switch {
+	case agent == nil:
+		return "", nil
+	case agent.Image != "":
+		return agent.Image, nil
+	case s.AgentImage == "" && len(agent.Env) > 0:
+		return "", fmt.Errorf("%s: it is for the agent, and neither this file nor a setting names the agent's image: "+
+			"set --agent-image, or replace this file by the manifest that bottled import prints", m.Source.Spell("spec.agent.env"))
+	}
+	return s.AgentImage, nil
 }
 
 // CheckShared says why a path can't be bind-mounted.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
@@ -24,6 +25,7 @@ type settings struct {
 	Config, Owner, Prefix, StateDir, RunDir       string
 	SubnetPool                                    string
 	PipelockImage, CredProxyImage, SuperviseImage string
+	AgentImage                                    string
 	LogLevel                                      string
 	Parallel                                      int
 	Timeout                                       time.Duration
@@ -39,6 +41,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.PipelockImage, "pipelock-image", state.Builtin, "`image` of pipelock: builtin, or an official one such as ghcr.io/luckypipewrench/pipelock:2.3.0")
 	f.StringVar(&s.CredProxyImage, "cred-proxy-image", state.Builtin, "`image` of cred-proxy")
 	f.StringVar(&s.SuperviseImage, "supervise-image", state.Builtin, "`image` of supervise")
+	f.StringVar(&s.AgentImage, "agent-image", "", "`image` of the agents of claude-bottle's files, which name none")
 	f.IntVar(&s.Parallel, "parallel", 2*runtime.NumCPU()+4, "bottles worked on at once")
 	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a part may take to become ready")
 	f.StringVar(&s.LogLevel, "log-level", "info", "least `level` of what is logged: debug, info, warn, error")
@@ -49,6 +52,7 @@ var legacy = map[string]string{
 	"pipelock-image":   "CLAUDE_BOTTLE_PIPELOCK_IMAGE",
 	"cred-proxy-image": "CLAUDE_BOTTLE_CRED_PROXY_IMAGE",
 	"supervise-image":  "CLAUDE_BOTTLE_SUPERVISE_IMAGE",
+	"agent-image":      "CLAUDE_BOTTLE_AGENT_IMAGE",
 }
 
 // resolve fills what no flag gave from the environment, then from the configuration file, and checks it.
@@ -129,6 +133,9 @@ func (s *settings) check() []error {
 			failed = append(failed, fmt.Errorf("--%s %q: use at most 40 lower-case letters, digits and dashes, as in a DNS label", flag, value))
 		}
 	}
+	if _, err := reference.ParseNormalizedNamed(s.AgentImage); s.AgentImage != "" && err != nil {
+		failed = append(failed, fmt.Errorf("--agent-image %q: %w", s.AgentImage, err))
+	}
 	if s.Parallel < 1 {
 		failed = append(failed, fmt.Errorf("--parallel %d: must be at least 1", s.Parallel))
 	}
@@ -161,6 +168,7 @@ func (s *settings) state(builtinImage string) (state.Settings, error) {
 	return state.Settings{
 		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: runDir, Pool: netip.MustParsePrefix(s.SubnetPool),
 		PipelockImage: s.PipelockImage, CredProxyImage: s.CredProxyImage, SuperviseImage: s.SuperviseImage,
+		AgentImage:   s.AgentImage,
 		BuiltinImage: builtinImage, User: user,
 	}, nil
 }

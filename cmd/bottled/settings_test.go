@@ -32,12 +32,14 @@ func TestSettingsPrecedence(t *testing.T) {
 	t.Setenv("CLAUDE_BOTTLE_SUPERVISE_IMAGE", "from-legacy-env")
 	t.Setenv("BOTTLED_CRED_PROXY_IMAGE", "from-env")
 	t.Setenv("CLAUDE_BOTTLE_CRED_PROXY_IMAGE", "from-legacy-env")
+	t.Setenv("CLAUDE_BOTTLE_AGENT_IMAGE", "from-legacy-env")
 	s, err := resolve(t, "--prefix", "from-flag")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Prefix != "from-flag" || s.Owner != "from-env" || s.Timeout != 5*time.Second || s.Parallel != 3 ||
-		s.SuperviseImage != "from-legacy-env" || s.CredProxyImage != "from-env" || s.PipelockImage != "builtin" {
+		s.SuperviseImage != "from-legacy-env" || s.CredProxyImage != "from-env" || s.PipelockImage != "builtin" ||
+		s.AgentImage != "from-legacy-env" {
 		t.Errorf("%+v", s)
 	}
 }
@@ -57,6 +59,7 @@ func TestBadSettings(t *testing.T) {
 		"--parallel":      {"--parallel", "0"},
 		"--timeout":       {"--timeout", "-1s"},
 		"--subnet-pool":   {"--subnet-pool", "x"},
+		"--agent-image":   {"--agent-image", "My Image"},
 		"too small":       {"--subnet-pool", "10.0.0.0/30"},
 		"no such file":    {"--config", filepath.Join(dir, "none")},
 		"unknown setting": {"--config", config("ownr: x\n")},
@@ -83,6 +86,10 @@ func TestUsageErrors(t *testing.T) {
 		{"delete", "a", "--all"},
 		{"nonsense"},
 		{"validate"},
+		{"import"},
+		{"import", "/no/such/file.md"},
+		{"import", "."},
+		{"import", "settings.go"},
 		{"schema", "x"},
 		{"reconcile", ".", "--git", "https://git.example/x"},
 		{"reconcile", "--once", "--git", "https://git.example/x"},
