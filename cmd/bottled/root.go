@@ -50,7 +50,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 		return exitError{exitBadInput, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
 	a.settings.flags(root.PersistentFlags())
-	root.AddCommand(a.reconcileCommand(), a.planCommand(), a.validateCommand(), a.statusCommand(), a.syncCommand(), a.deleteCommand(),
+	root.AddCommand(a.reconcileCommand(), a.planCommand(), a.validateCommand(), a.importCommand(), a.statusCommand(), a.syncCommand(), a.deleteCommand(),
 		a.runCommand(), a.execCommand(), a.logsCommand(),
 		a.schemaCommand(), a.versionCommand(), sidecarCommand())
 	usageErrors(root)

@@ -1,0 +1,112 @@
+package manifests
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Imported is what became of one claude-bottle file.
+type Imported struct {
+	// Manifest is the equivalent manifest, in YAML; nil when something is wrong in the file. What has no equivalent is named in
+	// comments above it.
+	Manifest []byte
+	// Problems are what is wrong in the file, or has no equivalent.
+	Problems []Problem
+}
+
+// Import makes manifests of the claude-bottle files among the paths, which are as for Load. Agents get the image; without one,
+// which is "", those with an environment have no equivalent, and the others are left out. The error is as of Load.
+func Import(image string, paths ...string) ([]Imported, error) {
+	files, err := list(paths)
+	if err != nil {
+		return nil, err
+	}
+	var sources []*source
+	var documents []*document
+	for _, f := range files {
+		if s := readImport(f); s != nil {
+			sources = append(sources, s)
+			documents = append(documents, s.documents...)
+		}
+	}
+	refuseDuplicates(documents)
+	var all []Imported
+	for _, s := range sources {
+		one, err := s.convert(image)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// readImport reads a file; nil when there is nothing to import in it.
+func readImport(f file) *source {
+	switch {
+	case isMarkdown(f.path):
+		return readLegacy(f)
+	case f.given:
+		return &source{file: f, problems: []Problem{*f.problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+markdown, "import NAME"+markdown+"; the name is the bottle's")}}
+	case f.unreachable.reason != "":
+		return &source{file: f, problems: []Problem{*f.problem(1, 1, f.unreachable.reason, f.unreachable.fix)}}
+	}
+	return nil
+}
+
+func (s *source) convert(image string) (Imported, error) {
+	one := Imported{Problems: s.problems}
+	for _, d := range s.documents { // there is at most one
+		d.giveImage(image)
+		text := d.textBelow(s.below)
+		convertible := d.isConvertible()
+		one.Problems = append(one.Problems, d.result()...)
+		if !convertible {
+			continue
+		}
+		comments := []string{"From " + s.file.path + "."}
+		for _, p := range one.Problems {
+			comments = append(comments, fmt.Sprintf("Not in this manifest: %s:%d: %s: %s", p.File, p.Line, p.Field, p.Reason))
+		}
+		manifest, err := encode(d.bottle, append(comments, text...))
+		if err != nil {
+			return Imported{}, fmt.Errorf("import %s: %w", s.file.path, err)
+		}
+		one.Manifest = manifest
+	}
+	return one, nil
+}
+
+// giveImage names the image of the agent, which a manifest must.
+func (d *document) giveImage(image string) {
+	spec := &d.bottle.Spec
+	switch {
+	case image != "":
+		spec.Agent.Image = image
+		return
+	case len(spec.Agent.Env) > 0:
+		d.lose(d.position(envField), envField, "it is the agent's, and this file names no image for that", "import with --agent-image IMAGE, or add spec.agent to the manifest by hand")
+	}
+	spec.Agent = nil
+}
+
+// textBelow is what the file says to people below its front matter, as lines of comments.
+func (d *document) textBelow(text string) []string {
+	text = strings.TrimSpace(text)
+	lose := func(reason string) []string {
+		d.lose(d.positions["metadata.name"], wholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
+		return nil
+	}
+	switch kind := secretKind(text); {
+	case text == "":
+		return nil
+	case kind != "":
+		return lose("holds " + kind)
+	case len(text) > maxTextBelow:
+		return lose(fmt.Sprintf("has more than %d KiB", maxTextBelow>>10))
+	}
+	return append([]string{""}, strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")...)
+}
+
+// maxTextBelow leaves enough of a manifest's size for the manifest.
+const maxTextBelow = maxFileSize / 4
