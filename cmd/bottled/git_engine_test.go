@@ -9,15 +9,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 )
 
-// gitServer serves an empty repository with git's own server program, and returns its URL and a commit function: that
-// replaces the files named, or removes those without content, and pushes.
-func gitServer(t *testing.T) (server *httptest.Server, commit func(files map[string]string) (revision string)) {
+// gitServer serves an empty repository with git's own server program, unless it is down, and returns its URL and a commit
+// function: that replaces the files named, or removes those without content, and pushes.
+func gitServer(t *testing.T) (url string, down *atomic.Bool, commit func(files map[string]string) (revision string)) {
 	t.Helper()
 	root := t.TempDir()
 	work := filepath.Join(root, "work")
@@ -35,12 +36,20 @@ func gitServer(t *testing.T) (server *httptest.Server, commit func(files map[str
 	git("init", "-q", "--bare", "-b", "main", filepath.Join(root, "config.git"))
 	git("init", "-q", "-b", "main", work)
 	git("-C", work, "remote", "add", "origin", filepath.Join(root, "config.git"))
-	server = httptest.NewServer(&cgi.Handler{
+	backend := &cgi.Handler{
 		Path: filepath.Join(git("--exec-path"), "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=/dev/null", "HOME=" + root},
-	})
+	}
+	down = new(atomic.Bool)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		backend.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
-	return server, func(files map[string]string) string {
+	return server.URL, down, func(files map[string]string) string {
 		t.Helper()
 		for name, content := range files {
 			path := filepath.Join(work, name)
@@ -64,11 +73,11 @@ func gitServer(t *testing.T) (server *httptest.Server, commit func(files map[str
 
 // TestGitOps points the controller at a repository on a real server.
 func TestGitOps(t *testing.T) {
-	server, commit := gitServer(t)
+	url, down, commit := gitServer(t)
 	e := enginetest.New(t)
 	revision := commit(map[string]string{"bottles/a.yaml": small("a"), "bottles/b.yaml": small("b"), "README.md": "not a manifest"})
 	run := func() *enginetest.Controller {
-		return e.ControllerOf("--git", server.URL+"/config.git#main", "--path", "bottles", "--git-interval", "200ms", "--resync", "1h")
+		return e.ControllerOf("--git", url+"/config.git#main", "--path", "bottles", "--git-interval", "200ms", "--resync", "1h")
 	}
 	c := run().Ready()
 	carriedOut := func(revision string, slugs ...string) {
@@ -102,8 +111,7 @@ func TestGitOps(t *testing.T) {
 	settledReady(t, e, "c2")
 	last := commit(map[string]string{"bottles/a.yaml": small("a")})
 	carriedOut(last, "a", "c", "c2")
-	handler := server.Config.Handler
-	server.Config.Handler = http.NotFoundHandler()
+	down.Store(true)
 	e.Eventually(wellWithin, "the failed pull is told", func() (bool, string) {
 		live := e.Live()
 		return live.Controller.SourceError != "" && live.Controller.Revision == last, fmt.Sprintf("%+v", live.Controller)
@@ -119,7 +127,7 @@ func TestGitOps(t *testing.T) {
 	if live := e.Live(); live.Controller.Revision != last || len(live.Bottles) != 3 {
 		t.Errorf("after a restart: %+v", live.Controller)
 	}
-	server.Config.Handler = handler
+	down.Store(false)
 	carriedOut(commit(map[string]string{"bottles/c.yaml": "", "bottles/team/c.yaml": ""}), "a")
 	if n := c.LogCount("newer manifests can be had"); n > 2 {
 		t.Errorf("the failed pull is told %d times:\n%s", n, c.LogText())
