@@ -14,9 +14,7 @@ const agentField = "spec.agent"
 
 func (d *document) validateAgent() {
 	agent := d.bottle.Spec.Agent
-	if f := checkImage(agent.Image); f != nil && d.given(agentField+".image") {
-		d.report(agentField+".image", f.reason, f.fix)
-	}
+	d.validateImage(agent)
 	for i, word := range agent.Command {
 		if field := elementOf(agentField+".command", i); d.given(field) && word == "" {
 			d.report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")

@@ -94,6 +94,17 @@ func TestLoadMakesValuesCanonical(t *testing.T) {
 	if got := agent.Resources; got.MemoryBytes() != 3<<29 || got.NanoCPUs() != 5e8 {
 		t.Errorf("resources %d bytes, %d nano CPUs", got.MemoryBytes(), got.NanoCPUs())
 	}
+	builds, err := Load("testdata/good/build.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBuilds := []Build{
+		{Context: filepath.Join(filepath.Dir(abs), "agent"), Dockerfile: "Dockerfile", Network: BuildNetworkNone},
+		{Context: "/srv/agents", Dockerfile: "claude/agent.Dockerfile", Network: BuildNetworkDefault},
+	}
+	if diff := cmp.Diff(wantBuilds, []Build{*builds.Bottles[0].Spec.Agent.Build, *builds.Bottles[1].Spec.Agent.Build}); diff != "" {
+		t.Errorf("builds (-want +got):\n%s", diff)
+	}
 	if bundle := loadOne(t, "testdata/good/full.yaml").Spec.CredProxy.CABundle; bundle != filepath.Join(abs, "ca.pem") {
 		t.Errorf("CA bundle %s", bundle)
 	}

@@ -24,6 +24,7 @@ const (
 	methodPattern     pattern = `^[A-Z][A-Z-]{0,31}$`
 	pathRulePattern   pattern = `^(/([A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`
 	envNamePattern    pattern = `^[A-Za-z_][A-Za-z0-9_]{0,119}$`
+	dockerfilePattern pattern = `^[^/]`
 	targetPattern     pattern = `^/[^/]`
 	quantityPattern   pattern = `^[0-9]{1,18}(\.[0-9]{1,18})?([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,2})?$`
 	legacyKeyPattern  pattern = `^[a-z]{1,20}(_[a-z]{1,20}){0,3}$`

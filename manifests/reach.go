@@ -17,7 +17,8 @@ type writable struct {
 	field      string
 }
 
-// withoutWritable removes what agents can write from the files read, and reports the bottles in it.
+// withoutWritable removes what agents can write from the files read, and reports the bottles in it, and those that are built
+// from it.
 func withoutWritable(sources []*source) []*source {
 	var places []writable
 	for _, s := range sources {
@@ -27,6 +28,9 @@ func withoutWritable(sources []*source) []*source {
 	}
 	var kept []*source
 	for _, s := range sources {
+		for _, d := range s.documents {
+			d.refuseWritableContext(places)
+		}
 		if s.judge(places) {
 			kept = append(kept, s)
 		}
@@ -49,13 +53,23 @@ func (d *document) writables() []writable {
 		if checkSource(place.path) != nil {
 			continue // no engine ever got this mount
 		}
-		place.real = place.path
-		if real, err := filepath.EvalSymlinks(place.path); err == nil {
-			place.real = real // otherwise it is not there yet, and nothing is in it
-		}
+		place.real = realPath(place.path)
 		places = append(places, place)
 	}
 	return places
+}
+
+// realPath is a path without symlinks; of one that is not there yet, in which nothing is, the path itself.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// where names the manifest of the agent.
+func (w writable) where() string {
+	return fmt.Sprintf("%s:%d", w.by.file.path, w.by.bottle.Source.Line)
 }
 
 // judge tells whether a file stays in the snapshot: it does when no agent can write it, or when it holds
@@ -69,8 +83,8 @@ func (s *source) judge(places []writable) bool {
 		s.problems = nil
 		for _, d := range s.documents {
 			d.declares = false
-			d.reportAt(positionOf(d.root), wholeDocument, fmt.Sprintf("the agent of the bottle at %s:%d can write this file, by its %s",
-				place.by.file.path, place.by.bottle.Source.Line, place.field), "move this file out of that directory, mount another one, or mount it with readOnly: true")
+			d.reportAt(positionOf(d.root), wholeDocument, fmt.Sprintf("the agent of the bottle at %s can write this file, by its %s",
+				place.where(), place.field), "move this file out of that directory, mount another one, or mount it with readOnly: true")
 		}
 		return len(s.documents) > 0
 	}

@@ -16,7 +16,17 @@ spec: {agent: {image: agent, mounts: [{source: SOURCE, target: /work, readOnly: 
 `)
 }
 
+// building is a bottle whose agent is built.
+func building(name, context string) string {
+	return strings.NewReplacer("NAME", name, "CONTEXT", context).Replace(`apiVersion: bottled/v1alpha1
+kind: Bottle
+metadata: {name: NAME}
+spec: {agent: {build: {context: CONTEXT}}}
+`)
+}
+
 func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
+	const writes = ": the agent of the bottle at ./a.yaml:1 can write in it, by its spec.agent.mounts[0]"
 	const evil = ": the agent of the bottle at ./a.yaml:1 can write this file, by its spec.agent.mounts[0]"
 	cases := []struct {
 		name  string
@@ -62,6 +72,20 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 			name:  "a mount that is refused harms no other bottle",
 			files: map[string]string{"a.yaml": mounting("/", "false"), "b.yaml": bottle("b")},
 			want:  []string{"b", `./a.yaml: with "/" the agent could leave its sandbox`},
+		},
+		{
+			name: "what others are built from",
+			files: map[string]string{
+				"a.yaml": mounting("link", "false"), "link": "->.src/work", ".src/work/Dockerfile": "",
+				"around.yaml": building("around", ".src"), "inside.yaml": building("inside", "x"), "x": "->.src/work/deep", ".src/work/deep/Dockerfile": "",
+				"beside.yaml": building("beside", ".src/workshop"), "same.yaml": building("same", ".src/work"),
+			},
+			want: []string{"a", "beside", "./around.yaml" + writes, "./inside.yaml" + writes, "./same.yaml" + writes},
+		},
+		{
+			name:  "what it is built from itself, read-only",
+			files: map[string]string{"a.yaml": strings.Replace(mounting("src", "true"), "image: agent", "build: {context: src}", 1)},
+			want:  []string{"a"},
 		},
 		{
 			name:  "an invalid bottle's mounts count too",

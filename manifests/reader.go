@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 )
 
 const (
@@ -191,11 +193,16 @@ func (n *reading) finish() {
 	n.Unsettled = slices.Compact(n.Unsettled)
 }
 
-// References are the files outside the manifests that matter when a bottle is made of them: tokens and CA bundles. They are
-// absolute, sorted and unique.
+// References are the files outside the manifests that matter when a bottle is made of them: tokens, CA bundles and, for all
+// that is in them, the directories of build contexts as they are now. They are absolute, sorted and unique.
 func (s Snapshot) References() []string {
 	files := map[string]bool{}
 	for _, b := range s.Bottles {
+		if b.Spec.Agent != nil && b.Spec.Agent.Build != nil {
+			for _, dir := range buildcontext.Directories(b.Spec.Agent.Build.Source()) {
+				files[dir] = true
+			}
+		}
 		if b.Spec.CredProxy == nil {
 			continue
 		}

@@ -352,3 +352,34 @@ spec:
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestReferencesOfBuilds are directories: what is in them counts, but for what .dockerignore leaves out.
+func TestReferencesOfBuilds(t *testing.T) {
+	const build = `apiVersion: bottled/v1alpha1
+kind: Bottle
+metadata: {name: NAME}
+spec: {agent: {build: {context: ../CONTEXT, dockerfile: sub/Dockerfile}}}
+`
+	manifest := func(name, context string) string {
+		return strings.NewReplacer("NAME", name, "CONTEXT", context).Replace(build)
+	}
+	tree(t, map[string]string{
+		"d/a.yaml": manifest("a", "a"), "d/b.yaml": manifest("b", "missing"),
+		"a/sub/Dockerfile": "FROM scratch", "a/x/y/z": "", "a/node_modules/p/q": "", "a/.dockerignore": "node_modules",
+	})
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := Load("d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, path := range snapshot.References() {
+		got = append(got, strings.TrimPrefix(path, here))
+	}
+	if diff := cmp.Diff([]string{"/a", "/a/sub", "/a/x", "/a/x/y", "/missing"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

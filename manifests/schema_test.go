@@ -104,6 +104,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"/anthropic/": "anthropic", "https://api": "ftp://api", "Bearer": `"Bearer x"`, "{env: CLAUDE_BOTTLE_OAUTH_TOKEN}": "{env: A, file: b}",
 		"[anthropic-base-url]": "[tea-login, tea-login]", "LANG:": "9LANG:", "target: /work": "target: work", "memory: 2Gi": "memory: 2GB", "pids: 512": "pids: 0",
 		"runtime: runsc": "runtime: a/b", "my-agent:latest": `""`, "readOnly: false": "readonly: false",
+		"    image: my-agent:latest\n": "", "image: my-agent:latest": "image: x\n    build: {context: x}", "image: my": "build: {context: x, network: host}\n    #",
 	} {
 		changed := strings.Replace(string(valid), old, new, 1)
 		if changed == string(valid) {

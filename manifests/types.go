@@ -126,7 +126,9 @@ const (
 
 // Agent is the container that the bottle is for.
 type Agent struct {
-	Image     string            `json:"image" jsonschema_description:"The agent's image."`
+	// Exactly one of Image and Build is set.
+	Image     string            `json:"image,omitempty" jsonschema_description:"The agent's image. Either this or build."`
+	Build     *Build            `json:"build,omitempty" jsonschema_description:"What the agent's image is built from. Either this or image."`
 	Command   []string          `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
 	Env       map[string]string `json:"env,omitempty" jsonschema_description:"Environment variables. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
 	Mounts    []Mount           `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
@@ -134,6 +136,22 @@ type Agent struct {
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
 	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
 }
+
+// Build says what an image is built from.
+type Build struct {
+	Context    string       `json:"context" jsonschema_description:"The directory whose files the Dockerfile may copy, as far as its .dockerignore does not leave them out. Relative to the manifest's directory."` // absolute after Load
+	Dockerfile string       `json:"dockerfile,omitempty" jsonschema_description:"The Dockerfile, relative to the context. Unset: Dockerfile."`
+	Network    BuildNetwork `json:"network,omitempty" jsonschema_description:"What RUN steps reach: none, or with default whatever a container without a bottle reaches. Unset: none."`
+}
+
+// BuildNetwork is what the RUN steps of a Dockerfile reach.
+type BuildNetwork string
+
+// The networks of a build. Unset means none.
+const (
+	BuildNetworkNone    BuildNetwork = "none"
+	BuildNetworkDefault BuildNetwork = "default" // the engine's, past pipelock
+)
 
 // Mount is a bind mount of a host directory or file.
 type Mount struct {

@@ -81,6 +81,9 @@ func (d *document) complete() {
 		}
 	}
 	if agent := spec.Agent; agent != nil {
+		if agent.Build != nil {
+			agent.Build.complete(d)
+		}
 		for i := range agent.Mounts {
 			agent.Mounts[i].Source = d.absolute(agent.Mounts[i].Source)
 		}

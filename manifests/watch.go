@@ -111,8 +111,9 @@ func absolutePaths(paths []string) ([]string, error) {
 // Changes receives after something changed; several changes may be told as one. It is never closed.
 func (w *Watcher) Changes() <-chan struct{} { return w.changes }
 
-// Follow replaces the files outside the paths whose changes count too; their paths are absolute. They need not exist. When the
-// set is another one than before, that is told as a change: one of them may have changed before it was followed.
+// Follow replaces the files outside the paths whose changes count too; their paths are absolute. They need not exist. Of a
+// directory, everything that is in it counts, but nothing further below. When the set is another one than before, that is told as
+// a change: one of them may have changed before it was followed.
 func (w *Watcher) Follow(files []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -26,6 +26,7 @@ type directory struct {
 	info  fs.FileInfo     // which one was watched
 	err   error           // why it is not
 	tree  bool            // Load reads it
+	whole bool            // it is followed itself: whatever is in it counts
 	names map[string]bool // entries that a path leads through
 }
 
@@ -71,6 +72,9 @@ func (w *Watcher) walk() *scan {
 		lead(path, mind)
 		if found, err := resolve(path); err == nil {
 			walk.files = append(walk.files, fileOf(found))
+			if found.info.IsDir() {
+				dirOf(found.real).whole = true
+			}
 		} else {
 			walk.unreachable(place{path: path}, err.Error(), "")
 		}
@@ -211,6 +215,8 @@ func (s *scan) judge(e fsnotify.Event) effect {
 		return content
 	case dir.names[name]:
 		return structure
+	case dir.whole:
+		return content
 	case !dir.tree || isHidden(name):
 		return nothing
 	case e.Has(fsnotify.Create) && leadsOn(path):

@@ -495,6 +495,40 @@ func TestFollow(t *testing.T) {
 	w.expectWarnings()
 }
 
+// TestFollowDirectory: of a directory that is followed everything counts, by whatever name, but nothing below.
+func TestFollowDirectory(t *testing.T) {
+	t.Parallel()
+	root := grow(t, map[string]string{"r/a.yaml": bottle("a"), "c/Dockerfile": "1", "c/sub/x": "1", "v/1/x": "1", "v/now": "->1"})
+	at := func(path string) string { return filepath.Join(root, path) }
+	w := startWatching(t, at("r"))
+	w.Follow([]string{at("c"), at("v/now"), at("later")})
+	w.expect("followed")
+	for _, a := range []act{
+		{"written", true, write("c/Dockerfile", "2")},
+		{"replaced", true, inTurn(write("c/.new", "3"), move("c/.new", "c/Dockerfile"))},
+		{"made executable", true, func(t *testing.T, at func(string) string) { t.Helper(); must(t, os.Chmod(at("c/Dockerfile"), 0o755)) }},
+		{"a hidden file", true, write("c/.dockerignore", "x")},
+		{"a directory", true, write("c/more/y", "1")},
+		{"below one that is not followed", false, write("c/sub/x", "2")},
+		{"removed", true, unlink("c/.dockerignore")},
+		{"behind a link", true, write("v/1/x", "2")},
+		{"the link", true, inTurn(write("v/2/x", "1"), swap("v/now", "2"))},
+		{"behind the new link", true, write("v/2/x", "2")},
+		{"behind the old link", false, write("v/1/x", "3")},
+		{"one that was missing", true, write("later/Dockerfile", "1")},
+		{"in it", true, write("later/Dockerfile", "2")},
+		{"all of it gone", true, unlink("c")},
+	} {
+		a.do(t, at)
+		if a.tell {
+			w.expect(a.what)
+		} else {
+			w.expectNothing(a.what)
+		}
+	}
+	w.expectWarnings()
+}
+
 // TestFollowOnly is for manifests that are no files.
 func TestFollowOnly(t *testing.T) {
 	t.Parallel()

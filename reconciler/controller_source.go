@@ -82,8 +82,10 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 		switch {
 		case !known || !reflect.DeepEqual(was, m):
 			c.redeclared(slug, state.Generation(m))
-		case wasInvalid[slug] || c.Reconciler.inputsChanged(m):
+		case wasInvalid[slug]:
 			c.wake(slug)
+		default:
+			c.reexamine(slug, m)
 		}
 	}
 	for slug := range invalid {
@@ -102,6 +104,22 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 		gone = gone || !still(slug)
 	}
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
+}
+
+// reexamine takes up what a manifest refers to, where that changed: a pass for the old content stops, and what failed with it is
+// tried again at once.
+func (c *Controller) reexamine(slug string, m manifests.Bottle) {
+	changed, err := c.Reconciler.inputsChanged(m)
+	switch b := c.bottle(slug); {
+	case err != nil: // it may be well again, or broken now; its pass will tell
+		c.wake(slug)
+	case changed:
+		b.retry()
+		if b.interrupt != nil {
+			b.interrupt(errSuperseded)
+		}
+		c.wake(slug)
+	}
 }
 
 // heldDeclared says whether a bottle that is kept though it was not declared is declared again.

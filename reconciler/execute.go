@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -181,7 +182,10 @@ func (r *run) step(ctx context.Context, s Step) error {
 
 // stale says whether a step failed for something that its plan did not know.
 func stale(s Step, err error) bool {
-	if s.Action == EnsureImage || errors.Is(err, errTaken) {
+	switch {
+	case errors.Is(err, buildcontext.ErrChanged):
+		return true
+	case s.Action == EnsureImage, s.Action == BuildImage, errors.Is(err, errTaken):
 		return false // a registry that does not have an image, or a name that is somebody else's, will not change
 	}
 	return errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict)
@@ -202,7 +206,9 @@ func (r *run) act(ctx, call context.Context, s Step) error {
 	id := r.container(s)
 	switch s.Action {
 	case EnsureImage:
-		return r.waiting(func() error { return r.image(ctx, s.Object) })
+		return r.waiting(func() error { return r.image(ctx, s.Object, r.fetch) })
+	case BuildImage:
+		return r.waiting(func() error { return r.image(ctx, s.Object, build{r, s.member.Build}.image) })
 	case CreateNetwork:
 		return r.Engine.CreateNetwork(call, s.network)
 	case RemoveNetwork:
@@ -248,31 +254,6 @@ func (r *run) container(s Step) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.ids[s.Part]
-}
-
-// image gets an image. Many bottles may wait for the same one, and it may have come since the plan was made.
-func (r *run) image(ctx context.Context, ref string) error {
-	for {
-		err := r.imageOnce(ctx, ref)
-		if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
-			return err
-		}
-		// The bottle that was getting it was interrupted, not this one.
-	}
-}
-
-func (r *run) imageOnce(ctx context.Context, ref string) error {
-	_, err, _ := r.images.Do(ref, func() (any, error) {
-		have, err := r.Engine.Images(ctx, []string{ref})
-		if err != nil || have[ref] != "" {
-			return nil, err
-		}
-		if ref == r.Settings.BuiltinImage {
-			return nil, r.BuiltinImage.Load(ctx, r.Engine)
-		}
-		return nil, r.Engine.PullImage(ctx, ref)
-	})
-	return err
 }
 
 func (r *run) create(ctx context.Context, s Step) error {

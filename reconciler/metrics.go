@@ -224,3 +224,8 @@ func (e metered) PullImage(ctx context.Context, ref string) (err error) {
 	defer e.count("pull_image", &err)
 	return e.Engine.PullImage(ctx, ref)
 }
+
+func (e metered) BuildImage(ctx context.Context, b state.ImageBuild, archive io.Reader) (err error) {
+	defer e.count("build_image", &err)
+	return e.Engine.BuildImage(ctx, b, archive)
+}

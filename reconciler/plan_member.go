@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -101,10 +102,24 @@ func (p *planner) create(m state.Member, cause string, changes []state.Change) {
 	name := m.Container.Name
 	if image := m.Container.Image; p.images[image] == "" && !p.fetched[image] {
 		p.fetched[image] = true
-		p.add(Step{Stage: stageImages, Action: EnsureImage, Part: m.Part, Object: m.Container.Image, Cause: "the engine does not have it", member: m})
+		step := Step{Stage: stageImages, Action: EnsureImage, Part: m.Part, Object: image, Cause: "the engine does not have it", member: m}
+		if m.Build != nil {
+			step.Action, step.Cause = BuildImage, p.buildCause(m)
+		}
+		p.add(step)
 	}
 	p.add(Step{Stage: stageCreate, Action: Create, Part: m.Part, Object: name, Cause: cause, Changes: changes, member: m})
 	p.add(Step{Stage: startStage(m.Part), Action: Start, Part: m.Part, Object: name, Cause: cause, member: m})
+}
+
+// buildCause says why the part's image is built.
+func (p *planner) buildCause(m state.Member) string {
+	for _, c := range p.have.containers {
+		if c.Part() == m.Part && c.Image != m.Container.Image && strings.HasPrefix(c.Image, buildcontext.Repository+":") {
+			return "its build context changed"
+		}
+	}
+	return "the engine does not have it"
 }
 
 // repair plans what can be done to the existing container and says what is wrong with it; "" for nothing.

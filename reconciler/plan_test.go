@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -27,6 +28,7 @@ type world struct {
 	manifest manifests.Bottle
 	settings state.Settings
 	token    string
+	build    *buildcontext.Context
 	want     Desired
 	have     state.Observed
 	prune    PrunePolicy
@@ -74,7 +76,7 @@ func (w *world) desire(t *testing.T) state.Bottle {
 		}
 	}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
-	b, err := state.Desire(w.manifest, state.Inputs{Tokens: tokens}, nets, w.settings)
+	b, err := state.Desire(w.manifest, state.Inputs{Tokens: tokens, Build: w.build}, nets, w.settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +116,16 @@ func converged(b state.Bottle) state.Observed {
 		}
 	}
 	return have
+}
+
+// builds has the agent's image built from a context with this digest.
+func (w *world) builds(t *testing.T, digest string) {
+	t.Helper()
+	agent := *w.manifest.Spec.Agent
+	agent.Image, agent.Build = "", &manifests.Build{Context: "/etc/bottles/agent", Dockerfile: "Dockerfile", Network: manifests.BuildNetworkNone}
+	w.manifest.Spec.Agent = &agent
+	w.build = &buildcontext.Context{Source: agent.Build.Source(), Digest: strings.Repeat(digest, 64), Text: []byte("FROM scratch\n# " + digest + "\n")}
+	w.desire(t)
 }
 
 func (w *world) container(part state.Part) *state.ObservedContainer {
@@ -219,10 +231,30 @@ func TestPlan(t *testing.T) {
 			w.container(state.Agent).Container.Limits.Memory = 64 << 20
 		},
 		"other-image-behind-tag": func(_ *testing.T, w *world) { w.have.Images["my-agent:latest"] = "sha256:2222222222222222" },
-		"tag-removed":            func(_ *testing.T, w *world) { delete(w.have.Images, "my-agent:latest") },
-		"command-differs":        func(_ *testing.T, w *world) { w.container(state.Agent).Container.Command = []string{"sh"} },
-		"env-differs":            func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["HTTP_PROXY"] = "" },
-		"env-added":              func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["LD_PRELOAD"] = "/x.so" },
+		"agent-built":            func(t *testing.T, w *world) { t.Helper(); w.builds(t, "1"); w.without(state.Agent) },
+		"agent-built-of-other": func(t *testing.T, w *world) {
+			t.Helper()
+			w.builds(t, "1")
+			w.have = converged(w.desire(t))
+			w.builds(t, "2")
+		},
+		"agent-built-before": func(t *testing.T, w *world) {
+			t.Helper()
+			w.builds(t, "1")
+			w.have = converged(w.desire(t))
+			w.builds(t, "2")
+			w.have.Images[w.build.Ref()] = "sha256:2222222222222222"
+		},
+		"built-image-removed": func(t *testing.T, w *world) {
+			t.Helper()
+			w.builds(t, "1")
+			w.have = converged(w.desire(t))
+			delete(w.have.Images, w.build.Ref())
+		},
+		"tag-removed":     func(_ *testing.T, w *world) { delete(w.have.Images, "my-agent:latest") },
+		"command-differs": func(_ *testing.T, w *world) { w.container(state.Agent).Container.Command = []string{"sh"} },
+		"env-differs":     func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["HTTP_PROXY"] = "" },
+		"env-added":       func(_ *testing.T, w *world) { w.container(state.Agent).Container.Env["LD_PRELOAD"] = "/x.so" },
 		"mount-added": func(_ *testing.T, w *world) {
 			c := w.container(state.Agent)
 			c.Container.Mounts = append(slices.Clone(c.Container.Mounts), state.Mount{Source: "/", Target: "/host"})

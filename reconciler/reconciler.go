@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -25,6 +26,8 @@ type Reconciler struct {
 	Observer state.Observer
 	Executor *Executor
 	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+
+	builds buildcontext.Reader
 
 	mu       sync.Mutex
 	good     map[string]declaration   // by slug: what could be carried out last
@@ -206,11 +209,25 @@ func (r *Reconciler) references(m manifests.Snapshot) []string {
 		refs[ref] = true
 	}
 	for _, b := range m.Bottles {
-		if image, err := r.Settings.ImageOfAgent(b); err == nil && image != "" { // desire will tell an error
-			refs[image] = true
+		if ref := r.agentImage(b); ref != "" {
+			refs[ref] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(refs))
+}
+
+// agentImage is the image that the bottle's agent is made from; "" when there is none, or when it can't be known, for a reason
+// that the bottle itself fails for.
+func (r *Reconciler) agentImage(b manifests.Bottle) string {
+	build, err := state.ReadBuild(b, r.Settings, &r.builds)
+	if err != nil {
+		return ""
+	}
+	image, err := r.Settings.ImageOfAgent(b, build)
+	if err != nil {
+		return ""
+	}
+	return image
 }
 
 func (r *Reconciler) desire(m manifests.Snapshot, have state.Observed) Desired {
@@ -269,7 +286,7 @@ func (r *Reconciler) lastDeclared(m manifests.Snapshot, stale map[string]error) 
 // carryOut makes a bottle out of a manifest. When what the manifest refers to can't be read any more, the bottle is as it
 // was declared last, and stale says why; err is for when that is not known.
 func (r *Reconciler) carryOut(b manifests.Bottle, subnets state.Subnets) (desired state.Bottle, stale, err error) {
-	in, err := state.ReadInputs(b, r.Settings, r.Getenv)
+	in, err := state.ReadInputs(b, r.Settings, r.Getenv, &r.builds)
 	if err == nil {
 		if desired, err = state.Desire(b, in, subnets, r.Settings); err == nil {
 			r.mu.Lock()
@@ -300,14 +317,15 @@ func (r *Reconciler) lastGood(slug string) (declaration, bool) {
 	return last, ok
 }
 
-// inputsChanged says whether what a manifest refers to reads otherwise than when the bottle was made of it.
-func (r *Reconciler) inputsChanged(m manifests.Bottle) bool {
+// inputsChanged says whether what a manifest refers to reads otherwise than when the bottle was made of it. The error is for
+// when that can't be known.
+func (r *Reconciler) inputsChanged(m manifests.Bottle) (bool, error) {
 	last, ok := r.lastGood(m.Metadata.Name)
 	if !ok {
-		return true // what it failed for may be well again; its pass will tell
+		return false, errors.New("the bottle was never made of it")
 	}
-	in, err := state.ReadInputs(m, r.Settings, r.Getenv)
-	return err != nil || !reflect.DeepEqual(in, last.inputs)
+	in, err := state.ReadInputs(m, r.Settings, r.Getenv, &r.builds)
+	return !reflect.DeepEqual(in, last.inputs), err
 }
 
 // forget drops what is known of a bottle that is gone.

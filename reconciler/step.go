@@ -14,6 +14,7 @@ type Action string
 // The actions.
 const (
 	EnsureImage   Action = "image"          // load or pull it
+	BuildImage    Action = "build"          // an image, from its context
 	CreateNetwork Action = "create network" //
 	RemoveNetwork Action = "remove network" //
 	WriteFiles    Action = "write files"    // of one host directory

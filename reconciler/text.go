@@ -68,7 +68,7 @@ func (i *Item) add(verb Verb, s Step) {
 
 func (s Step) subject() (kind string, verb Verb) {
 	switch s.Action {
-	case EnsureImage:
+	case EnsureImage, BuildImage:
 		return "image", VerbCreate
 	case CreateNetwork:
 		return "network", VerbCreate

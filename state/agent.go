@@ -53,7 +53,7 @@ func (d desirer) agent() (Member, []Dir, error) {
 		c.Mounts = append(c.Mounts, Mount{Source: dir.Path, Target: currentDir, ReadOnly: true})
 		dirs = append(dirs, dir)
 	}
-	return Member{Part: Agent, Container: c}, dirs, nil
+	return Member{Part: Agent, Container: c, Build: d.in.Build}, dirs, nil
 }
 
 // checkMount keeps bottled's own files, tokens among them, out of the agent's hands.
@@ -148,7 +148,7 @@ func (d desirer) currentConfig() (Dir, error) {
 		"private-cidrs": file(lines(d.m.Spec.Egress.PrivateCIDRs)),
 	}
 	if d.image != "" {
-		files["Dockerfile"] = file("FROM " + d.image + "\n")
+		files["Dockerfile"] = file(d.dockerfile())
 	}
 	return d.dir("current-config", files), nil
 }

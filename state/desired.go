@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
@@ -24,13 +25,14 @@ type Inputs struct {
 	Tokens   map[manifests.SecretRef]Content
 	CABundle []byte
 	Mounts   map[string]string // real path by a mount's source
+	Build    *buildcontext.Context
 }
 
-// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle, and where the mounts'
-// sources really are.
-func ReadInputs(m manifests.Bottle, s Settings, getenv func(string) (string, bool)) (Inputs, error) {
+// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle, where the mounts'
+// sources really are, and what the agent's image is built from.
+func ReadInputs(m manifests.Bottle, s Settings, getenv func(string) (string, bool), builds *buildcontext.Reader) (Inputs, error) {
 	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, Mounts: map[string]string{}}
-	return in, errors.Join(in.readMounts(m, s), in.readCredentials(m, getenv))
+	return in, errors.Join(in.readMounts(m, s), in.readCredentials(m, getenv), in.readBuild(m, s, builds))
 }
 
 func (in *Inputs) readMounts(m manifests.Bottle, s Settings) error {
@@ -111,7 +113,7 @@ func tokenSlot(ref manifests.SecretRef) string {
 
 // Desire turns a manifest into what should run. It is pure.
 func Desire(m manifests.Bottle, in Inputs, nets Subnets, s Settings) (Bottle, error) {
-	image, err := s.ImageOfAgent(m)
+	image, err := s.ImageOfAgent(m, in.Build)
 	if err != nil {
 		return Bottle{}, err
 	}
@@ -159,9 +161,6 @@ func (b *Bottle) addDir(dir Dir) {
 
 // Generation is a digest of what a manifest declares, wherever it lies.
 func Generation(m manifests.Bottle) string { return digestJSON(m) }
-
-// RecordFile is the file in a bottle's directory that tells `status` what was declared last.
-const RecordFile = "declared.json"
 
 type desirer struct {
 	m    manifests.Bottle

@@ -354,7 +354,7 @@ func TestReadInputs(t *testing.T) {
 		{manifests.SecretRef{File: good + "x"}, "", "no such file"},
 	} {
 		m := manifests.Bottle{Spec: manifests.Spec{CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Token: c.ref}}}}}
-		in, err := ReadInputs(m, Settings{}, env)
+		in, err := ReadInputs(m, Settings{}, env, nil)
 		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
 			t.Errorf("%+v: %v, %v", c.ref, in, err)
 		}
@@ -384,7 +384,7 @@ func TestMountsAreWhatTheyReallyAre(t *testing.T) {
 		link("own", "../../../var/lib/bottled/none"): "no such file",
 	} {
 		m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: source, Target: "/work"}}}}}
-		in, err := ReadInputs(m, Settings{}, os.LookupEnv)
+		in, err := ReadInputs(m, Settings{}, os.LookupEnv, nil)
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
 				t.Errorf("%s: %v, want an error with %q", source, err, want)

@@ -56,4 +56,15 @@ type Engine interface {
 	// LoadImage loads a docker-save archive (POST /images/load).
 	LoadImage(ctx context.Context, archive io.Reader) error
 	PullImage(ctx context.Context, ref string) error
+	// BuildImage builds an image and names it when that has succeeded. It reads the context's archive to its end before it
+	// begins; an archive that breaks off makes no image. An error quotes the build's last output (POST /build).
+	BuildImage(ctx context.Context, b ImageBuild, archive io.Reader) error
+}
+
+// ImageBuild says how an image is built.
+type ImageBuild struct {
+	Ref        string
+	Dockerfile string // path in the archive
+	Network    string // of RUN steps
+	Labels     map[string]string
 }

@@ -61,6 +61,9 @@ const (
 	LabelStateDir = "bottled.state-dir" // where its files live; two controllers must not fight over them
 	// LabelFixed is a digest of what a sidecar reads at its start only: a change needs a new container.
 	LabelFixed = "bottled.fixed-config"
+	// LabelBuild is on images that bottled built, and so on every container of one, whoever made it: the digest of what the
+	// image was built from.
+	LabelBuild = "bottled.build"
 )
 
 func containerName(prefix string, part Part, slug string) string {

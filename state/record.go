@@ -11,6 +11,9 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 )
 
+// RecordFile is the file in a bottle's directory that tells `status` what was declared last.
+const RecordFile = "declared.json"
+
 // ReadRecords returns what was declared last, of every bottle that has a record. A record knows no files'
 // contents, and so no secrets.
 func ReadRecords(s Settings) ([]Bottle, error) {

@@ -93,8 +93,10 @@ func Await(ctx context.Context, e Engine, id string, since time.Time, config str
 // ErrEnded marks a container that did not stay.
 var ErrEnded = errors.New("it ended before it was ready")
 
-// quotedLines is how many of a container's last lines an error quotes.
-const quotedLines = 5
+const (
+	quotedLines  = 5  // of a container's last lines in an error
+	quotedOutput = 10 // of a build's last lines
+)
 
 // QuoteLog returns the last lines of a container's log since some time, for the end of an error message.
 func QuoteLog(ctx context.Context, e Engine, id string, since time.Time) (string, error) {
@@ -115,7 +117,19 @@ func quoteLog(lines []string) string {
 	if len(lines) == 0 {
 		return "; its log is empty"
 	}
-	text := "; its last log lines:"
+	return "; its last log lines:" + quote(lines)
+}
+
+// QuoteOutput returns the last of the lines that a build has written, for the end of an error message; "" when there are none.
+func QuoteOutput(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; the build's last output:" + quote(lines[max(0, len(lines)-quotedOutput):])
+}
+
+func quote(lines []string) string {
+	text := ""
 	for _, l := range lines {
 		text += "\n    " + quotable(l)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 )
 
 // Builtin as a sidecar's image means: bottled itself, in an image that it makes and loads.
@@ -46,12 +47,14 @@ func (s Settings) image(part Part) (ref string, builtin bool) {
 }
 
 // ImageOfAgent returns the reference that a bottle's agent is made from; "" when bottled runs none. Of the files that declare
-// bottles, claude-bottle's name no image.
-func (s Settings) ImageOfAgent(m manifests.Bottle) (string, error) {
+// bottles, claude-bottle's name no image. build is what ReadBuild returned.
+func (s Settings) ImageOfAgent(m manifests.Bottle, build *buildcontext.Context) (string, error) {
 	agent := m.Spec.Agent
 	switch {
 	case agent == nil:
 		return "", nil
+	case build != nil:
+		return build.Ref(), nil
 	case agent.Image != "":
 		return agent.Image, nil
 	case s.AgentImage == "" && len(agent.Env) > 0:
@@ -75,6 +78,9 @@ func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDi
 
 // QueueDir holds the proposals of one bottle (contract: <state dir>/queue/<slug>).
 func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir, "queue", slug) }
+
+// CheckoutDir holds the checkouts of repositories with manifests.
+func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git") }
 
 // TokenDir holds the tokens of one bottle's cred-proxy.
 func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }

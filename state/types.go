@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 )
 
 // Network is a bridge network, desired or observed.
@@ -130,6 +131,8 @@ type Member struct {
 	DirPaths []string
 	// Reloads says that the part reads its directories again on SIGHUP.
 	Reloads bool
+	// Build is what the container's image is built from; nil for an image that is loaded or pulled.
+	Build *buildcontext.Context `json:"-"`
 }
 
 // Dir is a host directory that bottled owns: it holds exactly these files.

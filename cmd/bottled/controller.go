@@ -109,7 +109,7 @@ func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.S
 		source, err := watchDirs(dirs, a.log)
 		return source, dirs, err
 	}
-	source, err := newGitSource(git, filepath.Join(s.StateDir, "git", state.Digest(git.url)), a.log)
+	source, err := newGitSource(git, filepath.Join(s.CheckoutDir(), state.Digest(git.url)), a.log)
 	if err != nil {
 		return nil, nil, exitError{exitBadInput, err}
 	}

@@ -1,0 +1,122 @@
+package manifests
+
+import (
+	"errors"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+)
+
+const buildField = agentField + ".build"
+
+// defaultDockerfile is the Dockerfile of a build that names none.
+const defaultDockerfile = "Dockerfile"
+
+var buildNetworks = []string{string(BuildNetworkNone), string(BuildNetworkDefault)}
+
+// validateImage judges where the agent's image comes from.
+func (d *document) validateImage(agent *Agent) {
+	_, image := d.positions[agentField+".image"]
+	_, build := d.positions[buildField]
+	const fix = "write either image: NAME:TAG or build: {context: DIRECTORY}"
+	switch {
+	case d.given(agentField) && !image && !build:
+		d.report(agentField, "it has no image", fix)
+	case image && build:
+		d.report(agentField, "image and build are both given", fix)
+	}
+	if f := checkImage(agent.Image); f != nil && d.given(agentField+".image") {
+		d.report(agentField+".image", f.reason, f.fix)
+	}
+	if agent.Build != nil && d.given(buildField) {
+		d.validateBuild(agent.Build)
+	}
+}
+
+func (d *document) validateBuild(b *Build) {
+	if d.validatePath(buildField+".context", b.Context) {
+		if f := checkContext(d.absolute(b.Context)); f != nil {
+			d.report(buildField+".context", f.reason, f.fix)
+		}
+	}
+	if field := buildField + ".dockerfile"; d.given(field) {
+		if f := checkDockerfile(b.Dockerfile); f != nil {
+			d.report(field, f.reason, f.fix)
+		}
+	}
+	if field := buildField + ".network"; d.given(field) && !slices.Contains(buildNetworks, string(b.Network)) {
+		d.report(field, show(string(b.Network))+" is no network of a build", enumFix(string(b.Network), buildNetworks))
+	}
+}
+
+// CheckBuildContext says why a directory of the host, by its real path, must not be a build context. What a manifest says was
+// checked as text; the path may lead through symbolic links.
+func CheckBuildContext(realPath string) error {
+	if f := checkContext(realPath); f != nil {
+		return errors.New(f.reason + "; " + f.fix)
+	}
+	return nil
+}
+
+func checkContext(dir string) *fault {
+	dir = filepath.ToSlash(filepath.Clean(dir))
+	if slices.Contains(wholeSources, dir) || isBelow(dir, closedSources) {
+		return &fault{"from " + show(dir) + " the host's own files could get into the image", "name a directory with nothing in it but what the image is made of"}
+	}
+	return nil
+}
+
+func checkDockerfile(name string) *fault {
+	const fix = "write a path relative to the context, like Dockerfile or docker/agent.Dockerfile"
+	switch clean := path.Clean(name); {
+	case name == "":
+		return &fault{"the path is empty", fix}
+	case path.IsAbs(name):
+		return &fault{"the path " + show(name) + " is not relative to the context", fix}
+	case clean == ".." || strings.HasPrefix(clean, "../"):
+		return &fault{show(name) + " leads out of the context", "put the Dockerfile into the context"}
+	case clean != name || clean == ".":
+		return &fault{"the path " + show(name) + " is not clean", fix}
+	}
+	return nil
+}
+
+// complete fills in defaults.
+func (b *Build) complete(d *document) {
+	b.Context = d.absolute(b.Context)
+	if b.Dockerfile == "" {
+		b.Dockerfile = defaultDockerfile
+	}
+	if b.Network == "" {
+		b.Network = BuildNetworkNone
+	}
+}
+
+// Source is the build as its context is read.
+func (b *Build) Source() buildcontext.Source {
+	return buildcontext.Source{Dir: b.Context, Dockerfile: b.Dockerfile, Network: string(b.Network)}
+}
+
+// refuseWritableContext reports a build whose files an agent can write, as a directory in the context or around it: the agent
+// would decide what it, or another one, is made of.
+func (d *document) refuseWritableContext(places []writable) {
+	agent := d.bottle.Spec.Agent
+	if agent == nil || agent.Build == nil || agent.Build.Context == "" || !d.given(buildField+".context") {
+		return
+	}
+	context := d.absolute(agent.Build.Context)
+	if checkContext(context) != nil {
+		return // nothing is ever built from it
+	}
+	real := realPath(context)
+	for _, p := range places {
+		if isWithin(context, p.path) || isWithin(p.path, context) || isWithin(real, p.real) || isWithin(p.real, real) {
+			d.report(buildField+".context", "the agent of the bottle at "+p.where()+" can write in it, by its "+p.field,
+				"mount another directory, mount it with readOnly: true, or move the context")
+			return
+		}
+	}
+}
