@@ -120,7 +120,7 @@ func sweepEngine(id string, images []string) error {
 	if _, err := c.Ping(ctx); err != nil {
 		return nil //nolint:nilerr // without an engine there is nothing on it
 	}
-	failed := []error{removeOwned(ctx, c, func(owner string) bool { return strings.HasPrefix(owner, id) })}
+	failed := []error{removeOwned(ctx, c, func(owner string) bool { return strings.HasPrefix(owner, id) }), removeBuilt(ctx, c, id)}
 	for _, ref := range images {
 		// Without force: an image that somebody else's container uses stays.
 		_, err := c.ImageRemove(ctx, ref, image.RemoveOptions{})

@@ -58,7 +58,7 @@ func follow(progress io.Reader) error {
 			return fmt.Errorf("%s%s", state.Printable(m.Error.Message), state.QuoteOutput(out.lines()))
 		}
 		built = built || m.Aux != nil
-		out.add(m.Stream)
+		out.add(plain.Replace(m.Stream))
 	}
 }
 
@@ -73,11 +73,15 @@ func (t *tail) add(more string) {
 	t.text = t.text[max(0, len(t.text)-tailSize):]
 }
 
-// lines are the lines that say something.
+// plain takes away the colours that the builder gives to what a command writes to stderr.
+var plain = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
+
+// lines are those that say something: not which layers and containers the builder made.
 func (t *tail) lines() []string {
 	var lines []string
 	for line := range strings.Lines(t.text) {
-		if line = strings.TrimSpace(line); line != "" {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "--->") && !strings.HasPrefix(line, "Removing intermediate container ") {
 			lines = append(lines, line)
 		}
 	}
