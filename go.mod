@@ -19,8 +19,8 @@ require (
 	github.com/google/jsonschema-go v0.4.3
 	github.com/invopop/jsonschema v0.14.0
 	github.com/moby/buildkit v0.25.2
-	github.com/moby/sys/user v0.4.0
 	github.com/moby/patternmatcher v0.6.1
+	github.com/moby/sys/user v0.4.0
 	github.com/modelcontextprotocol/go-sdk v1.8.0
 	github.com/pelletier/go-toml/v2 v2.2.3
 	github.com/prometheus/client_golang v1.25.0

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 )
@@ -100,23 +101,65 @@ func (b *Build) Source() buildcontext.Source {
 	return buildcontext.Source{Dir: b.Context, Dockerfile: b.Dockerfile, Network: string(b.Network)}
 }
 
-// refuseWritableContext reports a build whose files an agent can write, as a directory in the context or around it: the agent
-// would decide what it, or another one, is made of.
-func (d *document) refuseWritableContext(places []writable) {
+// context is the directory that the agent's image is built from, "" where there is none that anything is ever built from.
+func (d *document) context() string {
 	agent := d.bottle.Spec.Agent
 	if agent == nil || agent.Build == nil || agent.Build.Context == "" || !d.given(buildField+".context") {
+		return ""
+	}
+	dir := d.absolute(agent.Build.Context)
+	if checkContext(dir) != nil {
+		return ""
+	}
+	return dir
+}
+
+// refuseWritableContext reports a build whose files an agent can write, as a directory in the context or around it: the agent
+// would decide what it, or another one, is made of.
+func (d *document) refuseWritableContext(places []hostFile) {
+	dir := d.context()
+	if dir == "" {
 		return
 	}
-	context := d.absolute(agent.Build.Context)
-	if checkContext(context) != nil {
-		return // nothing is ever built from it
-	}
-	real := realPath(context)
+	real := realPath(dir)
 	for _, p := range places {
-		if isWithin(context, p.path) || isWithin(p.path, context) || isWithin(real, p.real) || isWithin(p.real, real) {
+		if isWithin(dir, p.path) || isWithin(p.path, dir) || isWithin(real, p.real) || isWithin(p.real, real) {
 			d.report(buildField+".context", "the agent of the bottle at "+p.where()+" can write in it, by its "+p.field,
 				"mount another directory, mount it with readOnly: true, or move the context")
 			return
 		}
 	}
+}
+
+// refuseTokensInContexts reports builds with a token of any bottle among their files: it could get into an image. That goes for
+// one that .dockerignore leaves out, too, since nobody thinks of tokens who edits that.
+func refuseTokensInContexts(documents []*document) {
+	tokens := sync.OnceValue(func() []hostFile { return tokenFiles(documents) })
+	for _, d := range documents {
+		dir := d.context()
+		if dir == "" {
+			continue
+		}
+		real := realPath(dir)
+		for _, t := range tokens() {
+			if isWithin(t.path, dir) || isWithin(t.real, real) {
+				d.report(buildField+".context", t.field+" of the bottle at "+t.where()+" is a file in it, which could get into the image", "move the token or the context")
+			}
+		}
+	}
+}
+
+func tokenFiles(documents []*document) []hostFile {
+	var tokens []hostFile
+	for _, d := range documents {
+		if d.bottle.Spec.CredProxy == nil {
+			continue
+		}
+		for i, r := range d.bottle.Spec.CredProxy.Routes {
+			if path := d.absolute(r.Token.File); path != "" {
+				tokens = append(tokens, hostFile{path: path, real: realPath(path), by: d, field: elementOf(routesField, i) + ".token"})
+			}
+		}
+	}
+	return tokens
 }

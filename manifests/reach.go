@@ -10,8 +10,8 @@ import (
 // declare a bottle without any. So nothing that lies in a directory which an agent may write counts. A
 // document there that says it is a bottle is a problem; anything else is what the agent works on.
 
-// writable is a place of the host that an agent may write.
-type writable struct {
+// hostFile is a directory or file of the host that a bottle names: one that its agent may write, or one with a token.
+type hostFile struct {
 	path, real string // absolute; without symlinks
 	by         *document
 	field      string
@@ -20,7 +20,7 @@ type writable struct {
 // withoutWritable removes what agents can write from the files read, and reports the bottles in it, and those that are built
 // from it.
 func withoutWritable(sources []*source) []*source {
-	var places []writable
+	var places []hostFile
 	for _, s := range sources {
 		for _, d := range s.documents {
 			places = append(places, d.writables()...)
@@ -39,17 +39,17 @@ func withoutWritable(sources []*source) []*source {
 }
 
 // writables are the sources of a bottle's mounts, as far as they can be made out.
-func (d *document) writables() []writable {
+func (d *document) writables() []hostFile {
 	if d.bottle.Spec.Agent == nil {
 		return nil
 	}
-	var places []writable
+	var places []hostFile
 	for i, m := range d.bottle.Spec.Agent.Mounts {
 		field := elementOf(agentField+".mounts", i)
 		if m.ReadOnly || m.Source == "" || !d.given(field+".source") {
 			continue
 		}
-		place := writable{path: d.absolute(m.Source), by: d, field: field}
+		place := hostFile{path: d.absolute(m.Source), by: d, field: field}
 		if checkSource(place.path) != nil {
 			continue // no engine ever got this mount
 		}
@@ -67,14 +67,14 @@ func realPath(path string) string {
 	return path
 }
 
-// where names the manifest of the agent.
-func (w writable) where() string {
-	return fmt.Sprintf("%s:%d", w.by.file.path, w.by.bottle.Source.Line)
+// where names the manifest of the bottle.
+func (f hostFile) where() string {
+	return fmt.Sprintf("%s:%d", f.by.file.path, f.by.bottle.Source.Line)
 }
 
 // judge tells whether a file stays in the snapshot: it does when no agent can write it, or when it holds
 // bottles, which then have a problem.
-func (s *source) judge(places []writable) bool {
+func (s *source) judge(places []hostFile) bool {
 	for _, place := range places {
 		if !isWithin(s.file.abs, place.path) && !isWithin(s.file.real, place.real) {
 			continue

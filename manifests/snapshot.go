@@ -120,6 +120,7 @@ func read(files []file) Snapshot {
 		snapshot.Problems = append(snapshot.Problems, s.problems...)
 	}
 	refuseDuplicates(documents)
+	refuseTokensInContexts(documents)
 	snapshot.add(documents)
 	return snapshot
 }
