@@ -1,11 +1,8 @@
 package credproxy
 
 import (
-	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,55 +12,43 @@ const (
 	maxAuditMethod = 32
 )
 
-// auditLog is where the audit lines go. They have a writer of their own, and not just the logger, because a
-// logger does not tell that it failed, and a request that leaves no trace must not be made.
-type auditLog struct {
-	lines  sync.Pool // of *auditLine
-	lastID atomic.Uint64
-}
-
-func newAuditLog(log logger, out io.Writer) *auditLog {
-	return &auditLog{lines: sync.Pool{New: func() any { return newAuditLine(log, out) }}}
-}
-
-// auditLine is a logger for one line, and whether that was written.
+// auditLine is a logger for one line, and the line.
 type auditLine struct {
 	logger
-	out io.Writer
-	err error
+	text []byte
 }
 
-func newAuditLine(log logger, out io.Writer) *auditLine {
-	line := &auditLine{out: out}
+func newAuditLine(log logger) *auditLine {
+	line := &auditLine{}
 	line.logger = log.Output(line)
 	return line
 }
 
 // Write implements io.Writer.
 func (l *auditLine) Write(text []byte) (int, error) {
-	_, l.err = l.out.Write(text)
-	return len(text), nil // zerolog would print the error, request by request
+	l.text = append(l.text[:0], text...)
+	return len(text), nil
 }
 
 // begin writes the line that says that a request is about to be served. Its error means: don't.
 func (x *exchange) begin() error {
 	x.id = x.audit.lastID.Add(1)
-	return x.writeLine("begin", "request begins")
+	line := x.auditLine("begin", "request begins")
+	defer x.audit.lines.Put(line)
+	return x.audit.write(line.text)
 }
 
 // end writes the line that says how a request ended.
 func (x *exchange) end() {
-	if err := x.writeLine("end", "request ended"); err != nil {
-		// What was begun is on record, and the next request will be refused.
-		x.errorLog.Print("the end of a request could not be audited: ", err)
-	}
+	line := x.auditLine("end", "request ended")
+	defer x.audit.lines.Put(line)
+	x.audit.writeSoon(line.text)
 }
 
-// writeLine writes one audit line. The query is left out of it: it may carry what the client, or the route,
+// auditLine makes one audit line. The query is left out of it: it may carry what the client, or the route,
 // takes for a credential.
-func (x *exchange) writeLine(phase, message string) error {
+func (x *exchange) auditLine(phase, message string) *auditLine {
 	line := x.audit.lines.Get().(*auditLine) //nolint:forcetypeassert // nothing else is put in
-	defer x.audit.lines.Put(line)
 	event := line.Info().Str("event", "request").Str("phase", phase).Uint64("id", x.id)
 	if x.route != nil {
 		event.Str("route", x.route.path)
@@ -80,7 +65,7 @@ func (x *exchange) writeLine(phase, message string) error {
 			Int64("duration_ms", time.Since(x.started).Milliseconds())
 	}
 	event.Msg(message)
-	return line.err
+	return line
 }
 
 func (x *exchange) auditPath() string {

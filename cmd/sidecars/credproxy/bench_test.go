@@ -257,14 +257,14 @@ func (r *race) memory(of runner) (rss, anonymous int) {
 	return rss, anonymous
 }
 
-// client is a connection that knows how long its answers are.
-type client struct {
+// pinger is a connection that knows how long its answers are.
+type pinger struct {
 	net.Conn
 	request []byte
 	answer  []byte
 }
 
-func (r *race) dial(to runner, path string) *client {
+func (r *race) dial(to runner, path string) *pinger {
 	r.Helper()
 	var conn net.Conn
 	for deadline := time.Now().Add(patience); conn == nil; time.Sleep(10 * time.Millisecond) {
@@ -274,11 +274,11 @@ func (r *race) dial(to runner, path string) *client {
 		}
 	}
 	r.Cleanup(func() { conn.Close() })
-	return &client{Conn: conn, request: []byte("GET " + to.prefix + path + " HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n")}
+	return &pinger{Conn: conn, request: []byte("GET " + to.prefix + path + " HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n")}
 }
 
 // learn makes the first request and remembers the length of what is answered.
-func (c *client) learn() error {
+func (c *pinger) learn() error {
 	if _, err := c.Write(c.request); err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *client) ask() error {
+func (c *pinger) ask() error {
 	if _, err := c.Write(c.request); err != nil {
 		return err
 	}
@@ -323,7 +323,7 @@ func (c *client) ask() error {
 func (r *race) requests() {
 	rates, costs := map[string][]float64{}, map[string][]float64{}
 	runners := append([]runner{r.direct}, r.proxies...)
-	clients := map[string][]*client{}
+	clients := map[string][]*pinger{}
 	for _, to := range runners {
 		for range benchClients {
 			c := r.dial(to, "x")
@@ -350,7 +350,7 @@ func (r *race) requests() {
 	r.ReportMetric(median(costs["nginx"])/median(costs["cred-proxy"]), "req/cpu-of-nginx")
 }
 
-func (r *race) round(clients []*client) (rate float64, count int64) {
+func (r *race) round(clients []*pinger) (rate float64, count int64) {
 	r.Helper()
 	var total atomic.Int64
 	var group sync.WaitGroup
@@ -382,7 +382,7 @@ func median(values []float64) float64 {
 func (r *race) latency() {
 	took := map[string][]time.Duration{}
 	runners := append([]runner{r.direct}, r.proxies...)
-	var clients []*client
+	var clients []*pinger
 	for _, to := range runners {
 		c := r.dial(to, "x")
 		if err := c.learn(); err != nil {

@@ -12,29 +12,32 @@ var (
 	errBodyLeft     = errors.New("the request has been answered")
 )
 
-// requestBody is the client's body as the transport reads it. The transport may read, and close, it even when
-// the exchange has ended. A nil requestBody is that of a request without one.
+// requestBody is the client's body as it is sent to the upstream, which may go on when the exchange has ended. A nil
+// requestBody is that of a request without one.
 type requestBody struct {
 	from   io.Reader
 	length int64 // -1 when it is not known
 	most   int64
-	watch  *idleWatch
+	life   *life
 
-	read  atomic.Int64
-	ended atomic.Bool // all of it was read
-	large atomic.Bool
-	left  atomic.Bool
+	reading sync.Mutex // held while something is read
+	read    atomic.Int64
+	ended   atomic.Bool // all of it was read
+	large   atomic.Bool
+	left    atomic.Bool
 }
 
 // Read implements io.Reader.
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	if b.left.Load() {
 		return 0, errBodyLeft
 	}
 	n, err := b.from.Read(p)
 	total := b.read.Add(int64(n))
 	if n > 0 {
-		b.watch.touch()
+		b.life.touch()
 	}
 	if err == io.EOF || total == b.length {
 		b.ended.Store(true)
@@ -46,11 +49,23 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements io.Closer. The server closes the client's body when the exchange has ended; to do it earlier
-// would wait for a client that waits for "100 Continue".
+// Close implements io.Closer. The body is left, not closed, when the exchange has ended: closing it would read it to its
+// end.
 func (b *requestBody) Close() error { return nil }
 
-func (b *requestBody) close()         { b.left.Store(true) }
+// leave ends the use of what the client sends. A read that waits for it must have a deadline.
+func (b *requestBody) leave() {
+	b.left.Store(true)
+	b.reading.Lock() // until a read has returned
+	defer b.reading.Unlock()
+}
+
+// isHere tells whether all of it has arrived, so that reading it does not wait.
+func (b *requestBody) isHere() bool {
+	from, ok := b.from.(*clientBody)
+	return ok && from.isHere(b.length)
+}
+
 func (b *requestBody) unread() bool   { return b != nil && !b.ended.Load() }
 func (b *requestBody) tooLarge() bool { return b != nil && b.large.Load() }
 
@@ -60,6 +75,9 @@ func (b *requestBody) bytes() int64 {
 	}
 	return b.read.Load()
 }
+
+// replyBuffers have what is sent to a client at once, if it is small.
+var replyBuffers = newBuffers(4 << 10)
 
 // Most streams wait most of the time, with a buffer in hand: it should be a small one.
 var bufferPools = []*buffers{newBuffers(1 << 10), newBuffers(4 << 10), newBuffers(32 << 10)}

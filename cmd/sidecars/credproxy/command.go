@@ -7,7 +7,6 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
@@ -100,7 +99,7 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 		Role:      role,
 		Listen:    listen,
 		Wrap:      guard,
-		Server:    newServer(&handler{table: &loader.table, audit: newAuditLog(logger, audit), errorLog: errorLog, idle: idleTimeout}),
+		Server:    newServer(&handler{table: &loader.table, audit: newAuditLog(logger, audit, errorLog), errorLog: errorLog, idle: idleTimeout}),
 		Log:       logger,
 		Load:      loader.load,
 		WatchDirs: []string{dirs.config, dirs.token},
@@ -117,24 +116,4 @@ type redactingLog struct {
 func (r redactingLog) Write(message []byte) (int, error) {
 	r.log.Warn().Msg(r.loader.table.Load().redact(oneLine(string(message))))
 	return len(message), nil
-}
-
-// newServer bounds what a client can hold without having been answered; idleWatch bounds the rest. It is meant for
-// a listener with a guard. HTTP/2 is for clients that know that it is spoken here (no Upgrade): those that stream
-// both ways.
-func newServer(h *handler) *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:                      h,
-		ConnContext:                  keepConn,
-		Protocols:                    protocols,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receivedBuffer, MaxReceiveBufferPerStream: receivedBuffer},
-		ReadHeaderTimeout:            headerTimeout,
-		IdleTimeout:                  keepAlive,
-		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     h.errorLog,
-		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like everything that is no route
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,7 +36,7 @@ type directories struct{ config, token string }
 type table struct {
 	digest    string
 	routes    []*route // the longest path first
-	transport http.RoundTripper
+	upstreams *upstreams
 }
 
 type route struct {
@@ -88,7 +87,7 @@ type loader struct {
 	log      logger
 	table    atomic.Pointer[table]
 
-	transport *http.Transport // in force; nil before the first load
+	upstreams *upstreams // in force; nil before the first load
 	roots     [sha256.Size]byte
 }
 
@@ -115,11 +114,10 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	slices.SortFunc(next.routes, func(a, b *route) int {
 		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
 	})
-	transport, err := l.useRoots(files[caFile])
+	next.upstreams, err = l.useRoots(files[caFile])
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
-	next.transport = transport
 	l.table.Store(next)
 	changed := old == nil || old.digest != next.digest || !old.sameSecrets(next)
 	if changed {
@@ -201,22 +199,22 @@ func (t *table) limitOf(path string) *limit {
 	return nil
 }
 
-// useRoots returns the transport for a set of roots: the one in use when they are the same, so that its
-// connections live on. A replaced transport lets its open streams finish.
-func (l *loader) useRoots(caPEM []byte) (*http.Transport, error) {
+// useRoots returns the upstreams for a set of roots: those in use when they are the same, so that their connections
+// live on. Replaced ones let their open streams finish.
+func (l *loader) useRoots(caPEM []byte) (*upstreams, error) {
 	sum := sha256.Sum256(caPEM)
-	if l.transport != nil && l.roots == sum {
-		return l.transport, nil
+	if l.upstreams != nil && l.roots == sum {
+		return l.upstreams, nil
 	}
 	pool, err := rootPool(caPEM)
 	if err != nil {
 		return nil, err
 	}
-	if l.transport != nil {
-		defer l.transport.CloseIdleConnections()
+	if l.upstreams != nil {
+		defer l.upstreams.close()
 	}
-	l.transport, l.roots = newTransport(l.pipelock, pool), sum
-	return l.transport, nil
+	l.upstreams, l.roots = newUpstreams(l.pipelock, pool), sum
+	return l.upstreams, nil
 }
 
 func (l *loader) warnMissing(t *table) {

@@ -93,7 +93,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("digest %s; want %s", loaded.Digest, want)
 		}
 	}
-	transport, digest := b.loader.transport, b.digest()
+	upstreams, digest := b.loader.upstreams, b.digest()
 
 	reload(false)
 	b.write(b.dirs.token, "t", marker+"2")
@@ -118,8 +118,8 @@ func TestReload(t *testing.T) {
 	if resp := b.get("/b/"); resp.StatusCode != http.StatusOK {
 		t.Errorf("new route: %s", resp.Status)
 	}
-	if b.loader.transport != transport {
-		t.Error("the transport, and its connections, did not outlive a reload that left the roots alone")
+	if b.loader.upstreams != upstreams {
+		t.Error("the upstreams, and their connections, did not outlive a reload that left the roots alone")
 	}
 	if got := b.pipelock.requests(); len(got) != 1 {
 		t.Errorf("pipelock saw %q; want one connection used all along", got)
@@ -127,8 +127,8 @@ func TestReload(t *testing.T) {
 
 	b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())+string(u.ca()))
 	reload(true)
-	if b.loader.transport == transport {
-		t.Error("the transport has the old roots")
+	if b.loader.upstreams == upstreams {
+		t.Error("the upstreams are judged by the old roots")
 	}
 	if err := os.Remove(filepath.Join(b.dirs.config, caFile)); err != nil {
 		t.Fatal(err)

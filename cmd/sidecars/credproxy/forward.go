@@ -15,21 +15,20 @@ import (
 
 // forward makes the request to the upstream and passes the response on.
 func (x *exchange) forward() {
-	ctx, cancel := context.WithCancelCause(x.in.Context())
-	defer cancel(nil)
-	x.watch = watchIdle(x.idle, x.w.ResponseWriter, cancel)
-	defer x.watch.stop()
-	out := x.outgoing(ctx)
-	defer x.leaveBody(cancel)
-	resp, err := x.table.transport.RoundTrip(out)
+	if x.client == nil {
+		defer context.AfterFunc(x.in.Context(), func() { x.cancel(errClientLeft) })()
+	}
+	out := x.outgoing()
+	defer x.leaveBody()
+	resp, err := x.table.upstreams.roundTrip(x, out)
 	if err != nil {
-		x.fail(ctx, err)
+		x.fail(err)
 		return
 	}
 	defer resp.Body.Close()
-	x.watch.touch()
+	x.life.touch()
 	if err := x.checkResponse(resp); err != nil {
-		x.fail(ctx, err)
+		x.fail(err)
 		return
 	}
 	err = x.passHeader(resp)
@@ -37,14 +36,14 @@ func (x *exchange) forward() {
 		err = x.passBody(resp)
 	}
 	if err != nil {
-		x.err = x.reason(ctx, err)
+		x.err = x.reason(err)
 		panic(http.ErrAbortHandler) // the client must see that it has not got everything
 	}
 	x.passTrailer(resp)
 }
 
 // outgoing is the request to the upstream.
-func (x *exchange) outgoing(ctx context.Context) *http.Request {
+func (x *exchange) outgoing() *http.Request {
 	raw := upstreamPath(x.route.upstream) + strings.TrimPrefix(x.target.path, x.route.path)
 	decoded, err := url.PathUnescape(raw)
 	if err != nil {
@@ -62,30 +61,34 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		x.openBody()
 		out.Body, out.ContentLength = x.body, x.in.ContentLength
 	}
-	return out.WithContext(ctx)
+	return out
 }
 
 // openBody lets the response begin before the request's body has ended.
 func (x *exchange) openBody() {
-	x.body = &requestBody{from: x.in.Body, length: x.in.ContentLength, most: x.route.maxBody, watch: x.watch}
+	x.body = &requestBody{from: x.in.Body, length: x.in.ContentLength, most: x.route.maxBody, life: &x.life}
 	_ = http.NewResponseController(x.w.ResponseWriter).EnableFullDuplex() // both servers can do it
 }
 
-// leaveBody ends the use of the client's body. The transport may be reading it still, in a goroutine of its own
-// that a read without end would hold for ever. A client that has not sent all gets a moment to read the
-// response: closing a connection with unread data would take the response away from it.
-func (x *exchange) leaveBody(cancel context.CancelCauseFunc) {
+// leaveBody ends the use of the client's body, which may be on its way to the upstream still, in a goroutine that a read
+// without end would hold for ever. A client that has not sent all gets a moment to read the response: closing a
+// connection with unread data would take the response away from it.
+func (x *exchange) leaveBody() {
+	if x.body == nil {
+		return
+	}
 	if !x.body.unread() {
+		x.body.leave()
 		return
 	}
 	deadline := time.Now()
-	if x.in.ProtoMajor == 1 {
+	if x.client != nil {
 		deadline = deadline.Add(bodyGrace)
 	}
-	x.body.close()
 	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(deadline) // both servers can do it
-	cancel(nil)
-	_, _ = io.CopyN(io.Discard, x.in.Body, 256<<10) // its end or the deadline
+	x.life.stop()
+	x.body.leave()
+	_, _ = io.CopyN(io.Discard, x.in.Body, skippedBody) // its end or the deadline
 }
 
 // checkResponse judges the final response; interim (1xx) ones have been dropped by the transport.
@@ -113,7 +116,7 @@ func (x *exchange) passHeader(resp *http.Response) error {
 		to.Del("Content-Length") // HTTP/1 has a trailer only where the length is not given
 		resp.ContentLength = -1
 	}
-	x.begunResponse(resp.StatusCode)
+	x.w.WriteHeader(resp.StatusCode)
 	if resp.ContentLength >= 0 {
 		return nil // the body is under way: one packet for both
 	}
@@ -158,7 +161,7 @@ func (x *exchange) passBody(resp *http.Response) error {
 	for {
 		n, err := resp.Body.Read(buffer.bytes)
 		if n > 0 {
-			x.watch.touch()
+			x.life.touch()
 			if _, err := x.w.Write(buffer.bytes[:n]); err != nil {
 				return fmt.Errorf("write to the client: %w", err)
 			}

@@ -2,10 +2,8 @@ package credproxy
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,32 +41,6 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 	}
 }
 
-type connKey struct{}
-
-// keepConn is the server's ConnContext.
-func keepConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-// messageFault tells what is wrong with the form of a request's message, and whether it was looked at.
-func messageFault(r *http.Request) (fault string, checked bool) {
-	conn, ok := r.Context().Value(connKey{}).(*guardedConn)
-	if !ok {
-		return "", false
-	}
-	if found := conn.fault.Load(); found != nil {
-		return *found, true
-	}
-	return "", true
-}
-
-// mustClose tells that nothing on a connection may be believed that comes after a request. Behind a chunked body
-// the guard does not look for the next one.
-func mustClose(r *http.Request) bool {
-	fault, checked := messageFault(r)
-	return len(r.TransferEncoding) > 0 || fault != "" || !checked
-}
-
 // guardedConn follows an HTTP/1 connection from header to header. A fault stays: the handler refuses the request,
 // and whatever else is read of the connection, and closes it.
 type guardedConn struct {
@@ -76,6 +48,7 @@ type guardedConn struct {
 	release func() // tells the listener that it is closed
 	fault   atomic.Pointer[string]
 
+	http2 bool   // the preface of HTTP/2 was the first line
 	blind bool   // what comes is not looked at
 	used  bool   // a request line has been seen
 	body  int64  // bytes to come before the next request line
@@ -160,7 +133,7 @@ func (c *guardedConn) take(line []byte) string {
 
 func (c *guardedConn) takeRequestLine(line string) string {
 	if line == "PRI * HTTP/2.0" && !c.used {
-		c.blind = true // HTTP/2 has frames with lengths; net/http compares them with the Content-Length
+		c.http2, c.blind = true, true // HTTP/2 has frames with lengths; net/http compares them with the Content-Length
 		return ""
 	}
 	method, rest, _ := strings.Cut(line, " ")
@@ -190,7 +163,12 @@ func (h *head) takeField(name, value []byte) string {
 		if h.host {
 			return "there is more than one Host"
 		}
-		h.host = true
+		if h.host = true; !httpguts.ValidHostHeader(string(value)) {
+			return "the Host is malformed"
+		}
+	}
+	if !httpguts.ValidHeaderFieldValue(string(value)) {
+		return "a value in the header has a control character"
 	}
 	return ""
 }
@@ -201,6 +179,8 @@ func (c *guardedConn) endHeader() string {
 	switch {
 	case h.chunked && h.length:
 		return "there are both a Content-Length and a Transfer-Encoding"
+	case !h.host && !h.http10:
+		return "there is no Host"
 	case h.chunked && h.http10:
 		return "HTTP/1.0 has no Transfer-Encoding"
 	case h.chunked:

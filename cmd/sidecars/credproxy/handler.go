@@ -18,6 +18,8 @@ const (
 	maxExchanges = 2048
 	// bodyGrace is how long a client may take to send the rest of a body that nobody reads any more.
 	bodyGrace = 500 * time.Millisecond
+	// skippedBody is how much of that is read, in bytes.
+	skippedBody = 256 << 10
 	// statusClientGone is what nginx made the usual status for it, in logs only.
 	statusClientGone = 499
 )
@@ -31,16 +33,26 @@ type handler struct {
 	errorLog *log.Logger
 	idle     time.Duration
 	open     atomic.Int64 // exchanges
+	watch    watch
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler, for HTTP/2, where net/http checks where a message ends.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 2 {
+		http.Error(w, "cred-proxy: the connection was not checked", http.StatusInternalServerError) // a mistake in wiring; never without
+		return
+	}
+	h.serve(w, r, nil)
+}
+
+// serve serves a request: of a client with HTTP/1, or of HTTP/2 (nil).
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 	if r.RequestURI == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		_, _ = io.WriteString(w, "ok\n") // a prober that left needs no answer
 		return
 	}
 	defer h.open.Add(-1)
-	x := &exchange{handler: h, in: r, w: recorder{ResponseWriter: w}, started: time.Now(), crowded: h.open.Add(1) > maxExchanges}
+	x := &exchange{handler: h, in: r, client: from, w: recorder{ResponseWriter: w}, started: time.Now(), crowded: h.open.Add(1) > maxExchanges}
 	denied := x.admit(h.table.Load())
 	if err := x.begin(); err != nil {
 		x.refuse(deny(http.StatusServiceUnavailable, "the request can't be audited, so it is not made"))
@@ -48,6 +60,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer x.end()
+	h.watch.add(x)
+	defer h.watch.remove(x)
 	if denied != nil {
 		x.refuse(denied)
 	} else {
@@ -61,18 +75,33 @@ type exchange struct {
 	*handler
 	id      uint64
 	in      *http.Request
+	client  *client // nil for HTTP/2
 	w       recorder
 	body    *requestBody // nil when there is none
 	started time.Time
 	table   *table
 	route   *route
 	target  target
-	watch   *idleWatch
+	life    life
 	trailer names // announced in the response's header
 	err     error // why the upstream's response did not get through
 
 	crowded   bool // more exchanges are open than may be
 	completed bool // false at the end: the response was cut short
+
+	next, previous *exchange // of those that are watched
+}
+
+// drained waits until no exchange is open.
+func (h *handler) drained(ctx context.Context) error {
+	for h.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // admit decides whether a request may be forwarded, and on which route.
@@ -97,12 +126,14 @@ func (x *exchange) admit(t *table) *denial {
 
 // checkMessage judges what is true or false of a request whatever its route.
 func (x *exchange) checkMessage() *denial {
-	fault, checked := messageFault(x.in)
-	switch {
-	case !checked:
-		return deny(http.StatusInternalServerError, "the connection was not checked") // a mistake in wiring; never without
-	case fault != "":
-		return deny(http.StatusBadRequest, "%s", fault)
+	if x.client != nil {
+		if fault := x.client.fault.Load(); fault != nil {
+			return deny(http.StatusBadRequest, "%s", *fault)
+		}
+	}
+	switch expected := x.in.Header.Values("Expect"); {
+	case len(expected) > 1, len(expected) == 1 && !strings.EqualFold(expected[0], "100-continue"):
+		return deny(http.StatusExpectationFailed, "what is expected is not just 100-continue")
 	case x.in.Method == http.MethodConnect:
 		return deny(http.StatusMethodNotAllowed, "CONNECT is not served here; tunnels go through pipelock")
 	case x.in.Method == http.MethodTrace, strings.EqualFold(x.in.Method, "TRACK"):
@@ -142,8 +173,8 @@ func denyBody(r *route) *denial {
 }
 
 // fail answers a request that no response came for.
-func (x *exchange) fail(ctx context.Context, err error) {
-	err = x.reason(ctx, err)
+func (x *exchange) fail(err error) {
+	err = x.reason(err)
 	x.err = err
 	d := deny(http.StatusBadGateway, "route %s: %s", x.route.path, x.describe())
 	switch {
@@ -158,11 +189,11 @@ func (x *exchange) fail(ctx context.Context, err error) {
 }
 
 // reason is why an exchange failed: what ended it, rather than the error that this led to.
-func (x *exchange) reason(ctx context.Context, err error) error {
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errIdle):
+func (x *exchange) reason(err error) error {
+	if cause := x.life.why(); cause != nil {
 		return cause
-	case x.in.Context().Err() != nil:
+	}
+	if x.in.Context().Err() != nil || x.client != nil && x.client.left() {
 		return errClientLeft
 	}
 	return err
@@ -176,24 +207,25 @@ func (x *exchange) describe() string {
 // refuse answers with the reason in plain text.
 func (x *exchange) refuse(d *denial) {
 	if x.in.ContentLength != 0 {
-		// net/http reads on, to use the connection again; it has no limit for that.
-		_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(time.Now().Add(bodyGrace)) // both servers can do it
+		x.skipBody()
 	}
-	h := x.w.Header()
+	h, text := x.w.Header(), "cred-proxy: "+d.reason+"\n"
 	for name, value := range d.header {
 		h.Set(name, value)
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("X-Content-Type-Options", "nosniff")
-	x.begunResponse(d.status)
-	_, _ = io.WriteString(&x.w, "cred-proxy: "+d.reason+"\n") // a client that left needs no answer
+	x.w.WriteHeader(d.status)
+	_, _ = io.WriteString(&x.w, text) // a client that left needs no answer
 }
 
-// begunResponse sends the status and the header. A connection of HTTP/1 with a body that is chunked or not read
-// to its end ends with this response: what follows on it might be taken for a request.
-func (x *exchange) begunResponse(status int) {
-	if x.in.ProtoMajor == 1 && (mustClose(x.in) || x.body.unread()) {
-		x.w.Header().Set("Connection", "close")
+// skipBody reads a body that nobody reads, if that is short, so that the connection can be used again. A client that
+// waits to be asked for it (Expect) is not.
+func (x *exchange) skipBody() {
+	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(time.Now().Add(bodyGrace)) // both servers can do it
+	short := x.in.ContentLength > 0 && x.in.ContentLength <= skippedBody
+	if short && x.body == nil && x.client != nil && x.client.fault.Load() == nil && x.in.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, x.in.Body, skippedBody) // its end or the deadline
 	}
-	x.w.WriteHeader(status)
 }

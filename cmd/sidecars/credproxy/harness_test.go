@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -131,7 +132,7 @@ type bench struct {
 	pipelock *pipelock
 	loader   *loader
 	handler  *handler
-	server   *httptest.Server
+	server   *testServer
 	log      *syncBuffer
 }
 
@@ -172,17 +173,46 @@ func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
 		t.Fatal(err)
 	}
 	errorLog := log.New(logger, "", 0)
-	b.handler = &handler{table: &b.loader.table, audit: newAuditLog(logger, b.log), errorLog: errorLog, idle: idleTimeout}
-	b.server = httptest.NewUnstartedServer(b.handler)
-	b.server.Config = newServer(b.handler)
-	b.server.Listener = guard(b.server.Listener)
-	b.server.Start()
+	b.handler = &handler{table: &b.loader.table, audit: newAuditLog(logger, b.log, errorLog), errorLog: errorLog, idle: idleTimeout}
+	b.server = newTestServer(t, b.handler)
 	t.Cleanup(func() {
-		b.server.CloseClientConnections()
-		b.server.Close()
+		b.server.end(t)
 		noSecret(t, "log", b.log.String())
 	})
 	return b
+}
+
+// testServer serves on a port of its own.
+type testServer struct {
+	*server
+	URL      string
+	Listener net.Listener
+	served   chan error
+}
+
+func newTestServer(t *testing.T, h *handler) *testServer {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &testServer{server: newServer(h), URL: "http://" + listener.Addr().String(), Listener: listener, served: make(chan error, 1)}
+	go func() { s.served <- s.Serve(guard(listener)) }()
+	return s
+}
+
+// end closes it and sees that nothing of it goes on.
+func (s *testServer) end(t *testing.T) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("serve ended with %v", err)
+	}
+	if n := s.handler.open.Load(); n != 0 {
+		t.Errorf("%d exchanges are open after the server's end", n)
+	}
 }
 
 // start runs the whole program beside the bench's own server, until the test ends.

@@ -248,7 +248,7 @@ func TestWhatCannotBeAuditedIsRefused(t *testing.T) {
 	u := newUpstream(t, nil)
 	b := newBench(t, u.ca(), to("/a/", u.URL))
 	out := &failing{err: os.ErrClosed}
-	b.handler.audit = newAuditLog(zerolog.New(b.log), out)
+	b.handler.audit = newAuditLog(zerolog.New(b.log), out, b.handler.errorLog)
 	for range 2 {
 		if resp := b.get("/a/"); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(resp.body, "can't be audited") {
 			t.Errorf("%s %s; want 503", resp.Status, resp.body)

@@ -1,9 +1,9 @@
 package credproxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +17,7 @@ import (
 
 const (
 	dialTimeout      = 10 * time.Second
+	connectTimeout   = time.Minute
 	tlsTimeout       = 10 * time.Second
 	upstreamIdle     = 90 * time.Second
 	idlePerUpstream  = 128
@@ -24,8 +25,6 @@ const (
 	maxUpstreamBytes = 64 << 10 // of response headers
 	// What is received and not read is held in memory: of one response, and of all on one HTTP/2 connection.
 	streamBuffer = 1 << 20
-	// Of a connection of HTTP/1; bodies are read past it.
-	headerBuffer     = 2 << 10
 	connectionBuffer = 16 << 20
 	maxReasonBytes   = 512
 	reasonTimeout    = 2 * time.Second
@@ -33,6 +32,9 @@ const (
 	http2PingAfter   = 30 * time.Second
 	http2PingTimeout = 15 * time.Second
 )
+
+// longAgo is the deadline of what is to end now.
+var longAgo = time.Unix(1, 0)
 
 // proxyFromEnvironment returns the proxy through which everything goes out. There is no way without one.
 func proxyFromEnvironment(getenv func(string) string) (*url.URL, error) {
@@ -50,29 +52,84 @@ func proxyFromEnvironment(getenv func(string) string) (*url.URL, error) {
 	return u, nil
 }
 
-// newTransport returns a transport that reaches every upstream through pipelock. http.ProxyURL, unlike
-// http.ProxyFromEnvironment, has no exemptions: no NO_PROXY, and loopback goes through pipelock too.
-func newTransport(pipelock *url.URL, roots *x509.CertPool) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+// newTransport returns the transport of requests over HTTP/2. It has no way out but dial.
+func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
-		Proxy:                  http.ProxyURL(pipelock),
-		OnProxyConnectResponse: explainRefusal,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    tlsTimeout,
-		ForceAttemptHTTP2:      true,
+		DialTLSContext:    dial,
+		ForceAttemptHTTP2: true,
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: http2PingAfter, PingTimeout: http2PingTimeout,
 			MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connectionBuffer,
 		},
-		ReadBufferSize:         headerBuffer,
-		WriteBufferSize:        headerBuffer,
 		MaxIdleConns:           idleUpstream,
 		MaxIdleConnsPerHost:    idlePerUpstream,
 		IdleConnTimeout:        upstreamIdle,
 		MaxResponseHeaderBytes: maxUpstreamBytes,
 		DisableCompression:     true, // what is asked for is decided with the other headers
 	}
+}
+
+// dialer reaches upstreams through pipelock. Nothing is exempt, loopback neither.
+type dialer struct {
+	pipelock string // host:port
+	tls      *tls.Config
+}
+
+// plain returns a connection to pipelock, for requests in absolute form.
+func (d *dialer) plain(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", d.pipelock)
+	if err != nil {
+		return nil, fmt.Errorf("pipelock can't be reached: %w", err)
+	}
+	return conn, nil
+}
+
+// secure returns a TLS connection to an upstream, host:port, through a tunnel.
+func (d *dialer) secure(ctx context.Context, address string) (*tls.Conn, error) {
+	conn, err := d.plain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(longAgo) }) // fails on one that has ended
+	defer stop()
+	if err := connect(conn, address); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	config := d.tls.Clone()
+	config.ServerName, _, err = net.SplitHostPort(address)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	secured := tls.Client(conn, config)
+	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+	defer cancel()
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
+
+// connect asks pipelock for a tunnel.
+func connect(conn net.Conn, address string) error {
+	if err := conn.SetDeadline(time.Now().Add(connectTimeout)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", address); err != nil {
+		return err
+	}
+	reader := bufio.NewReader(io.LimitReader(conn, maxUpstreamBytes))
+	resp, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return fmt.Errorf("pipelock's answer to CONNECT: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return &refusal{target: address, status: resp.Status, reason: readReason(conn, resp.Body)}
+	}
+	if reader.Buffered() > 0 {
+		return fmt.Errorf("the other end of the tunnel to %s speaks first", address)
+	}
+	return conn.SetDeadline(time.Time{})
 }
 
 // refusal is pipelock's answer to a CONNECT that it does not allow.
@@ -90,28 +147,13 @@ func (r *refusal) Error() string {
 	return text
 }
 
-// explainRefusal keeps pipelock's reason, which http.Transport would drop with the body.
-func explainRefusal(_ context.Context, _ *url.URL, req *http.Request, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	return &refusal{target: req.Host, status: resp.Status, reason: readReason(resp.Body)}
-}
-
-// readReason reads a short text without waiting for a proxy that stalls; the transport closes the
-// connection afterwards, which ends the reading.
-func readReason(body io.Reader) string {
-	read := make(chan string, 1)
-	go func() {
-		data, _ := io.ReadAll(io.LimitReader(body, maxReasonBytes)) // what arrived is reason enough
-		read <- string(data)
-	}()
-	select {
-	case text := <-read:
-		return oneLine(text)
-	case <-time.After(reasonTimeout):
+// readReason reads a short text without waiting for a proxy that stalls.
+func readReason(conn net.Conn, body io.Reader) string {
+	if err := conn.SetDeadline(time.Now().Add(reasonTimeout)); err != nil {
 		return ""
 	}
+	data, _ := io.ReadAll(io.LimitReader(body, maxReasonBytes)) // what arrived is reason enough
+	return oneLine(string(data))
 }
 
 // oneLine makes text from outside fit for an error message.

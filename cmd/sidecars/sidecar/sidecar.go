@@ -41,11 +41,21 @@ type Loaded struct {
 	Changed bool   // whether anything, secrets included, differs from what was in force before
 }
 
+// Server serves until it is told to stop. An *http.Server is one.
+type Server interface {
+	// Serve returns when the listener fails or the server is stopped.
+	Serve(net.Listener) error
+	// Shutdown stops the server and waits, not longer than the context, for the open requests to end.
+	Shutdown(context.Context) error
+	// Close stops the server at once.
+	Close() error
+}
+
 // Program is one sidecar.
 type Program struct {
 	Role   string // as in the container's label: pipelock, cred-proxy, supervise
 	Listen string // host:port
-	Server *http.Server
+	Server Server
 	// Wrap, if set, is put around the listener before the server has it.
 	Wrap func(net.Listener) net.Listener
 	Log  zerolog.Logger

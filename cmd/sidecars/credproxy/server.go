@@ -1,0 +1,243 @@
+package credproxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// acceptPause is how long a server that has run out of files or memory waits for some to come back.
+	acceptPause = 50 * time.Millisecond
+	// endTime is how long exchanges that were cut off may take to end, so that their ends are audited.
+	endTime = time.Second
+)
+
+// server serves HTTP/1 with one goroutine a connection, and lets net/http serve HTTP/2. Both ask the same handler. It
+// is meant for a listener with a guard.
+type server struct {
+	handler *handler
+	http2   *http.Server
+	taken   *handover
+
+	mu       sync.Mutex
+	listener net.Listener
+	clients  map[*client]struct{}
+	stopping bool
+	emptied  chan struct{} // closed when there is no client any more and none will come
+}
+
+func newServer(h *handler) *server {
+	return &server{handler: h, http2: newHTTP2Server(h), taken: newHandover(), clients: map[*client]struct{}{}, emptied: make(chan struct{})}
+}
+
+// newHTTP2Server bounds what a client can hold without having been answered; watch bounds the rest. HTTP/2 is for
+// clients that know that it is spoken here (no Upgrade): those that stream both ways.
+func newHTTP2Server(h *handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:                      h,
+		Protocols:                    protocols,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receivedBuffer, MaxReceiveBufferPerStream: receivedBuffer},
+		ReadHeaderTimeout:            headerTimeout,
+		IdleTimeout:                  keepAlive,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     h.errorLog,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like everything that is no route
+	}
+}
+
+// Serve implements sidecar.Server.
+func (s *server) Serve(listener net.Listener) error {
+	s.mu.Lock()
+	s.listener = listener
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		return errors.Join(http.ErrServerClosed, listener.Close())
+	}
+	s.taken.addr = listener.Addr()
+	http2 := make(chan error, 1)
+	go func() { http2 <- s.http2.Serve(s.taken) }()
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+			s.serve(conn)
+		case s.isStopping():
+			return <-http2
+		case isShortage(err):
+			s.handler.errorLog.Print("accept: ", err)
+			time.Sleep(acceptPause)
+		default:
+			return err
+		}
+	}
+}
+
+// isShortage tells whether an error of accept may pass.
+func isShortage(err error) bool {
+	for _, passing := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) serve(conn net.Conn) {
+	guarded, ok := conn.(*guardedConn)
+	if !ok {
+		s.handler.errorLog.Print("a connection that is not checked was closed") // a mistake in wiring; never without
+		_ = conn.Close()
+		return
+	}
+	c := newClient(s, guarded)
+	s.mu.Lock()
+	s.clients[c] = struct{}{}
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		c.end()
+		return
+	}
+	go c.serve()
+}
+
+// forget takes a client off the list, which is served no longer, or by net/http.
+func (s *server) forget(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	s.checkEmpty()
+}
+
+func (s *server) checkEmpty() {
+	if !s.stopping || len(s.clients) > 0 {
+		return
+	}
+	select {
+	case <-s.emptied:
+	default:
+		close(s.emptied)
+	}
+}
+
+func (s *server) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+// stop closes the listener, and the connections that are chosen.
+func (s *server) stop(chosen func(*client) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping = true
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	for c := range s.clients {
+		if chosen(c) {
+			_ = c.Close() // which its goroutine notices
+		}
+	}
+	s.checkEmpty()
+}
+
+// Shutdown implements sidecar.Server: it waits until what was begun has ended, but not longer than ctx.
+func (s *server) Shutdown(ctx context.Context) error {
+	s.stop(func(c *client) bool { return !c.serving.Load() })
+	err := s.http2.Shutdown(ctx)
+	if err == nil {
+		err = s.wait(ctx)
+	}
+	s.handler.audit.flush()
+	return err
+}
+
+func (s *server) wait(ctx context.Context) error {
+	select {
+	case <-s.emptied:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close implements sidecar.Server. What is open is cut off, and its end is audited.
+func (s *server) Close() error {
+	s.handler.watch.endAll(errStopping)
+	s.stop(func(*client) bool { return true })
+	err := s.http2.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	if s.handler.drained(ctx) != nil || s.wait(ctx) != nil {
+		s.handler.errorLog.Print("some requests have not ended in time, and are not on record as ended")
+	}
+	s.handler.audit.flush()
+	return err
+}
+
+// handover is the listener of the connections on which HTTP/2 is spoken.
+type handover struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+func newHandover() *handover {
+	h := &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+	h.close = sync.OnceFunc(func() { close(h.closed) })
+	return h
+}
+
+// Accept implements net.Listener.
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.conns:
+		return conn, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *handover) Close() error {
+	h.close()
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *handover) Addr() net.Addr { return h.addr }
+
+// give hands a connection over, whose first bytes have been read already.
+func (h *handover) give(conn net.Conn, read *bufio.Reader) {
+	select {
+	case h.conns <- &readConn{Conn: conn, read: read}:
+	case <-h.closed:
+		_ = conn.Close()
+	}
+}
+
+// readConn is a connection of which some has been read.
+type readConn struct {
+	net.Conn
+	read *bufio.Reader // nil when all of that was read again
+}
+
+// Read implements net.Conn.
+func (c *readConn) Read(p []byte) (int, error) {
+	if c.read != nil && c.read.Buffered() > 0 {
+		return c.read.Read(p[:min(len(p), c.read.Buffered())])
+	}
+	c.read = nil
+	return c.Conn.Read(p)
+}
