@@ -106,9 +106,9 @@ func (c *client) putReader() {
 func (c *client) await(first bool) bool {
 	c.takeReader()
 	c.headLeft = maxHeaderBytes + clientBuffer // which may be the next request's
-	wait := keepAlive
+	wait := c.server.keepAlive
 	if first {
-		wait = headerTimeout
+		wait = c.server.headerTimeout
 	}
 	c.readUntil(time.Now().Add(wait))
 	if _, err := c.reader.Peek(1); err != nil {
@@ -120,7 +120,7 @@ func (c *client) await(first bool) bool {
 			return true
 		}
 		if !timed {
-			c.readUntil(time.Now().Add(headerTimeout))
+			c.readUntil(time.Now().Add(c.server.headerTimeout))
 		}
 		if _, err := c.reader.Peek(len(buffered) + 1); err != nil {
 			return c.reader.Buffered() > 0 && !errors.Is(err, os.ErrDeadlineExceeded)
@@ -158,7 +158,6 @@ func (c *client) next() (again bool) {
 	}
 	c.headLeft = -1
 	c.serving.Store(true)
-	defer c.serving.Store(false)
 	w := &reply{client: c, request: r}
 	if r.ContentLength != 0 {
 		w.expectBody()
@@ -172,7 +171,8 @@ func (c *client) next() (again bool) {
 	if !again && (r.ContentLength != 0 || c.reader != nil && c.reader.Buffered() > 0 || c.fault.Load() != nil) {
 		c.linger()
 	}
-	return again
+	c.serving.Store(false)
+	return again && !c.server.isStopping() // in this order: one of both notices the other, see stop
 }
 
 // handle tells whether the handler came to a regular end.

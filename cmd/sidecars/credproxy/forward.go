@@ -170,6 +170,7 @@ func (x *exchange) passBody(resp *http.Response) error {
 		case err == io.EOF:
 			return nil
 		case err != nil:
+			_ = flusher.Flush() // what came before it
 			return err
 		case x.w.bytes == resp.ContentLength:
 			continue // the end comes now and flushes

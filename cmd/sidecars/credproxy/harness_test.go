@@ -174,7 +174,7 @@ func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
 	}
 	errorLog := log.New(logger, "", 0)
 	b.handler = &handler{table: &b.loader.table, audit: newAuditLog(logger, b.log, errorLog), errorLog: errorLog, idle: idleTimeout}
-	b.server = newTestServer(t, b.handler)
+	b.server = newTestServer(t, newServer(b.handler))
 	t.Cleanup(func() {
 		b.server.end(t)
 		noSecret(t, "log", b.log.String())
@@ -190,13 +190,13 @@ type testServer struct {
 	served   chan error
 }
 
-func newTestServer(t *testing.T, h *handler) *testServer {
+func newTestServer(t *testing.T, from *server) *testServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testServer{server: newServer(h), URL: "http://" + listener.Addr().String(), Listener: listener, served: make(chan error, 1)}
+	s := &testServer{server: from, URL: "http://" + listener.Addr().String(), Listener: listener, served: make(chan error, 1)}
 	go func() { s.served <- s.Serve(guard(listener)) }()
 	return s
 }

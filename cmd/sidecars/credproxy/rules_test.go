@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,20 +235,23 @@ func TestSetCookieNeedsLeave(t *testing.T) {
 // failing is a log that can't be written to while err is set.
 type failing struct {
 	syncBuffer
-	err error
+	err atomic.Pointer[error]
 }
 
 func (f *failing) Write(p []byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
+	if err := f.err.Load(); err != nil {
+		return 0, *err
 	}
 	return f.syncBuffer.Write(p)
 }
 
+func (f *failing) fail(err error) { f.err.Store(&err) }
+
 func TestWhatCannotBeAuditedIsRefused(t *testing.T) {
 	u := newUpstream(t, nil)
 	b := newBench(t, u.ca(), to("/a/", u.URL))
-	out := &failing{err: os.ErrClosed}
+	out := &failing{}
+	out.fail(os.ErrClosed)
 	b.handler.audit = newAuditLog(zerolog.New(b.log), out, b.handler.errorLog)
 	for range 2 {
 		if resp := b.get("/a/"); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(resp.body, "can't be audited") {
@@ -257,7 +261,7 @@ func TestWhatCannotBeAuditedIsRefused(t *testing.T) {
 	if seen := append(b.pipelock.requests(), fmt.Sprint(len(u.requests()))); len(seen) != 1 || seen[0] != "0" {
 		t.Errorf("pipelock and the upstream saw %q", seen)
 	}
-	out.err = nil
+	out.err.Store(nil)
 	if resp := b.get("/a/"); resp.StatusCode != http.StatusOK {
 		t.Errorf("when it can again: %s", resp.Status)
 	}

@@ -24,6 +24,8 @@ type server struct {
 	handler *handler
 	http2   *http.Server
 	taken   *handover
+	// How long a client may take to send a header, and to send nothing between two requests.
+	headerTimeout, keepAlive time.Duration
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -33,7 +35,10 @@ type server struct {
 }
 
 func newServer(h *handler) *server {
-	return &server{handler: h, http2: newHTTP2Server(h), taken: newHandover(), clients: map[*client]struct{}{}, emptied: make(chan struct{})}
+	return &server{
+		handler: h, http2: newHTTP2Server(h), taken: newHandover(), headerTimeout: headerTimeout, keepAlive: keepAlive,
+		clients: map[*client]struct{}{}, emptied: make(chan struct{}),
+	}
 }
 
 // newHTTP2Server bounds what a client can hold without having been answered; watch bounds the rest. HTTP/2 is for
