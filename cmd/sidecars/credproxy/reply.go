@@ -185,7 +185,7 @@ func (r *reply) send(more []byte) {
 		switch len(pieces) {
 		case 0:
 		case 1:
-			_, r.err = r.client.Conn.Write(pieces[0])
+			_, r.err = r.client.Write(pieces[0])
 		default:
 			_, r.err = pieces.WriteTo(r.client.Conn)
 		}

@@ -24,7 +24,7 @@ const (
 	idleUpstream     = 512
 	maxUpstreamBytes = 64 << 10 // of response headers
 	// What is received and not read is held in memory: of one response, and of all on one HTTP/2 connection.
-	streamBuffer = 1 << 20
+	streamBuffer     = 1 << 20
 	connectionBuffer = 16 << 20
 	maxReasonBytes   = 512
 	reasonTimeout    = 2 * time.Second

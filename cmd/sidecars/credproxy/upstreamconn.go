@@ -178,12 +178,10 @@ func (c *upstreamConn) upload(up *upload, body *requestBody) {
 			}
 		}
 		switch {
-		case err == io.EOF && body.length < 0:
-			if _, err := io.WriteString(c.Conn, "0\r\n\r\n"); err == nil {
-				up.sent.Store(true)
-			}
+		case err == io.EOF:
+			up.sent.Store(body.length >= 0 || c.endChunks())
 			return
-		case err == io.EOF, err == nil && body.read.Load() == body.length:
+		case err == nil && body.read.Load() == body.length:
 			up.sent.Store(true)
 			return
 		case err != nil:
@@ -205,6 +203,11 @@ func frameChunk(buffer []byte, n int) []byte {
 	copy(buffer[from:], head)
 	copy(buffer[chunkHead+n:], "\r\n")
 	return buffer[from : chunkHead+n+len("\r\n")]
+}
+
+func (c *upstreamConn) endChunks() (sent bool) {
+	_, err := io.WriteString(c.Conn, "0\r\n\r\n")
+	return err == nil
 }
 
 // headBuffers have a request's header, and its body if that is small.
@@ -279,7 +282,8 @@ func (b *upstreamBody) Read(p []byte) (int, error) {
 // might take for ever.
 func (b *upstreamBody) Close() error {
 	c := b.conn
-	if b.life.waitsFor(nil) == nil && b.ended && !b.close && b.upload.done() && c.reader.Buffered() == 0 {
+	b.life.waitsFor(nil)
+	if b.life.why() == nil && b.ended && !b.close && b.upload.done() && c.reader.Buffered() == 0 {
 		c.reused = true
 		c.pool.put(c.key, c)
 		return nil

@@ -79,7 +79,7 @@ func mayRepeat(x *exchange, out *http.Request) bool {
 func (u *upstreams) roundTripHTTP2(x *exchange, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.life.waitsFor(abortFunc(cancel))
-	resp, err := u.http2.RoundTrip(out.WithContext(ctx)) //nolint:bodyclose // by who made the request
+	resp, err := u.http2.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		cancel()
 	}
@@ -195,7 +195,9 @@ func (u *upstreams) close() {
 }
 
 // originKey is a scheme and an address, host:port.
-func originKey(u *url.URL) string { return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), portOf(u)) }
+func originKey(u *url.URL) string {
+	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), portOf(u))
+}
 
 func portOf(u *url.URL) string {
 	if port := u.Port(); port != "" {

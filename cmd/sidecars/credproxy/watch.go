@@ -133,15 +133,14 @@ func (f abortFunc) abort() { f() }
 func (l *life) touch() { l.busy.Store(true) }
 
 // waitsFor says what is to be aborted when the exchange is cancelled; if it has been, that is done now. With nil
-// there is nothing any more. It returns the cause.
-func (l *life) waitsFor(a aborter) error {
+// there is nothing any more.
+func (l *life) waitsFor(a aborter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.abort = a
 	if l.cause != nil && a != nil {
 		a.abort()
 	}
-	return l.cause
 }
 
 // stop aborts what the exchange waits for.
