@@ -118,11 +118,19 @@ func (u *upstreams) take(x *exchange, to *url.URL) (*upstreamConn, error) {
 	}
 }
 
+// dialPlain dials in a goroutine of its own: dialing takes a large stack, which a stream would keep.
 func (u *upstreams) dialPlain(x *exchange, key string) (*upstreamConn, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	x.life.waitsFor(abortFunc(cancel))
-	conn, err := u.dialer.plain(ctx)
+	var conn net.Conn
+	var err error
+	dialed := make(chan struct{})
+	go func() {
+		defer close(dialed)
+		conn, err = u.dialer.plain(ctx)
+	}()
+	<-dialed
 	if err != nil {
 		return nil, err
 	}
