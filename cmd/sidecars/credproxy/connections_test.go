@@ -2,8 +2,6 @@ package credproxy
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 )
 
 // script is an upstream over plain HTTP, in the place of pipelock, that does with a connection what a test wants.
@@ -342,130 +338,5 @@ func TestSlowClients(t *testing.T) {
 	slowLater.say("G")
 	for _, c := range []*conversation{silent, slow, idle, slowLater} {
 		c.hearsTheEnd()
-	}
-}
-
-func TestShutdownWaitsForStreams(t *testing.T) {
-	proceed := make(chan struct{})
-	u := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
-		_ = http.NewResponseController(w).Flush()
-		<-proceed
-		_, _ = io.WriteString(w, "the end")
-	})
-	b := newBench(t, u.ca(), to("/a/", u.URL))
-	idle := b.converse()
-	idle.say("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	idle.hears("GET")
-	resp, err := http.Get(b.server.URL + "/a/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	ended := make(chan error, 1)
-	go func() { ended <- b.server.Shutdown(t.Context()) }()
-	idle.hearsTheEnd()
-	if _, err := net.Dial("tcp", b.server.Listener.Addr().String()); err == nil {
-		t.Error("a server that is being stopped takes connections")
-	}
-	select {
-	case err := <-ended:
-		t.Errorf("shutdown returned %v while a stream is open", err)
-	default:
-	}
-	close(proceed)
-	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "the end" {
-		t.Errorf("%q, %v; want the stream to go on", body, err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("shutdown: %v", err)
-	}
-	if !strings.Contains(b.log.String(), `"phase":"end"`) {
-		t.Errorf("the end is not on record when shutdown has returned:\n%s", b.log)
-	}
-}
-
-// TestCloseCutsStreamsOff, in any protocol, and puts it on record.
-func TestCloseCutsStreamsOff(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).Flush()
-		select {
-		case <-r.Context().Done():
-		case <-release:
-		}
-	})
-	b := newBench(t, u.ca(), to("/a/", u.URL))
-	for protocol, client := range clients(t) {
-		resp, err := client.Get(b.server.URL + "/a/")
-		if err != nil {
-			t.Fatalf("%s: %v", protocol, err)
-		}
-		defer resp.Body.Close()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := b.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("shutdown: %v; want that it was not waited for", err)
-	}
-	if err := b.server.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	if got := strings.Count(b.log.String(), `"aborted":true`); got != 2 {
-		t.Errorf("%d streams are on record as cut off when close has returned; want 2:\n%s", got, b.log)
-	}
-}
-
-// TestEndsThatCannotBeAuditedAreReported, since nobody waits for them.
-func TestEndsThatCannotBeAuditedAreReported(t *testing.T) {
-	begun, proceed := make(chan struct{}), make(chan struct{})
-	u := newUpstream(t, func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-proceed })
-	b := newBench(t, u.ca(), to("/a/", u.URL))
-	out := &failing{}
-	b.handler.audit = newAuditLog(zerolog.New(b.log), out, b.handler.errorLog)
-	c := b.converse()
-	c.say(ask)
-	<-begun
-	out.fail(io.ErrShortWrite)
-	close(proceed)
-	c.hears("GET")
-	b.until("the report", func() bool { return strings.Contains(b.log.String(), "could not be audited: short write") })
-	if text := out.String(); !strings.Contains(text, `"phase":"begin"`) || strings.Contains(text, `"phase":"end"`) {
-		t.Errorf("the log has:\n%s", text)
-	}
-}
-
-// TestLinesShareWrites: however many come at once, each is written once, as a whole, before its request is made.
-func TestLinesShareWrites(t *testing.T) {
-	out := &syncBuffer{}
-	b := newBench(t, nil)
-	audit := newAuditLog(zerolog.Nop(), out, b.handler.errorLog)
-	errs := make(chan error)
-	const writers, lines = 16, 50
-	for i := range writers {
-		go func() {
-			var err error
-			for j := range lines {
-				line := fmt.Sprintf("<%d.%d>\n", i, j)
-				if err = audit.write([]byte(line)); err == nil && !strings.Contains(out.String(), line) {
-					err = fmt.Errorf("%q is not written when write has returned", line)
-				}
-				audit.writeSoon([]byte("end" + line))
-			}
-			errs <- err
-		}()
-	}
-	for range writers {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
-	}
-	audit.flush()
-	for i := range writers {
-		for j := range lines {
-			if line := fmt.Sprintf("<%d.%d>\n", i, j); strings.Count("\n"+out.String(), "\n"+line) != 1 || strings.Count(out.String(), "end"+line) != 1 {
-				t.Fatalf("%q is not there exactly once", line)
-			}
-		}
 	}
 }

@@ -143,23 +143,31 @@ func (c *upstreamConn) send(out *http.Request) *upload {
 	head := appendHead(buffer.bytes[:0], out)
 	body, _ := out.Body.(*requestBody)
 	if body == nil {
-		_, _ = c.Write(head)
-		return nil
+		return c.sendAll(head)
 	}
 	if body.isHere() && int64(cap(head)-len(head)) >= body.length {
 		n, err := io.ReadFull(body, head[len(head):len(head)+int(body.length)])
 		if err == nil {
-			_, _ = c.Write(head[:len(head)+n])
-			return nil
+			return c.sendAll(head[:len(head)+n])
 		}
 		up := &upload{}
 		up.fail(c, err)
 		return up
 	}
-	_, _ = c.Write(head)
-	up := &upload{}
-	go c.upload(up, body)
+	up := c.sendAll(head)
+	if up == nil {
+		up = &upload{}
+		go c.upload(up, body)
+	}
 	return up
+}
+
+// sendAll sends in this goroutine.
+func (c *upstreamConn) sendAll(data []byte) *upload {
+	if _, err := c.Write(data); err != nil {
+		return &upload{} // which is never done
+	}
+	return nil
 }
 
 // upload sends the body. When the client's part fails the upstream must not take what it got for all.
