@@ -13,6 +13,10 @@ const (
 	maxPids     = 1 << 22
 )
 
+// DefaultPids is how many processes and threads an agent may have that declares no number: enough for builds and browsers, and
+// not enough to keep the host from starting any.
+const DefaultPids = 2048
+
 // MemoryBytes is the memory limit in bytes; 0 is none. It is meant for a bottle that Load found valid.
 func (r Resources) MemoryBytes() int64 { return scaled(r.Memory, 1) }
 
@@ -28,7 +32,7 @@ func (d *document) validateResources(r Resources) {
 		d.report(cpus, f.reason, f.fix)
 	}
 	if d.given(pids) && (r.Pids < 1 || r.Pids > maxPids) {
-		d.report(pids, fmt.Sprintf("%d is not a number of processes", r.Pids), fmt.Sprintf("write a number from 1 to %d, or remove it for no limit", maxPids))
+		d.report(pids, fmt.Sprintf("%d is not a number of processes", r.Pids), fmt.Sprintf("write a number from 1 to %d, or remove it for %d", maxPids, DefaultPids))
 	}
 }
 

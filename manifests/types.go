@@ -164,5 +164,5 @@ type Mount struct {
 type Resources struct {
 	Memory string `json:"memory,omitempty" jsonschema_description:"Memory as a Kubernetes quantity, like 512Mi or 2Gi; at least 6Mi. Unset: no limit."`
 	CPUs   string `json:"cpus,omitempty" jsonschema_description:"CPUs as a Kubernetes quantity, like \"2\" or 500m. Unset: no limit."`
-	Pids   int64  `json:"pids,omitempty" jsonschema_description:"Processes and threads at most. Unset: no limit."`
+	Pids   int64  `json:"pids,omitempty" jsonschema_description:"Processes and threads at most. Unset: 2048."`
 }

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -23,13 +24,16 @@ const (
 	// placeholder stands where a client insists on a token; the cred-proxy puts the real one in.
 	placeholder = "bottled-placeholder"
 	currentDir  = "/etc/claude-bottle/current-config"
+	// agentOOMScore: whatever else runs on the host outlives an agent that has taken all of its memory.
+	agentOOMScore = 1000
 )
 
 func (d desirer) agent() (Member, []Dir, error) {
 	a := d.m.Spec.Agent
 	c := d.container(Agent, d.image)
 	c.Command, c.Runtime = a.Command, a.Runtime
-	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: a.Resources.Pids}
+	c.Limits = Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, manifests.DefaultPids)}
+	c.OOMScore = agentOOMScore
 	c.Env = d.agentEnv()
 	var err error
 	if c.Home, err = d.homeFiles(); err != nil {

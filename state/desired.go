@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
+	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
 // Inputs are what a manifest refers to but does not hold. They are read before anything is planned.
@@ -214,7 +215,7 @@ func sealed(internal Attachment) Container {
 		Networks: []Attachment{internal},
 		// With a server of its own a container's other queries go there and end; without one the engine
 		// forwards them to the host's resolver, out of an internal network (CVE-2024-29018).
-		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"},
+		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges", seccomp.Option()},
 	}
 }
 

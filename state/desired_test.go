@@ -19,6 +19,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
+	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -290,6 +291,7 @@ func TestManifestAndRoutesAgree(t *testing.T) {
 // Every container, whatever the manifest says, is boxed in.
 func TestEveryContainerIsHardened(t *testing.T) {
 	m := fullManifest()
+	m.Spec.Agent.Resources.Pids = 0
 	b, err := Desire(m, inputsOf(m), testNets, testSettings)
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +299,7 @@ func TestEveryContainerIsHardened(t *testing.T) {
 	networks := map[Part]int{Pipelock: 2, CredProxy: 1, Supervise: 1, Agent: 1}
 	for _, member := range b.Members {
 		c := member.Container
-		if !slices.Equal(c.CapDrop, []string{"ALL"}) || len(c.CapAdd) > 0 || !slices.Contains(c.SecurityOpt, "no-new-privileges") || c.Restart != "no" {
+		if !slices.Equal(c.CapDrop, []string{"ALL"}) || len(c.CapAdd) > 0 || !slices.Equal(c.SecurityOpt, []string{"no-new-privileges", seccomp.Option()}) || c.Restart != "no" {
 			t.Errorf("%s may do too much: %+v", member.Part, c)
 		}
 		if len(c.Networks) != networks[member.Part] || c.Networks[0].Network != "claude-bottle-net-dev" || !slices.Equal(c.Networks[0].Aliases, []string{string(member.Part)}) {
@@ -307,6 +309,9 @@ func TestEveryContainerIsHardened(t *testing.T) {
 			t.Errorf("%s asks %v for names", member.Part, c.DNS)
 		}
 		if member.Part == Agent {
+			if c.Limits.Pids == 0 || c.OOMScore != 1000 {
+				t.Errorf("the agent may take the host's processes or memory: %+v", c)
+			}
 			continue
 		}
 		if c.User != "65532:65532" || !c.ReadOnlyRoot || c.Limits.Memory == 0 || c.Limits.NanoCPUs == 0 || c.Limits.Pids == 0 || len(c.Health.Command) == 0 {

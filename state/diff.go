@@ -52,6 +52,7 @@ func Diff(want Container, have ObservedContainer, networks map[string]string, im
 	d.set("capAdd", got.CapAdd, want.CapAdd)
 	d.set("securityOpt", got.SecurityOpt, want.SecurityOpt)
 	d.set("extras", got.Extras, want.Extras)
+	d.text("oomScore", strconv.Itoa(got.OOMScore), strconv.Itoa(want.OOMScore))
 	if len(want.Health.Command) > 0 {
 		d.text("health", fmt.Sprint(got.Health), fmt.Sprint(want.Health))
 	}

@@ -27,23 +27,25 @@ type Network struct {
 // Container is everything about a container that bottled decides: the desired one, or the same fields
 // as read from an existing one.
 type Container struct {
-	Name         string
-	Image        string   // reference
-	Entrypoint   []string `json:",omitempty"` // empty: the image's
-	Command      []string `json:",omitempty"` // empty: the image's
-	Env          map[string]string
-	User         string `json:",omitempty"` // empty: the image's
-	Labels       map[string]string
-	Mounts       []Mount
-	Home         []HomeFile   `json:",omitempty"` // put in place when it is created
-	Networks     []Attachment // the first one is where it is created
-	DNS          []string     `json:",omitempty"`
-	Limits       Limits
+	Name       string
+	Image      string   // reference
+	Entrypoint []string `json:",omitempty"` // empty: the image's
+	Command    []string `json:",omitempty"` // empty: the image's
+	Env        map[string]string
+	User       string `json:",omitempty"` // empty: the image's
+	Labels     map[string]string
+	Mounts     []Mount
+	Home       []HomeFile   `json:",omitempty"` // put in place when it is created
+	Networks   []Attachment // the first one is where it is created
+	DNS        []string     `json:",omitempty"`
+	Limits     Limits
+	// OOMScore is how much sooner than others the container is killed when the host has no memory left: 0 to 1000.
+	OOMScore     int `json:",omitempty"`
 	Health       Health
 	ReadOnlyRoot bool
 	CapDrop      []string `json:",omitempty"`
 	CapAdd       []string `json:",omitempty"`
-	SecurityOpt  []string `json:",omitempty"` // no-new-privileges …
+	SecurityOpt  []string `json:",omitempty"` // no-new-privileges …; a seccomp profile by its name (see package seccomp)
 	Runtime      string   `json:",omitempty"` // empty: the engine's default
 	// Restart is the engine's restart policy. Always "no": restarts are the controller's, so that order
 	// and configuration hold.

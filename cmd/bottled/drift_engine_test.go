@@ -56,6 +56,8 @@ func TestDriftIsRepaired(t *testing.T) {
 		{"renamed", "name", func() { e.Docker("rename", agent, agent+"-x") }, false},
 		{"privileged", "extras", func() { rerun("--privileged") }, false},
 		{"capability", "capAdd", func() { rerun("--cap-add", "NET_ADMIN") }, false},
+		{"system calls", "securityOpt", func() { rerun("--security-opt", "seccomp=unconfined") }, false},
+		{"spared when memory runs out", "oomScore", func() { rerun("--oom-score-adj", "5") }, false},
 		{"other user", "user", func() { rerun("--user", "1234") }, false},
 		{"host mount", "mounts", func() { rerun("-v", "/etc:/host-etc:ro") }, false},
 		{"other environment", "env", func() { rerun("-e", "HTTPS_PROXY=http://evil.example") }, false},

@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/mount"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
 // toCreate and fromInspect are each other's inverse for everything that bottled sets.
@@ -25,7 +26,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	}
 	host := &container.HostConfig{
 		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
-		ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: c.SecurityOpt,
+		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
 		LogConfig:     container.LogConfig{Type: c.Log.Driver, Config: c.Log.Options},
 	}
@@ -89,11 +90,12 @@ func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) stat
 		Name: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image,
 		Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User, Labels: c.Config.Labels,
 		DNS: host.DNS, Runtime: host.Runtime, ReadOnlyRoot: host.ReadonlyRootfs,
-		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: host.SecurityOpt,
-		Limits:  state.Limits{Memory: host.Memory, NanoCPUs: host.NanoCPUs},
-		Restart: string(host.RestartPolicy.Name),
-		Log:     state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
-		Extras:  extras(c),
+		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: seccomp.Abbreviate(host.SecurityOpt),
+		OOMScore: host.OomScoreAdj,
+		Limits:   state.Limits{Memory: host.Memory, NanoCPUs: host.NanoCPUs},
+		Restart:  string(host.RestartPolicy.Name),
+		Log:      state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
+		Extras:   extras(c),
 	}
 	if got.Restart == "" {
 		got.Restart = string(container.RestartPolicyDisabled)
