@@ -399,13 +399,13 @@ func (e *Env) Exec(name string, args ...string) (string, int) {
 // Binary builds the static executable of bottled, once a process.
 func Binary(tb testing.TB) string {
 	tb.Helper()
-	return build(tb, "bottled", &bottledOnce)
+	return build(tb, "cmd/bottled", &bottledOnce)
 }
 
 // DemoBinary builds the static executable of the demo's agent and upstream, once a process.
 func DemoBinary(tb testing.TB) string {
 	tb.Helper()
-	return build(tb, "demo", &demoOnce)
+	return build(tb, "cmd/demo", &demoOnce)
 }
 
 type built struct {
@@ -414,7 +414,7 @@ type built struct {
 	err  error
 }
 
-var bottledOnce, demoOnce, imagesOnce built
+var bottledOnce, demoOnce, attackerOnce, imagesOnce built
 
 // AgentImage is an image of the demo program, of this test process's own.
 var AgentImage = agentRepository + ":latest"
@@ -458,7 +458,8 @@ func loadOnce(tb testing.TB, c *client.Client) {
 	}
 }
 
-func build(tb testing.TB, command string, b *built) string {
+// build builds the program of a package, given by its path in this module.
+func build(tb testing.TB, pkg string, b *built) string {
 	tb.Helper()
 	b.Do(func() {
 		// Not the test's own directory: it outlives the test. The path is the same in every process of one source tree, so that
@@ -471,9 +472,9 @@ func build(tb testing.TB, command string, b *built) string {
 		if b.err = os.MkdirAll(dir, 0o700); b.err != nil {
 			return
 		}
-		tmp := filepath.Join(dir, command+"-"+runID)
-		b.path = filepath.Join(dir, command)
-		cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, "github.com/bot-bottle/bottled/cmd/"+command)
+		b.path = filepath.Join(dir, filepath.Base(pkg))
+		tmp := b.path + "-" + runID
+		cmd := exec.Command("go", "build", "-trimpath", "-o", tmp, "github.com/bot-bottle/bottled/"+pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := cmd.CombinedOutput()
 		if err != nil {

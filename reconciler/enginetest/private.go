@@ -19,7 +19,8 @@ import (
 
 // Engine is a Docker engine of a test's own, to be stopped, restarted and frozen. It runs as the first process of
 // namespaces of its own (processes, network, mounts): it can't touch the machine's firewall, bridges and other engine,
-// and whatever it has started, mounted or bridged goes with it, however it ends. Its containers reach nothing outside,
+// and whatever it has started, mounted or bridged goes with it, however it ends. Its containers reach nothing outside, but
+// what a test gives it (see Outside); its resolver is on the loopback address, where nobody answers unless a test does;
 // and the process ids that it tells are those of its namespace.
 type Engine struct {
 	tb    testing.TB
@@ -34,6 +35,7 @@ mount -t proc proc /proc
 mkdir -p /run/containerd "$1/exec"
 mount -t tmpfs tmpfs /run/containerd
 mount -t tmpfs tmpfs "$1/exec"
+mount --bind "$1/resolv.conf" /etc/resolv.conf
 exec dockerd --config-file "$1/daemon.json" --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/exec/pid" \
   --host "unix://$1/d.sock" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$2" --log-level warn
 `
@@ -57,9 +59,13 @@ func PrivateEngine(tb testing.TB) *Engine {
 	}
 	g := &Engine{tb: tb, dir: shortDir(tb, "engine")}
 	tb.Cleanup(g.remove)
-	// Not the machine's own: its options may contradict the flags.
-	if err := os.WriteFile(filepath.Join(g.dir, "daemon.json"), []byte("{}\n"), 0o600); err != nil {
-		tb.Fatal(err)
+	for name, content := range map[string]string{
+		"daemon.json": "{}\n", // not the machine's own: its options may contradict the flags
+		"resolv.conf": "nameserver 127.0.0.1\n",
+	} {
+		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o600); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	g.Start()
 	return g
