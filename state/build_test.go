@@ -59,6 +59,9 @@ func TestBuiltAgent(t *testing.T) {
 	if other, _ := desire(link); other.Members[len(other.Members)-1].Container.Image != agent.Container.Image {
 		t.Error("the same content has another image by another path")
 	}
+	if b, err := Desire(built(dir), Inputs{}, testNets, testSettings); err == nil {
+		t.Errorf("a bottle of a context that was not read: %+v", b)
+	}
 	write("FROM scratch\nCOPY . /\nUSER 1\n")
 	if other, _ := desire(dir); other.Members[len(other.Members)-1].Container.Image == agent.Container.Image || other.Generation != b.Generation {
 		t.Error("other content has the same image, or another declaration")

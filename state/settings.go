@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -53,6 +54,8 @@ func (s Settings) ImageOfAgent(m manifests.Bottle, build *buildcontext.Context) 
 	switch {
 	case agent == nil:
 		return "", nil
+	case agent.Build != nil && build == nil: // not another image instead
+		return "", errors.New("spec.agent.build: its context was not read")
 	case build != nil:
 		return build.Ref(), nil
 	case agent.Image != "":
