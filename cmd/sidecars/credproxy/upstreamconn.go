@@ -186,7 +186,7 @@ func (c *upstreamConn) upload(up *upload, body *requestBody) {
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			up.sent.Store(body.length >= 0 || c.endChunks())
 			return
 		case err == nil && body.read.Load() == body.length:
