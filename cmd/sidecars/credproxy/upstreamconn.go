@@ -229,7 +229,7 @@ func appendHead(head []byte, out *http.Request) []byte {
 		head = append(head, "http://"...)
 		head = append(head, out.URL.Host...)
 	}
-	head = append(head, out.URL.RawPath...)
+	head = append(head, out.URL.EscapedPath()...)
 	if out.URL.RawQuery != "" {
 		head = append(head, '?')
 		head = append(head, out.URL.RawQuery...)
