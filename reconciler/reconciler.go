@@ -26,6 +26,8 @@ type Reconciler struct {
 	Observer state.Observer
 	Executor *Executor
 	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+	// Filtered tells whether the host is known to drop packets whose senders it has no route back to.
+	Filtered func() (bool, error)
 
 	builds buildcontext.Reader
 
@@ -172,7 +174,11 @@ func (r *Reconciler) Gaps(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return state.Gaps(info, r.Settings), nil
+	filtered, err := r.Filtered()
+	if err != nil {
+		return nil, err
+	}
+	return state.Gaps(info, filtered, r.Settings), nil
 }
 
 // Status compares what runs with what was declared last.

@@ -6,20 +6,22 @@ import (
 )
 
 func TestGaps(t *testing.T) {
-	whole := EngineInfo{Version: "20.10.24", Seccomp: true, MemoryLimit: true, CPULimit: true, PidsLimit: true}
-	always := Gaps(whole, testSettings)
+	whole := EngineInfo{Version: "20.10.24", MemoryLimit: true, CPULimit: true, PidsLimit: true}
+	always := Gaps(whole, true, testSettings)
 	if len(always) != 1 || !strings.Contains(always[0], testSettings.Pool.String()) {
 		t.Errorf("an engine that can do everything: %q", always)
 	}
+	if got := Gaps(whole, false, testSettings); len(got) != 2 || !strings.Contains(got[1], "rp_filter=1") {
+		t.Errorf("a host that filters nothing: %q", got)
+	}
 	for want, miss := range map[string]func(*EngineInfo){
-		"does not filter system calls": func(e *EngineInfo) { e.Seccomp = false },
-		"does not limit memory":        func(e *EngineInfo) { e.MemoryLimit = false },
-		"does not limit CPUs":          func(e *EngineInfo) { e.CPULimit = false },
-		"does not limit processes":     func(e *EngineInfo) { e.PidsLimit = false },
+		"does not limit memory":    func(e *EngineInfo) { e.MemoryLimit = false },
+		"does not limit CPUs":      func(e *EngineInfo) { e.CPULimit = false },
+		"does not limit processes": func(e *EngineInfo) { e.PidsLimit = false },
 	} {
 		info := whole
 		miss(&info)
-		got := Gaps(info, testSettings)
+		got := Gaps(info, true, testSettings)
 		if len(got) != 2 || !strings.HasPrefix(got[1], "engine 20.10.24 "+want) {
 			t.Errorf("%s: %q", want, got)
 		}

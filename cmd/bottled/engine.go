@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -57,6 +58,13 @@ func (a *app) reconciler(ctx context.Context, meter func(state.Engine) state.Eng
 			Parallel: a.settings.Parallel, Timeout: a.settings.Timeout, Report: a.logEvent,
 		},
 		Getenv: os.LookupEnv,
+		// In a container these settings are those of its own network.
+		Filtered: func() (bool, error) {
+			if settings.Shared != nil {
+				return false, nil
+			}
+			return hostFilters()
+		},
 	}, nil
 }
 
@@ -93,6 +101,21 @@ func hostRoutes() ([]netip.Prefix, error) {
 		}
 	}
 	return found, nil
+}
+
+// hostFilters tells whether every network of this host, but for those somebody exempts, is filtered by reverse path
+// (Linux, ip-sysctl: the higher one counts of what is set for all and for an interface, which begins with the default).
+func hostFilters() (bool, error) {
+	for _, of := range []string{"all", "default"} {
+		value, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + of + "/rp_filter")
+		if err != nil {
+			return false, fmt.Errorf("read whether this host filters by reverse path: %w", err)
+		}
+		if strings.TrimSpace(string(value)) != "0" {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // load reads manifests and prints, once, everything wrong in them.

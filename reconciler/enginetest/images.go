@@ -15,7 +15,7 @@ func (e *Env) Image(name, dockerfile string, files map[string]string) string {
 	context := e.tb.TempDir()
 	write := func(name, content string) {
 		path := filepath.Join(context, name)
-		e.must(os.MkdirAll(filepath.Dir(path), 0o755)) //nolint:gosec // as a user has it
+		e.must(os.MkdirAll(filepath.Dir(path), 0o755))     //nolint:gosec // as a user has it
 		e.must(os.WriteFile(path, []byte(content), 0o644)) //nolint:gosec // as a user has it
 	}
 	for name, content := range files {

@@ -3,8 +3,6 @@ package docker
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -47,13 +45,7 @@ func (e *Engine) Info(ctx context.Context) (state.EngineInfo, error) {
 	}
 	return state.EngineInfo{
 		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
-		Seccomp: slices.ContainsFunc(info.SecurityOptions, filtersCalls),
 	}, nil
-}
-
-// filtersCalls says whether one of the engine's security options is a profile of seccomp.
-func filtersCalls(option string) bool {
-	return strings.HasPrefix(option, "name=seccomp") && !strings.HasSuffix(option, "profile=unconfined")
 }
 
 // Events tells what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.
