@@ -14,9 +14,24 @@ import (
 
 const builtLabel = "bottled.test"
 
-// DockerfileHead is how a test's Dockerfile begins, so that the image, and what a failed build leaves, goes with the test
-// process; and no other process builds the same.
-var DockerfileHead = "FROM scratch\nLABEL " + builtLabel + "=" + runID + "\n"
+// builtHere has an image, and what a failed build leaves, go with the test process; and no other process builds the same.
+var builtHere = "LABEL " + builtLabel + "=" + runID + "\n"
+
+// DockerfileHead is how a test's Dockerfile begins.
+var DockerfileHead = "FROM scratch\n" + builtHere
+
+// Image builds an image of AgentImage, by the rest of a Dockerfile and with these files, and returns its reference.
+func (e *Env) Image(name, dockerfile string, files map[string]string) string {
+	e.tb.Helper()
+	dir := e.tb.TempDir()
+	files["Dockerfile"] = "FROM " + AgentImage + "\n" + builtHere + dockerfile
+	for file, content := range files {
+		e.must(os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644)) //nolint:gosec // as a user has it
+	}
+	ref := agentRepository + "-" + name + ":latest"
+	e.Docker("build", "--tag", ref, dir)
+	return ref
+}
 
 // removeBuilt removes the images that one test process had built.
 func removeBuilt(ctx context.Context, c *client.Client, id string) error {

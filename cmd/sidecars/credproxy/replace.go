@@ -48,6 +48,6 @@ func (r *replacing) fill() {
 	if r.err == nil {
 		safe = max(0, safe-len(r.old)+1)
 	}
-	r.ready = append(done, r.pending[:safe]...)
-	r.pending = append([]byte(nil), r.pending[safe:]...)
+	done = append(done, r.pending[:safe]...)
+	r.ready, r.pending = done, bytes.Clone(r.pending[safe:])
 }
