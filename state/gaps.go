@@ -19,8 +19,10 @@ func Gaps(e EngineInfo, filtered bool, s Settings) []string {
 			gaps = append(gaps, fmt.Sprintf(format, e.Version))
 		}
 	}
-	add(!filtered, "engine %s lets agents send datagrams to services of this host, which can't answer: have the host filter by reverse path "+
-		"(sysctl -w net.ipv4.conf.all.rp_filter=1)")
+	if !filtered {
+		gaps = append(gaps, "this host takes datagrams from agents, which it can't answer: have it filter by reverse path "+
+			"(sysctl -w net.ipv4.conf.all.rp_filter=2), or drop them like those connections")
+	}
 	add(!e.MemoryLimit, "engine %s does not limit memory: give it the memory controller of cgroups")
 	add(!e.CPULimit, "engine %s does not limit CPUs: give it the cpu controller of cgroups")
 	add(!e.PidsLimit, "engine %s does not limit processes: give it the pids controller of cgroups")

@@ -11,7 +11,7 @@ func TestGaps(t *testing.T) {
 	if len(always) != 1 || !strings.Contains(always[0], testSettings.Pool.String()) {
 		t.Errorf("an engine that can do everything: %q", always)
 	}
-	if got := Gaps(whole, false, testSettings); len(got) != 2 || !strings.Contains(got[1], "rp_filter=1") {
+	if got := Gaps(whole, false, testSettings); len(got) != 2 || !strings.Contains(got[1], "rp_filter=2") {
 		t.Errorf("a host that filters nothing: %q", got)
 	}
 	for want, miss := range map[string]func(*EngineInfo){
