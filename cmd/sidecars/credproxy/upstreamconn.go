@@ -114,11 +114,24 @@ func (c *upstreamConn) receive(out *http.Request) (*http.Response, error) {
 
 // upload is the sending of a request's body. It is nil when all was sent with the header.
 type upload struct {
-	sent atomic.Bool // to its end
-	err  atomic.Pointer[error]
+	body  *requestBody
+	ended chan struct{} // closed when nothing is sent any more
+	sent  bool          // whether that was all; known when ended
+	err   atomic.Pointer[error]
 }
 
-func (u *upload) done() bool { return u == nil || u.sent.Load() }
+// complete tells whether the body was sent to its end. The answer may have been here before the goroutine that sent the
+// last of it has noticed.
+func (u *upload) complete(c *upstreamConn) bool {
+	if u == nil {
+		return true
+	}
+	if u.body.unread() || c.SetWriteDeadline(time.Now().Add(bodyGrace)) != nil {
+		return false
+	}
+	<-u.ended
+	return u.sent && c.SetWriteDeadline(time.Time{}) == nil
+}
 
 func (u *upload) fault() error {
 	if u != nil {
@@ -150,14 +163,14 @@ func (c *upstreamConn) send(out *http.Request) *upload {
 		if err == nil {
 			return c.sendAll(head[:len(head)+n])
 		}
-		up := &upload{}
+		up := cutUpload()
 		up.fail(c, err)
 		return up
 	}
 	up := c.sendAll(head)
 	if up == nil {
-		up = &upload{}
-		go c.upload(up, body)
+		up = &upload{body: body, ended: make(chan struct{})}
+		go c.upload(up)
 	}
 	return up
 }
@@ -165,13 +178,22 @@ func (c *upstreamConn) send(out *http.Request) *upload {
 // sendAll sends in this goroutine.
 func (c *upstreamConn) sendAll(data []byte) *upload {
 	if _, err := c.Write(data); err != nil {
-		return &upload{} // which is never done
+		return cutUpload()
 	}
 	return nil
 }
 
+// cutUpload is one that has ended before its end.
+func cutUpload() *upload {
+	up := &upload{ended: make(chan struct{})}
+	close(up.ended)
+	return up
+}
+
 // upload sends the body. When the client's part fails the upstream must not take what it got for all.
-func (c *upstreamConn) upload(up *upload, body *requestBody) {
+func (c *upstreamConn) upload(up *upload) {
+	defer close(up.ended)
+	body := up.body
 	buffer := smallBuffer()
 	defer func() { buffer.put() }()
 	for {
@@ -187,10 +209,10 @@ func (c *upstreamConn) upload(up *upload, body *requestBody) {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			up.sent.Store(body.length >= 0 || c.endChunks())
+			up.sent = body.length >= 0 || c.endChunks()
 			return
 		case err == nil && body.read.Load() == body.length:
-			up.sent.Store(true)
+			up.sent = true
 			return
 		case err != nil:
 			up.fail(c, err)
@@ -291,7 +313,7 @@ func (b *upstreamBody) Read(p []byte) (int, error) {
 func (b *upstreamBody) Close() error {
 	c := b.conn
 	b.life.waitsFor(nil)
-	if b.life.why() == nil && b.ended && !b.close && b.upload.done() && c.reader.Buffered() == 0 {
+	if b.life.why() == nil && b.ended && !b.close && c.reader.Buffered() == 0 && b.upload.complete(c) {
 		c.reused = true
 		c.pool.put(c.key, c)
 		return nil
