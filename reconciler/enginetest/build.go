@@ -24,9 +24,12 @@ var DockerfileHead = "FROM scratch\n" + builtHere
 func (e *Env) Image(name, dockerfile string, files map[string]string) string {
 	e.tb.Helper()
 	dir := e.tb.TempDir()
-	files["Dockerfile"] = "FROM " + AgentImage + "\n" + builtHere + dockerfile
-	for file, content := range files {
+	write := func(file, content string) {
 		e.must(os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644)) //nolint:gosec // as a user has it
+	}
+	write("Dockerfile", "FROM "+AgentImage+"\n"+builtHere+dockerfile)
+	for file, content := range files {
+		write(file, content)
 	}
 	ref := agentRepository + "-" + name + ":latest"
 	e.Docker("build", "--tag", ref, dir)
