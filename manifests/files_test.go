@@ -251,24 +251,23 @@ func TestSwappedWhileRead(t *testing.T) {
 		put(t, "v/.."+name+"/b.yaml", bottle("b"+name))
 	}
 	version("0")
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for old, next := "0", "1"; ; old, next = next, old {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			version(next)
-			if err := errors.Join(os.Symlink(".."+next, "v/..tmp"), os.Rename("v/..tmp", "v/..data"), os.RemoveAll("v/.."+old)); err != nil {
-				t.Error(err)
-				return
-			}
+	swap := func(old, next string) {
+		version(next)
+		if err := errors.Join(os.Symlink(".."+next, "v/..tmp"), os.Rename("v/..tmp", "v/..data"), os.RemoveAll("v/.."+old)); err != nil {
+			t.Error(err)
 		}
-	}()
-	for range 300 {
+	}
+	old, next := "0", "1"
+	for i := range 300 {
+		swapped := make(chan struct{})
+		go func() { // once: a directory that never rests is taken as it is
+			defer close(swapped)
+			time.Sleep(time.Duration(i) * 3 * time.Microsecond) // so that it comes at every moment of the reading
+			swap(old, next)
+		}()
 		snapshot, err := Load("v")
+		<-swapped
+		old, next = next, old
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,8 +275,6 @@ func TestSwappedWhileRead(t *testing.T) {
 			t.Errorf("neither version: %v", got)
 		}
 	}
-	close(stop)
-	<-stopped
 }
 
 func TestTooManyDocuments(t *testing.T) {

@@ -90,9 +90,11 @@ func (c *call) deliver() {
 }
 
 // sharedWriter is a response that the SDK and the keep-alive both write to. A client that does not read loses its
-// connection, and so its call: a write that takes longer than the timeout fails.
+// connection, and so its call: a write that takes longer than the timeout fails. So does, for whoever asks in the end, one
+// to a client that had left. A client may leave as soon as it has what it wanted, though the call goes on for a moment.
 type sharedWriter struct {
 	http.ResponseWriter
+	client  context.Context // ends when it leaves
 	timeout time.Duration
 
 	mu     sync.Mutex
@@ -108,6 +110,7 @@ func (w *sharedWriter) Write(data []byte) (int, error) {
 		return 0, http.ErrHandlerTimeout
 	}
 	w.extend()
+	w.failed = w.failed || w.client.Err() != nil
 	n, err := w.ResponseWriter.Write(data)
 	w.failed = w.failed || err != nil
 	return n, err

@@ -110,7 +110,7 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	call := &call{
-		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, timeout: c.timing.write}, interval: c.timing.keepAlive, waits: giveBack,
+		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, client: ctx, timeout: c.timing.write}, interval: c.timing.keepAlive, waits: giveBack,
 	}
 	c.serve(call, cancel, r, body)
 }
@@ -158,7 +158,7 @@ func (c *calls) serve(call *call, cancel context.CancelCauseFunc, r *http.Reques
 	r = r.WithContext(context.WithValue(call.ctx, callKey{}, call))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	c.next.ServeHTTP(call.writer, r)
-	if written := call.writer.close(); written && call.ctx.Err() == nil {
+	if call.writer.close() {
 		call.deliver()
 	}
 }

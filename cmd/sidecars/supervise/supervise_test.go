@@ -24,7 +24,7 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // bottle is a running sidecar over a queue directory that outlives it.
 type bottle struct {

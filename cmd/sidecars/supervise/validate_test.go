@@ -25,12 +25,14 @@ func TestDockerfilesThatAreHardToParse(t *testing.T) {
 		"directives":     fill("", "# escape=\\\n", "FROM a\n"),
 		"quotes":         fill("FROM a\nLABEL a=\"", "\\\"", "\"\n"),
 	} {
-		start := time.Now()
-		err := c.checkDockerfile(text, true)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%s: took %s (%v)", name, took, err)
+		checked := make(chan error, 1)
+		go func() { checked <- c.checkDockerfile(text, true) }()
+		select {
+		case err := <-checked:
+			t.Logf("%s: %.100v", name, err)
+		case <-time.After(patience):
+			t.Fatalf("%s: it takes for ever", name)
 		}
-		t.Logf("%s: %s, %.100v", name, time.Since(start), err)
 	}
 }
 
