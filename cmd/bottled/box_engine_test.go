@@ -22,6 +22,7 @@ import (
 // engine and a machine of its own: so the machine can have everything that must not be reached. Each attack is shown to
 // work where it may. docs/security.md tells what follows from it.
 func TestBox(t *testing.T) {
+	t.Parallel()
 	b := newBox(t)
 	for _, group := range []struct {
 		name string

@@ -48,6 +48,7 @@ func builds(p *enginetest.Proxy) int {
 
 // TestBuild makes bottles of what lies beside their manifests: once for each content, whatever its place.
 func TestBuild(t *testing.T) {
+	t.Parallel()
 	e := enginetest.New(t)
 	proxy := e.Proxy()
 	files := map[string]string{"Dockerfile": dockerfile, "notes/kept": "1", "secret.pem": "no", "deps/a/b": "no", ".dockerignore": "*.pem\ndeps\n"}
@@ -119,6 +120,7 @@ func contents(t *testing.T, e *enginetest.Env, slug string) string {
 
 // TestBuildLive edits a context under a running controller, well and badly.
 func TestBuildLive(t *testing.T) {
+	t.Parallel()
 	e := enginetest.New(t)
 	dir := e.Context("agent", map[string]string{"Dockerfile": dockerfile, "sub/file": "1"})
 	e.Write("one.yaml", building("one", "context: agent"))

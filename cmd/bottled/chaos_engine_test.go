@@ -22,6 +22,7 @@ const chaosTime = 25 * time.Second
 // token, stop, remove, pause, rename, connect, change containers, kill the controller. Whatever happened, in the end all
 // is as declared.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	x := &chaos{t: t, e: enginetest.New(t), rand: rand.New(rand.NewPCG(seed, 0)), slugs: []string{"a", "b", "c"}}

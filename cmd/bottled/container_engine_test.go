@@ -98,6 +98,7 @@ func mounting(slug, dir string) string {
 
 // TestInAContainer runs the controller in a container with the engine's socket.
 func TestInAContainer(t *testing.T) {
+	t.Parallel()
 	c := newContained(t)
 	c.Write("token", testToken+"\n")
 	c.Write("one.yaml", mounting("one", c.work))

@@ -27,6 +27,7 @@ func owned(e *enginetest.Env) []string {
 // TestKilledAtEveryCall kills bottled just before, and in another round just after, each call that changes the engine:
 // the next pass must converge and leave nothing over. The same for a removal.
 func TestKilledAtEveryCall(t *testing.T) {
+	t.Parallel()
 	e := newWhole(t, "one")
 	proxy := e.Proxy()
 	e.Reconcile(exitDone)
@@ -92,6 +93,7 @@ func killAt(t *testing.T, e *enginetest.Env, proxy *enginetest.Proxy, n int, out
 // TestEveryCallMayFail makes the engine refuse, one at a time, each call of a pass: bottled fails with a message,
 // leaves no container that never ran, and the next pass converges.
 func TestEveryCallMayFail(t *testing.T) {
+	t.Parallel()
 	e := enginetest.New(t)
 	e.Write("one.yaml", small("one"))
 	proxy := e.Proxy()

@@ -11,6 +11,7 @@ import (
 // TestDriftIsRepaired interferes as a person with the docker CLI would. Each time, plan must see it, reconcile must
 // repair it, and a deep look afterwards must find nothing.
 func TestDriftIsRepaired(t *testing.T) {
+	t.Parallel()
 	e := newWhole(t, "one")
 	e.Reconcile(exitDone)
 	agent, pipelock, credProxy, supervise := e.Name(state.Agent, "one"), e.Name(state.Pipelock, "one"), e.Name(state.CredProxy, "one"), e.Name(state.Supervise, "one")

@@ -29,6 +29,7 @@ func engineSeen(t *testing.T, e *enginetest.Env, reachable bool) {
 // TestEngineGone restarts the engine under the controller, stops it for longer, freezes it and boots the host anew. Each
 // time the controller says so once, concludes nothing, and takes up where it was.
 func TestEngineGone(t *testing.T) {
+	t.Parallel()
 	engine := enginetest.PrivateEngine(t)
 	e := enginetest.New(t)
 	e.On(engine)

@@ -50,6 +50,7 @@ func asDeclared(t *testing.T, e *enginetest.Env) time.Duration {
 // TestControllerHeals interferes as a person with the docker CLI would, and as a crash does, with one bottle of two. Each
 // time that one must be as declared again, and the other one must not be touched.
 func TestControllerHeals(t *testing.T) {
+	t.Parallel()
 	e := newWhole(t, "one", "two")
 	c := e.Controller("--resync", "1h").Ready() // what is healed is healed for the events
 	settledReady(t, e, "one")

@@ -97,11 +97,11 @@ func (a *app) lookout() (*lookout, error) {
 				return live, err
 			}
 		}
-		if live.Gaps, err = r.Gaps(ctx); err != nil {
-			return live, err
-		}
+		gaps := askGaps(ctx, r)
 		live.Bottles, err = r.Status(ctx)
-		return live, err
+		answer := <-gaps
+		live.Gaps = answer.gaps
+		return live, errors.Join(err, answer.err)
 	}
 	return &lookout{controller: api.Dial(socket), engine: engine, pause: 2 * time.Second}, nil
 }
