@@ -680,7 +680,7 @@ func TestWatchOverflow(t *testing.T) {
 	w.Watcher.mu.Lock() // which a look waits for
 	plant(t, root+"/a.yaml", version("a", "2"))
 	time.Sleep(quietAfterWrite + 5*silence) // until it waits, also on a busy machine
-	for i := range limit/2 + 4096 { // two events each; fsnotify takes some out of the queue
+	for i := range limit/2 + 4096 {         // two events each; fsnotify takes some out of the queue
 		path := fmt.Sprintf("%s/x%d", root, i%2)
 		must(t, os.Mkdir(path, 0o755), os.Remove(path))
 	}
