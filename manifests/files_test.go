@@ -24,6 +24,32 @@ func tree(t *testing.T, files map[string]string) {
 	}
 }
 
+// listing is what Load makes of a tree.
+type listing struct {
+	name  string
+	files map[string]string
+	paths []string // nil: the tree
+	want  []string // bottles, then problems
+	count int      // files
+}
+
+func (c listing) check(t *testing.T) {
+	tree(t, c.files)
+	if c.paths == nil {
+		c.paths = []string{"."}
+	}
+	snapshot, err := Load(c.paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c.want, summary(snapshot)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if snapshot.Files != c.count {
+		t.Errorf("%d files, want %d", snapshot.Files, c.count)
+	}
+}
+
 func put(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -53,13 +79,7 @@ func summary(s Snapshot) []string {
 }
 
 func TestDirectories(t *testing.T) {
-	cases := []struct {
-		name  string
-		files map[string]string
-		paths []string
-		want  []string // bottles, then problems
-		count int      // files
-	}{
+	cases := []listing{
 		{
 			name:  "extensions and subdirectories",
 			files: map[string]string{"a.yaml": bottle("a"), "b.yml": bottle("b"), "c.json": bottle("c"), "d/e/f.yaml": bottle("f"), "g.txt": "x", "h.YAML": "x", "i.yaml.bak": "x"},
@@ -144,22 +164,7 @@ func TestDirectories(t *testing.T) {
 		},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			tree(t, c.files)
-			if c.paths == nil {
-				c.paths = []string{"."}
-			}
-			snapshot, err := Load(c.paths...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(c.want, summary(snapshot)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if snapshot.Files != c.count {
-				t.Errorf("%d files, want %d", snapshot.Files, c.count)
-			}
-		})
+		t.Run(c.name, c.check)
 	}
 }
 

@@ -16,13 +16,7 @@ const supervised = "---\nsupervise: true\n---\n"
 // TestMarkdown tells bottles from other Markdown.
 func TestMarkdown(t *testing.T) {
 	large := strings.Repeat("Much text.\n", 2*maxFileSize/11)
-	cases := []struct {
-		name  string
-		files map[string]string
-		paths []string
-		want  []string // bottles, then problems
-		count int      // files
-	}{
+	cases := []listing{
 		{
 			name: "other Markdown",
 			files: map[string]string{
@@ -67,22 +61,7 @@ func TestMarkdown(t *testing.T) {
 		},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			tree(t, c.files)
-			if c.paths == nil {
-				c.paths = []string{"."}
-			}
-			snapshot, err := Load(c.paths...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(c.want, summary(snapshot)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if snapshot.Files != c.count {
-				t.Errorf("%d files, want %d", snapshot.Files, c.count)
-			}
-		})
+		t.Run(c.name, c.check)
 	}
 }
 
