@@ -2,13 +2,14 @@ package manifests
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 const buildField = agentField + ".build"
@@ -114,51 +115,50 @@ func (d *document) context() string {
 	return dir
 }
 
-// refuseWritableContext reports a build whose files an agent can write, as a directory in the context or around it: the agent
-// would decide what it, or another one, is made of.
-func (d *document) refuseWritableContext(places []hostFile) {
-	dir := d.context()
-	if dir == "" {
-		return
-	}
-	real := realPath(dir)
-	for _, p := range places {
-		if isWithin(dir, p.path) || isWithin(p.path, dir) || isWithin(real, p.real) || isWithin(p.real, real) {
-			d.report(buildField+".context", "the agent of the bottle at "+p.where()+" can write in it, by its "+p.field,
-				"mount another directory, mount it with readOnly: true, or move the context")
-			return
-		}
-	}
-}
-
 // refuseTokensInContexts reports builds with a token of any bottle among their files: it could get into an image. That goes for
 // one that .dockerignore leaves out, too, since nobody thinks of tokens who edits that.
 func refuseTokensInContexts(documents []*document) {
-	tokens := sync.OnceValue(func() []hostFile { return tokenFiles(documents) })
+	var tokens []tokenFile
+	for _, d := range documents {
+		if len(d.problems) == 0 {
+			tokens = append(tokens, d.tokenFiles()...)
+		}
+	}
 	for _, d := range documents {
 		dir := d.context()
-		if dir == "" {
+		if dir == "" || len(tokens) == 0 {
 			continue
 		}
-		real := realPath(dir)
-		for _, t := range tokens() {
-			if isWithin(t.path, dir) || isWithin(t.real, real) {
-				d.report(buildField+".context", t.field+" of the bottle at "+t.where()+" is a file in it, which could get into the image", "move the token or the context")
+		trace, _, err := safepath.Trace(dir)
+		if err != nil {
+			continue // it is not built
+		}
+		context := trace[len(trace)-1]
+		for _, t := range tokens {
+			if slices.ContainsFunc(t.trace, func(l safepath.Location) bool { _, inside := l.Within(context); return inside }) {
+				d.report(buildField+".context", t.field+" of the bottle at "+t.where+" is a file in it, which could get into the image", "move the token or the context")
 			}
 		}
 	}
 }
 
-func tokenFiles(documents []*document) []hostFile {
-	var tokens []hostFile
-	for _, d := range documents {
-		if d.bottle.Spec.CredProxy == nil {
+// tokenFile is a file that a document names as a token.
+type tokenFile struct {
+	field, where string
+	trace        []safepath.Location
+}
+
+func (d *document) tokenFiles() []tokenFile {
+	if d.bottle.Spec.CredProxy == nil {
+		return nil
+	}
+	var tokens []tokenFile
+	for i, r := range d.bottle.Spec.CredProxy.Routes {
+		if r.Token.File == "" {
 			continue
 		}
-		for i, r := range d.bottle.Spec.CredProxy.Routes {
-			if path := d.absolute(r.Token.File); path != "" {
-				tokens = append(tokens, hostFile{path: path, real: realPath(path), by: d, field: elementOf(routesField, i) + ".token"})
-			}
+		if trace, _, err := safepath.Trace(d.absolute(r.Token.File)); err == nil {
+			tokens = append(tokens, tokenFile{elementOf(routesField, i) + ".token", fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line), trace})
 		}
 	}
 	return tokens

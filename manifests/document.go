@@ -22,6 +22,7 @@ type document struct {
 	positions map[string]position // where each field's value is
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
 	problems  []Problem
+	warnings  []Problem
 	omitted   int // problems above maxProblems
 
 	legacy bool // it is a claude-bottle file
@@ -52,6 +53,7 @@ func (d *document) check() {
 	d.validate()
 	if len(d.problems) == 0 {
 		d.complete()
+		d.warnMounts()
 	}
 }
 
@@ -82,6 +84,12 @@ func (d *document) reportAt(at position, field, reason, fix string) {
 		d.spell(&p)
 	}
 	d.problems = append(d.problems, p)
+}
+
+// warn adds a warning at the place of a field: the document stays valid.
+func (d *document) warn(field, reason, fix string) {
+	at := d.position(field)
+	d.warnings = append(d.warnings, Problem{File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug})
 }
 
 func (d *document) position(field string) position {

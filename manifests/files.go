@@ -9,19 +9,26 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
-// A tree with more directories than this is taken for a mistake: a symlink to the root of the host, say.
-const maxDirectories = 100_000
+// A tree with more directories or manifest files than this is taken for a mistake, like a symlink to the root of the host.
+const (
+	maxDirectories = 10_000
+	maxFiles       = 20_000
+)
 
 // file is one manifest file found, or a place below which there may be some that can't be read.
 type file struct {
-	path string // below the path given to Load, as it was given
-	abs  string // the same, absolute; symlinks are not resolved, so that it stays when git-sync swaps one
-	real string // without symlinks: what tells two ways to one file
-	size int64
-	mod  time.Time
-	mode fs.FileMode
+	path  string // below the path given to Load, as it was given
+	abs   string // the same, absolute; symlinks are not resolved, so that it stays when git-sync swaps one
+	real  string // without symlinks: what tells two ways to one file
+	id    safepath.ID
+	trace []safepath.Location // what decided where path leads
+	size  int64
+	mod   time.Time
+	mode  fs.FileMode
 	// changed is when its inode changed: unlike mod, a rename into place sets it on most file systems.
 	changed time.Time
 	given   bool // by its own path, not found in a directory
@@ -32,7 +39,7 @@ type file struct {
 // same tells whether nothing seems to have changed between two listings.
 func same(a, b []file) bool {
 	return slices.EqualFunc(a, b, func(a, b file) bool {
-		return a.path == b.path && a.real == b.real && a.size == b.size && a.mode == b.mode && a.mod.Equal(b.mod) &&
+		return a.path == b.path && a.real == b.real && a.id == b.id && a.size == b.size && a.mode == b.mode && a.mod.Equal(b.mod) &&
 			a.changed.Equal(b.changed) && a.unreachable == b.unreachable
 	})
 }
@@ -41,33 +48,53 @@ func same(a, b []file) bool {
 type place struct {
 	path  string // as given to Load or found below
 	real  string // without symlinks
+	id    safepath.ID
+	trace []safepath.Location
 	info  fs.FileInfo
 	given bool // by its own path
 }
 
 // walk finds the manifest files, nearest ones first: of several ways to the same file or directory the
 // shortest counts, and the first in the alphabet among equally long ones.
+//
+// Places that an agent can write are neither entered nor followed through.
 type walk struct {
-	files []file
-	queue []place // directories yet to be read
-	seen  map[string]bool
-	dirs  int
+	writable safepath.Set
+	files    []file
+	unread   []Unread
+	queue    []place // directories yet to be read
+	seen     map[string]bool
+	dirs     int
 
-	// A watcher is told of each directory before it is read, and of each symlink before it is followed. Nil for Load.
+	// onFile is called for each manifest file before any directory below its own is read. It returns the places that are
+	// writable by what the file declares. Nil: none are.
+	onFile func(file) []safepath.Place
+	// A watcher's hooks: onDirectory is called before a directory is read, onLink before a symlink is followed. Nil for Load.
 	onDirectory func(dir place)
 	onLink      func(path string)
 }
 
-// list finds the manifest files of the paths. The error is for a path that can't be read.
-func list(paths []string) ([]file, error) {
-	w := walk{seen: map[string]bool{}}
+// Unread is a directory or file that was not read for manifests, since an agent can write it.
+type Unread struct {
+	Path  string // as reached from the path given to Load
+	Abs   string // the same, absolute
+	Place safepath.Place
+}
+
+// newWalk returns a walk that keeps out of what is writable.
+func newWalk(writable safepath.Set) *walk {
+	return &walk{writable: writable, seen: map[string]bool{}}
+}
+
+// run finds the manifest files of the paths. The error is for a path that can't be read.
+func (w *walk) run(paths []string) error {
 	for _, path := range paths {
 		if err := w.root(path); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	w.descend()
-	return w.files, nil
+	return nil
 }
 
 // descend reads the directories in the queue and all below them.
@@ -84,34 +111,39 @@ func (w *walk) root(path string) error {
 		return fmt.Errorf("read manifests in %q: %w", path, fs.ErrNotExist)
 	}
 	found, err := resolve(path)
-	if err != nil {
-		return fmt.Errorf("read manifests in %s: %w", path, reasonOf(err))
+	if err == nil {
+		err = w.mayRead(found)
 	}
-	if !found.info.IsDir() {
-		if err := readable(found); err != nil {
-			return fmt.Errorf("read manifest %s: %w", path, reasonOf(err))
-		}
+	switch {
+	case err != nil:
+		return fmt.Errorf("read manifests in %s: %w", path, reasonOf(err))
+	case found.info.IsDir():
+		w.enqueue(found)
+	default:
 		found.given = true
 		w.file(found)
-		return nil
 	}
-	if _, err := os.ReadDir(found.real); err != nil {
-		return fmt.Errorf("read manifests in %s: %w", path, reasonOf(err))
-	}
-	w.enqueue(found)
 	return nil
 }
 
-// readable tells whether a file can be opened; anything but a regular file is judged later.
-func readable(p place) error {
-	if !p.info.Mode().IsRegular() {
-		return nil
+// mayRead checks that a path given to Load can be read, and that no agent decides where it leads. Anything but a directory or a
+// regular file is judged later.
+func (w *walk) mayRead(p place) error {
+	if by, writable := w.writable.Writable(p.trace); writable {
+		return &safepath.Error{Path: p.path, Place: by}
 	}
-	f, err := os.Open(p.real)
+	o, err := safepath.Open(p.real)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	defer o.Close()
+	switch {
+	case o.Info.IsDir():
+		_, err = o.ReadDir()
+	case o.Info.Mode().IsRegular():
+		err = o.Readable()
+	}
+	return err
 }
 
 func (w *walk) enqueue(dir place) {
@@ -123,15 +155,19 @@ func (w *walk) enqueue(dir place) {
 }
 
 func (w *walk) directory(dir place) {
-	if w.dirs++; w.dirs > maxDirectories {
+	if w.skip(dir) {
+		return
+	}
+	if w.dirs++; w.dirs > maxDirectories || len(w.files) > maxFiles {
 		w.queue = nil
-		w.unreachable(dir, fmt.Sprintf("there are more than %d directories", maxDirectories), "give bottled a directory of its own, and look for a symlink that leads out of it")
+		w.unreachable(dir, fmt.Sprintf("the search ends here: there are more than %d directories or %d files", maxDirectories, maxFiles),
+			"give bottled a directory of its own, and look for a symlink that leads out of it")
 		return
 	}
 	if w.onDirectory != nil {
 		w.onDirectory(dir)
 	}
-	entries, err := os.ReadDir(dir.real)
+	entries, err := readDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return // gone since its parent was listed
@@ -141,6 +177,19 @@ func (w *walk) directory(dir place) {
 	for _, entry := range entries {
 		w.entry(dir, entry)
 	}
+}
+
+// readDir reads the directory that was judged, or none.
+func readDir(dir place) ([]fs.DirEntry, error) {
+	o, err := safepath.Open(dir.real)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	if o.ID != dir.id {
+		return nil, fs.ErrNotExist // replaced since: the next listing sees what is there now
+	}
+	return o.ReadDir()
 }
 
 func (w *walk) entry(dir place, entry fs.DirEntry) {
@@ -161,10 +210,19 @@ func (w *walk) entry(dir place, entry fs.DirEntry) {
 	case err != nil:
 		w.unreachable(entryOf(dir, name), "it can't be read: "+reasonOf(err).Error(), "give bottled the permission to read it, or move it away")
 	case found.info.IsDir():
-		w.enqueue(found)
-	case isManifestName(name):
+		w.enqueue(found) // judged when its turn comes, by what is known then
+	case isManifestName(name) && !w.skip(found):
 		w.file(found)
 	}
+}
+
+// skip notes a file or directory that is left unread, since an agent can write it.
+func (w *walk) skip(at place) bool {
+	by, writable := w.writable.Writable(at.trace)
+	if writable {
+		w.unread = append(w.unread, Unread{Path: at.path, Abs: absolute(at), Place: by})
+	}
+	return writable
 }
 
 func (w *walk) file(found place) {
@@ -176,12 +234,19 @@ func (w *walk) file(found place) {
 		return
 	}
 	w.seen[way] = true
-	w.files = append(w.files, fileOf(found))
+	w.add(fileOf(found))
+}
+
+func (w *walk) add(f file) {
+	w.files = append(w.files, f)
+	if w.onFile != nil {
+		w.writable = w.writable.With(w.onFile(f)...)
+	}
 }
 
 func fileOf(p place) file {
 	return file{
-		path: p.path, abs: absolute(p), real: p.real,
+		path: p.path, abs: absolute(p), real: p.real, id: p.id, trace: p.trace,
 		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info), given: p.given,
 	}
 }
@@ -191,7 +256,7 @@ func (w *walk) unreachable(at place, reason, fix string) {
 	if info, err := os.Lstat(at.real); err == nil {
 		f.mod, f.changed = info.ModTime(), changeTime(info)
 	}
-	w.files = append(w.files, f)
+	w.add(f)
 }
 
 func absolute(p place) string {
@@ -236,17 +301,24 @@ func isManifestName(name string) bool {
 	return false
 }
 
-// child resolves an entry of a directory. Only symlinks need a look at more than the entry itself.
+// child resolves an entry of a directory.
 func child(dir place, entry fs.DirEntry) (place, error) {
 	found := entryOf(dir, entry.Name())
-	var err error
-	if entry.Type()&fs.ModeSymlink == 0 {
-		found.info, err = entry.Info()
-		return found, err
-	}
 	target, err := resolve(found.real)
 	target.path = found.path
+	target.trace = union(dir.trace, target.trace) // the directory may have been reached through links
 	return target, err
+}
+
+// union returns the locations of both traces, the end of the second one last.
+func union(a, b []safepath.Location) []safepath.Location {
+	var all []safepath.Location
+	for _, l := range a {
+		if !slices.Contains(b, l) {
+			all = append(all, l)
+		}
+	}
+	return append(all, b...)
 }
 
 // resolve follows a path to its end. Kubelet and git-sync replace symlinks and then remove what they
@@ -257,13 +329,9 @@ func resolve(path string) (place, error) {
 		return place{}, err
 	}
 	for range 3 {
-		var real string
-		if real, err = filepath.EvalSymlinks(from); err != nil {
-			continue
-		}
-		var info fs.FileInfo
-		if info, err = os.Lstat(real); err == nil {
-			return place{path: path, real: real, info: info}, nil
+		var o *safepath.Object
+		if o, err = safepath.Open(from); err == nil {
+			return place{path: path, real: o.Real, id: o.ID, trace: o.Trace, info: o.Info}, o.Close()
 		}
 	}
 	return place{}, err

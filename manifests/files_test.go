@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/safepath"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -125,7 +127,7 @@ func TestDirectories(t *testing.T) {
 		{
 			name:  "loops",
 			files: map[string]string{"a.yaml": bottle("a"), "up": "->.", "b/c": "->../b", "x.yaml": "->y.yaml", "y.yaml": "->x.yaml"},
-			want:  []string{"a", "./x.yaml: the symlink leads nowhere: EvalSymlinks: too many links", "./y.yaml: the symlink leads nowhere: EvalSymlinks: too many links"}, count: 1,
+			want:  []string{"a", "./x.yaml: the symlink leads nowhere: too many levels of symbolic links", "./y.yaml: the symlink leads nowhere: too many levels of symbolic links"}, count: 1,
 		},
 		{
 			name:  "links to nowhere harm nothing else",
@@ -227,23 +229,42 @@ func TestNothingBlocks(t *testing.T) {
 		}
 	}
 	// A file that becomes a fifo after it was listed.
-	if _, err := readRegular("fifo.yaml"); err == nil || !strings.Contains(err.Error(), "no longer a regular file") {
+	if _, err := readRegular(file{real: absolute(place{path: "fifo.yaml"}), id: idOf(t, "fifo.yaml")}); !errors.Is(err, safepath.ErrNotRegular) {
 		t.Error(err)
 	}
 }
 
-// TestFilesVanish reads a listing of which a file is gone since.
-func TestFilesVanish(t *testing.T) {
-	tree(t, map[string]string{"a.yaml": bottle("a"), "b.yaml": bottle("b")})
-	files, err := list([]string{"."})
+func idOf(t *testing.T, path string) safepath.ID {
+	t.Helper()
+	found, err := resolve(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove("a.yaml"); err != nil {
+	return found.id
+}
+
+// list finds the manifest files of the paths, as if no agent could write any of them.
+func list(t testing.TB, paths ...string) []file {
+	t.Helper()
+	w := newWalk(safepath.Set{})
+	if err := w.run(paths); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"b"}, summary(read(files))); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	return w.files
+}
+
+// TestFilesVanish reads files that were removed, or replaced, since they were listed.
+func TestFilesVanish(t *testing.T) {
+	tree(t, map[string]string{"a.yaml": bottle("a"), "b.yaml": bottle("b")})
+	files := list(t, ".")
+	if err := errors.Join(os.Remove("a.yaml"), os.WriteFile("c", nil, 0o600), os.Rename("c", "b.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if data, problem := readFile(files[0]); data != nil || problem != nil {
+		t.Errorf("the removed file: %q, %v", data, problem)
+	}
+	if _, problem := readFile(files[1]); problem == nil || !strings.Contains(problem.Reason, "replaced while it was read") {
+		t.Errorf("the replaced file: %v", problem)
 	}
 }
 

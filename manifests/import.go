@@ -3,6 +3,8 @@ package manifests
 import (
 	"fmt"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // Imported is what became of one claude-bottle file.
@@ -17,13 +19,13 @@ type Imported struct {
 // Import makes manifests of the claude-bottle files among the paths, which are as for Load. Agents get the image; without one,
 // which is "", those with an environment have no equivalent, and the others are left out. The error is as of Load.
 func Import(image string, paths ...string) ([]Imported, error) {
-	files, err := list(paths)
-	if err != nil {
+	w := newWalk(safepath.Set{})
+	if err := w.run(paths); err != nil {
 		return nil, err
 	}
 	var sources []*source
 	var documents []*document
-	for _, f := range files {
+	for _, f := range w.files {
 		if s := readImport(f); s != nil {
 			sources = append(sources, s)
 			documents = append(documents, s.documents...)

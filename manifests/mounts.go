@@ -7,26 +7,20 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // ownTargets are places in the agent that bottled or the kernel fills.
 var ownTargets = []string{"/proc", "/sys", "/dev", "/run/supervise", "/etc/claude-bottle"}
-
-// closedSources are directories of the host from which a container can take the host over: neither they
-// nor anything below them is mounted.
-var closedSources = []string{"/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/run/docker", "/run/containerd", "/var/run/docker", "/var/run/containerd"}
-
-// wholeSources are directories that contain one of those, or an engine's socket: what is below may be mounted.
-var wholeSources = []string{"/", "/run", "/var", "/var/run", "/var/lib"}
-
-var engineSockets = []string{"docker.sock", "containerd.sock", "podman.sock", "crio.sock", "buildkitd.sock"}
 
 func (d *document) validateMounts(mounts []Mount) {
 	holders := map[string]int{}
 	for i, m := range mounts {
 		field := elementOf(agentField+".mounts", i)
 		if d.validatePath(field+".source", m.Source) {
-			if f := checkSource(d.absolute(m.Source)); f != nil {
+			m.Source = d.absolute(m.Source)
+			if f := judgeSource(m); f != nil {
 				d.report(field+".source", f.reason, f.fix)
 			}
 		}
@@ -45,25 +39,59 @@ func (d *document) validateMounts(mounts []Mount) {
 	}
 }
 
-// CheckMountSource says why a directory or file of the host, by its real path, must not be mounted in an agent. What a
-// manifest says was checked as text; the path may lead through symbolic links.
-func CheckMountSource(realPath string) error {
-	if f := checkSource(realPath); f != nil {
+// judgeSource judges a mount by the text of its source and, where that exists, by what is there.
+func judgeSource(m Mount) *fault {
+	if f := judgePath(m.Source, m); f != nil {
+		return f
+	}
+	o, err := safepath.Open(m.Source)
+	if err != nil {
+		return nil // what is missing is reported when the bottle is made
+	}
+	defer o.Close()
+	return judgeObject(o, m)
+}
+
+// CheckMount says why what a mount's source leads to must not be mounted in an agent; nil when it may.
+func CheckMount(o *safepath.Object, m Mount) error {
+	if f := judgeObject(o, m); f != nil {
 		return errors.New(f.reason + "; " + f.fix)
 	}
 	return nil
 }
 
-func checkSource(source string) *fault {
-	source = filepath.ToSlash(filepath.Clean(source))
-	const fix = "mount a directory with nothing in it but what the agent works on"
-	switch {
-	case slices.Contains(engineSockets, path.Base(source)):
-		return &fault{"with the engine's socket the agent could do anything on the host", "remove this mount"}
-	case slices.Contains(wholeSources, source), isBelow(source, closedSources):
-		return &fault{"with " + show(source) + " the agent could leave its sandbox", fix}
+func judgeObject(o *safepath.Object, m Mount) *fault {
+	if f := judgePath(o.Real, m); f != nil {
+		return f
 	}
-	return nil
+	return judgeType(o, m)
+}
+
+// warnMounts warns of repositories whose hooks and configuration the agent can write: git on the host runs what they say.
+func (d *document) warnMounts() {
+	agent := d.bottle.Spec.Agent
+	if agent == nil {
+		return
+	}
+	for i, m := range agent.Mounts {
+		if m.ReadOnly || !hasEntry(m.Source, ".git") || protects(agent.Mounts, m) {
+			continue
+		}
+		d.warn(elementOf(agentField+".mounts", i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
+			fmt.Sprintf("add the mount {source: %s, target: %s, readOnly: true}", path.Join(m.Source, ".git"), path.Join(m.Target, ".git")))
+	}
+}
+
+// protects reports whether a read-only mount covers the .git of another one.
+func protects(all []Mount, m Mount) bool {
+	return slices.ContainsFunc(all, func(other Mount) bool {
+		return other.ReadOnly && other.Target == path.Join(m.Target, ".git") && path.Clean(other.Source) == path.Join(m.Source, ".git")
+	})
+}
+
+func hasEntry(dir, name string) bool {
+	_, err := safepath.Stat(filepath.Join(dir, name))
+	return err == nil
 }
 
 func checkTarget(target string) *fault {

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"syscall"
 	"unicode/utf8"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // maxFileSize is the size in bytes above which a file is refused unread.
@@ -37,7 +36,7 @@ func readData(f file) ([]byte, *Problem) {
 	if !f.mode.IsRegular() {
 		return nil, f.problem(1, 1, "it is not a regular file", "replace it by one, or move it away")
 	}
-	data, err := readRegular(f.real)
+	data, err := readRegular(f)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -47,22 +46,20 @@ func readData(f file) ([]byte, *Problem) {
 	return bytes.TrimPrefix(data, []byte("\ufeff")), nil
 }
 
-// readRegular reads at most one byte more than a manifest may have. It never blocks, even when the file
-// has been replaced by a fifo since it was listed.
-func readRegular(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// errReplaced means that a file is another one than when it was listed: the listing that follows each reading sees that.
+var errReplaced = errors.New("it was replaced while it was read")
+
+// readRegular reads the file that was listed, and at most one byte more than a manifest may have.
+func readRegular(f file) ([]byte, error) {
+	o, err := safepath.Open(f.real)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	defer o.Close()
+	if o.ID != f.id {
+		return nil, errReplaced
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no longer a regular file")
-	}
-	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	return o.ReadUpTo(maxFileSize + 1)
 }
 
 // checkText finds the first thing that no text has: a byte that is not UTF-8, or a control character.

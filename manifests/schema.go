@@ -76,6 +76,7 @@ var constraints = []constraint{
 	{"Mount.source", notEmpty},
 	{"Mount.target", matching(targetPattern)},
 	{"Mount.readOnly", byDefault(false)},
+	{"Mount.allowDangerous", byDefault(false)},
 	{"Resources.memory", matching(quantityPattern)},
 	{"Resources.cpus", matching(quantityPattern)},
 	{"Resources.pids", numbered(1, maxPids)},

@@ -6,17 +6,25 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // Snapshot is everything that a set of paths declared at one moment.
 type Snapshot struct {
 	Bottles   []Bottle  // the valid ones, sorted by name
 	Problems  []Problem // everything wrong in any file, sorted by file and line
+	Warnings  []Problem // what is risky in valid documents, sorted by file and line
 	Files     int       // manifest files found
 	Documents int       // documents found in them, valid or not; empty ones don't count
 	// Unsettled are the files that may be half-written, sorted; a Reader tells them. Their problems are not in Problems, so
 	// any bottle may hide behind them: while there is one, nothing is pruned.
 	Unsettled []string
+	// Unread are the directories and files in which no manifest was looked for, since an agent can write there. A bottle that was
+	// declared in one of them is not pruned.
+	Unread []Unread
+	// Writable is what the bottles' agents can write, and what agents could write before.
+	Writable safepath.Set
 
 	files []file // what it was read from, as it was right after
 }
@@ -28,26 +36,39 @@ const maxAttempts = 4
 
 // Load reads the manifests in the paths, which are directories (searched with everything below them) or
 // single files. Whatever is wrong inside them is a Problem of the snapshot; the error is only for a path
-// that is missing or can't be read, and names it. The paths may change while they are read.
-func Load(paths ...string) (Snapshot, error) {
+// that is missing, can't be read or leads through a place that an agent can write, and names it. The paths may change while
+// they are read.
+func Load(paths ...string) (Snapshot, error) { return LoadKnowing(Known{}, paths...) }
+
+// Known is what earlier snapshots said.
+type Known struct {
+	// Writable are the places of the agents that were declared, also of bottles that are not declared any more.
+	Writable safepath.Set
+	// Sources are the files of the bottles that were valid, by name.
+	Sources map[string]string
+}
+
+// LoadKnowing is Load after something was loaded before: a place that an agent could write then is not read, and a new document
+// does not make a known one invalid.
+func LoadKnowing(known Known, paths ...string) (Snapshot, error) {
 	if len(paths) == 0 {
 		return Snapshot{}, errors.New("no directory or file of manifests was given")
 	}
-	before, err := list(paths)
-	if err != nil {
-		return Snapshot{}, err
-	}
+	known.Writable = known.Writable.Refresh()
 	for attempt := 1; ; attempt++ {
-		snapshot := read(before)
-		after, err := list(paths)
+		before, snapshot, err := read(known, paths)
 		if err != nil {
 			return Snapshot{}, err
 		}
-		if attempt == maxAttempts || same(before, after) {
-			snapshot.files = after
+		after := newWalk(snapshot.Writable)
+		if err := after.run(paths); err != nil {
+			return Snapshot{}, err
+		}
+		if attempt == maxAttempts || same(before, after.files) {
+			snapshot.files, snapshot.Unread = after.files, after.unread
 			return snapshot, nil
 		}
-		before = after
+		known.Writable = snapshot.Writable
 	}
 }
 
@@ -79,7 +100,7 @@ func (s Snapshot) UnknownDocuments() []Problem {
 
 // Only is the part of the snapshot that concerns one bottle.
 func (s Snapshot) Only(slug string) Snapshot {
-	only := Snapshot{Files: s.Files, Documents: s.Documents}
+	only := Snapshot{Files: s.Files, Documents: s.Documents, Unread: s.Unread, Writable: s.Writable}
 	for _, b := range s.Bottles {
 		if b.Metadata.Name == slug {
 			only.Bottles = append(only.Bottles, b)
@@ -101,15 +122,25 @@ type source struct {
 	below     string    // what a Markdown file with a bottle has below its front matter
 }
 
-// read makes a snapshot of the files listed.
-func read(files []file) Snapshot {
+// read makes a snapshot of the paths, and lists the files that it was made of.
+func read(known Known, paths []string) ([]file, Snapshot, error) {
 	var sources []*source
-	for _, f := range files {
-		if s := readSource(f); s != nil {
-			sources = append(sources, s)
+	w := newWalk(known.Writable)
+	w.onFile = func(f file) []safepath.Place {
+		s := readSource(f)
+		if s == nil {
+			return nil
 		}
+		sources = append(sources, s)
+		var places []safepath.Place
+		for _, d := range s.documents {
+			places = append(places, d.learn()...)
+		}
+		return places
 	}
-	sources = withoutWritable(sources)
+	if err := w.run(paths); err != nil {
+		return nil, Snapshot{}, err
+	}
 	var snapshot Snapshot
 	var documents []*document
 	for _, s := range sources {
@@ -120,9 +151,10 @@ func read(files []file) Snapshot {
 		snapshot.Problems = append(snapshot.Problems, s.problems...)
 	}
 	refuseDuplicates(documents)
+	snapshot.Writable = judge(documents, known)
 	refuseTokensInContexts(documents)
 	snapshot.add(documents)
-	return snapshot
+	return w.files, snapshot, nil
 }
 
 // readSource reads one file; nil when it is Markdown, and no bottle.
@@ -147,10 +179,12 @@ func (s *Snapshot) add(documents []*document) {
 			s.Problems = append(s.Problems, problems...)
 		} else {
 			s.Bottles = append(s.Bottles, d.bottle)
+			s.Warnings = append(s.Warnings, d.warnings...)
 		}
 	}
 	slices.SortFunc(s.Bottles, func(a, b Bottle) int { return cmp.Compare(a.Metadata.Name, b.Metadata.Name) })
 	sortProblems(s.Problems)
+	sortProblems(s.Warnings)
 }
 
 // refuseDuplicates adds a problem to every document whose slug another one declares too: nothing says

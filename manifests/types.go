@@ -158,6 +158,8 @@ type Mount struct {
 	Source   string `json:"source" jsonschema_description:"The directory or file of the host. Relative to the manifest's directory."` // absolute after Load
 	Target   string `json:"target" jsonschema_description:"The absolute path in the agent."`
 	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Whether the agent may only read it."`
+	// AllowDangerous mounts what gives the host away: system directories, homes, credentials, sockets.
+	AllowDangerous bool `json:"allowDangerous,omitempty" jsonschema_description:"Mounts the source although it gives the agent power over the host: system directories, whole homes, credentials, sockets."`
 }
 
 // Resources limit a container. Memory and CPUs are Kubernetes quantities (2Gi, 500m).

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 const (
@@ -29,6 +31,8 @@ const (
 // WatchOptions say what is watched.
 type WatchOptions struct {
 	Paths []string // as given to Load; none: only what Follow names counts
+	// Writable is what agents can write, as far as it is known; nothing in it is watched. Follow replaces it.
+	Writable safepath.Set
 	// Warn is told when changes are noticed late or not one by one, and what to do about it; each kind of warning once, until
 	// it was well again. It is called by the watcher's goroutine, which waits for it, and may be before Watch returns. It may be nil.
 	Warn func(error)
@@ -42,13 +46,15 @@ type Watcher struct {
 	changes chan struct{}
 
 	followed chan struct{} // files has changed
+	narrowed chan struct{} // writable has changed
 	done     chan struct{} // closed by Close
 	ended    chan struct{} // closed by the goroutine
 	close    func()
 	err      error // of the goroutine's end
 
-	mu    sync.Mutex
-	files []string // outside the paths
+	mu       sync.Mutex
+	files    []string // outside the paths
+	writable safepath.Set
 
 	// What follows belongs to the goroutine.
 	notify   *fsnotify.Watcher // nil while there is none
@@ -82,9 +88,9 @@ func watch(o WatchOptions, k kernel) (*Watcher, error) {
 	}
 	w := &Watcher{
 		paths: paths, warn: o.Warn, kernel: k,
-		changes: make(chan struct{}, 1), followed: make(chan struct{}, 1),
+		changes: make(chan struct{}, 1), followed: make(chan struct{}, 1), narrowed: make(chan struct{}, 1),
 		done: make(chan struct{}), ended: make(chan struct{}),
-		warned: map[string]bool{},
+		warned: map[string]bool{}, writable: o.Writable,
 	}
 	w.close = sync.OnceFunc(func() { close(w.done) })
 	ready := make(chan struct{})
@@ -111,17 +117,21 @@ func absolutePaths(paths []string) ([]string, error) {
 // Changes receives after something changed; several changes may be told as one. It is never closed.
 func (w *Watcher) Changes() <-chan struct{} { return w.changes }
 
-// Follow replaces the files outside the paths whose changes count too; their paths are absolute. They need not exist. Of a
-// directory, everything that is in it counts, but nothing further below. When the set is another one than before, that is told as
-// a change: one of them may have changed before it was followed.
-func (w *Watcher) Follow(files []string) {
+// Follow replaces the files outside the paths whose changes count too, and the places that agents can write, whose changes do
+// not count. The files have absolute paths and need not exist. Of a directory, everything that is in it counts, but nothing
+// further below. When the files are others than before, that is reported as a change: one of them may have changed before it was
+// followed.
+func (w *Watcher) Follow(files []string, writable safepath.Set) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if slices.Equal(w.files, files) {
-		return
+	if !w.writable.Equal(writable) {
+		w.writable = writable
+		wake(w.narrowed)
 	}
-	w.files = slices.Clone(files)
-	wake(w.followed)
+	if !slices.Equal(w.files, files) {
+		w.files = slices.Clone(files)
+		wake(w.followed)
+	}
 }
 
 // Close ends the watching and returns when nothing of it is left.
@@ -154,6 +164,8 @@ func (w *Watcher) run(ready chan<- struct{}) {
 			return
 		case <-w.followed:
 			w.note(structure, quiet)
+		case <-w.narrowed:
+			w.look = time.Now() // no news: the reader knows
 		case e := <-events:
 			w.event(e)
 		case err := <-errs:

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // Only directories are watched: a file's own watch would go with the file that another one replaces. They are those that Load
@@ -56,11 +58,10 @@ func (w *Watcher) walk() *scan {
 		return d
 	}
 	mind := func(dir, name string) { dirOf(dir).names[name] = true }
-	walk := walk{
-		seen:        map[string]bool{},
-		onDirectory: func(dir place) { dirOf(dir.real).tree = true },
-		onLink:      func(path string) { lead(path, mind) },
-	}
+	files, writable := w.others()
+	walk := newWalk(writable)
+	walk.onDirectory = func(dir place) { dirOf(dir.real).tree = true }
+	walk.onLink = func(path string) { lead(path, mind) }
 	for _, path := range w.paths {
 		lead(path, mind)
 		if err := walk.root(path); err != nil {
@@ -68,7 +69,7 @@ func (w *Watcher) walk() *scan {
 		}
 	}
 	walk.descend()
-	for _, path := range w.others() {
+	for _, path := range files {
 		lead(path, mind)
 		if found, err := resolve(path); err == nil {
 			walk.files = append(walk.files, fileOf(found))
@@ -83,11 +84,11 @@ func (w *Watcher) walk() *scan {
 	return s
 }
 
-// others are the files that are followed. Follow replaces the slice and never changes it.
-func (w *Watcher) others() []string {
+// others returns the files that are followed, and where nothing is. Follow replaces the slice and never changes it.
+func (w *Watcher) others() ([]string, safepath.Set) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.files
+	return w.files, w.writable
 }
 
 // watched are the directories that fsnotify watches. It drops those that were removed or renamed by itself.

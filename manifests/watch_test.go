@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/safepath"
+
 	"github.com/fsnotify/fsnotify"
 )
 
@@ -468,9 +470,9 @@ func TestFollow(t *testing.T) {
 	files := []string{at("s/token"), at("v/token"), at("later/token")}
 	write("s/token", "2")(t, at)
 	w.expectNothing("before it is followed")
-	w.Follow(files)
+	w.Follow(files, safepath.Set{})
 	w.expect("followed")
-	w.Follow(slices.Clone(files))
+	w.Follow(slices.Clone(files), safepath.Set{})
 	w.expectNothing("followed again")
 	for _, a := range []act{
 		{"written", true, write("s/token", "3")},
@@ -488,7 +490,7 @@ func TestFollow(t *testing.T) {
 			w.expectNothing(a.what)
 		}
 	}
-	w.Follow(files[1:])
+	w.Follow(files[1:], safepath.Set{})
 	w.expect("followed no more")
 	write("s/token", "5")(t, at)
 	w.expectNothing("what is followed no more")
@@ -501,7 +503,7 @@ func TestFollowDirectory(t *testing.T) {
 	root := grow(t, map[string]string{"r/a.yaml": bottle("a"), "c/Dockerfile": "1", "c/sub/x": "1", "v/1/x": "1", "v/now": "->1"})
 	at := func(path string) string { return filepath.Join(root, path) }
 	w := startWatching(t, at("r"))
-	w.Follow([]string{at("c"), at("v/now"), at("later")})
+	w.Follow([]string{at("c"), at("v/now"), at("later")}, safepath.Set{})
 	w.expect("followed")
 	for _, a := range []act{
 		{"written", true, write("c/Dockerfile", "2")},
@@ -534,7 +536,7 @@ func TestFollowOnly(t *testing.T) {
 	t.Parallel()
 	root := grow(t, map[string]string{"s/token": "1", "s/a.yaml": bottle("a")})
 	w := startWatching(t)
-	w.Follow([]string{root + "/s/token"})
+	w.Follow([]string{root + "/s/token"}, safepath.Set{})
 	w.expect("followed")
 	plant(t, root+"/s/a.yaml", version("a", "2"))
 	w.expectNothing("another one")
@@ -634,8 +636,7 @@ func (w *watching) count() (stop func() int) {
 
 // longestPause is the longest time between two writes since a moment.
 func longestPause(t testing.TB, dir string, since time.Time) time.Duration {
-	files, err := list([]string{dir})
-	must(t, err)
+	files := list(t, dir)
 	times := []time.Time{}
 	for _, f := range files {
 		if f.changed.After(since) {
@@ -765,7 +766,7 @@ func TestWatchWithout(t *testing.T) {
 			w.expectNothing("nothing happens")
 			plant(t, root+"/r/s/a.yaml", version("a", "2"))
 			w.expect("edited")
-			w.Follow([]string{root + "/token"})
+			w.Follow([]string{root + "/token"}, safepath.Set{})
 			w.expect("followed")
 			plant(t, root+"/token", "22")
 			w.expect("a followed file, edited")
@@ -914,7 +915,7 @@ func TestWatchClose(t *testing.T) {
 		writing.Go(func() {
 			for j := range 20 * (i % 2) {
 				plant(t, fmt.Sprintf("%s/s%d/%d.yaml", root, i, j), bottle("x"))
-				w.Follow([]string{fmt.Sprintf("%s/%d", root, j)})
+				w.Follow([]string{fmt.Sprintf("%s/%d", root, j)}, safepath.Set{})
 			}
 		})
 		var closing sync.WaitGroup
@@ -927,7 +928,7 @@ func TestWatchClose(t *testing.T) {
 		}
 		closing.Wait()
 		writing.Wait()
-		w.Follow(nil) // harmless
+		w.Follow(nil, safepath.Set{}) // harmless
 		must(t, w.Close())
 	}
 	if after := instances(t); after != before {

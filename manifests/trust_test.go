@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,8 +27,7 @@ spec: {agent: {build: {context: CONTEXT}}}
 }
 
 func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
-	const writes = ": the agent of the bottle at ./a.yaml:1 can write in it, by its spec.agent.mounts[0]"
-	const evil = ": the agent of the bottle at ./a.yaml:1 can write this file, by its spec.agent.mounts[0]"
+	const writes = ": the agent of bottle a can write it, through spec.agent.mounts[0] (./a.yaml:1)"
 	cases := []struct {
 		name  string
 		files map[string]string
@@ -36,22 +36,22 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 		{
 			name:  "a work directory among the manifests, with all sorts of files",
 			files: map[string]string{"a.yaml": mounting("./work", "false"), "work/k8s/deployment.yaml": "kind: Deployment", "work/broken.yaml": "{", "work/link.yaml": "->nowhere", "work/dir": "->nowhere"},
-			want:  []string{"a"},
+			want:  []string{"a", "unread: ./work"},
 		},
 		{
 			name:  "a bottle that an agent declares",
 			files: map[string]string{"a.yaml": mounting("./work", "false"), "work/evil.yaml": bottle("evil")},
-			want:  []string{"a", "./work/evil.yaml" + evil},
+			want:  []string{"a", "unread: ./work"},
 		},
 		{
 			name:  "an agent's bottle with the name of a good one leaves that alone",
 			files: map[string]string{"a.yaml": mounting("work", "false"), "work/b.yaml": bottle("b"), "b.yaml": bottle("b")},
-			want:  []string{"a", "b", "./work/b.yaml" + evil},
+			want:  []string{"a", "b", "unread: ./work"},
 		},
 		{
 			name:  "an agent that could rewrite its own manifest",
 			files: map[string]string{"a.yaml": mounting(".", "false"), "sub/b.yaml": bottle("b")},
-			want:  []string{"./a.yaml" + evil, "./sub/b.yaml" + evil},
+			want:  []string{"b", "./a.yaml" + writes},
 		},
 		{
 			name:  "a mount that can't be written is no danger",
@@ -61,7 +61,7 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 		{
 			name:  "through symlinks in both directions",
 			files: map[string]string{"a.yaml": mounting("link", "false"), "link": "->.work", ".work/b.yaml": bottle("b"), "z.yaml": "->.work/b.yaml", "y": "->.work"},
-			want:  []string{"a", "./z.yaml" + evil},
+			want:  []string{"a", "unread: ./link", "unread: ./z.yaml"},
 		},
 		{
 			name:  "a name that only begins alike is outside",
@@ -80,7 +80,7 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 				"around.yaml": building("around", ".src"), "inside.yaml": building("inside", "x"), "x": "->.src/work/deep", ".src/work/deep/Dockerfile": "",
 				"beside.yaml": building("beside", ".src/workshop"), "same.yaml": building("same", ".src/work"),
 			},
-			want: []string{"a", "beside", "./around.yaml" + writes, "./inside.yaml" + writes, "./same.yaml" + writes},
+			want: []string{"a", "beside", "./around.yaml" + writes, "./inside.yaml" + writes, "./same.yaml" + writes, "unread: ./link", "unread: ./x"},
 		},
 		{
 			name:  "what it is built from itself, read-only",
@@ -88,9 +88,9 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 			want:  []string{"a"},
 		},
 		{
-			name:  "an invalid bottle's mounts count too",
-			files: map[string]string{"a.yaml": mounting("./work", "oops"), "work/evil.yaml": bottle("evil")},
-			want:  []string{"./a.yaml: true or false is expected, found the text \"oops\"", "./work/evil.yaml" + evil},
+			name:  "a refused document judges no other one",
+			files: map[string]string{"a.yaml": mounting("./prod", "oops"), "prod/b.yaml": bottle("b")},
+			want:  []string{"b", "./a.yaml: true or false is expected, found the text \"oops\""},
 		},
 	}
 	for _, c := range cases {
@@ -100,9 +100,18 @@ func TestWhatAgentsCanWriteDoesNotCount(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, summary(snapshot)); diff != "" {
+			if diff := cmp.Diff(c.want, append(summary(snapshot), unread(snapshot)...)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
+}
+
+func unread(s Snapshot) []string {
+	var lines []string
+	for _, u := range s.Unread {
+		lines = append(lines, "unread: "+u.Path)
+	}
+	slices.Sort(lines)
+	return lines
 }
