@@ -98,6 +98,18 @@ func (s Snapshot) UnknownDocuments() []Problem {
 	return unknown
 }
 
+// Notices are lines for people about what is risky in valid documents, and about what was not read.
+func (s Snapshot) Notices() []string {
+	var lines []string
+	for _, w := range s.Warnings {
+		lines = append(lines, w.Error())
+	}
+	for _, u := range s.Unread {
+		lines = append(lines, fmt.Sprintf("%s: no manifest is read here: %s", u.Path, (&safepath.Error{Place: u.Place}).Error()))
+	}
+	return lines
+}
+
 // Only is the part of the snapshot that concerns one bottle.
 func (s Snapshot) Only(slug string) Snapshot {
 	only := Snapshot{Files: s.Files, Documents: s.Documents, Unread: s.Unread, Writable: s.Writable}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -24,8 +25,8 @@ type Source interface {
 	Read() (s manifests.Snapshot, again time.Duration, err error)
 	// Changes receives whenever Read may return something else.
 	Changes() <-chan struct{}
-	// Follow names the files, besides the manifests, whose change matters.
-	Follow(files []string)
+	// Follow names the files outside the manifests whose change matters, and where agents write, whose changes do not.
+	Follow(files []string, writable safepath.Set)
 	// Revision is what Read reads, "" where the source has no such thing, and why there is no newer one.
 	Revision() (string, error)
 }
@@ -58,6 +59,7 @@ type Controller struct {
 	read        bool      // a snapshot was read
 	believe     time.Time // from then on it is believed that what is not declared is gone
 	snapshot    manifests.Snapshot
+	noticed     []string // of the snapshot, which were logged
 	bottles     map[string]*bottle
 	status      ControllerStatus
 	gaps        []string               // what the engine can't keep closed

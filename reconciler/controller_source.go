@@ -14,6 +14,7 @@ import (
 func (c *Controller) reread() (again time.Duration) {
 	snapshot, again, err := c.Source.Read()
 	revision, pullErr := c.Source.Revision()
+	inputs := c.examineInputs(snapshot, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.changed()
@@ -26,14 +27,15 @@ func (c *Controller) reread() (again time.Duration) {
 		return again
 	}
 	c.problems(snapshot)
-	c.Source.Follow(snapshot.References())
+	c.notices(snapshot)
+	c.Source.Follow(snapshot.References(), snapshot.Writable)
 	before := c.snapshot
 	first := !c.read
 	c.snapshot, c.read = snapshot, true
 	if first {
 		c.believe = time.Now().Add(firstGrace)
 	}
-	gone := c.wakeChanged(before, snapshot)
+	gone := c.wakeChanged(before, snapshot, inputs)
 	if first || gone || c.heldDeclared() {
 		c.want()
 	}
@@ -73,8 +75,19 @@ func (c *Controller) problems(s manifests.Snapshot) {
 	c.status.Problems = now
 }
 
+// notices logs what is risky in the manifests or not read of them, each once.
+func (c *Controller) notices(s manifests.Snapshot) {
+	now := s.Notices()
+	for _, text := range now {
+		if !slices.Contains(c.noticed, text) {
+			c.Log.Warn().Msg(text)
+		}
+	}
+	c.noticed = now
+}
+
 // wakeChanged wakes the bottles that are declared in another way than before, and says whether one is not declared any more.
-func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
+func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[string]inputsState) (gone bool) {
 	old, invalid, wasInvalid := bySlug(before), now.InvalidSlugs(), before.InvalidSlugs()
 	declared := bySlug(now)
 	for slug, m := range declared {
@@ -85,7 +98,7 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 		case wasInvalid[slug]:
 			c.wake(slug)
 		default:
-			c.reexamine(slug, m)
+			c.reexamine(slug, inputs[slug])
 		}
 	}
 	for slug := range invalid {
@@ -106,14 +119,38 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot) (gone bool) {
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }
 
+// inputsState says how what a manifest refers to compares with what its bottle was made of.
+type inputsState struct {
+	changed bool
+	err     error // it can't be known
+}
+
+// examineInputs reads what the manifests refer to, for those that are as they were. It is called without the lock: a file system
+// may take its time.
+func (c *Controller) examineInputs(now manifests.Snapshot, unread error) map[string]inputsState {
+	if unread != nil {
+		return nil
+	}
+	c.mu.Lock()
+	old := bySlug(c.snapshot)
+	c.mu.Unlock()
+	found := map[string]inputsState{}
+	for slug, m := range bySlug(now) {
+		if was, known := old[slug]; known && reflect.DeepEqual(was, m) {
+			changed, err := c.Reconciler.inputsChanged(m, now.Writable)
+			found[slug] = inputsState{changed, err}
+		}
+	}
+	return found
+}
+
 // reexamine takes up what a manifest refers to, where that changed: a pass for the old content stops, and what failed with it is
 // tried again at once.
-func (c *Controller) reexamine(slug string, m manifests.Bottle) {
-	changed, err := c.Reconciler.inputsChanged(m)
+func (c *Controller) reexamine(slug string, inputs inputsState) {
 	switch b := c.bottle(slug); {
-	case err != nil: // it may be well again, or broken now; its pass will tell
+	case inputs.err != nil: // it may be well again, or broken now; its pass will tell
 		c.wake(slug)
-	case changed:
+	case inputs.changed:
 		b.retry()
 		if b.interrupt != nil {
 			b.interrupt(errSuperseded)

@@ -188,7 +188,7 @@ func stale(s Step, err error) bool {
 	case s.Action == EnsureImage, s.Action == BuildImage, errors.Is(err, errTaken):
 		return false // a registry that does not have an image, or a name that is somebody else's, will not change
 	}
-	return errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict)
+	return errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict) || errors.Is(err, state.ErrMount)
 }
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.
@@ -257,6 +257,9 @@ func (r *run) container(s Step) string {
 }
 
 func (r *run) create(ctx context.Context, s Step) error {
+	if err := r.Settings.CheckMounts(s.member.Container.Mounts); err != nil {
+		return err
+	}
 	id, err := r.Engine.CreateContainer(ctx, s.member.Container)
 	if errors.Is(err, state.ErrConflict) {
 		return r.explainConflict(ctx, s.Object, err)
@@ -286,6 +289,9 @@ func (r *run) explainConflict(ctx context.Context, name string, conflict error) 
 
 func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	began := time.Now()
+	if err := r.Settings.CheckMounts(s.member.Container.Mounts); err != nil {
+		return err
+	}
 	if err := r.Engine.StartContainer(call, id); err != nil {
 		return err
 	}

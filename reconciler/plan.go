@@ -21,6 +21,9 @@ type Desired struct {
 	// Unknown are documents that can't even be told the name of the bottle they declare. While there is one,
 	// nothing is pruned.
 	Unknown []string
+	// Unread are the directories and files that are not read for manifests any more, since an agent can write there. A bottle
+	// that was declared in one of them is not pruned.
+	Unread []string
 }
 
 // MakePlan compares what is declared with what is observed. It is pure: no clock, no engine, no file.
@@ -44,7 +47,7 @@ func MakePlan(want Desired, have state.Observed, owner, stateDir string, prune P
 			gone = append(gone, slug)
 		}
 	}
-	plan.prune(gone, len(bySlug), want, prune)
+	plan.prune(gone, bySlug, want, prune)
 	for _, slug := range gone {
 		if plan.HeldWhy != "" {
 			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Parts: observedParts(bySlug[slug])})

@@ -13,13 +13,22 @@ import (
 // member plans one part: the container as declared, running, ready and serving its files.
 func (p *planner) member(m state.Member, changed map[string]bool) {
 	have := p.claim(m)
-	if have == nil {
+	switch {
+	case have == nil && m.Blocked != "":
+		p.plan.Parts = append(p.plan.Parts, PartStatus{Role: m.Part, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: m.Blocked})
+		return
+	case have == nil:
 		p.plan.Parts = append(p.plan.Parts, PartStatus{Role: m.Part, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: "it is missing"})
 		p.create(m, "it is missing", nil)
 		return
 	}
 	drift := state.Diff(m.Container, *have, p.networkIDs, p.images[m.Container.Image])
 	cause, changes := p.recreateCause(m, *have, drift)
+	if m.Blocked != "" {
+		p.confine(m, *have, drift)
+		p.plan.Parts = append(p.plan.Parts, partStatus(*have, false, m.Blocked))
+		return
+	}
 	if cause != "" {
 		p.add(removeStep(*have, cause))
 		p.create(m, cause, changes)
@@ -71,7 +80,7 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 		}
 	}
 	if len(drift.Recreate) > 0 {
-		digests := func(c state.Change) bool { return c.Field == fixedConfig } // the files show the difference
+		digests := func(c state.Change) bool { return c.Field == fixedConfig || c.Field == heldMounts } // they say nothing to people
 		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
 	}
 	switch {
@@ -85,14 +94,20 @@ func (p *planner) recreateCause(m state.Member, have state.ObservedContainer, dr
 	return "", nil
 }
 
-const fixedConfig = "labels." + state.LabelFixed
+const (
+	fixedConfig = "labels." + state.LabelFixed
+	heldMounts  = "labels." + state.LabelMounts
+)
 
 func fields(changes []state.Change) string {
 	names := make([]string, len(changes))
 	for i, c := range changes {
 		names[i] = c.Field
-		if c.Field == fixedConfig {
+		switch c.Field {
+		case fixedConfig:
 			names[i] = "configuration that it reads only at its start"
+		case heldMounts:
+			names[i] = "another directory is at the source of a mount"
 		}
 	}
 	return strings.Join(names, ", ")
@@ -134,8 +149,8 @@ func (p *planner) repair(m state.Member, have state.ObservedContainer, drift sta
 		causes = append(causes, cause)
 	}
 	stage := startStage(m.Part)
-	for _, e := range drift.Detach {
-		step(stageDetach, Disconnect, "it is on network "+e.Network+", which is not declared", func(s *Step) { s.attachment = state.Attachment{Network: e.Network} })
+	if cause := p.confine(m, have, drift); cause != "" {
+		causes = append(causes, cause)
 	}
 	for _, a := range drift.Attach {
 		step(stage, Connect, "it is not on network "+a.Network, func(s *Step) { s.attachment = a })
@@ -169,6 +184,20 @@ func exitCause(c state.ObservedContainer) string {
 		return "it was killed for exceeding its memory limit"
 	}
 	return fmt.Sprintf("it ended with exit code %d", c.ExitCode)
+}
+
+// confine detaches the part from networks where it must not be, and says which; "" for none.
+func (p *planner) confine(m state.Member, have state.ObservedContainer, drift state.Drift) string {
+	var causes []string
+	for _, e := range drift.Detach {
+		cause := "it is on network " + e.Network + ", which is not declared"
+		p.add(Step{
+			Stage: stageDetach, Action: Disconnect, Part: m.Part, Object: have.Name, Cause: cause, member: m,
+			containerID: have.ID, lastRun: have.EndedAt, attachment: state.Attachment{Network: e.Network},
+		})
+		causes = append(causes, cause)
+	}
+	return strings.Join(causes, "; ")
 }
 
 // refresh says what a running part needs to serve what is in its files.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -29,9 +30,11 @@ type world struct {
 	settings state.Settings
 	token    string
 	build    *buildcontext.Context
-	want     Desired
-	have     state.Observed
-	prune    PrunePolicy
+	// workInode is the directory that the agent mounts.
+	workInode uint64
+	want      Desired
+	have      state.Observed
+	prune     PrunePolicy
 }
 
 func newWorld(t *testing.T) *world {
@@ -76,7 +79,8 @@ func (w *world) desire(t *testing.T) state.Bottle {
 		}
 	}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
-	b, err := state.Desire(w.manifest, state.Inputs{Tokens: tokens, Build: w.build}, nets, w.settings)
+	mounts := map[string]state.MountSource{"/home/me/work": {Path: "/home/me/work", ID: safepath.ID{Ino: w.workInode}, Directory: true}}
+	b, err := state.Desire(w.manifest, state.Inputs{Tokens: tokens, Mounts: mounts, Build: w.build}, nets, w.settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +263,21 @@ func TestPlan(t *testing.T) {
 			c := w.container(state.Agent)
 			c.Container.Mounts = append(slices.Clone(c.Container.Mounts), state.Mount{Source: "/", Target: "/host"})
 		},
+		"mount-source-replaced": func(t *testing.T, w *world) { w.workInode = 3; w.desire(t) },
+		"blocked-agent-exited": func(_ *testing.T, w *world) {
+			w.container(state.Agent).State = state.StateExited
+			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+		},
+		"blocked-agent-missing": func(_ *testing.T, w *world) {
+			w.without(state.Agent)
+			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+		},
+		"blocked-agent-on-another-network": func(_ *testing.T, w *world) {
+			c := w.container(state.Agent)
+			c.Endpoints = append(c.Endpoints, state.Endpoint{Network: "bridge", NetworkID: "id-of-bridge", ID: "x"})
+			c.Container.Command = []string{"sh"}
+			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+		},
 		"user-differs":     func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.User = "0" },
 		"capability-added": func(_ *testing.T, w *world) { w.container(state.Agent).Container.CapAdd = []string{"NET_RAW"} },
 		"privileged":       func(_ *testing.T, w *world) { w.container(state.Agent).Container.Extras = []string{"privileged"} },
@@ -358,6 +377,7 @@ func TestPlan(t *testing.T) {
 		"no-manifest-at-all":     func(_ *testing.T, w *world) { w.want = Desired{} },
 		"no-manifest-prune-all":  func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneAll },
 		"no-manifest-prune-none": func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneNone },
+		"unread-holds-prune":     func(_ *testing.T, w *world) { w.want = Desired{Unread: []string{"/etc/bottles"}} },
 		"unreadable-holds-prune": func(_ *testing.T, w *world) { w.want = Desired{Unknown: []string{"/etc/bottles/x.yaml"}} },
 		"unreadable-despite-all": func(_ *testing.T, w *world) {
 			w.want, w.prune = Desired{Unknown: []string{"/etc/bottles/x.yaml"}}, PruneAll

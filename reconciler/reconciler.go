@@ -14,6 +14,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -32,8 +33,9 @@ type Reconciler struct {
 	builds buildcontext.Reader
 
 	mu       sync.Mutex
-	good     map[string]declaration   // by slug: what could be carried out last
-	reserved map[string]state.Subnets // by slug: networks of bottles that are looked at one by one may not exist yet
+	good     map[string]declaration    // by slug: what could be carried out last
+	running  map[string][]writtenPlace // by slug: what the containers that run can write
+	reserved map[string]state.Subnets  // by slug: networks of bottles that are looked at one by one may not exist yet
 }
 
 // declaration is a manifest with what it refers to.
@@ -68,6 +70,7 @@ func (r *Reconciler) look(ctx context.Context, m manifests.Snapshot, o Options) 
 	if err != nil {
 		return Plan{}, Desired{}, err
 	}
+	r.noteRunning(have, o.slug)
 	want := r.desire(m, have)
 	if o.slug != "" {
 		have.Networks = slices.DeleteFunc(have.Networks, func(n state.ObservedNetwork) bool {
@@ -215,7 +218,7 @@ func (r *Reconciler) references(m manifests.Snapshot) []string {
 		refs[ref] = true
 	}
 	for _, b := range m.Bottles {
-		if ref := r.agentImage(b); ref != "" {
+		if ref := r.agentImage(b, m.Writable); ref != "" {
 			refs[ref] = true
 		}
 	}
@@ -224,8 +227,8 @@ func (r *Reconciler) references(m manifests.Snapshot) []string {
 
 // agentImage is the image that the bottle's agent is made from; "" when there is none, or when it can't be known, for a reason
 // that the bottle itself fails for.
-func (r *Reconciler) agentImage(b manifests.Bottle) string {
-	build, err := state.ReadBuild(b, r.Settings, &r.builds)
+func (r *Reconciler) agentImage(b manifests.Bottle, writable safepath.Set) string {
+	build, err := r.inputReader(b.Metadata.Name, writable).Build(b)
 	if err != nil {
 		return ""
 	}
@@ -250,6 +253,9 @@ func (r *Reconciler) desire(m manifests.Snapshot, have state.Observed) Desired {
 			want.Failed[slug] = fmt.Errorf("%w, so it is left as it is", ErrInvalid)
 		}
 	}
+	for _, u := range m.Unread {
+		want.Unread = append(want.Unread, u.Abs)
+	}
 	all := append(slices.Clone(m.Bottles), invalid...)
 	subnets, failed := r.allocate(all, have)
 	for _, b := range all {
@@ -258,7 +264,7 @@ func (r *Reconciler) desire(m manifests.Snapshot, have state.Observed) Desired {
 			want.Failed[slug] = err
 			continue
 		}
-		desired, stale, err := r.carryOut(b, subnets[slug])
+		desired, stale, err := r.carryOut(b, m.Writable, subnets[slug])
 		switch {
 		case err != nil:
 			want.Failed[slug] = err
@@ -290,9 +296,11 @@ func (r *Reconciler) lastDeclared(m manifests.Snapshot, stale map[string]error) 
 }
 
 // carryOut makes a bottle out of a manifest. When what the manifest refers to can't be read any more, the bottle is as it
-// was declared last, and stale says why; err is for when that is not known.
-func (r *Reconciler) carryOut(b manifests.Bottle, subnets state.Subnets) (desired state.Bottle, stale, err error) {
-	in, err := state.ReadInputs(b, r.Settings, r.Getenv, &r.builds)
+// was declared last, and stale says why; err is for when that is not known. The mounts of what was declared last are judged
+// again, and where one must not be mounted any more, the agent is not started.
+func (r *Reconciler) carryOut(b manifests.Bottle, writable safepath.Set, subnets state.Subnets) (desired state.Bottle, stale, err error) {
+	inputs := r.inputReader(b.Metadata.Name, writable)
+	in, err := inputs.Read(b)
 	if err == nil {
 		if desired, err = state.Desire(b, in, subnets, r.Settings); err == nil {
 			r.mu.Lock()
@@ -313,6 +321,9 @@ func (r *Reconciler) carryOut(b manifests.Bottle, subnets state.Subnets) (desire
 	if lastErr != nil {
 		return state.Bottle{}, nil, errors.Join(err, lastErr)
 	}
+	if _, mountErr := inputs.Mounts(last.manifest); mountErr != nil {
+		desired.Block(state.Agent, mountErr)
+	}
 	return desired, fmt.Errorf("%w; it is kept as it was declared last", err), nil
 }
 
@@ -325,12 +336,12 @@ func (r *Reconciler) lastGood(slug string) (declaration, bool) {
 
 // inputsChanged says whether what a manifest refers to reads otherwise than when the bottle was made of it. The error is for
 // when that can't be known.
-func (r *Reconciler) inputsChanged(m manifests.Bottle) (bool, error) {
+func (r *Reconciler) inputsChanged(m manifests.Bottle, writable safepath.Set) (bool, error) {
 	last, ok := r.lastGood(m.Metadata.Name)
 	if !ok {
 		return false, errors.New("the bottle was never made of it")
 	}
-	in, err := state.ReadInputs(m, r.Settings, r.Getenv, &r.builds)
+	in, err := r.inputReader(m.Metadata.Name, writable).Read(m)
 	return !reflect.DeepEqual(in, last.inputs), err
 }
 
@@ -339,6 +350,7 @@ func (r *Reconciler) forget(slug string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.good, slug)
+	delete(r.running, slug)
 	delete(r.reserved, slug)
 }
 

@@ -40,13 +40,14 @@ func (d desirer) agent() (Member, []Dir, error) {
 		return Member{}, nil, err
 	}
 	for _, m := range a.Mounts {
-		if path, ok := d.in.Mounts[m.Source]; ok {
-			m.Source = path // what was checked is what is mounted
+		source, judged := d.in.Mounts[m.Source]
+		if !judged {
+			return Member{}, nil, fmt.Errorf("spec.agent.mounts: %s was not judged", m.Source)
 		}
-		if err := d.checkMount(m); err != nil {
-			return Member{}, nil, err
-		}
-		c.Mounts = append(c.Mounts, Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+		c.Mounts = append(c.Mounts, Mount{Source: source.Path, Target: m.Target, ReadOnly: m.ReadOnly, ID: source.ID})
+	}
+	if held := d.heldDirectories(); held != "" {
+		c.Labels[LabelMounts] = held
 	}
 	var dirs []Dir
 	if d.m.Spec.Supervise {
@@ -60,17 +61,31 @@ func (d desirer) agent() (Member, []Dir, error) {
 	return Member{Part: Agent, Container: c, Build: d.in.Build}, dirs, nil
 }
 
-// checkMount keeps bottled's own files, tokens among them, out of the agent's hands.
-func (d desirer) checkMount(m manifests.Mount) error {
-	for _, own := range []string{d.s.StateDir, d.s.RunDir} {
-		if Within(m.Source, own) || Within(own, m.Source) {
-			return fmt.Errorf("spec.agent.mounts: %s would show the agent bottled's own files in %s: mount another directory", m.Source, own)
+// heldDirectories is a digest of which directories are mounted, "" for none: a container holds on to the directory that it was
+// started with, also when another one takes its place. Files are left out: most programs replace the whole file to change it.
+// So is the device, whose number may be another one after a reboot.
+func (d desirer) heldDirectories() string {
+	var held []string
+	for _, m := range d.m.Spec.Agent.Mounts {
+		if source := d.in.Mounts[m.Source]; source.Directory {
+			held = append(held, fmt.Sprintf("%s=%d", m.Target, source.ID.Ino))
 		}
 	}
-	if err := d.s.CheckShared(m.Source); err != nil {
-		return fmt.Errorf("spec.agent.mounts: %w", err)
+	if held == nil {
+		return ""
 	}
-	return nil
+	slices.Sort(held)
+	return digestJSON(held)
+}
+
+// checkMount keeps bottled's own files, tokens among them, out of the agents' hands. The path has no symbolic links.
+func (s Settings) checkMount(path string) error {
+	for _, own := range []string{s.StateDir, s.RunDir} {
+		if Within(path, own) || Within(own, path) {
+			return fmt.Errorf("it would show the agent bottled's own files in %s: mount another directory", own)
+		}
+	}
+	return s.CheckShared(path)
 }
 
 // Within says whether a clean absolute path is a directory or lies in it.

@@ -31,7 +31,7 @@ func TestBuiltAgent(t *testing.T) {
 	var builds buildcontext.Reader
 	desire := func(context string) (Bottle, Inputs) {
 		t.Helper()
-		in, err := ReadInputs(built(context), testSettings, os.LookupEnv, &builds)
+		in, err := InputReader{Settings: testSettings, Builds: &builds}.Read(built(context))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,9 +104,9 @@ func TestReadBuildRefuses(t *testing.T) {
 		filepath.Join(dir, "run"):                    "bottled's own files",
 		link("own", "run/bottled"):                   "bottled's own files",
 		link("root", "/"):                            "the host's own files",
-		link("proc", "/proc/self"):                   "the host's own files",
+		link("proc", "/proc/self"):                   "leads through a link of /proc",
 	} {
-		in, err := ReadInputs(built(context), s, os.LookupEnv, new(buildcontext.Reader))
+		in, err := InputReader{Settings: s, Builds: new(buildcontext.Reader)}.Read(built(context))
 		if want == "" && (err != nil || in.Build == nil) {
 			t.Errorf("%s: %v", context, err)
 		}

@@ -2,106 +2,19 @@ package state
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
-	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
-
-// Inputs are what a manifest refers to but does not hold. They are read before anything is planned.
-type Inputs struct {
-	Tokens   map[manifests.SecretRef]Content
-	CABundle []byte
-	Mounts   map[string]string // real path by a mount's source
-	Build    *buildcontext.Context
-}
-
-// ReadInputs reads what a manifest refers to: tokens from the environment or files, the CA bundle, where the mounts'
-// sources really are, and what the agent's image is built from.
-func ReadInputs(m manifests.Bottle, s Settings, getenv func(string) (string, bool), builds *buildcontext.Reader) (Inputs, error) {
-	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, Mounts: map[string]string{}}
-	return in, errors.Join(in.readMounts(m, s), in.readCredentials(m, getenv), in.readBuild(m, s, builds))
-}
-
-func (in *Inputs) readMounts(m manifests.Bottle, s Settings) error {
-	if m.Spec.Agent == nil {
-		return nil
-	}
-	var problems []error
-	for i, mount := range m.Spec.Agent.Mounts {
-		path, err := filepath.EvalSymlinks(mount.Source)
-		if err == nil {
-			err = manifests.CheckMountSource(path)
-		} else if unshared := s.CheckShared(mount.Source); unshared != nil {
-			err = unshared // in a container, a directory of the host is not there, or is another one
-		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w", i, mount.Source, err))
-		}
-		in.Mounts[mount.Source] = path
-	}
-	return errors.Join(problems...)
-}
-
-func (in *Inputs) readCredentials(m manifests.Bottle, getenv func(string) (string, bool)) error {
-	if m.Spec.CredProxy == nil {
-		return nil
-	}
-	var problems []error
-	for i, r := range m.Spec.CredProxy.Routes {
-		token, err := readToken(r.Token, getenv)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", m.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].token", i)), err))
-			continue
-		}
-		in.Tokens[r.Token] = token
-	}
-	if path := m.Spec.CredProxy.CABundle; path != "" {
-		var err error
-		if in.CABundle, err = os.ReadFile(path); err != nil {
-			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
-		}
-	}
-	return errors.Join(problems...)
-}
-
-func readToken(ref manifests.SecretRef, getenv func(string) (string, bool)) (Content, error) {
-	value, from, err := lookUp(ref, getenv)
-	if err != nil {
-		return Content{}, err
-	}
-	value = strings.TrimRight(value, "\r\n")
-	if value == "" {
-		return Content{}, fmt.Errorf("%s is empty", from)
-	}
-	return NewContent([]byte(value)), nil
-}
-
-func lookUp(ref manifests.SecretRef, getenv func(string) (string, bool)) (value, from string, err error) {
-	if ref.Env == "" {
-		data, err := os.ReadFile(ref.File)
-		return string(data), ref.File, err
-	}
-	from = "environment variable " + ref.Env
-	value, ok := getenv(ref.Env)
-	if !ok {
-		return "", from, fmt.Errorf("%s is not set: export it where bottled runs", from)
-	}
-	return value, from, nil
-}
 
 // tokenSlot names the file that a token reaches the cred-proxy in. It depends on where the token comes
 // from, so that reordering routes moves no token.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/routesconf"
 	"github.com/bot-bottle/bottled/state/seccomp"
@@ -53,9 +54,14 @@ func fullManifest() manifests.Bottle {
 }
 
 func inputsOf(m manifests.Bottle) Inputs {
-	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, CABundle: []byte("-- a certificate --\n")}
+	in := Inputs{Tokens: map[manifests.SecretRef]Content{}, Mounts: map[string]MountSource{}, CABundle: []byte("-- a certificate --\n")}
 	for _, r := range m.Spec.CredProxy.Routes {
 		in.Tokens[r.Token] = NewContent([]byte("the-secret-token"))
+	}
+	if m.Spec.Agent != nil {
+		for i, mount := range m.Spec.Agent.Mounts {
+			in.Mounts[mount.Source] = MountSource{Path: mount.Source, ID: safepath.ID{Dev: 1, Ino: uint64(i) + 2}, Directory: true}
+		}
 	}
 	return in
 }
@@ -322,10 +328,8 @@ func TestEveryContainerIsHardened(t *testing.T) {
 
 func TestDesireRefuses(t *testing.T) {
 	for says, change := range map[string]func(*manifests.Bottle){
-		"dlpAction":       func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = "strip" },
-		"privateCIDRs":    func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
-		"own files in /v": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/var/lib/bottled/bottles" },
-		"own files in /r": func(m *manifests.Bottle) { m.Spec.Agent.Mounts[0].Source = "/run" },
+		"dlpAction":    func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = "strip" },
+		"privateCIDRs": func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
 	} {
 		m := fullManifest()
 		change(&m)
@@ -359,7 +363,7 @@ func TestReadInputs(t *testing.T) {
 		{manifests.SecretRef{File: good + "x"}, "", "no such file"},
 	} {
 		m := manifests.Bottle{Spec: manifests.Spec{CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Token: c.ref}}}}}
-		in, err := ReadInputs(m, Settings{}, env, nil)
+		in, err := InputReader{Getenv: env}.Read(m)
 		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
 			t.Errorf("%+v: %v, %v", c.ref, in, err)
 		}
@@ -378,18 +382,22 @@ func TestMountsAreWhatTheyReallyAre(t *testing.T) {
 		}
 		return path
 	}
-	if err := os.Mkdir(filepath.Join(dir, "work"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"work", "state/bottles", "r/un"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for source, want := range map[string]string{
 		link("good", "work"):                         "",
 		link("root", "/"):                            "leave its sandbox",
-		link("proc", "/proc/self"):                   "leave its sandbox",
+		link("proc", "/proc/self"):                   "leads through a link of /proc",
+		link("bottles", "state/bottles"):             "own files in " + filepath.Join(dir, "state"),
+		filepath.Join(dir, "r"):                      "own files in " + filepath.Join(dir, "r", "un"),
 		filepath.Join(dir, "none"):                   "no such file",
 		link("own", "../../../var/lib/bottled/none"): "no such file",
 	} {
 		m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: source, Target: "/work"}}}}}
-		in, err := ReadInputs(m, Settings{}, os.LookupEnv, nil)
+		in, err := InputReader{Settings: Settings{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "r", "un")}}.Read(m)
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
 				t.Errorf("%s: %v, want an error with %q", source, err, want)

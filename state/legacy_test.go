@@ -71,7 +71,7 @@ func TestErrorsAreInTheFilesWords(t *testing.T) {
 		t.Errorf("a port: %v", err)
 	}
 	m.Spec.CredProxy.CABundle = ""
-	_, err = ReadInputs(m, s, func(string) (string, bool) { return "", false }, nil)
+	_, err = InputReader{Settings: s, Getenv: func(string) (string, bool) { return "", false }}.Read(m)
 	if err == nil || !strings.HasPrefix(err.Error(), "cred_proxy.routes[0].token_ref: environment variable TOKEN is not set") {
 		t.Errorf("no token: %v", err)
 	}

@@ -59,6 +59,8 @@ const (
 	LabelHash     = "bottled.hash"      // digest of the declaration it was made from
 	LabelManifest = "bottled.manifest"  // absolute path of the manifest
 	LabelStateDir = "bottled.state-dir" // where its files live; two controllers must not fight over them
+	// LabelMounts is a digest of which directories an agent's container was made with.
+	LabelMounts = "bottled.mounts"
 	// LabelFixed is a digest of what a sidecar reads at its start only: a change needs a new container.
 	LabelFixed = "bottled.fixed-config"
 	// LabelBuild is on images that bottled built, and so on every container of one, whoever made it: the digest of what the

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // Network is a bridge network, desired or observed.
@@ -60,6 +62,8 @@ type Container struct {
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool
+	// ID is what the source of an agent's mount was when it was judged. It is not part of the declaration's hash.
+	ID safepath.ID `json:",omitzero"`
 }
 
 // Attachment is a container's endpoint on a network.
@@ -96,6 +100,10 @@ func (c Container) Hash() string {
 	c.Labels = maps.Clone(c.Labels)
 	delete(c.Labels, LabelHash)
 	delete(c.Labels, LabelManifest)
+	c.Mounts = slices.Clone(c.Mounts)
+	for i := range c.Mounts {
+		c.Mounts[i].ID = safepath.ID{}
+	}
 	return digestJSON(c)
 }
 
@@ -122,6 +130,15 @@ type Bottle struct {
 	Dirs []Dir `json:"-"`
 }
 
+// Block keeps a part from being started, or made anew.
+func (b *Bottle) Block(part Part, why error) {
+	for i := range b.Members {
+		if b.Members[i].Part == part {
+			b.Members[i].Blocked = why.Error()
+		}
+	}
+}
+
 // Member is one container of a bottle with what it needs on the host.
 type Member struct {
 	Part      Part
@@ -133,6 +150,8 @@ type Member struct {
 	DirPaths []string
 	// Reloads says that the part reads its directories again on SIGHUP.
 	Reloads bool
+	// Blocked says why the container must not be started, or made anew; "" when it may.
+	Blocked string `json:"-"`
 	// Build is what the container's image is built from; nil for an image that is loaded or pulled.
 	Build *buildcontext.Context `json:"-"`
 }

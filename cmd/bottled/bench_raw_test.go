@@ -68,7 +68,7 @@ func (r *raw) desire(dir string) {
 		r.must(err)
 	}
 	for _, m := range snapshot.Bottles {
-		in, err := state.ReadInputs(m, r.settings, os.LookupEnv, nil)
+		in, err := state.InputReader{Settings: r.settings, Getenv: os.LookupEnv}.Read(m)
 		r.must(err)
 		b, err := state.Desire(m, in, subnets[m.Metadata.Name], r.settings)
 		r.must(err)

@@ -18,7 +18,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Short: "Check manifests, without an engine",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, dirs []string) error {
-			snapshot, err := a.load(dirs)
+			snapshot, err := a.load(manifests.Known{}, dirs)
 			if err != nil {
 				return err
 			}

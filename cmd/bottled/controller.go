@@ -101,15 +101,20 @@ func (a *app) serve(ctx context.Context, c *reconciler.Controller, metrics prome
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.Settings) (reconciler.Source, []string, error) {
+	memory, err := state.OpenPlaceMemory(s)
+	if err != nil {
+		return nil, nil, err
+	}
 	if git.url == "" {
 		// A path that is not there is a slip now, and may be anything later.
-		if _, err := manifests.Load(dirs...); err != nil {
+		snapshot, err := manifests.LoadKnowing(manifests.Known{Writable: memory.Writable()}, dirs...)
+		if err != nil {
 			return nil, nil, exitError{exitBadInput, err}
 		}
-		source, err := watchDirs(dirs, a.log)
+		source, err := watchDirs(dirs, snapshot.Writable, memory, a.log)
 		return source, dirs, err
 	}
-	source, err := newGitSource(git, filepath.Join(s.CheckoutDir(), state.Digest(git.url)), a.log)
+	source, err := newGitSource(git, filepath.Join(s.CheckoutDir(), state.Digest(git.url)), memory, a.log)
 	if err != nil {
 		return nil, nil, exitError{exitBadInput, err}
 	}

@@ -118,14 +118,17 @@ func hostFilters() (bool, error) {
 	return false, nil
 }
 
-// load reads manifests and prints, once, everything wrong in them.
-func (a *app) load(paths []string) (manifests.Snapshot, error) {
-	snapshot, err := manifests.Load(paths...)
+// load reads manifests and prints, once, everything wrong or risky in them.
+func (a *app) load(known manifests.Known, paths []string) (manifests.Snapshot, error) {
+	snapshot, err := manifests.LoadKnowing(known, paths...)
 	if err != nil {
 		return snapshot, exitError{exitBadInput, err}
 	}
 	for _, p := range snapshot.Problems {
 		fmt.Fprintln(os.Stderr, p.Error())
+	}
+	for _, notice := range snapshot.Notices() {
+		fmt.Fprintln(os.Stderr, "warning: "+notice)
 	}
 	return snapshot, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 type passFlags struct {
@@ -79,7 +80,15 @@ func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests
 	if err := format.check(); err != nil {
 		return manifests.Snapshot{}, nil, err
 	}
-	snapshot, err := a.load(dirs)
+	settings, err := a.settings.state("")
+	if err != nil {
+		return manifests.Snapshot{}, nil, err
+	}
+	memory, err := state.OpenPlaceMemory(settings)
+	if err != nil {
+		return manifests.Snapshot{}, nil, err
+	}
+	snapshot, err := a.load(manifests.Known{Writable: memory.Writable()}, dirs)
 	if err != nil {
 		return snapshot, nil, err
 	}
@@ -96,6 +105,9 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 	if err != nil {
 		return err
 	}
+	if err := remember(r.Settings, snapshot); err != nil {
+		return errors.Join(err, release())
+	}
 	gaps := askGaps(cmd.Context(), r)
 	progress := a.watch(r)
 	result, err := r.Once(cmd.Context(), snapshot, options)
@@ -107,6 +119,15 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 		return err
 	}
 	return verdict(snapshot, result)
+}
+
+// remember keeps in the state directory what the bottles' agents can write.
+func remember(s state.Settings, snapshot manifests.Snapshot) error {
+	memory, err := state.OpenPlaceMemory(s)
+	if err != nil {
+		return err
+	}
+	return memory.Save(snapshot.Writable)
 }
 
 // gapsAnswer is what of a bottle's promises the engine can't keep, or why that is not known.

@@ -64,7 +64,7 @@ func (a *app) session(ctx context.Context, slug string, command []string, tty bo
 	if err != nil {
 		return 0, err
 	}
-	code, err = host(ctx, engine, c, t)
+	code, err = host(ctx, engine, c, t, settings.CheckMounts)
 	return code, errors.Join(err, release())
 }
 
@@ -74,8 +74,11 @@ type interactiveEngine interface {
 	RemoveContainer(ctx context.Context, id string) error
 }
 
-// host is a session, from its container's beginning to its end.
-func host(ctx context.Context, engine interactiveEngine, c state.Container, t *terminal) (code int, err error) {
+// host is a session, from its container's beginning to its end. check is asked about its mounts before the engine resolves them.
+func host(ctx context.Context, engine interactiveEngine, c state.Container, t *terminal, check func([]state.Mount) error) (code int, err error) {
+	if err := check(c.Mounts); err != nil {
+		return 0, err
+	}
 	id, err := engine.CreateSession(ctx, c, t.tty)
 	if errors.Is(err, state.ErrConflict) {
 		return 0, err // somebody else's
@@ -91,6 +94,9 @@ func host(ctx context.Context, engine interactiveEngine, c state.Container, t *t
 		return 0, fmt.Errorf("%w; a pass of the controller gets what is missing: see bottled status", err)
 	}
 	if err != nil {
+		return 0, err
+	}
+	if err := check(c.Mounts); err != nil {
 		return 0, err
 	}
 	p, err := engine.StartSession(ctx, id, t.tty)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,13 +15,36 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/gitsource"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // dirSource reads manifests from directories and files, and watches them.
 type dirSource struct {
-	*manifests.Reader
 	*manifests.Watcher
+	reader *rememberingReader
+}
+
+// Read reads the directories and files.
+func (s dirSource) Read() (manifests.Snapshot, time.Duration, error) { return s.reader.read() }
+
+// rememberingReader keeps in the state directory what agents could write.
+type rememberingReader struct {
+	manifests.Reader
+	memory *state.PlaceMemory
+}
+
+func newReader(memory *state.PlaceMemory, paths ...string) *rememberingReader {
+	return &rememberingReader{manifests.Reader{Paths: paths, Writable: memory.Writable()}, memory}
+}
+
+func (r *rememberingReader) read() (manifests.Snapshot, time.Duration, error) {
+	snapshot, again, err := r.Read()
+	if err == nil {
+		err = r.memory.Save(snapshot.Writable)
+	}
+	return snapshot, again, err
 }
 
 // Refresh has nothing to do: what changes is noticed, and read anew in any case.
@@ -31,11 +54,11 @@ func (dirSource) Refresh(context.Context) {}
 func (dirSource) Revision() (string, error) { return "", nil }
 
 // watchDirs begins to watch manifests in directories and files.
-func watchDirs(paths []string, log zerolog.Logger) (dirSource, error) {
-	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Warn: func(err error) {
+func watchDirs(paths []string, writable safepath.Set, memory *state.PlaceMemory, log zerolog.Logger) (dirSource, error) {
+	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
 		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
 	}})
-	return dirSource{&manifests.Reader{Paths: paths}, watcher}, err
+	return dirSource{watcher, newReader(memory, paths...)}, err
 }
 
 // gitFlags say where in which repository the manifests are.
@@ -52,11 +75,20 @@ func (g *gitFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&g.token, "git-token-file", "", "`file` with the password or token for a Git repository over HTTPS")
 }
 
+// readFile reads a file that the operator named: a regular one of at most 1 MiB.
+func readFile(path string) ([]byte, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return safepath.Set{}.ReadFile(abs, 1<<20)
+}
+
 // open prepares the checkout, which is kept in the state directory.
 func (g *gitFlags) open(dir string) (*gitsource.Source, error) {
 	options := gitsource.Options{URL: g.url, Dir: dir}
 	if g.keys != "" {
-		keys, err := os.ReadFile(g.keys)
+		keys, err := readFile(g.keys)
 		if err != nil {
 			return nil, fmt.Errorf("--git-keys: %w", err)
 		}
@@ -64,7 +96,7 @@ func (g *gitFlags) open(dir string) (*gitsource.Source, error) {
 	}
 	if g.token != "" {
 		options.Token = func() (string, error) {
-			token, err := os.ReadFile(g.token)
+			token, err := readFile(g.token)
 			return strings.TrimSpace(string(token)), err
 		}
 	}
@@ -80,11 +112,12 @@ type gitSource struct {
 	secrets    *manifests.Watcher // watches the files besides the manifests only
 
 	mu      sync.Mutex // held while the checkout changes or is read
-	reader  *manifests.Reader
+	reader  *rememberingReader
+	memory  *state.PlaceMemory
 	pullErr error
 }
 
-func newGitSource(g gitFlags, dir string, log zerolog.Logger) (*gitSource, error) {
+func newGitSource(g gitFlags, dir string, memory *state.PlaceMemory, log zerolog.Logger) (*gitSource, error) {
 	repository, err := g.open(dir)
 	if err != nil {
 		return nil, err
@@ -95,7 +128,9 @@ func newGitSource(g gitFlags, dir string, log zerolog.Logger) (*gitSource, error
 	if err != nil {
 		return nil, err
 	}
-	return &gitSource{repository: repository, path: g.path, interval: g.interval, changes: make(chan struct{}, 1), secrets: watcher}, nil
+	return &gitSource{
+		repository: repository, path: g.path, interval: g.interval, changes: make(chan struct{}, 1), secrets: watcher, memory: memory,
+	}, nil
 }
 
 // pull asks for something new once.
@@ -146,16 +181,16 @@ func (s *gitSource) Read() (manifests.Snapshot, time.Duration, error) {
 		return manifests.Snapshot{}, 0, err
 	}
 	if s.reader == nil {
-		s.reader = &manifests.Reader{Paths: []string{dir}}
+		s.reader = newReader(s.memory, dir)
 	}
-	return s.reader.Read()
+	return s.reader.read()
 }
 
 // Changes receives when Read may return something else.
 func (s *gitSource) Changes() <-chan struct{} { return s.changes }
 
 // Follow names the files besides the manifests.
-func (s *gitSource) Follow(files []string) { s.secrets.Follow(files) }
+func (s *gitSource) Follow(files []string, writable safepath.Set) { s.secrets.Follow(files, writable) }
 
 // Revision is the commit that is checked out, and why there is no newer one.
 func (s *gitSource) Revision() (string, error) {
