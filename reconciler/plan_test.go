@@ -159,6 +159,12 @@ func (w *world) session(t *testing.T) *state.ObservedContainer {
 	return w.container(state.Run)
 }
 
+// block keeps the agent from being started, as a mount that was refused does.
+func (w *world) block() {
+	w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+	w.want.Stale = map[string]error{"dev": fmt.Errorf("%w; it is kept as it was declared last", state.ErrMount)}
+}
+
 func (w *world) without(part state.Part) {
 	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c state.ObservedContainer) bool { return c.Part() == part })
 }
@@ -266,17 +272,17 @@ func TestPlan(t *testing.T) {
 		"mount-source-replaced": func(t *testing.T, w *world) { w.workInode = 3; w.desire(t) },
 		"blocked-agent-exited": func(_ *testing.T, w *world) {
 			w.container(state.Agent).State = state.StateExited
-			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+			w.block()
 		},
 		"blocked-agent-missing": func(_ *testing.T, w *world) {
 			w.without(state.Agent)
-			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+			w.block()
 		},
 		"blocked-agent-on-another-network": func(_ *testing.T, w *world) {
 			c := w.container(state.Agent)
 			c.Endpoints = append(c.Endpoints, state.Endpoint{Network: "bridge", NetworkID: "id-of-bridge", ID: "x"})
 			c.Container.Command = []string{"sh"}
-			w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+			w.block()
 		},
 		"user-differs":     func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.User = "0" },
 		"capability-added": func(_ *testing.T, w *world) { w.container(state.Agent).Container.CapAdd = []string{"NET_RAW"} },

@@ -102,6 +102,10 @@ func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 			out.f("bottle %s: %s\n\n", b.Slug, paint("!", b.Err.Error()))
 			continue
 		}
+		if b.Stale != nil {
+			failed = true
+			out.f("bottle %s: %s\n\n", b.Slug, paint("!", b.Stale.Error()))
+		}
 		if len(items) == 0 {
 			continue
 		}
