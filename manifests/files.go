@@ -60,11 +60,13 @@ type place struct {
 // Places that an agent can write are neither entered nor followed through.
 type walk struct {
 	writable safepath.Set
+	learned  []safepath.Place // of this level
 	files    []file
 	unread   []Unread
 	queue    []place // directories yet to be read
 	seen     map[string]bool
 	dirs     int
+	cut      bool // there is more than a walk reads
 
 	// onFile is called for each manifest file before any directory below its own is read. It returns the places that are
 	// writable by what the file declares. Nil: none are.
@@ -97,12 +99,19 @@ func (w *walk) run(paths []string) error {
 	return nil
 }
 
-// descend reads the directories in the queue and all below them.
+// descend reads the directories in the queue and all below them, level by level. What a file makes writable counts for the
+// levels below: two files of one level that speak against each other are both read, and judged.
 func (w *walk) descend() {
 	for len(w.queue) > 0 {
-		dir := w.queue[0]
-		w.queue = w.queue[1:]
-		w.directory(dir)
+		w.writable, w.learned = w.writable.With(w.learned...), nil
+		level := w.queue
+		w.queue = nil
+		for _, dir := range level {
+			if w.cut {
+				return
+			}
+			w.directory(dir)
+		}
 	}
 }
 
@@ -159,7 +168,7 @@ func (w *walk) directory(dir place) {
 		return
 	}
 	if w.dirs++; w.dirs > maxDirectories || len(w.files) > maxFiles {
-		w.queue = nil
+		w.cut = true
 		w.unreachable(dir, fmt.Sprintf("the search ends here: there are more than %d directories or %d files", maxDirectories, maxFiles),
 			"give bottled a directory of its own, and look for a symlink that leads out of it")
 		return
@@ -240,7 +249,7 @@ func (w *walk) file(found place) {
 func (w *walk) add(f file) {
 	w.files = append(w.files, f)
 	if w.onFile != nil {
-		w.writable = w.writable.With(w.onFile(f)...)
+		w.learned = append(w.learned, w.onFile(f)...)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
-	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 const (
@@ -22,8 +21,8 @@ const (
 type Reader struct {
 	Paths []string         // as for Load
 	Now   func() time.Time // nil: time.Now
-	// Writable is what agents could write before the first Read, as far as it is known; afterwards, what they can and could.
-	Writable safepath.Set
+	// Known is what earlier processes knew before the first Read, and what the last one said afterwards.
+	Known Known
 
 	bottles []Bottle             // of the last snapshot
 	missing map[string]time.Time // slugs of those bottles that no file declares, and when that was seen first
@@ -43,16 +42,11 @@ type Reader struct {
 // With again > 0, another Read after that time may have another result though nothing changes. An error is as of Load; what
 // is known is kept for the next Read.
 func (r *Reader) Read() (s Snapshot, again time.Duration, err error) {
-	sources := map[string]string{}
-	for _, b := range r.bottles {
-		sources[b.Metadata.Name] = b.Source.Path
-	}
-	s, err = LoadKnowing(Known{r.Writable, sources}, r.Paths...)
+	s, err = LoadKnowing(r.Known, r.Paths...)
 	if err != nil {
 		r.restart()
 		return Snapshot{}, 0, err
 	}
-	r.Writable = s.Writable
 	n := reading{Snapshot: s, now: time.Now()}
 	if r.Now != nil {
 		n.now = r.Now()
@@ -62,6 +56,10 @@ func (r *Reader) Read() (s Snapshot, again time.Duration, err error) {
 	r.carryOver(&n)
 	n.finish()
 	r.bottles = slices.Clone(n.Bottles)
+	r.Known = Known{Writable: n.Writable, Sources: map[string]string{}}
+	for _, b := range r.bottles {
+		r.Known.Sources[b.Metadata.Name] = b.Source.Path
+	}
 	return n.Snapshot, n.again, nil
 }
 

@@ -138,6 +138,7 @@ type source struct {
 func read(known Known, paths []string) ([]file, Snapshot, error) {
 	var sources []*source
 	w := newWalk(known.Writable)
+	protected := known.files()
 	w.onFile = func(f file) []safepath.Place {
 		s := readSource(f)
 		if s == nil {
@@ -146,7 +147,7 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 		sources = append(sources, s)
 		var places []safepath.Place
 		for _, d := range s.documents {
-			places = append(places, d.learn()...)
+			places = append(places, d.learn(protected)...)
 		}
 		return places
 	}

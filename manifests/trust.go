@@ -75,13 +75,28 @@ func covered(m Mount, real string, all []Mount) []string {
 	return names
 }
 
-// learn returns the places that a document without problems makes writable, unless it lies in one of them itself.
-func (d *document) learn() []safepath.Place {
+// learn returns the places that a document without problems makes writable, unless it lies in one of them itself, or a known
+// manifest does.
+func (d *document) learn(protected [][]safepath.Location) []safepath.Place {
 	places := d.places()
-	if _, own := safepath.NewSet(places...).Writable(d.file.trace); own {
-		return nil
+	set := safepath.NewSet(places...)
+	for _, trace := range slices.Concat(protected, [][]safepath.Location{d.file.trace}) {
+		if _, yes := set.Writable(trace); yes {
+			return nil
+		}
 	}
 	return places
+}
+
+// files returns the traces of the manifests that were valid before.
+func (k Known) files() [][]safepath.Location {
+	var traces [][]safepath.Location
+	for _, path := range k.Sources {
+		if trace, _, err := safepath.Trace(path); err == nil {
+			traces = append(traces, trace)
+		}
+	}
+	return traces
 }
 
 // claimOf resolves the paths of a document without problems.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
@@ -16,28 +17,45 @@ import (
 type PlaceMemory struct {
 	path  string
 	saved safepath.Set
+	known manifests.Known
 }
 
-// OpenPlaceMemory reads what was remembered in the state directory; nothing, before the first bottle.
+// OpenPlaceMemory reads what the state directory says: what was remembered, and what was declared of the bottles that exist.
 func OpenPlaceMemory(s Settings) (*PlaceMemory, error) {
 	m := &PlaceMemory{path: filepath.Join(s.StateDir, "writable.json")}
-	data, err := os.ReadFile(m.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
-	}
-	if err != nil {
+	if err := m.read(); err != nil {
 		return nil, fmt.Errorf("read what agents could write: %w", err)
 	}
-	var places []safepath.Place
-	if err := json.Unmarshal(data, &places); err != nil {
-		return nil, fmt.Errorf("read what agents could write: %s: %w", m.path, err)
+	records, err := ReadRecords(s)
+	if err != nil {
+		return nil, err
 	}
-	m.saved = safepath.Recall(places)
+	m.known = manifests.Known{Writable: m.saved, Sources: map[string]string{}}
+	for _, b := range records {
+		m.known.Sources[b.Slug] = b.Manifest
+		m.known.Writable = m.known.Writable.With(manifests.PlacesOf(b.Declared, b.Manifest)...)
+	}
 	return m, nil
 }
 
-// Writable returns what was remembered, as far as it is still the same directories.
-func (m *PlaceMemory) Writable() safepath.Set { return m.saved }
+func (m *PlaceMemory) read() error {
+	data, err := os.ReadFile(m.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var places []safepath.Place
+	if err := json.Unmarshal(data, &places); err != nil {
+		return fmt.Errorf("%s: %w", m.path, err)
+	}
+	m.saved = safepath.Recall(places)
+	return nil
+}
+
+// Known returns what earlier processes knew.
+func (m *PlaceMemory) Known() manifests.Known { return m.known }
 
 // Save remembers a snapshot's places.
 func (m *PlaceMemory) Save(writable safepath.Set) error {

@@ -107,7 +107,7 @@ func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.S
 	}
 	if git.url == "" {
 		// A path that is not there is a slip now, and may be anything later.
-		snapshot, err := manifests.LoadKnowing(manifests.Known{Writable: memory.Writable()}, dirs...)
+		snapshot, err := manifests.LoadKnowing(memory.Known(), dirs...)
 		if err != nil {
 			return nil, nil, exitError{exitBadInput, err}
 		}

@@ -88,7 +88,7 @@ func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests
 	if err != nil {
 		return manifests.Snapshot{}, nil, err
 	}
-	snapshot, err := a.load(manifests.Known{Writable: memory.Writable()}, dirs)
+	snapshot, err := a.load(memory.Known(), dirs)
 	if err != nil {
 		return snapshot, nil, err
 	}

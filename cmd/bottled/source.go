@@ -36,7 +36,7 @@ type rememberingReader struct {
 }
 
 func newReader(memory *state.PlaceMemory, paths ...string) *rememberingReader {
-	return &rememberingReader{manifests.Reader{Paths: paths, Writable: memory.Writable()}, memory}
+	return &rememberingReader{manifests.Reader{Paths: paths, Known: memory.Known()}, memory}
 }
 
 func (r *rememberingReader) read() (manifests.Snapshot, time.Duration, error) {

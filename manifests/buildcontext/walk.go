@@ -1,14 +1,17 @@
 package buildcontext
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -38,15 +41,15 @@ func list(root *os.Root, s Source) (*walk, error) {
 // readIgnore reads DOCKERFILE.dockerignore or, where there is none, .dockerignore.
 func (w *walk) readIgnore() error {
 	for _, name := range []string{w.source.Dockerfile + ".dockerignore", ".dockerignore"} {
-		f, err := w.root.Open(name)
+		text, err := readSmall(w.root, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		patterns, err := ignorefile.ReadAll(f)
-		if err = errors.Join(err, f.Close()); err != nil {
+		patterns, err := ignorefile.ReadAll(bytes.NewReader(text))
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		w.keep[name] = true
@@ -56,6 +59,25 @@ func (w *walk) readIgnore() error {
 		return nil
 	}
 	return nil
+}
+
+// readSmall reads a regular file of at most maxDockerfile bytes, and waits for nothing.
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	case info.Size() > maxDockerfile:
+		return nil, fmt.Errorf("it is larger than %d KiB", maxDockerfile>>10)
+	}
+	return io.ReadAll(io.LimitReader(f, maxDockerfile))
 }
 
 func (w *walk) directory(dir string, above patternmatcher.MatchInfo) error {

@@ -1,7 +1,7 @@
 package safepath
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -22,8 +22,10 @@ type mountEntry struct {
 var mounts mountTable
 
 type mountTable struct {
-	mu      sync.Mutex
-	file    *os.File
+	mu sync.Mutex
+	// fd is /proc/self/mountinfo. It is no os.File: the runtime's poller would take the notice of a change away.
+	fd      int
+	open    bool
 	entries map[uint64]mountEntry
 }
 
@@ -40,7 +42,7 @@ func (t *mountTable) of(fd int, stat *unix.Statx_t) (mountEntry, error) {
 	}
 	entry, ok := t.entries[id]
 	if !ok {
-		return mountEntry{}, fmt.Errorf("mount %d is not listed in /proc/self/mountinfo", id)
+		return mountEntry{}, fmt.Errorf("%w: mount %d is gone", ErrMoved, id)
 	}
 	return entry, nil
 }
@@ -59,36 +61,42 @@ func mountID(fd int, stat *unix.Statx_t) (uint64, error) {
 			return strconv.ParseUint(strings.TrimSpace(value), 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not say on which mount a file is")
+	return 0, errors.New("the kernel does not say on which mount a file is")
 }
 
 // refresh reads the table for the first time, or when it changed: then a poll of it reports an exceptional condition.
 func (t *mountTable) refresh() error {
-	if t.file != nil {
-		polled := []unix.PollFd{{Fd: int32(t.file.Fd()), Events: unix.POLLPRI}} //nolint:gosec // a descriptor fits
-		if _, err := unix.Poll(polled, 0); err != nil && err != unix.EINTR {
-			return err
-		}
-		if polled[0].Revents == 0 {
-			return nil
-		}
-	} else {
-		file, err := os.Open("/proc/self/mountinfo")
+	if !t.open {
+		fd, err := unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
-		t.file = file
+		t.fd, t.open = fd, true
+	}
+	polled := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLPRI}} //nolint:gosec // a descriptor fits
+	if _, err := unix.Poll(polled, 0); err != nil && !errors.Is(err, unix.EINTR) {
+		return err
+	}
+	if polled[0].Revents == 0 && t.entries != nil {
+		return nil
 	}
 	return t.read()
 }
 
 func (t *mountTable) read() error {
-	if _, err := t.file.Seek(0, 0); err != nil {
+	if _, err := unix.Seek(t.fd, 0, 0); err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(t.file); err != nil {
-		return err
+	var text strings.Builder
+	for buffer := make([]byte, 64<<10); ; {
+		n, err := unix.Read(t.fd, buffer)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		text.Write(buffer[:max(n, 0)])
 	}
 	entries := map[uint64]mountEntry{}
 	for line := range strings.Lines(text.String()) {
