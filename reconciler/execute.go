@@ -298,6 +298,9 @@ func (r *run) start(ctx, call context.Context, id string, s Step) error {
 	r.mu.Lock()
 	delete(r.unstarted, id)
 	r.mu.Unlock()
+	if err := state.CheckMounted(call, r.Engine, id, s.member.Container.Mounts); err != nil {
+		return errors.Join(err, r.Engine.RemoveContainer(call, id))
+	}
 	return r.waiting(func() error {
 		switch {
 		case s.member.Part == state.Agent:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -148,6 +149,11 @@ func (e metered) Logs(ctx context.Context, id string, since time.Time, tail int,
 func (e metered) Health(ctx context.Context, id string) (health string, err error) {
 	defer e.count("health", &err)
 	return e.Engine.Health(ctx, id)
+}
+
+func (e metered) MountIDs(ctx context.Context, id string) (ids map[string]safepath.ID, err error) {
+	defer e.count("inspect_container", &err)
+	return e.Engine.MountIDs(ctx, id)
 }
 
 func (e metered) NetworkMembers(ctx context.Context, id string) (names []string, err error) {

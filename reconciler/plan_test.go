@@ -161,7 +161,7 @@ func (w *world) session(t *testing.T) *state.ObservedContainer {
 
 // block keeps the agent from being started, as a mount that was refused does.
 func (w *world) block() {
-	w.want.Bottles[0].Block(state.Agent, state.ErrMount)
+	w.want.Bottles[0].Block(state.Agent, "a mount is refused")
 	w.want.Stale = map[string]error{"dev": fmt.Errorf("%w; it is kept as it was declared last", state.ErrMount)}
 }
 

@@ -322,7 +322,7 @@ func (r *Reconciler) carryOut(b manifests.Bottle, writable safepath.Set, subnets
 		return state.Bottle{}, nil, errors.Join(err, lastErr)
 	}
 	if _, mountErr := inputs.Mounts(last.manifest); mountErr != nil {
-		desired.Block(state.Agent, mountErr)
+		desired.Block(state.Agent, "it is not started while one of its mounts is refused")
 	}
 	return desired, fmt.Errorf("%w; it is kept as it was declared last", err), nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // Engine is all that bottled asks of a container engine. There is one real implementation
@@ -32,6 +34,8 @@ type Engine interface {
 	Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error)
 	// Health waits until the engine's health check of a container has an outcome.
 	Health(ctx context.Context, id string) (string, error)
+	// MountIDs returns what is mounted at the targets of a running container's bind mounts; nil where that can't be told.
+	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 	// NetworkMembers names the containers on a network, for an error message.
 	NetworkMembers(ctx context.Context, id string) ([]string, error)
 	// NameHolder returns who has a container's name: its owner label ("" when it has none).

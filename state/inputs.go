@@ -1,9 +1,11 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests"
@@ -183,6 +185,30 @@ func (s Settings) CheckMounts(mounts []Mount) error {
 		}
 		if !same {
 			return fmt.Errorf("%w at %s: %s was replaced since it was checked", ErrMount, m.Target, m.Source)
+		}
+	}
+	return nil
+}
+
+// mountTeller says what is mounted in a running container.
+type mountTeller interface {
+	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
+}
+
+// CheckMounted makes sure that a container was started on what was judged. The engine resolves the paths of mounts by itself, so
+// somebody who may write on the way can be faster than CheckMounts. Where the engine's processes can't be seen, it says nothing.
+func CheckMounted(ctx context.Context, engine mountTeller, id string, mounts []Mount) error {
+	judged := slices.DeleteFunc(slices.Clone(mounts), func(m Mount) bool { return m.ID == (safepath.ID{}) })
+	if len(judged) == 0 {
+		return nil
+	}
+	mounted, err := engine.MountIDs(ctx, id)
+	if err != nil || mounted == nil {
+		return err
+	}
+	for _, m := range judged {
+		if mounted[m.Target] != m.ID {
+			return fmt.Errorf("%w at %s: %s was replaced while the container was started", ErrMount, m.Target, m.Source)
 		}
 	}
 	return nil

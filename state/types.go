@@ -131,10 +131,10 @@ type Bottle struct {
 }
 
 // Block keeps a part from being started, or made anew.
-func (b *Bottle) Block(part Part, why error) {
+func (b *Bottle) Block(part Part, why string) {
 	for i := range b.Members {
 		if b.Members[i].Part == part {
-			b.Members[i].Blocked = why.Error()
+			b.Members[i].Blocked = why
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/docker"
@@ -71,6 +72,7 @@ func (a *app) session(ctx context.Context, slug string, command []string, tty bo
 // interactiveEngine is what a session is made with.
 type interactiveEngine interface {
 	state.Interactive
+	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 	RemoveContainer(ctx context.Context, id string) error
 }
 
@@ -102,6 +104,9 @@ func host(ctx context.Context, engine interactiveEngine, c state.Container, t *t
 	p, err := engine.StartSession(ctx, id, t.tty)
 	if err != nil {
 		return 0, startError(err)
+	}
+	if err := state.CheckMounted(ctx, engine, id, c.Mounts); err != nil {
+		return 0, errors.Join(err, p.Close()) // and removed at once
 	}
 	code, err = t.converse(context.WithoutCancel(ctx), p)
 	return code, errors.Join(err, p.Close())

@@ -46,6 +46,7 @@ var commands = map[string]func(args []string) ([]attempt, error){
 	"setuid":     setuid,
 	"forks":      forks,
 	"memory":     memory,
+	"swap":       swap,
 }
 
 func main() {

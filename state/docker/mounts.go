@@ -1,0 +1,61 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/docker/docker/api/types/mount"
+	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
+)
+
+// MountIDs returns what is mounted at the target of each bind mount of a running container, as its first process sees it. It is
+// nil where that can't be told: the process has ended, belongs to another user, or is in a process namespace of its own, as
+// under an engine that runs in a container.
+func (e *Engine) MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error) {
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return nil, wrap(err, "inspect container")
+	}
+	if c.State == nil || !c.State.Running || c.State.Pid <= 0 {
+		return nil, nil
+	}
+	root, err := unix.Open(fmt.Sprintf("/proc/%d/root", c.State.Pid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it can't be told
+	}
+	defer unix.Close(root) //nolint:errcheck // nothing was written
+	// The number may be another process's by now, or in another namespace: its cgroup names the container.
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.State.Pid))
+	if err != nil || !strings.Contains(string(groups), c.ID) {
+		return nil, nil //nolint:nilerr // it can't be told
+	}
+	ids := map[string]safepath.ID{}
+	for _, m := range c.Mounts {
+		if m.Type != mount.TypeBind {
+			continue
+		}
+		if found, err := idIn(root, m.Destination); err == nil {
+			ids[m.Destination] = found
+		}
+	}
+	return ids, nil
+}
+
+// idIn identifies a file below a container's root, whose links do not lead out of it.
+func idIn(root int, path string) (safepath.ID, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(root, path, &how)
+	if err != nil {
+		return safepath.ID{}, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return safepath.ID{}, err
+	}
+	return safepath.ID{Dev: stat.Dev, Ino: stat.Ino}, nil
+}
