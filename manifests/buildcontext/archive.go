@@ -15,7 +15,7 @@ import (
 // Tar writes the context as a tar archive: the entries in their order, with their modes, without times and owners. It fails with
 // ErrChanged, before the archive's end, when what is read now is not what Digest stands for.
 func (c *Context) Tar(w io.Writer) error {
-	root, err := os.OpenRoot(c.Dir)
+	root, err := openRoot(c.Dir)
 	if err != nil {
 		return fmt.Errorf("build context: %w: %w", ErrChanged, err)
 	}

@@ -208,6 +208,16 @@ func TestRefused(t *testing.T) {
 			lay(t, dir, map[string]string{"Dockerfile": strings.Repeat("#", maxDockerfile+1)})
 		}, "larger than 1024 KiB"},
 		{"a fifo", func(t *testing.T, dir string) { t.Helper(); must(t, syscall.Mkfifo(dir+"/fifo", 0o600)) }, "fifo is no file, directory or symbolic link"},
+		{"a fifo for a list of what to ignore", func(t *testing.T, dir string) {
+			t.Helper()
+			lay(t, dir, map[string]string{"Dockerfile": ""})
+			must(t, syscall.Mkfifo(dir+"/.dockerignore", 0o600))
+		}, ".dockerignore: it is not a regular file"},
+		{"a list of what to ignore without end", func(t *testing.T, dir string) {
+			t.Helper()
+			lay(t, dir, map[string]string{"Dockerfile": "", ".dockerignore": ""})
+			must(t, os.Truncate(dir+"/.dockerignore", 1<<40))
+		}, ".dockerignore: it is larger than 1024 KiB"},
 		{"too large", func(t *testing.T, dir string) {
 			t.Helper()
 			lay(t, dir, map[string]string{"big": ""})

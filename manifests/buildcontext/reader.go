@@ -85,7 +85,7 @@ func (r *Reader) memory(p place) *memory {
 }
 
 func (m *memory) read(s Source) (*Context, error) {
-	root, err := os.OpenRoot(s.Dir)
+	root, err := openRoot(s.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +114,16 @@ func (m *memory) read(s Source) (*Context, error) {
 		return &Context{Source: s, Digest: digest(s, w.entries), Text: text, entries: w.entries}, nil
 	}
 	return nil, fmt.Errorf("%w, again and again: leave out what changes all the time in .dockerignore", ErrChanged)
+}
+
+// openRoot opens a directory, and blocks on nothing else: os.OpenRoot would wait for a FIFO's writer.
+func openRoot(dir string) (*os.Root, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	return root, errors.Join(err, f.Close())
 }
 
 // sums fills in what the files hold, and says whether one had to be read for it.

@@ -190,7 +190,7 @@ func (w *walk) same(other *walk) bool {
 // Whoever watches them notices every change.
 func Directories(s Source) []string {
 	dirs := []string{s.Dir}
-	root, err := os.OpenRoot(s.Dir)
+	root, err := openRoot(s.Dir)
 	if err != nil {
 		return dirs
 	}
