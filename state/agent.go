@@ -78,16 +78,6 @@ func (d desirer) heldDirectories() string {
 	return digestJSON(held)
 }
 
-// checkMount keeps bottled's own files, tokens among them, out of the agents' hands. The path has no symbolic links.
-func (s Settings) checkMount(path string) error {
-	for _, own := range []string{s.StateDir, s.RunDir} {
-		if Within(path, own) || Within(own, path) {
-			return fmt.Errorf("it would show the agent bottled's own files in %s: mount another directory", own)
-		}
-	}
-	return s.CheckShared(path)
-}
-
 // Within says whether a clean absolute path is a directory or lies in it.
 func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")

@@ -2,22 +2,46 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // checkContext keeps the host's and bottled's own files, tokens among them, out of images. What was checked out of a repository
 // is no secret of bottled's.
-func (s Settings) checkContext(dir string) error {
-	if err := manifests.CheckBuildContext(dir); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
+func (s Settings) checkContext(o *safepath.Object) error {
+	if err := manifests.CheckBuildContext(o.Real); err != nil {
+		return fmt.Errorf("%s: %w", o.Real, err)
 	}
+	own, shows, err := s.showsOwn(o.Location())
+	if err != nil || !shows {
+		return err
+	}
+	checkouts, _, err := safepath.Trace(s.CheckoutDir())
+	if err != nil {
+		return err
+	}
+	if _, inside := o.Location().Within(checkouts[len(checkouts)-1]); inside {
+		return nil
+	}
+	return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", o.Real, own)
+}
+
+// showsOwn reports whether a file or directory of the host is, holds or leads to one of bottled's own directories, and which.
+func (s Settings) showsOwn(at safepath.Location) (dir string, shows bool, err error) {
 	for _, own := range []string{s.StateDir, s.RunDir} {
-		if (Within(dir, own) || Within(own, dir)) && !Within(dir, s.CheckoutDir()) {
-			return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", dir, own)
+		trace, _, err := safepath.Trace(own)
+		if err != nil {
+			return own, false, err
+		}
+		_, inside := at.Within(trace[len(trace)-1])
+		around := func(l safepath.Location) bool { _, yes := l.Within(at); return yes }
+		if inside || slices.ContainsFunc(trace, around) {
+			return own, true, nil
 		}
 	}
-	return nil
+	return "", false, nil
 }
 
 // dockerfile is what the agent's image was made by, or a Dockerfile that makes the same.

@@ -92,7 +92,10 @@ func (r InputReader) mount(m manifests.Mount) (MountSource, error) {
 	if err := manifests.CheckMount(o, m); err != nil {
 		return MountSource{}, err
 	}
-	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir()}, r.Settings.checkMount(o.Real)
+	if own, shows, err := r.Settings.showsOwn(o.Location()); err != nil || shows {
+		return MountSource{}, errors.Join(err, fmt.Errorf("it would show the agent bottled's own files in %s: mount another directory", own))
+	}
+	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir()}, r.Settings.CheckShared(o.Real)
 }
 
 // withoutPath is an error of opening a path without the path, which the message names already.
@@ -163,7 +166,7 @@ func (r InputReader) Build(m manifests.Bottle) (*buildcontext.Context, error) {
 		return nil, fmt.Errorf("context: %w", err)
 	}
 	defer o.Close()
-	if err := r.Settings.checkContext(o.Real); err != nil {
+	if err := r.Settings.checkContext(o); err != nil {
 		return nil, fmt.Errorf("context: %w", err)
 	}
 	return r.Builds.Read(source, o.Real)
