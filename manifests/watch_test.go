@@ -71,9 +71,14 @@ func startWatching(t testing.TB, paths ...string) *watching {
 
 func startWatchingWith(t testing.TB, k kernel, paths ...string) *watching {
 	t.Helper()
+	return startWatchingBeside(t, k, safepath.Set{}, paths...)
+}
+
+func startWatchingBeside(t testing.TB, k kernel, writable safepath.Set, paths ...string) *watching {
+	t.Helper()
 	w := &watching{t: t}
 	var err error
-	if w.Watcher, err = watch(WatchOptions{Paths: paths, Warn: w.remember}, k); err != nil {
+	if w.Watcher, err = watch(WatchOptions{Paths: paths, Warn: w.remember, Writable: writable}, k); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -529,6 +534,35 @@ func TestFollowDirectory(t *testing.T) {
 		}
 	}
 	w.expectWarnings()
+}
+
+// TestAgentsDirectoryIsNotWatched: what an agent writes, and where its links lead, neither wakes anybody nor takes a watch.
+func TestAgentsDirectoryIsNotWatched(t *testing.T) {
+	t.Parallel()
+	root := grow(t, map[string]string{"r/a.yaml": bottle("a"), "r/work/deep/x": "1", "r/work/root": "->/", "other/x": "1"})
+	at := func(path string) string { return filepath.Join(root, path) }
+	place, err := safepath.NewPlace(at("r/work"))
+	must(t, err)
+	w := startWatchingBeside(t, theKernel, safepath.NewSet(place), at("r"))
+	for _, a := range []act{
+		{"a manifest in it", false, write("r/work/evil.yaml", bottle("evil"))},
+		{"a directory in it", false, write("r/work/more/evil.yaml", bottle("evil"))},
+		{"far below", false, write("r/work/deep/evil.yaml", bottle("evil"))},
+		{"beside it", true, write("r/b.yaml", bottle("b"))},
+	} {
+		a.do(t, at)
+		if a.tell {
+			w.expect(a.what)
+		} else {
+			w.expectNothing(a.what)
+		}
+	}
+	must(t, w.Close())
+	for dir := range w.seen.dirs {
+		if strings.HasPrefix(dir, at("r/work")) || dir == "/usr" {
+			t.Errorf("%s is watched", dir)
+		}
+	}
 }
 
 // TestFollowOnly is for manifests that are no files.
