@@ -26,9 +26,9 @@ func mounts(name string, specs ...string) string {
 	return fmt.Sprintf("apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: %s}\nspec: {agent: {image: agent, mounts: [%s]}}\n", name, strings.Join(list, ", "))
 }
 
-// tokenFrom is a bottle that has a token from a file.
-func tokenFrom(name, token string) string {
-	return fmt.Sprintf("apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: %s}\nspec: {credProxy: {routes: [{path: /a/, upstream: https://a.example.com, token: {file: %s}}]}}\n", name, token)
+// tokenFrom is the bottle b, which has a token from a file.
+func tokenFrom(token string) string {
+	return fmt.Sprintf("apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: b}\nspec: {credProxy: {routes: [{path: /a/, upstream: https://a.example.com, token: {file: %s}}]}}\n", token)
 }
 
 // load is what Load makes of a tree, with what was left unread.
@@ -91,17 +91,17 @@ func TestAgentsAgainstManifests(t *testing.T) {
 		},
 		{
 			name:  "a token in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("b", "../p/token"), "p/token": "t"},
+			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/token"), "p/token": "t"},
 			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
 		},
 		{
 			name:  "a token that is not there yet, in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("b", "../p/later/token"), "p/x": ""},
+			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/later/token"), "p/x": ""},
 			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
 		},
 		{
 			name:  "a token that is mounted itself",
-			files: map[string]string{"m/a.yaml": mounts("a", "../token:/token"), "m/b.yaml": tokenFrom("b", "../token"), "token": "t"},
+			files: map[string]string{"m/a.yaml": mounts("a", "../token:/token"), "m/b.yaml": tokenFrom("../token"), "token": "t"},
 			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
 		},
 		{
@@ -189,7 +189,7 @@ func TestWhatAnAgentLeftBehind(t *testing.T) {
 func TestNewDocumentHarmsNoOldOne(t *testing.T) {
 	now := time.Now()
 	reader := Reader{Paths: []string{"m"}, Now: func() time.Time { return now.Add(time.Minute) }}
-	tree(t, map[string]string{"m/prod/b.yaml": tokenFrom("b", "../../secrets/token"), "secrets/token": "t"})
+	tree(t, map[string]string{"m/prod/b.yaml": tokenFrom("../../secrets/token"), "secrets/token": "t"})
 	if _, _, err := reader.Read(); err != nil {
 		t.Fatal(err)
 	}

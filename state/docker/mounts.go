@@ -27,7 +27,7 @@ func (e *Engine) MountIDs(ctx context.Context, id string) (map[string]safepath.I
 	if err != nil {
 		return nil, nil //nolint:nilerr // it can't be told
 	}
-	defer unix.Close(root) //nolint:errcheck // nothing was written
+	defer unix.Close(root)
 	// The number may be another process's by now, or in another namespace: its cgroup names the container.
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.State.Pid))
 	if err != nil || !strings.Contains(string(groups), c.ID) {
@@ -52,7 +52,7 @@ func idIn(root int, path string) (safepath.ID, error) {
 	if err != nil {
 		return safepath.ID{}, err
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	defer unix.Close(fd)
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return safepath.ID{}, err
