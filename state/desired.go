@@ -141,7 +141,7 @@ func (d desirer) sidecar(part Part, limits Limits, args ...string) Member {
 	c.Command = args
 	m := Member{Part: part, Reloads: part != Supervise}
 	if builtin {
-		c.Command = append([]string{"sidecar", string(part)}, args...)
+		c.Command = append(append([]string{"sidecar", string(part)}, args...), "--internal-subnet", d.nets.Internal.String())
 		c.Health = Health{Command: []string{"/bottled", "sidecar", string(part), "healthcheck"}, Interval: builtinInterval, Timeout: 5 * time.Second, Retries: 2}
 	}
 	m.Container = c

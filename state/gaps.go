@@ -23,6 +23,10 @@ func Gaps(e EngineInfo, filtered bool, s Settings) []string {
 		gaps = append(gaps, "this host takes datagrams from agents, which it can't answer: have it filter by reverse path "+
 			"(sysctl -w net.ipv4.conf.all.rp_filter=2), or drop them like those connections")
 	}
+	if image, builtin := s.image(Pipelock); !builtin {
+		gaps = append(gaps, fmt.Sprintf("%s listens on every address, so every process on this host can use it, and through it the tokens: "+
+			"drop connections from this host to port %d of %s, or use the built-in pipelock (docs/security.md#a-firewall)", image, PipelockPort, s.Pool))
+	}
 	add(!e.MemoryLimit, "engine %s does not limit memory: give it the memory controller of cgroups")
 	add(!e.CPULimit, "engine %s does not limit CPUs: give it the cpu controller of cgroups")
 	add(!e.PidsLimit, "engine %s does not limit processes: give it the pids controller of cgroups")

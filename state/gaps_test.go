@@ -14,6 +14,12 @@ func TestGaps(t *testing.T) {
 	if got := Gaps(whole, false, testSettings); len(got) != 2 || !strings.Contains(got[1], "rp_filter=2") {
 		t.Errorf("a host that filters nothing: %q", got)
 	}
+	official := testSettings
+	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	if got := Gaps(whole, true, official); len(got) != 2 || !strings.Contains(got[1], "pipelock:2.3.0 listens on every address") ||
+		!strings.Contains(got[1], "port 8888 of "+testSettings.Pool.String()) {
+		t.Errorf("a pipelock of others: %q", got)
+	}
 	for want, miss := range map[string]func(*EngineInfo){
 		"does not limit memory":    func(e *EngineInfo) { e.MemoryLimit = false },
 		"does not limit CPUs":      func(e *EngineInfo) { e.CPULimit = false },

@@ -4,6 +4,8 @@
 // that version), which rejects unknown ones just as Parse does.
 package pipelockconf
 
+import "slices"
+
 // Version is the official pipelock whose schema this is.
 const Version = "2.3.0"
 
@@ -40,10 +42,14 @@ const (
 // top-level domain .invalid never resolves (RFC 6761).
 const nobody = "nothing-is-allowed.invalid"
 
-// ownNames are the bottle's own names whose URL paths are not judged by their entropy: a route's path
-// carries the ids and digests of the API behind it. They are listed whether the bottle has the parts or
-// not, because the official program rejects a reload that adds a name here.
+// ownNames are the bottle's own names. The built-in proxy lets them, and no others, resolve into the internal network.
+// The official one does not judge their URL paths by their entropy: a route's path carries the ids and digests of the
+// API behind it. They are listed there whether the bottle has the parts or not, because that program rejects a reload
+// that adds a name.
 var ownNames = []string{"cred-proxy", "supervise"}
+
+// IsOwnName tells whether a host is one of the bottle's own names.
+func IsOwnName(host string) bool { return slices.Contains(ownNames, host) }
 
 // Config is pipelock.yaml. A nil pointer is a key left out: the official program then uses its default.
 type Config struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"time"
@@ -40,6 +41,7 @@ func Command() *cobra.Command {
 
 func runCommand() *cobra.Command {
 	var listen string
+	var subnet netip.Prefix
 	var dirs directories
 	cmd := &cobra.Command{
 		Use:           "run",
@@ -52,6 +54,7 @@ func runCommand() *cobra.Command {
 			logger := sidecar.NewLogger(role)
 			program, err := newProgram(listen, dirs, os.Getenv, logger, os.Stderr)
 			if err == nil {
+				program.Subnet = subnet
 				err = program.Run(cmd.Context())
 			}
 			if err != nil {
@@ -63,6 +66,7 @@ func runCommand() *cobra.Command {
 	cmd.Flags().StringVar(&listen, "listen", defaultListen, "host:port to serve on")
 	cmd.Flags().StringVar(&dirs.config, "config-dir", "/etc/cred-proxy", "directory of routes.json and, optionally, ca.pem")
 	cmd.Flags().StringVar(&dirs.token, "token-dir", "/run/secrets/cred-proxy", "directory of the token files")
+	sidecar.SubnetFlag(cmd.Flags(), &subnet)
 	return cmd
 }
 

@@ -38,8 +38,13 @@ type seen struct {
 
 func startSeen(t *testing.T, host string) *seen {
 	t.Helper()
+	return startSeenAt(t, "127.0.0.1", host)
+}
+
+func startSeenAt(t *testing.T, address, host string) *seen {
+	t.Helper()
 	s := &seen{}
-	port := tcpServer(t, func(conn *net.TCPConn) {
+	port := tcpServerAt(t, address, func(conn *net.TCPConn) {
 		br := bufio.NewReader(io.TeeReader(conn, &s.bytes))
 		for {
 			r, err := http.ReadRequest(br)
@@ -318,8 +323,8 @@ func TestWarn(t *testing.T) {
 
 // TestCredProxyTraffic: the agent's requests to cred-proxy are looked into, and its placeholder is no secret.
 func TestCredProxyTraffic(t *testing.T) {
-	s := startSeen(t, "cred-proxy")
-	p := startProxy(t, withDLP("block", "cred-proxy"), map[string][]string{"cred-proxy": toLoopback})
+	s := startSeenAt(t, inOwnNetwork, "cred-proxy")
+	p := startProxy(t, withDLP("block", "cred-proxy"), map[string][]string{"cred-proxy": {inOwnNetwork}})
 	p.names = &fakeResolver{answers: map[string][]string{"cred-proxy": {"127.0.0.9"}}} // the client is another
 	request := func(header, body string) string {
 		return fmt.Sprintf("POST %s/anthropic/v1/messages HTTP/1.1\r\nHost: cred-proxy:9099\r\n%sContent-Length: %d\r\n\r\n%s", s.base, header, len(body), body)

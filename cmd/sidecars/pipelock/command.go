@@ -4,6 +4,7 @@
 package pipelock
 
 import (
+	"net/netip"
 	"path/filepath"
 	"runtime/debug"
 
@@ -31,6 +32,7 @@ func Command() *cobra.Command {
 
 func runCommand() *cobra.Command {
 	var listen, config string
+	var subnet netip.Prefix
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve until SIGTERM; SIGHUP or a change of the file reloads the configuration",
@@ -38,20 +40,22 @@ func runCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
 			debug.SetMemoryLimit(memoryBytes)
-			return newProgram(listen, config).Run(cmd.Context())
+			return newProgram(listen, config, subnet).Run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8888", "address to listen on")
 	cmd.Flags().StringVar(&config, "config", "/etc/pipelock/pipelock.yaml", "configuration file")
+	sidecar.SubnetFlag(cmd.Flags(), &subnet)
 	return cmd
 }
 
-func newProgram(listen, config string) *sidecar.Program {
+func newProgram(listen, config string, subnet netip.Prefix) *sidecar.Program {
 	log := sidecar.NewLogger(role)
-	proxy := newProxy(log)
+	proxy := newProxy(log, subnet)
 	return &sidecar.Program{
 		Role:      role,
 		Listen:    listen,
+		Subnet:    subnet,
 		Server:    newServer(proxy, log),
 		Log:       log,
 		Load:      func() (sidecar.Loaded, error) { return proxy.load(config) },

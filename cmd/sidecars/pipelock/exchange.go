@@ -1,6 +1,7 @@
 package pipelock
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -25,12 +26,15 @@ type exchange struct {
 	policy  *policy
 	target  target
 	action  string
-	reason  string // why it was denied or failed; never a path, a query, a header or a body
-	address string // that was connected to
-	unnamed bool   // there is a secret in the request line, so neither method nor host are told
+	reason  string          // why it was denied or failed; never a path, a query, a header or a body
+	address string          // that was connected to
+	grant   grant           // guarded by underway.mu
+	revoked context.Context // ends with the exchange at the latest; the request's ends when a tunnel's client closes its side
+	cancel  context.CancelCauseFunc
+	unnamed bool // there is a secret in the request line, so neither method nor host are told
 	status  int
 
-	// Of a body that is looked into; it is read in another goroutine.
+	// Set by other goroutines: the one that reads a body that is looked into, and a reload that revokes the exchange.
 	warned  atomic.Pointer[string]
 	refused atomic.Pointer[refusal]
 

@@ -35,7 +35,7 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if err := p.checkHeader(r, x); err != nil {
 		return err
 	}
-	if err := x.policy.checkHost(t, false); err != nil {
+	if err := p.admit(x, false); err != nil {
 		return err
 	}
 	release, err := p.checkBody(r, x)
@@ -43,12 +43,12 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 		return err
 	}
 	defer release()
-	return x.forward(w, r)
+	return p.forward(w, r, x)
 }
 
-// forward streams the exchange. Its context ends with the client, at its total time, or when nothing
-// has moved for too long.
-func (x *exchange) forward(w http.ResponseWriter, r *http.Request) error {
+// forward streams the exchange. Its context ends with the client, at its total time, when nothing has moved for too
+// long, or with a revocation.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	ctx, cancel := context.WithTimeout(r.Context(), x.policy.exchangeTime)
 	defer cancel()
 	control := http.NewResponseController(w)
@@ -62,9 +62,16 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request) error {
 		_ = errors.Join(control.SetReadDeadline(time.Now()), control.SetWriteDeadline(time.Now()))
 	})
 	defer unused.stop()
+	stop := context.AfterFunc(x.revoked, func() {
+		cancel()
+		_ = errors.Join(control.SetReadDeadline(time.Now()), control.SetWriteDeadline(time.Now().Add(revokeTime)))
+	})
+	defer stop()
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		x.address = info.Conn.RemoteAddr().String()
+		if err := p.connected(x, info.Conn.RemoteAddr()); err != nil {
+			x.revoke(err)
+		}
 	}})
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {

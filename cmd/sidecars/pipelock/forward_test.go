@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -434,7 +435,7 @@ func TestUnreadBody(t *testing.T) {
 
 // TestSlowHeader: a client that never ends its header is let go.
 func TestSlowHeader(t *testing.T) {
-	p := newProxy(startProxy(t, settings([]string{"a.test"}, ""), nil).proxy.log)
+	p := newProxy(startProxy(t, settings([]string{"a.test"}, ""), nil).proxy.log, netip.Prefix{})
 	server := newServer(p, p.log)
 	server.ReadHeaderTimeout = 200 * time.Millisecond
 	l, err := net.Listen("tcp", "127.0.0.1:0")

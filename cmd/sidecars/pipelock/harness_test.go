@@ -86,6 +86,11 @@ type testProxy struct {
 	resolver *fakeResolver
 }
 
+// ownNetwork is the bottle's internal network in these tests: a part of what settings has for a private range.
+var ownNetwork = netip.MustParsePrefix("127.0.1.0/28")
+
+const inOwnNetwork = "127.0.1.2"
+
 // settings is a configuration under which loopback may be reached.
 func settings(allow []string, more string) string {
 	return fmt.Sprintf(`mode: strict
@@ -100,7 +105,7 @@ func startProxy(t *testing.T, config string, answers map[string][]string) *testP
 	t.Helper()
 	p := &testProxy{t: t, log: &syncBuffer{}, resolver: &fakeResolver{answers: answers}, config: filepath.Join(t.TempDir(), "pipelock.yaml")}
 	log := zerolog.New(p.log)
-	p.proxy = newProxy(log)
+	p.proxy = newProxy(log, ownNetwork)
 	p.dial = dialer{resolver: p.resolver}.dial
 	p.names = p.resolver
 	p.reload(config)
@@ -235,7 +240,12 @@ func tunnelServer(t *testing.T, serve func(*net.TCPConn)) (port string) {
 
 func tcpServer(t *testing.T, serve func(*net.TCPConn)) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return tcpServerAt(t, "127.0.0.1", serve)
+}
+
+func tcpServerAt(t *testing.T, address string, serve func(*net.TCPConn)) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestLoad(t *testing.T) {
-	p := newProxy(zerolog.Nop())
+	p := newProxy(zerolog.Nop(), netip.Prefix{})
 	path := t.TempDir() + "/pipelock.yaml"
 	write := func(config []byte) {
 		t.Helper()
@@ -47,14 +48,14 @@ func TestLoad(t *testing.T) {
 
 // The bounds that a file leaves out are the official program's.
 func TestPolicyDefaults(t *testing.T) {
-	p, err := newPolicy([]byte("mode: strict\napi_allowlist: [a.test]\nforward_proxy: {enabled: true}\n"), nil)
+	p, err := newPolicy([]byte("mode: strict\napi_allowlist: [a.test]\nforward_proxy: {enabled: true}\n"), netip.Prefix{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.tunnelTime != 300*time.Second || p.idleTime != 120*time.Second || p.exchangeTime != 30*time.Second || p.urlBytes != 2048 || p.explain || len(p.ranges) != 0 {
 		t.Errorf("%+v", p)
 	}
-	p, err = newPolicy([]byte("mode: strict\napi_allowlist: [a.test]\nforward_proxy: {enabled: true, max_tunnel_seconds: 9223372036854775807, idle_timeout_seconds: -1}\n"), nil)
+	p, err = newPolicy([]byte("mode: strict\napi_allowlist: [a.test]\nforward_proxy: {enabled: true, max_tunnel_seconds: 9223372036854775807, idle_timeout_seconds: -1}\n"), netip.Prefix{}, nil)
 	if err != nil || p.tunnelTime <= 0 || p.idleTime != 120*time.Second {
 		t.Errorf("%+v, %v", p, err)
 	}

@@ -20,11 +20,12 @@ const (
 	defaultURLBytes        = 2048
 )
 
-// policy is one configuration, ready for use. It never changes: a reload makes a new one, and whatever
-// began under the old one ends under it.
+// policy is one configuration, ready for use. It never changes: a reload makes a new one, and what began under the old
+// one ends under it, or when the new one does not allow it (see underway).
 type policy struct {
 	allowlist allowlist
 	ranges    []netip.Prefix // ssrf.ip_allowlist
+	internal  netip.Prefix   // the bottle's internal network: for its own names, and for no other, whatever ranges has
 	explain   bool           // whether a refusal says what to do about it
 
 	tunnelTime   time.Duration // a tunnel, in all
@@ -37,7 +38,7 @@ type policy struct {
 	transport *http.Transport
 }
 
-func newPolicy(data []byte, dial dialFunc) (*policy, error) {
+func newPolicy(data []byte, internal netip.Prefix, dial dialFunc) (*policy, error) {
 	config, err := pipelockconf.Parse(data)
 	if err != nil {
 		return nil, err
@@ -46,6 +47,7 @@ func newPolicy(data []byte, dial dialFunc) (*policy, error) {
 		return nil, err
 	}
 	p := &policy{
+		internal:     internal,
 		explain:      config.ExplainBlocks != nil && *config.ExplainBlocks,
 		tunnelTime:   seconds(config.ForwardProxy.MaxTunnelSeconds, defaultTunnelSeconds),
 		idleTime:     seconds(config.ForwardProxy.IdleTimeoutSeconds, defaultIdleSeconds),
@@ -88,9 +90,27 @@ func (p *policy) checkAddresses(t target, addrs []netip.Addr) error {
 		return &net.DNSError{Err: "no address", Name: t.host, IsNotFound: true}
 	}
 	for _, addr := range addrs {
-		if class := p.classify(addr); class != public {
-			return ssrf("%s resolves to internal IP %s (%s)", t.host, addr, class)
+		if err := p.checkAddress(t, addr); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkAddress keeps the bottle's own names and its internal network together: a name of somebody else's that leads to
+// cred-proxy, or an own name that leads elsewhere, is an attack on whoever believes the name.
+func (p *policy) checkAddress(t target, addr netip.Addr) error {
+	own, inside := pipelockconf.IsOwnName(t.host), p.internal.Contains(addr)
+	switch {
+	case own && inside:
+		return nil
+	case own:
+		return strayed("%s resolves to %s, which is outside of the bottle's internal network", t.host, addr)
+	case inside:
+		return strayed("%s resolves to %s, which is in the bottle's internal network", t.host, addr)
+	}
+	if class := p.classify(addr); class != public {
+		return ssrf("%s resolves to internal IP %s (%s)", t.host, addr, class)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package pipelock
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -139,21 +140,25 @@ func render(t *testing.T, allow ...string) []byte {
 }
 
 func TestProgram(t *testing.T) {
-	port := echo(t)
-	config := render(t, "127.0.0.1:"+port)
+	port, kept := echo(t), echo(t)
+	config := render(t, "127.0.0.1:"+port, "127.0.0.1:"+kept)
 	r := startProgram(t, config)
 	first := configdigest.Of(map[string][]byte{"pipelock.yaml": config})
 	r.wantEvent("info", "start", first)
 	if out, err := program("healthcheck", "--addr", r.addr).CombinedOutput(); err != nil {
 		t.Errorf("healthcheck: %v: %s", err, out)
 	}
-	conn := r.tunnel("127.0.0.1:"+port, "200")
+	conn := r.tunnel("127.0.0.1:"+kept, "200")
 
 	r.signal(syscall.SIGHUP)
 	r.wantEvent("info", "signal", first)
 
-	second := r.replace(render(t, "other.test"))
+	revoked := r.tunnel("127.0.0.1:"+port, "200")
+	second := r.replace(render(t, "127.0.0.1:"+kept))
 	r.wantEvent("info", "file", second)
+	if n, err := revoked.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the tunnel to what left the allowlist: %d, %v", n, err)
+	}
 	r.tunnel("127.0.0.1:"+port, "403")
 
 	r.replace([]byte("mode: strict\nno_such_key: 1\n"))
@@ -164,7 +169,7 @@ func TestProgram(t *testing.T) {
 	r.wantEvent("error", "signal", second)
 	r.tunnel("127.0.0.1:"+port, "403")
 
-	// The first tunnel is still there.
+	// The tunnel to what stayed is still there.
 	conn.Write(helloTo(t, ""))
 	io.WriteString(conn, "hello")
 	got := make([]byte, 5)

@@ -10,6 +10,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -33,9 +34,10 @@ const (
 	// maxCompressed bounds request bodies that are decompressed, of which each takes some 200 KB.
 	maxCompressed = 128
 
-	headerTime  = 10 * time.Second // to send a request's header
-	discardTime = 2 * time.Second  // to send the rest of a body that nobody reads any more
-	idleTime    = 2 * time.Minute  // between two requests on one connection
+	headerTime  = 10 * time.Second       // to send a request's header
+	revokeTime  = 250 * time.Millisecond // to take the answer to a revoked request
+	discardTime = 2 * time.Second        // to send the rest of a body that nobody reads any more
+	idleTime    = 2 * time.Minute        // between two requests on one connection
 	headerBytes = 64 << 10
 	configBytes = 1 << 20
 )
@@ -46,20 +48,25 @@ type proxy struct {
 	dial   dialFunc
 	names  resolver
 	policy atomic.Pointer[policy]
-	digest string // of the policy; only load uses it
-	slots  chan struct{}
-	gzips  chan struct{} // compressed bodies under way
-	start  time.Time
+	// internal is the bottle's internal network.
+	internal netip.Prefix
+	underway underway
+	digest   string // of the policy; only load uses it
+	slots    chan struct{}
+	gzips    chan struct{} // compressed bodies under way
+	start    time.Time
 }
 
-func newProxy(log zerolog.Logger) *proxy {
+func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 	return &proxy{
-		log:   log,
-		dial:  dialer{resolver: net.DefaultResolver}.dial,
-		names: net.DefaultResolver,
-		slots: make(chan struct{}, maxExchanges),
-		gzips: make(chan struct{}, maxCompressed),
-		start: time.Now(),
+		internal: internal,
+		underway: underway{open: map[*exchange]struct{}{}},
+		log:      log,
+		dial:     dialer{resolver: net.DefaultResolver}.dial,
+		names:    net.DefaultResolver,
+		slots:    make(chan struct{}, maxExchanges),
+		gzips:    make(chan struct{}, maxCompressed),
+		start:    time.Now(),
 	}
 }
 
@@ -91,20 +98,18 @@ func limitConns(limit int64) func(net.Conn, http.ConnState) {
 	}
 }
 
-// load reads the configuration and puts it in force. Tunnels and requests under way go on under the
-// one they began with.
+// load reads the configuration and puts it in force. Tunnels and requests under way that it allows go on under the one
+// they began with; the others end.
 func (p *proxy) load(path string) (sidecar.Loaded, error) {
 	data, err := readConfig(path)
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
-	next, err := newPolicy(data, p.dial)
+	next, err := newPolicy(data, p.internal, p.dial)
 	if err != nil {
 		return sidecar.Loaded{}, fmt.Errorf("%s: %w", path, err)
 	}
-	if old := p.policy.Swap(next); old != nil {
-		old.transport.CloseIdleConnections()
-	}
+	p.replace(next)
 	digest := configdigest.Of(map[string][]byte{filepath.Base(path): data})
 	changed := digest != p.digest
 	p.digest = digest
@@ -135,8 +140,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveOwn(w, r)
 		return
 	}
-	x := &exchange{id: rand.Text(), method: r.Method, client: r.RemoteAddr, start: time.Now(), policy: p.policy.Load()}
+	x := &exchange{id: rand.Text(), method: r.Method, client: r.RemoteAddr, start: time.Now()}
 	defer x.log(p.log)
+	p.begin(x)
+	defer p.end(x)
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -171,8 +178,8 @@ func (p *proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 // fail answers with err and notes it. A refusal is the proxy's decision; anything else is trouble with
 // the network behind it.
 func (x *exchange) fail(w http.ResponseWriter, err error) {
-	refused := &refusal{}
-	if !errors.As(err, &refused) {
+	refused := x.refused.Load() // in another goroutine: err may be no more than what came of it
+	if refused == nil && !errors.As(err, &refused) {
 		x.action, x.reason = actionError, networkReason(err)
 		x.answer(w, http.StatusBadGateway, "cannot reach "+x.target.host)
 		return

@@ -55,6 +55,11 @@ func secret(reason string) *refusal {
 	return &refusal{status: http.StatusForbidden, reason: reason, hint: hintSecret}
 }
 
+// strayed is an address that no setting opens.
+func strayed(format string, args ...any) *refusal {
+	return &refusal{status: http.StatusForbidden, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}
+}
+
 func ssrf(format string, args ...any) *refusal {
 	return &refusal{
 		status: http.StatusForbidden,

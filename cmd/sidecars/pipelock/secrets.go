@@ -46,6 +46,11 @@ func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, e
 	return p, nil
 }
 
+// stricterThan tells whether something passes under old that does not pass under p.
+func (p *secretPolicy) stricterThan(old *secretPolicy) bool {
+	return p != nil && (old == nil || old.warn && !p.warn || p.bodyBytes < old.bodyBytes)
+}
+
 // checkURL looks at the request line. It comes before anything else, for the host may be where the secret
 // is: a question to DNS would carry it out, and what names the host would tell it.
 func (p *proxy) checkURL(r *http.Request, x *exchange) error {

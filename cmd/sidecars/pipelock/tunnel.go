@@ -29,24 +29,39 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return malformed("CONNECT with a body")
 	}
-	if err := x.policy.checkHost(t, true); err != nil {
+	if err := p.admit(x, true); err != nil {
 		return err
 	}
-	upstream, err := p.dial(r.Context(), x.policy, t)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(x.revoked, cancel)()
+	upstream, err := p.dial(ctx, x.policy, t)
 	if err != nil {
 		return err
 	}
 	defer upstream.Close()
-	x.address = upstream.RemoteAddr().String()
+	if err := p.connected(x, upstream.RemoteAddr()); err != nil {
+		return err
+	}
 	client, buffered, err := hijack(w)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	// Closing is what interrupts reads and writes under way.
+	defer context.AfterFunc(x.revoked, func() { _ = errors.Join(client.Close(), upstream.Close()) })()
 	x.action, x.status = actionAllow, http.StatusOK
+	x.serveTunnel(t, client, buffered, upstream)
+	if refused := x.refused.Load(); refused != nil {
+		x.action, x.reason = actionDeny, refused.reason
+	}
+	return nil
+}
+
+func (x *exchange) serveTunnel(t target, client halfCloser, buffered *bufio.Reader, upstream halfCloser) {
 	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
 		x.reason = "client gone"
-		return nil
+		return
 	}
 	hello, err := readHello(client, buffered)
 	if err == nil {
@@ -55,10 +70,9 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if err != nil {
 		x.action, x.reason = actionDeny, err.Error()
 		_, _ = client.Write(accessDenied) // the client may have gone
-		return nil
+		return
 	}
 	x.reason = tunnel(x, client, io.MultiReader(bytes.NewReader(hello.raw), buffered), upstream)
-	return nil
 }
 
 // hijack takes over the client's connection, with what it sent ahead of the answer.
@@ -74,10 +88,10 @@ func hijack(w http.ResponseWriter) (halfCloser, *bufio.Reader, error) {
 	return client, rw.Reader, client.SetDeadline(time.Time{})
 }
 
-// tunnel copies both ways until both sides have ended, one has failed, or the time is up. It returns
-// why it ended; "" is for the ordinary end.
+// tunnel copies both ways until both sides have ended, one has failed, the time is up, or the exchange is revoked. It
+// returns why it ended; "" is for the ordinary end.
 func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfCloser) string {
-	ctx, end := context.WithTimeoutCause(context.Background(), time.Until(x.start.Add(x.policy.tunnelTime)),
+	ctx, end := context.WithTimeoutCause(x.revoked, time.Until(x.start.Add(x.policy.tunnelTime)),
 		errors.New("tunnel reached max_tunnel_seconds"))
 	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)

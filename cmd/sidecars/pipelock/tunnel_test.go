@@ -240,26 +240,6 @@ func TestConnectWithBody(t *testing.T) {
 	}
 }
 
-// TestReloadKeepsTunnel: a tunnel outlives the entry that let it in; a new one is refused.
-func TestReloadKeepsTunnel(t *testing.T) {
-	port := echo(t)
-	answers := map[string][]string{"local.test": toLoopback, "other.test": toLoopback}
-	p := startProxy(t, settings([]string{"local.test:" + port}, ""), answers)
-	conn, br, _ := p.tunnel("local.test:" + port)
-	p.reload(settings([]string{"other.test:" + port}, ""))
-	if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("a new tunnel to the removed host: %s", resp.Status)
-	}
-	if _, _, resp := p.tunnel("other.test:" + port); resp.StatusCode != http.StatusOK {
-		t.Errorf("a new tunnel to the added host: %s", resp.Status)
-	}
-	io.WriteString(conn, "hello")
-	got := make([]byte, 5)
-	if _, err := io.ReadFull(br, got); err != nil || string(got) != "hello" {
-		t.Errorf("the open tunnel: %q, %v", got, err)
-	}
-}
-
 // TestExchangeLimit: no slot, no service; a slot comes back with the end of a tunnel.
 func TestExchangeLimit(t *testing.T) {
 	port := echo(t)

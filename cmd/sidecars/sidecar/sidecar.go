@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -55,6 +56,8 @@ type Server interface {
 type Program struct {
 	Role   string // as in the container's label: pipelock, cred-proxy, supervise
 	Listen string // host:port
+	// Subnet is the bottle's internal network: only clients in it are served, and those on loopback.
+	Subnet netip.Prefix
 	Server Server
 	// Wrap, if set, is put around the listener before the server has it.
 	Wrap func(net.Listener) net.Listener
@@ -88,7 +91,7 @@ func (p *Program) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: configuration: %w", p.Role, err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.Listen)
+	listener, err := p.listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Role, err)
 	}

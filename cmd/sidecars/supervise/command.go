@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -40,37 +41,45 @@ const (
 // SUPERVISE_CURRENT_CONFIG_DIR (/etc/claude-bottle/current-config).
 func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: role, Short: "MCP server through which an agent asks a human for more"}
-	cmd.AddCommand(
-		&cobra.Command{
-			Use:           "run",
-			Short:         "Serve MCP, and keep proposals and answers in SUPERVISE_QUEUE_DIR",
-			Args:          cobra.NoArgs,
-			SilenceUsage:  true,
-			SilenceErrors: true, // logged below, as JSON
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				logger := sidecar.NewLogger(role)
-				err := serve(cmd, logger)
-				if err != nil {
-					logger.Error().Err(err).Msg("supervise ends")
-				}
-				return err
-			},
-		},
-		&cobra.Command{
-			Use:          "healthcheck",
-			Short:        "Exit 0 when the supervise on this host serves",
-			Args:         cobra.NoArgs,
-			SilenceUsage: true,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				settings, err := settingsFromEnvironment(os.Getenv)
-				if err != nil {
-					return err
-				}
-				return sidecar.Healthcheck(cmd.Context(), "http://"+net.JoinHostPort("127.0.0.1", settings.port)+healthPath)
-			},
-		},
-	)
+	cmd.AddCommand(runCommand(), healthcheckCommand())
 	return cmd
+}
+
+func runCommand() *cobra.Command {
+	var subnet netip.Prefix
+	cmd := &cobra.Command{
+		Use:           "run",
+		Short:         "Serve MCP, and keep proposals and answers in SUPERVISE_QUEUE_DIR",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true, // logged below, as JSON
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger := sidecar.NewLogger(role)
+			err := serve(cmd, subnet, logger)
+			if err != nil {
+				logger.Error().Err(err).Msg("supervise ends")
+			}
+			return err
+		},
+	}
+	sidecar.SubnetFlag(cmd.Flags(), &subnet)
+	return cmd
+}
+
+func healthcheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:          "healthcheck",
+		Short:        "Exit 0 when the supervise on this host serves",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, err := settingsFromEnvironment(os.Getenv)
+			if err != nil {
+				return err
+			}
+			return sidecar.Healthcheck(cmd.Context(), "http://"+net.JoinHostPort("127.0.0.1", settings.port)+healthPath)
+		},
+	}
 }
 
 type settings struct{ slug, queueDir, port, currentDir string }
@@ -87,7 +96,7 @@ func settingsFromEnvironment(getenv func(string) string) (settings, error) {
 	return s, nil
 }
 
-func serve(cmd *cobra.Command, logger zerolog.Logger) error {
+func serve(cmd *cobra.Command, subnet netip.Prefix, logger zerolog.Logger) error {
 	settings, err := settingsFromEnvironment(os.Getenv)
 	if err != nil {
 		return err
@@ -98,7 +107,9 @@ func serve(cmd *cobra.Command, logger zerolog.Logger) error {
 	}
 	defer func() { _ = q.Close() }() // the process ends
 	debug.SetMemoryLimit(softMemoryLimit)
-	return newProgram(settings, q, logger).Run(cmd.Context())
+	program := newProgram(settings, q, logger)
+	program.Subnet = subnet
+	return program.Run(cmd.Context())
 }
 
 func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {

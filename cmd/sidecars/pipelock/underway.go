@@ -1,0 +1,102 @@
+package pipelock
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// underway are the exchanges that have begun and not ended. A reload ends those that the new policy does not allow.
+type underway struct {
+	mu   sync.Mutex // guards the change of the policy, too
+	open map[*exchange]struct{}
+}
+
+// grant is what an exchange was allowed, which a later policy may take back.
+type grant struct {
+	given     bool
+	tunnel    bool
+	connected netip.Addr // the upstream's; invalid before the connection
+}
+
+// begin puts an exchange under the policy in force.
+func (p *proxy) begin(x *exchange) {
+	x.revoked, x.cancel = context.WithCancelCause(context.Background())
+	p.underway.mu.Lock()
+	defer p.underway.mu.Unlock()
+	x.policy = p.policy.Load()
+	p.underway.open[x] = struct{}{}
+}
+
+// end forgets an exchange. Upstream connections that it kept of an older policy have nobody else to use them.
+func (p *proxy) end(x *exchange) {
+	p.underway.mu.Lock()
+	delete(p.underway.open, x)
+	p.underway.mu.Unlock()
+	x.cancel(nil)
+	if x.policy != p.policy.Load() {
+		x.policy.transport.CloseIdleConnections()
+	}
+}
+
+// admit decides by the host's name and port, under the policy that is in force now.
+func (p *proxy) admit(x *exchange, tunnel bool) error {
+	p.underway.mu.Lock()
+	defer p.underway.mu.Unlock()
+	if err := p.policy.Load().checkHost(x.target, tunnel); err != nil {
+		return err
+	}
+	x.grant.given, x.grant.tunnel = true, tunnel
+	return nil
+}
+
+// connected notes where the exchange's upstream connection leads; the policy may have changed while it was made.
+func (p *proxy) connected(x *exchange, addr net.Addr) error {
+	x.address = addr.String()
+	to, err := netip.ParseAddrPort(x.address)
+	if err != nil {
+		return err
+	}
+	p.underway.mu.Lock()
+	defer p.underway.mu.Unlock()
+	x.grant.connected = to.Addr().Unmap()
+	return p.policy.Load().review(x)
+}
+
+// replace puts a policy in force and revokes what it does not allow.
+func (p *proxy) replace(next *policy) {
+	p.underway.mu.Lock()
+	old := p.policy.Swap(next)
+	for x := range p.underway.open {
+		if err := next.review(x); err != nil {
+			x.revoke(err)
+		}
+	}
+	p.underway.mu.Unlock()
+	if old != nil {
+		old.transport.CloseIdleConnections()
+	}
+}
+
+// review says why an exchange that began under another policy is not allowed under this one.
+func (p *policy) review(x *exchange) error {
+	if p.secrets.stricterThan(x.policy.secrets) && (!x.grant.tunnel || x.warned.Load() != nil) {
+		return &refusal{status: http.StatusForbidden, reason: "request_body_scanning became stricter"}
+	}
+	if !x.grant.given {
+		return nil
+	}
+	if err := p.checkHost(x.target, x.grant.tunnel); err != nil || !x.grant.connected.IsValid() {
+		return err
+	}
+	return p.checkAddress(x.target, x.grant.connected)
+}
+
+// revoke ends an exchange under way, whatever it waits for.
+func (x *exchange) revoke(why error) {
+	revoked := refusal{status: http.StatusForbidden, reason: "revoked: " + why.Error()}
+	x.refused.CompareAndSwap(nil, &revoked)
+	x.cancel(&revoked)
+}
