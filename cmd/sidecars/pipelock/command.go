@@ -56,6 +56,7 @@ func newProgram(listen, config string, subnet netip.Prefix) *sidecar.Program {
 		Role:      role,
 		Listen:    listen,
 		Subnet:    subnet,
+		Wrap:      proxy.clients.Listen,
 		Server:    newServer(proxy, log),
 		Log:       log,
 		Load:      func() (sidecar.Loaded, error) { return proxy.load(config) },

@@ -38,7 +38,11 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if err := p.admit(x, false); err != nil {
 		return err
 	}
-	release, err := p.checkBody(r, x)
+	bodyCost, err := x.policy.secrets.checkBody(r)
+	if err != nil {
+		return err
+	}
+	release, err := p.reserve(plainCost + bodyCost)
 	if err != nil {
 		return err
 	}

@@ -465,23 +465,3 @@ func TestHeaderTooLarge(t *testing.T) {
 		t.Errorf("%v, %v", resp, err)
 	}
 }
-
-func TestLimitConns(t *testing.T) {
-	hook := limitConns(1)
-	first, second := net.Pipe()
-	defer first.Close()
-	hook(first, http.StateNew)
-	hook(second, http.StateNew)
-	if _, err := second.Write(nil); err == nil {
-		t.Error("the second connection is still open")
-	}
-	hook(second, http.StateClosed)
-	hook(first, http.StateHijacked)
-	third, other := net.Pipe()
-	defer other.Close()
-	defer third.Close()
-	hook(third, http.StateNew)
-	if err := third.SetDeadline(time.Now()); err != nil {
-		t.Errorf("the place did not come back: %v", err)
-	}
-}

@@ -115,7 +115,7 @@ func startProxy(t *testing.T, config string, answers map[string][]string) *testP
 	}
 	p.addr = l.Addr().String()
 	server := newServer(p.proxy, log)
-	go server.Serve(l)
+	go server.Serve(p.clients.Listen(l))
 	t.Cleanup(func() {
 		server.Close()
 		p.policy.Load().transport.CloseIdleConnections()

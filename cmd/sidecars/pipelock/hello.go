@@ -1,7 +1,6 @@
 package pipelock
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -10,6 +9,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
 const (
@@ -28,15 +29,41 @@ type hello struct {
 
 // readHello reads a ClientHello, over as many records and segments as it comes in. crypto/tls takes it
 // apart: what that refuses (two server names, a record too long) is refused here.
-func readHello(client net.Conn, buffered *bufio.Reader) (hello, error) {
+func readHello(client net.Conn, counted *countedHello) (hello, error) {
 	if err := client.SetReadDeadline(time.Now().Add(helloTime)); err != nil {
 		return hello{}, err
 	}
-	h, err := parseHello(buffered)
+	h, err := parseHello(counted)
+	if counted.over {
+		return hello{}, errors.New("too many long TLS ClientHellos at once")
+	}
 	if err != nil {
 		return hello{}, err
 	}
 	return h, client.SetReadDeadline(time.Time{})
+}
+
+// countedHello takes what a long ClientHello costs. It is kept until the upstream has taken it.
+type countedHello struct {
+	io.Reader
+	budget *sidecar.Budget
+	read   int64
+	taken  int64
+	over   bool
+}
+
+// Read implements io.Reader.
+func (c *countedHello) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.read += int64(n)
+	if more := helloByteCosts*(c.read-helloFree) - c.taken; more > 0 {
+		if !c.budget.Take(more) {
+			c.over = true
+			return 0, io.ErrShortBuffer
+		}
+		c.taken += more
+	}
+	return n, err
 }
 
 // errSeen ends the handshake behind the ClientHello.

@@ -27,13 +27,6 @@ const (
 	healthPath = "/health"
 	hintHeader = "X-Pipelock-Hint"
 
-	// maxExchanges bounds tunnels and plain requests together, maxConns the client connections that
-	// aren't tunnels: idle ones and those still sending a header.
-	maxExchanges = 1024
-	maxConns     = 2048
-	// maxCompressed bounds request bodies that are decompressed, of which each takes some 200 KB.
-	maxCompressed = 128
-
 	headerTime  = 10 * time.Second       // to send a request's header
 	revokeTime  = 250 * time.Millisecond // to take the answer to a revoked request
 	discardTime = 2 * time.Second        // to send the rest of a body that nobody reads any more
@@ -53,8 +46,9 @@ type proxy struct {
 	underway underway
 	digest   string // of the policy; only load uses it
 	slots    chan struct{}
-	gzips    chan struct{} // compressed bodies under way
 	start    time.Time
+	clients  *sidecar.Clients
+	buffers  *sidecar.Budget
 }
 
 func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
@@ -65,36 +59,21 @@ func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 		dial:     dialer{resolver: net.DefaultResolver}.dial,
 		names:    net.DefaultResolver,
 		slots:    make(chan struct{}, maxExchanges),
-		gzips:    make(chan struct{}, maxCompressed),
 		start:    time.Now(),
+		clients:  sidecar.NewClients(maxConns, headersCost, log),
+		buffers:  sidecar.NewBudget(buffersCost),
 	}
 }
 
 // newServer has no total time for requests: a stream may be as long as it likes while it moves.
-func newServer(handler http.Handler, log zerolog.Logger) *http.Server {
+func newServer(p *proxy, log zerolog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler:           p,
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
-		ConnState:         limitConns(maxConns),
+		ConnState:         p.clients.Track,
 		ErrorLog:          stdlog.New(log, "", 0),
-	}
-}
-
-// limitConns closes connections beyond the limit at once. A tunnel leaves the count when it begins.
-func limitConns(limit int64) func(net.Conn, http.ConnState) {
-	var open atomic.Int64
-	return func(conn net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			if open.Add(1) > limit {
-				_ = conn.Close()
-			}
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
-		case http.StateActive, http.StateIdle:
-		}
 	}
 }
 
@@ -148,7 +127,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	default:
-		x.fail(w, &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"})
+		x.fail(w, tooMany())
 		return
 	}
 	serve := p.serveAbsolute

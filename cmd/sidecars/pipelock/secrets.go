@@ -103,25 +103,17 @@ func (p *proxy) fromCredProxy(r *http.Request) bool {
 	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client.Addr().Unmap() })
 }
 
-// checkBody refuses a body that could be refused only when most of it has gone. release is to be called at
-// the end of the exchange.
-func (p *proxy) checkBody(r *http.Request, x *exchange) (release func(), err error) {
-	secrets := x.policy.secrets
-	if secrets == nil {
-		return func() {}, nil
+// checkBody refuses a body that could be refused only when most of it has gone, and returns what looking into it costs.
+func (p *secretPolicy) checkBody(r *http.Request) (cost int64, err error) {
+	switch {
+	case p == nil || r.Body == http.NoBody:
+		return 0, nil
+	case r.ContentLength > p.bodyBytes:
+		return 0, secret(fmt.Sprintf("request body exceeds max_body_bytes (%d)", p.bodyBytes))
+	case len(r.Header.Values("Content-Encoding")) == 0:
+		return scanCost, nil
 	}
-	if r.ContentLength > secrets.bodyBytes {
-		return nil, secret(fmt.Sprintf("request body exceeds max_body_bytes (%d)", secrets.bodyBytes))
-	}
-	if len(r.Header.Values("Content-Encoding")) == 0 {
-		return func() {}, nil
-	}
-	select {
-	case p.gzips <- struct{}{}:
-		return func() { <-p.gzips }, nil
-	default:
-		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "too many compressed request bodies at once"}
-	}
+	return scanCost + unzipCost, nil
 }
 
 // body looks into a body on its way.

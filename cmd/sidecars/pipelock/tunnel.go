@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const copyBytes = 32 << 10
+const copyBytes = 16 << 10
 
 // serveConnect opens a tunnel. An error means that nothing was answered yet.
 func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange) error {
@@ -32,6 +32,11 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if err := p.admit(x, true); err != nil {
 		return err
 	}
+	release, err := p.reserve(tunnelCost)
+	if err != nil {
+		return err
+	}
+	defer release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(x.revoked, cancel)()
@@ -51,21 +56,23 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	// Closing is what interrupts reads and writes under way.
 	defer context.AfterFunc(x.revoked, func() { _ = errors.Join(client.Close(), upstream.Close()) })()
 	x.action, x.status = actionAllow, http.StatusOK
-	x.serveTunnel(t, client, buffered, upstream)
+	p.serveTunnel(x, client, buffered, upstream)
 	if refused := x.refused.Load(); refused != nil {
 		x.action, x.reason = actionDeny, refused.reason
 	}
 	return nil
 }
 
-func (x *exchange) serveTunnel(t target, client halfCloser, buffered *bufio.Reader, upstream halfCloser) {
+func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream halfCloser) {
 	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
 		x.reason = "client gone"
 		return
 	}
-	hello, err := readHello(client, buffered)
+	counted := &countedHello{Reader: buffered, budget: p.buffers}
+	defer func() { p.buffers.Give(counted.taken) }()
+	hello, err := readHello(client, counted)
 	if err == nil {
-		err = hello.check(t)
+		err = hello.check(x.target)
 	}
 	if err != nil {
 		x.action, x.reason = actionDeny, err.Error()

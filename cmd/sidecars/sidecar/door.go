@@ -5,19 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
-
-// strangerInterval is the least time between two log lines about refused connections: their number is up to whoever
-// makes them.
-const strangerInterval = time.Minute
 
 // SubnetFlag adds the flag --internal-subnet of every sidecar.
 func SubnetFlag(flags *pflag.FlagSet, subnet *netip.Prefix) {
@@ -33,12 +27,9 @@ var loopbacks = netip.MustParsePrefix("127.0.0.0/8")
 // any of its addresses on any interface.
 type door struct {
 	net.Listener
-	subnet netip.Prefix
-	log    zerolog.Logger
-
-	mu      sync.Mutex
-	refused int       // since the last log line
-	logged  time.Time // the last log line
+	subnet  netip.Prefix
+	log     zerolog.Logger
+	refused tally
 }
 
 // listen opens the door. The kernel drops strangers' packets, so that to them nothing listens; where it can't (gVisor),
@@ -86,13 +77,9 @@ func addressOf(addr net.Addr) netip.Addr {
 }
 
 func (d *door) note(conn net.Conn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.refused++
-	if now := time.Now(); now.Sub(d.logged) >= strangerInterval {
+	if n, due := d.refused.add(); due {
 		d.log.Warn().Str("event", "stranger").Str("client", conn.RemoteAddr().String()).Str("local", conn.LocalAddr().String()).
-			Int("refused", d.refused).Msg("refused connections from outside of the bottle's internal network")
-		d.logged, d.refused = now, 0
+			Int("refused", n).Msg("refused connections from outside of the bottle's internal network")
 	}
 }
 

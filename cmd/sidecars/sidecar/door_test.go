@@ -111,10 +111,10 @@ func TestAttackStrangersWithoutTheFilter(t *testing.T) {
 		t.Errorf("loopback: %q, %v", got, err)
 	}
 	d.Close()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n := strings.Count(log.String(), "\n"); n != 1 || d.refused != 19 || !strings.Contains(log.String(), `"event":"stranger"`) {
-		t.Errorf("%d lines, %d refused since:\n%s", n, d.refused, &log)
+	d.refused.mu.Lock()
+	defer d.refused.mu.Unlock()
+	if n := strings.Count(log.String(), "\n"); n != 1 || d.refused.n != 19 || !strings.Contains(log.String(), `"event":"stranger"`) {
+		t.Errorf("%d lines, %d refused since:\n%s", n, d.refused.n, &log)
 	}
 }
 

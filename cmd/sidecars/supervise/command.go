@@ -113,16 +113,18 @@ func serve(cmd *cobra.Command, subnet netip.Prefix, logger zerolog.Logger) error
 }
 
 func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {
+	clients := sidecar.NewClients(maxConnections, headersCost, logger)
 	return &sidecar.Program{
 		Role:   role,
 		Listen: net.JoinHostPort("0.0.0.0", s.port),
-		Server: newHTTPServer(newDesk(s, q, logger), defaultTiming),
+		Wrap:   clients.Listen,
+		Server: newHTTPServer(newDesk(s, q, logger), clients, defaultTiming),
 		Log:    logger,
 		Load:   func() (sidecar.Loaded, error) { return sidecar.Loaded{Digest: configdigest.Of(nil)}, nil },
 	}
 }
 
-func newHTTPServer(d *desk, t timing) *http.Server {
+func newHTTPServer(d *desk, clients *sidecar.Clients, t timing) *http.Server {
 	server := &http.Server{
 		Handler: newHandler(d, t),
 		// A call's connection outlives both: the handler extends them.
@@ -131,7 +133,7 @@ func newHTTPServer(d *desk, t timing) *http.Server {
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog:       log.New(d.log, "", 0),
-		ConnState:      newConnections(maxConnections, isLoopback).track,
+		ConnState:      clients.Track,
 	}
 	// Before connections are cut: a call that ends because of us must not look like an agent that left.
 	server.RegisterOnShutdown(d.stop)

@@ -2,17 +2,17 @@ package supervise
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"sync"
 	"time"
 )
 
-// What a client, which may be hostile, can take of the sidecar's memory is bounded in four ways: by the number
-// of connections, by how many requests are worked on at once, by how many calls wait, and by the size of each.
+// What a client, which may be hostile, can take of the sidecar's memory is bounded in five ways: by the number
+// of connections, by what their headers cost, by how many requests are worked on at once, by how many calls wait, and by the size of each.
 const (
 	// maxConnections is far more than an agent and its tools have.
 	maxConnections = 128
+	// headersCost is for the headers of their requests, in bytes.
+	headersCost = 16 << 20
 	// maxActive requests are read and worked on at once. A call that waits for a human is not active.
 	maxActive = 4
 	// maxWaiting calls wait for a human at once, those for the same proposal counted one by one.
@@ -38,49 +38,6 @@ var defaultTiming = timing{
 	keepAlive: 15 * time.Second,
 	read:      10 * time.Second,
 	write:     30 * time.Second,
-}
-
-// connections refuses connections above a number. Those from the sidecar itself, which are its health checks,
-// are not counted: a hostile agent could have the sidecar taken for dead.
-type connections struct {
-	max     int
-	exempt  func(net.Addr) bool
-	mu      sync.Mutex
-	counted map[net.Conn]bool
-}
-
-func newConnections(limit int, exempt func(net.Addr) bool) *connections {
-	return &connections{max: limit, exempt: exempt, counted: map[net.Conn]bool{}}
-}
-
-func isLoopback(addr net.Addr) bool {
-	tcp, ok := addr.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
-}
-
-// track is an http.Server's ConnState.
-func (c *connections) track(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		if !c.exempt(conn.RemoteAddr()) && !c.add(conn) {
-			_ = conn.Close() // the server sees it when it reads
-		}
-	case http.StateClosed, http.StateHijacked:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.counted, conn)
-	case http.StateActive, http.StateIdle:
-	}
-}
-
-func (c *connections) add(conn net.Conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.counted) >= c.max {
-		return false
-	}
-	c.counted[conn] = true
-	return true
 }
 
 // turns hands out the right to be worked on.

@@ -20,6 +20,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/queue"
 )
@@ -81,11 +82,13 @@ func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
 	b := &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &syncBuffer{}}
 	b.desk = newDesk(settings{slug: "dev", currentDir: b.current}, openQueue(t, dir), zerolog.New(b.log))
 	b.server = httptest.NewUnstartedServer(nil)
-	b.server.Config = newHTTPServer(b.desk, times)
+	clients := sidecar.NewClients(maxConnections, headersCost, zerolog.Nop())
+	b.server.Config = newHTTPServer(b.desk, clients, times)
 	if at != nil {
 		b.server.Listener.Close()
 		b.server.Listener = at
 	}
+	b.server.Listener = clients.Listen(b.server.Listener)
 	b.server.Start()
 	b.stop = sync.OnceFunc(func() {
 		b.desk.stop()

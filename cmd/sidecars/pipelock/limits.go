@@ -1,0 +1,39 @@
+package pipelock
+
+import "net/http"
+
+// What the clients, which may be hostile, can take of the container's 256 MiB in all. The sum, with some 20 MB that the
+// program takes itself, stays below memoryBytes.
+const (
+	// maxConns bounds the client connections that aren't tunnels, of which each takes some 20 KB.
+	maxConns = 1024
+	// headersCost is for the headers of their requests.
+	headersCost = 24 << 20
+	// buffersCost is for exchanges: their buffers, goroutines, and upstream connections.
+	buffersCost = 72 << 20
+	// maxExchanges bounds tunnels and plain requests together.
+	maxExchanges = 1024
+)
+
+// What one exchange takes of buffersCost (measured, and rounded up).
+const (
+	tunnelCost = 2*copyBytes + 32<<10
+	plainCost  = 96 << 10
+	scanCost   = 64 << 10  // more: its body is looked into
+	unzipCost  = 256 << 10 // more: it is decompressed for that
+	// helloFree bytes of a ClientHello are in tunnelCost. Each more is held thrice: here, and by crypto/tls.
+	helloFree      = 4 << 10
+	helloByteCosts = 3
+)
+
+func tooMany() *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"}
+}
+
+// reserve takes a share of the buffers, to be given back with release.
+func (p *proxy) reserve(cost int64) (release func(), err error) {
+	if !p.buffers.Take(cost) {
+		return nil, tooMany()
+	}
+	return func() { p.buffers.Give(cost) }, nil
+}

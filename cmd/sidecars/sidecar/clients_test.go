@@ -1,0 +1,227 @@
+package sidecar
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// bounded is a server whose handler answers at once, or for /wait when it is told to.
+type bounded struct {
+	*testing.T
+	addr    string
+	clients *Clients
+	entered chan struct{}
+	answer  chan struct{}
+}
+
+const patience = 10 * time.Second
+
+func startBounded(t *testing.T, conns int, headerBytes int64) *bounded {
+	t.Helper()
+	b := &bounded{T: t, clients: NewClients(conns, headerBytes, zerolog.Nop()), entered: make(chan struct{}), answer: make(chan struct{})}
+	b.clients.exempt = func(net.Addr) bool { return false }
+	server := &http.Server{ReadHeaderTimeout: patience, MaxHeaderBytes: 1 << 20, ConnState: b.clients.Track, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			b.entered <- struct{}{}
+			<-b.answer
+		}
+		io.WriteString(w, "ok")
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.addr = l.Addr().String()
+	go server.Serve(b.clients.Listen(l))
+	t.Cleanup(func() {
+		server.Close()
+		b.clients.mu.Lock()
+		defer b.clients.mu.Unlock()
+		if taken := b.clients.headers.taken.Load(); taken != 0 || b.clients.open != 0 || b.clients.waiting.Len() != 0 {
+			t.Errorf("afterwards there are %d bytes taken, %d connections open, %d waiting", taken, b.clients.open, b.clients.waiting.Len())
+		}
+	})
+	return b
+}
+
+func (b *bounded) dial(sent string) net.Conn {
+	b.Helper()
+	conn, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, sent); err != nil {
+		b.Fatal(err)
+	}
+	return conn
+}
+
+func get(path, header string) string { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + header + "\r\n" }
+
+// status is that of the next answer; 0 for a connection that ends without one.
+func (b *bounded) status(conn net.Conn) int {
+	b.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return 0
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		b.Errorf("the answer breaks off: %v", err)
+	}
+	return resp.StatusCode
+}
+
+func (b *bounded) want(conn net.Conn, status int) {
+	b.Helper()
+	if got := b.status(conn); got != status {
+		b.Errorf("got the status %d, want %d", got, status)
+	}
+}
+
+// TestAttackIdleConnections: who holds connections and sends nothing, or half a header, makes way for who sends.
+func TestAttackIdleConnections(t *testing.T) {
+	for name, sent := range map[string]string{"nothing": "", "half a header": "GET / HTTP/1.1\r\nHost: x\r\nX: "} {
+		t.Run(name, func(t *testing.T) {
+			b := startBounded(t, 8, 1<<20)
+			held := make([]net.Conn, 50)
+			for i := range held {
+				held[i] = b.dial(sent)
+			}
+			good := b.dial(get("/", ""))
+			b.want(good, http.StatusOK)
+			want := 0
+			if sent != "" {
+				want = http.StatusServiceUnavailable
+			}
+			b.want(held[0], want)
+			io.WriteString(good, get("/", ""))
+			b.want(good, http.StatusOK)
+		})
+	}
+}
+
+// TestAttackKeptConnections: neither do connections that were served once.
+func TestAttackKeptConnections(t *testing.T) {
+	b := startBounded(t, 8, 1<<20)
+	for range 50 {
+		conn := b.dial(get("/", ""))
+		b.want(conn, http.StatusOK)
+	}
+	b.want(b.dial(get("/", "")), http.StatusOK)
+}
+
+// TestAttackEveryPlaceBusy: when requests of all connections are handled, the next one is told; nobody is cut off for it.
+func TestAttackEveryPlaceBusy(t *testing.T) {
+	b := startBounded(t, 2, 1<<20)
+	busy := []net.Conn{b.dial(get("/wait", "")), b.dial(get("/wait", ""))}
+	<-b.entered
+	<-b.entered
+	b.want(b.dial(get("/", "")), http.StatusServiceUnavailable)
+	close(b.answer)
+	for _, conn := range busy {
+		b.want(conn, http.StatusOK)
+	}
+	b.want(b.dial(get("/", "")), http.StatusOK)
+}
+
+// TestAttackHeadersInAll: headers of requests under way leave no room for another large one; it is told, and a client with
+// an ordinary header is served.
+func TestAttackHeadersInAll(t *testing.T) {
+	for name, large := range map[string]string{
+		"long lines":  "X: " + strings.Repeat("x", 64<<10) + "\r\n",
+		"short lines": strings.Repeat("a:\r\n", 800),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := startBounded(t, 100, 400<<10)
+			busy := []net.Conn{b.dial(get("/wait", large)), b.dial(get("/wait", large))}
+			<-b.entered
+			<-b.entered
+			b.want(b.dial(get("/", large)), http.StatusServiceUnavailable)
+			b.want(b.dial(get("/", "Authorization: Bearer "+strings.Repeat("x", 2<<10)+"\r\n")), http.StatusOK)
+			close(b.answer)
+			for _, conn := range busy {
+				b.want(conn, http.StatusOK)
+			}
+			b.want(b.dial(get("/", large)), http.StatusOK)
+		})
+	}
+}
+
+// TestAttackSlowLargeHeaders: large headers that never end make way for one that comes.
+func TestAttackSlowLargeHeaders(t *testing.T) {
+	b := startBounded(t, 1000, 400<<10)
+	large := "X: " + strings.Repeat("x", 40<<10) + "\r\n"
+	slow := make([]net.Conn, 100)
+	for i := range slow {
+		slow[i] = b.dial(strings.TrimSuffix(get("/", large), "\r\n"))
+	}
+	b.want(b.dial(get("/", large)), http.StatusOK)
+	refused := 0
+	for _, conn := range slow[:90] {
+		if b.status(conn) == http.StatusServiceUnavailable {
+			refused++
+		}
+	}
+	if refused != 90 {
+		t.Errorf("%d of 90 were told", refused)
+	}
+}
+
+// TestHijackedKeepsItsShare: a tunnel's header is held until its connection ends, and its place is free at once.
+func TestHijackedKeepsItsShare(t *testing.T) {
+	c := NewClients(1, 1<<20, zerolog.Nop())
+	c.exempt = func(net.Addr) bool { return false }
+	tunnels := make(chan net.Conn, 2)
+	server := &http.Server{ReadHeaderTimeout: patience, ConnState: c.Track, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+		}
+		tunnels <- conn
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(c.Listen(l))
+	t.Cleanup(func() { server.Close() })
+	var kept []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, get("/", "X: "+strings.Repeat("x", 64<<10)+"\r\n"))
+		kept = append(kept, <-tunnels)
+	}
+	if taken := c.headers.taken.Load(); taken < 2*(costOfByte*64<<10-freeCost) {
+		t.Errorf("two tunnels have taken %d bytes", taken)
+	}
+	for _, tunnel := range kept {
+		tunnel.Close()
+	}
+	if taken := c.headers.taken.Load(); taken != 0 {
+		t.Errorf("%d bytes are taken when they have ended", taken)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	b := NewBudget(10)
+	if !b.Take(6) || b.Take(5) || !b.Take(4) || b.Take(1) {
+		t.Error("ten bytes are not ten")
+	}
+	if b.Give(4); !b.Take(4) {
+		t.Error("what was given back is gone")
+	}
+}
