@@ -42,7 +42,7 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if err != nil {
 		return err
 	}
-	release, err := p.reserve(plainCost + bodyCost)
+	release, err := p.reserve(r.Context(), plainCost+bodyCost)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -46,7 +46,7 @@ func readHello(client net.Conn, counted *countedHello) (hello, error) {
 // countedHello takes what a long ClientHello costs. It is kept until the upstream has taken it.
 type countedHello struct {
 	io.Reader
-	budget *sidecar.Budget
+	budget *semaphore.Weighted
 	read   int64
 	taken  int64
 	over   bool
@@ -57,13 +57,19 @@ func (c *countedHello) Read(b []byte) (int, error) {
 	n, err := c.Reader.Read(b)
 	c.read += int64(n)
 	if more := helloByteCosts*(c.read-helloFree) - c.taken; more > 0 {
-		if !c.budget.Take(more) {
+		if !c.budget.TryAcquire(more) {
 			c.over = true
 			return 0, io.ErrShortBuffer
 		}
 		c.taken += more
 	}
 	return n, err
+}
+
+func (c *countedHello) release() {
+	if c.taken > 0 {
+		c.budget.Release(c.taken)
+	}
 }
 
 // errSeen ends the handshake behind the ClientHello.

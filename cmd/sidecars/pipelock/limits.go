@@ -1,6 +1,10 @@
 package pipelock
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+	"time"
+)
 
 // What the clients, which may be hostile, can take of the container's 256 MiB in all. The sum, with some 20 MB that the
 // program takes itself, stays below memoryBytes.
@@ -11,8 +15,8 @@ const (
 	headersCost = 24 << 20
 	// buffersCost is for exchanges: their buffers, goroutines, and upstream connections.
 	buffersCost = 72 << 20
-	// maxExchanges bounds tunnels and plain requests together.
-	maxExchanges = 1024
+	// shareTime is how long an exchange waits for its share of them.
+	shareTime = 5 * time.Second
 )
 
 // What one exchange takes of buffersCost (measured, and rounded up).
@@ -21,19 +25,17 @@ const (
 	plainCost  = 96 << 10
 	scanCost   = 64 << 10  // more: its body is looked into
 	unzipCost  = 256 << 10 // more: it is decompressed for that
-	// helloFree bytes of a ClientHello are in tunnelCost. Each more is held thrice: here, and by crypto/tls.
+	// helloFree bytes of a ClientHello are in tunnelCost. Each more is held several times, here and by crypto/tls, in buffers that double.
 	helloFree      = 4 << 10
-	helloByteCosts = 3
+	helloByteCosts = 6
 )
 
-func tooMany() *refusal {
-	return &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"}
-}
-
-// reserve takes a share of the buffers, to be given back with release.
-func (p *proxy) reserve(cost int64) (release func(), err error) {
-	if !p.buffers.Take(cost) {
-		return nil, tooMany()
+// reserve takes a share of the buffers, to be given back with release. Who came first gets it first.
+func (p *proxy) reserve(ctx context.Context, cost int64) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.shareTime)
+	defer cancel()
+	if p.buffers.Acquire(ctx, cost) != nil {
+		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"}
 	}
-	return func() { p.buffers.Give(cost) }, nil
+	return func() { p.buffers.Release(cost) }, nil
 }

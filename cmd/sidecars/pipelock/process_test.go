@@ -55,14 +55,19 @@ type running struct {
 
 func startProgram(t testing.TB, config []byte) *running {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	return startProgramAt(t, "127.0.0.1", config)
+}
+
+func startProgramAt(t testing.TB, address string, config []byte, args ...string) *running {
+	t.Helper()
+	free, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	free.Close()
 	r := &running{t: t, addr: free.Addr().String(), config: filepath.Join(t.TempDir(), "pipelock.yaml"), lines: make(chan string, 100)}
 	r.replace(config)
-	r.cmd = program("run", "--listen", r.addr, "--config", r.config)
+	r.cmd = program(append([]string{"run", "--listen", r.addr, "--config", r.config}, args...)...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

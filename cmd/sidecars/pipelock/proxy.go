@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	"github.com/bot-bottle/bottled/state/configdigest"
@@ -42,26 +43,26 @@ type proxy struct {
 	names  resolver
 	policy atomic.Pointer[policy]
 	// internal is the bottle's internal network.
-	internal netip.Prefix
-	underway underway
-	digest   string // of the policy; only load uses it
-	slots    chan struct{}
-	start    time.Time
-	clients  *sidecar.Clients
-	buffers  *sidecar.Budget
+	internal  netip.Prefix
+	underway  underway
+	digest    string // of the policy; only load uses it
+	start     time.Time
+	clients   *sidecar.Clients
+	buffers   *semaphore.Weighted // its unit is a byte
+	shareTime time.Duration
 }
 
 func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 	return &proxy{
-		internal: internal,
-		underway: underway{open: map[*exchange]struct{}{}},
-		log:      log,
-		dial:     dialer{resolver: net.DefaultResolver}.dial,
-		names:    net.DefaultResolver,
-		slots:    make(chan struct{}, maxExchanges),
-		start:    time.Now(),
-		clients:  sidecar.NewClients(maxConns, headersCost, log),
-		buffers:  sidecar.NewBudget(buffersCost),
+		internal:  internal,
+		underway:  underway{open: map[*exchange]struct{}{}},
+		log:       log,
+		dial:      dialer{resolver: net.DefaultResolver}.dial,
+		names:     net.DefaultResolver,
+		start:     time.Now(),
+		clients:   sidecar.NewClients(maxConns, headersCost, log),
+		buffers:   semaphore.NewWeighted(buffersCost),
+		shareTime: shareTime,
 	}
 }
 
@@ -123,13 +124,6 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.log(p.log)
 	p.begin(x)
 	defer p.end(x)
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	default:
-		x.fail(w, tooMany())
-		return
-	}
 	serve := p.serveAbsolute
 	if r.Method == http.MethodConnect {
 		serve = p.serveConnect

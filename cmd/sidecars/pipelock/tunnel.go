@@ -32,7 +32,7 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if err := p.admit(x, true); err != nil {
 		return err
 	}
-	release, err := p.reserve(tunnelCost)
+	release, err := p.reserve(r.Context(), tunnelCost)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Read
 		return
 	}
 	counted := &countedHello{Reader: buffered, budget: p.buffers}
-	defer func() { p.buffers.Give(counted.taken) }()
+	defer counted.release()
 	hello, err := readHello(client, counted)
 	if err == nil {
 		err = hello.check(x.target)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 var toLoopback = []string{"127.0.0.1"}
@@ -240,14 +242,14 @@ func TestConnectWithBody(t *testing.T) {
 	}
 }
 
-// TestExchangeLimit: no slot, no service; a slot comes back with the end of a tunnel.
+// TestExchangeLimit: no share of the buffers, no service; a share comes back with the end of a tunnel.
 func TestExchangeLimit(t *testing.T) {
 	port := echo(t)
 	p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
-	p.slots = make(chan struct{}, 1)
+	p.buffers, p.shareTime = semaphore.NewWeighted(tunnelCost), 100*time.Millisecond
 	conn, _, _ := p.tunnel("local.test:" + port)
 	if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("with every slot taken: %s", resp.Status)
+		t.Errorf("with every share taken: %s", resp.Status)
 	}
 	conn.Close()
 	p.logged(2)
@@ -257,7 +259,7 @@ func TestExchangeLimit(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Error("the slot did not come back")
+	t.Error("the share did not come back")
 }
 
 // TestTunnelsLeaveNothing: however a tunnel ends, its goroutines end with it.

@@ -13,28 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 )
-
-// Budget bounds, in bytes, what many take of one thing. It never waits: who is over is refused.
-type Budget struct {
-	limit int64
-	taken atomic.Int64
-}
-
-// NewBudget returns a budget of so many bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
-
-// Take takes n bytes if there are that many left.
-func (b *Budget) Take(n int64) bool {
-	if b.taken.Add(n) <= b.limit {
-		return true
-	}
-	b.taken.Add(-n)
-	return false
-}
-
-// Give gives bytes back.
-func (b *Budget) Give(n int64) { b.taken.Add(-n) }
 
 // What a header costs in memory. net/http makes far more of it than its text, the more so the shorter its lines are
 // (measured: 100 bytes a line, a megabyte of 64 KiB), and a proxy's copies make it twice as much.
@@ -47,9 +27,13 @@ const (
 )
 
 const (
+	// graceTime is how long every connection may wait, whoever needs its place: a busy machine serves late.
+	graceTime = 2 * time.Second
+	// acceptPause is how often a connection that waits for a place looks for one.
+	acceptPause = 50 * time.Millisecond
 	// lingerTime is how long a refused client may take to read its answer, and maxLingering how many may at once.
 	lingerTime   = 500 * time.Millisecond
-	maxLingering = 128
+	maxLingering = 512
 )
 
 var overLimit = func() string {
@@ -65,11 +49,13 @@ var errOverLimit error = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("t
 // 503. Listen and Track are for one server.
 //
 // A connection that waits for a request, or whose request's header has not come in full, is closed when another needs its
-// place or its share, the one first that has waited longest: who does nothing, or sends slowly, keeps nobody out.
+// place or its share, the one first that has waited longest: who does nothing, or sends slowly, keeps nobody out. For a
+// place, a new connection waits until there is one that has had its graceTime.
 // Connections over loopback (the health check) need no place.
 type Clients struct {
-	limit     int     // of connections, without those that were hijacked
-	headers   *Budget // of those that are being read, and of requests under way
+	limit     int                 // of connections, without those that were hijacked
+	headers   *semaphore.Weighted // what those cost that are being read, and those of requests under way
+	grace     time.Duration
 	lingering chan struct{}
 	exempt    func(net.Addr) bool
 	log       zerolog.Logger
@@ -83,7 +69,7 @@ type Clients struct {
 // NewClients bounds the connections, and what all headers cost in bytes.
 func NewClients(conns int, headerBytes int64, log zerolog.Logger) *Clients {
 	return &Clients{
-		limit: conns, headers: NewBudget(headerBytes), lingering: make(chan struct{}, maxLingering), log: log,
+		limit: conns, headers: semaphore.NewWeighted(headerBytes), grace: graceTime, lingering: make(chan struct{}, maxLingering), log: log,
 		exempt: func(addr net.Addr) bool { return addressOf(addr).IsLoopback() },
 	}
 }
@@ -103,39 +89,63 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &clientConn{Conn: conn, clients: l.clients, counted: !l.clients.exempt(conn.RemoteAddr())}
+		c := &clientConn{Conn: conn, clients: l.clients, exempt: l.clients.exempt(conn.RemoteAddr())}
 		c.reading.Store(true)
-		if l.clients.add(c) {
+		wait := l.clients.add(c)
+		for ; wait > 0; wait = l.clients.add(c) {
+			time.Sleep(min(wait, acceptPause)) // others are in the kernel's queue meanwhile
+		}
+		if wait == 0 {
 			return c, nil
 		}
 		go func() { _ = c.Close() }()
 	}
 }
 
-// add makes room for a connection. There is none when requests of all others are being handled.
-func (c *Clients) add(conn *clientConn) bool {
+// never is how long to wait for a place when requests of all other connections are being handled.
+const never time.Duration = -1
+
+// add makes room for a connection, or returns how long it is until there may be some.
+func (c *Clients) add(conn *clientConn) (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !conn.counted {
-		return true
+	if conn.exempt {
+		return 0
 	}
 	if c.open >= c.limit && !c.evict(func(*clientConn) bool { return true }) {
-		conn.counted, conn.over = false, true
-		return false
+		oldest, ok := c.oldest()
+		if !ok {
+			conn.over = true
+			return never
+		}
+		return max(c.grace-time.Since(oldest.since), time.Millisecond)
 	}
 	c.open++
-	conn.place = c.waiting.PushBack(conn)
-	return true
+	conn.counted = true
+	conn.startWaiting()
+	return 0
+}
+
+func (c *Clients) oldest() (*clientConn, bool) {
+	if c.waiting.Len() == 0 {
+		return nil, false
+	}
+	conn, ok := c.waiting.Front().Value.(*clientConn)
+	return conn, ok
 }
 
 // evict ends the connection that has waited longest of those that are wanted: its reads fail from now on. It needs c.mu.
 func (c *Clients) evict(wanted func(*clientConn) bool) bool {
 	for e := c.waiting.Front(); e != nil; e = e.Next() {
 		conn := e.Value.(*clientConn) //nolint:forcetypeassert // only add and Track put something in
+		if time.Since(conn.since) < c.grace {
+			return false
+		}
 		if !wanted(conn) {
 			continue
 		}
-		conn.evicted, conn.over = true, conn.cost > 0 // between two requests there is nobody to answer
+		conn.ended.Store(true)
+		conn.over = conn.cost > 0 // between two requests there is nobody to answer
 		conn.giveBack()
 		conn.leave()
 		_ = conn.Conn.SetReadDeadline(time.Unix(1, 0)) // it fails when the connection is closed, which is as good
@@ -160,7 +170,7 @@ func (c *Clients) Track(conn net.Conn, state http.ConnState) {
 		bounded.giveBack()
 		bounded.reading.Store(true)
 		if bounded.counted {
-			bounded.place = c.waiting.PushBack(bounded)
+			bounded.startWaiting()
 		}
 	case http.StateHijacked: // the request, and so its header, is kept until the connection is closed
 		bounded.reading.Store(false)
@@ -173,24 +183,34 @@ func (c *Clients) Track(conn net.Conn, state http.ConnState) {
 type clientConn struct {
 	net.Conn
 	clients *Clients
+	exempt  bool
 	reading atomic.Bool // a header, or nothing yet
+	ended   atomic.Bool // evicted or refused: nothing more is read or written but the refusal
 
 	// Guarded by clients.mu.
 	counted bool          // among clients.open
 	place   *list.Element // in clients.waiting
-	evicted bool
-	over    bool  // its end is a refusal
-	cost    int64 // of the header that is being read
-	taken   int64 // for it, of the budget
+	since   time.Time     // it waits
+	over    bool          // its end is a refusal
+	cost    int64         // of the header that is being read
+	taken   int64         // for it, of the budget
 }
 
 // Read implements net.Conn.
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if !c.reading.Load() || c.charge(p[:n]) {
-		return n, err
+	if c.ended.Load() || c.reading.Load() && !c.charge(p[:n]) {
+		return 0, errOverLimit
 	}
-	return 0, errOverLimit
+	return n, err
+}
+
+// Write implements net.Conn. net/http takes a line that is cut off by an error for all of it, and would answer that.
+func (c *clientConn) Write(p []byte) (int, error) {
+	if c.ended.Load() {
+		return 0, errOverLimit
+	}
+	return c.Conn.Write(p)
 }
 
 // charge takes what the header costs so far, and says whether the connection may go on.
@@ -198,18 +218,17 @@ func (c *clientConn) charge(data []byte) bool {
 	c.clients.mu.Lock()
 	defer c.clients.mu.Unlock()
 	if c.cost == 0 && len(data) > 0 && c.place != nil {
-		c.clients.waiting.MoveToBack(c.place) // it has waited for nothing yet
-	}
-	if c.evicted {
-		return false
+		c.stopWaiting() // for a request; now it is for the rest of it
+		c.startWaiting()
 	}
 	c.cost += costOfByte*int64(len(data)) + costOfLine*int64(bytes.Count(data, []byte{'\n'}))
 	more := c.cost - freeCost - c.taken
 	if more <= 0 {
 		return true
 	}
-	for !c.clients.headers.Take(more) {
+	for !c.clients.headers.TryAcquire(more) {
 		if !c.clients.evict(func(other *clientConn) bool { return other.taken > 0 && other != c }) {
+			c.ended.Store(true)
 			c.over = true
 			return false
 		}
@@ -223,18 +242,18 @@ func (c *clientConn) refuse() {
 	if n, due := c.clients.refused.add(); due {
 		c.clients.log.Warn().Str("event", "overload").Int("refused", n).Msg("refused clients: too many connections, or headers too large in all")
 	}
-	select {
-	case c.clients.lingering <- struct{}{}:
-		defer func() { <-c.clients.lingering }()
-	default:
-		return
-	}
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || c.Conn.SetDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	if _, err := io.WriteString(c.Conn, overLimit); err == nil && half.CloseWrite() == nil {
+	if _, err := io.WriteString(c.Conn, overLimit); err != nil || half.CloseWrite() != nil {
+		return
+	}
+	select {
+	case c.clients.lingering <- struct{}{}:
 		_, _ = io.Copy(io.Discard, c.Conn) // until the client ends or the time is up
+		<-c.clients.lingering
+	default:
 	}
 }
 
@@ -242,7 +261,7 @@ func (c *clientConn) refuse() {
 func (c *clientConn) SetReadDeadline(t time.Time) error {
 	c.clients.mu.Lock()
 	defer c.clients.mu.Unlock()
-	if c.evicted {
+	if c.ended.Load() {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -274,8 +293,14 @@ func (c *clientConn) Close() error {
 // These need clients.mu.
 
 func (c *clientConn) giveBack() {
-	c.clients.headers.Give(c.taken)
+	if c.taken > 0 {
+		c.clients.headers.Release(c.taken)
+	}
 	c.cost, c.taken = 0, 0
+}
+
+func (c *clientConn) startWaiting() {
+	c.since, c.place = time.Now(), c.clients.waiting.PushBack(c)
 }
 
 func (c *clientConn) stopWaiting() {
