@@ -31,6 +31,7 @@ func TestBox(t *testing.T) {
 		{"agent", box.attackFromAgent},
 		{"sidecars", box.attackFromSidecars},
 		{"proxy tricks", box.trickProxy},
+		{"doors", box.tryDoors},
 		{"limits", box.exhaust},
 		{"pipelock taken over", box.takeOverPipelock}, // the last: it changes the machine's firewall
 	} {

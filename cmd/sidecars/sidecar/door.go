@@ -2,15 +2,11 @@ package sidecar
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
-	"golang.org/x/net/bpf"
-	"golang.org/x/sys/unix"
 )
 
 // SubnetFlag adds the flag --internal-subnet of every sidecar.
@@ -18,8 +14,6 @@ func SubnetFlag(flags *pflag.FlagSet, subnet *netip.Prefix) {
 	flags.TextVar(subnet, "internal-subnet", netip.Prefix{},
 		"`range` of the bottle's internal network: only clients in it are served, on an address in it; without it, only loopback")
 }
-
-var loopbacks = netip.MustParsePrefix("127.0.0.0/8")
 
 // door is a listener on every address that lets only two kinds of connections in: from the bottle's internal subnet to
 // an address in it, and over loopback (the health check). Both ends are judged for each connection, since the
@@ -32,18 +26,10 @@ type door struct {
 	refused tally
 }
 
-// listen opens the door. The kernel drops strangers' packets, so that to them nothing listens; where it can't (gVisor),
-// their connections are closed when they are accepted.
+// listen opens the door.
 func (p *Program) listen(ctx context.Context) (net.Listener, error) {
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var failed error
-		err := raw.Control(func(fd uintptr) { failed = attachFilter(int(fd), p.Subnet) })
-		if failed != nil {
-			p.Log.Warn().Err(failed).Msg("the kernel drops no packets from outside of the bottle; those connections are closed when they are accepted")
-		}
-		return err
-	}}
-	config.SetMultipathTCP(false) // whose sockets take no filter, and whose connections can be joined from other addresses
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // a connection of which can be joined from other addresses, later
 	l, err := config.Listen(ctx, "tcp", p.Listen)
 	if err != nil {
 		return nil, err
@@ -59,6 +45,9 @@ func (d *door) Accept() (net.Conn, error) {
 			return conn, err
 		}
 		d.note(conn)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // nothing of it stays here
+		}
 		_ = conn.Close()
 	}
 }
@@ -81,55 +70,4 @@ func (d *door) note(conn net.Conn) {
 		d.log.Warn().Str("event", "stranger").Str("client", conn.RemoteAddr().String()).Str("local", conn.LocalAddr().String()).
 			Int("refused", n).Msg("refused connections from outside of the bottle's internal network")
 	}
-}
-
-// attachFilter has the kernel drop IPv4 packets to a listening socket that door would not admit. The connections that
-// come of it inherit the filter. IPv6 is left to door.
-func attachFilter(fd int, subnet netip.Prefix) error {
-	program, err := bpf.Assemble(filter(subnet))
-	if err != nil {
-		return fmt.Errorf("assemble socket filter: %w", err)
-	}
-	instructions := make([]unix.SockFilter, len(program))
-	for i, in := range program {
-		instructions[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
-	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(instructions)), Filter: &instructions[0]}) //nolint:gosec // some twenty
-}
-
-// What a socket filter returns: how much of the packet is kept.
-var (
-	keep = bpf.RetConstant{Val: 0x40000}
-	drop = bpf.RetConstant{Val: 0}
-)
-
-func filter(subnet netip.Prefix) []bpf.Instruction {
-	const version, source, destination = 0, 12, 16 // offsets in the IPv4 header
-	header := func(offset, size int) bpf.Instruction {
-		const networkHeader = 0xfff00000                                         // SKF_NET_OFF: the data of a TCP socket's packets begins behind it
-		return bpf.LoadAbsolute{Off: networkHeader + uint32(offset), Size: size} //nolint:gosec // a constant
-	}
-	// both keeps the packet when source and destination are in the range, and otherwise goes on behind itself.
-	both := func(r netip.Prefix) []bpf.Instruction {
-		base, mask := r.Masked().Addr().As4(), net.CIDRMask(r.Bits(), 32)
-		number := func(b []byte) uint32 { return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]) }
-		return []bpf.Instruction{
-			header(source, 4), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: number(mask)},
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number(base[:]), SkipTrue: 4},
-			header(destination, 4), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: number(mask)},
-			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number(base[:]), SkipTrue: 1},
-			keep,
-		}
-	}
-	program := []bpf.Instruction{
-		header(version, 1), bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 4, SkipTrue: 1},
-		keep,
-	}
-	program = append(program, both(loopbacks)...)
-	if subnet.IsValid() && subnet.Addr().Is4() {
-		program = append(program, both(subnet)...)
-	}
-	return append(program, drop)
 }

@@ -32,8 +32,10 @@ func outcome(name string, err error) attempt {
 
 var commands = map[string]func(args []string) ([]attempt, error){
 	"connect":    connect,
+	"ask":        ask,
 	"send":       send,
 	"request":    request,
+	"flood":      flood,
 	"resolve":    resolve,
 	"sockets":    func([]string) ([]attempt, error) { return sockets(), nil },
 	"calls":      func([]string) ([]attempt, error) { return calls(), nil },

@@ -19,6 +19,30 @@ const patience = time.Second
 // connect tries TCP connections, side by side: as anybody would, and through a socket that is bound to each network
 // interface, which sends without asking the routes.
 func connect(targets []string) ([]attempt, error) {
+	return everyWay(targets, func(target, device string) error { return dial("tcp", target, device) })
+}
+
+// ask is the same for sending an HTTP request, as to a proxy, and being answered anything.
+func ask(targets []string) ([]attempt, error) {
+	return everyWay(targets, func(target, device string) error {
+		conn, err := open("tcp", target, device)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(5 * patience)); err != nil {
+			return err
+		}
+		if _, err := conn.Write([]byte("GET http://cred-proxy:9099/api/ HTTP/1.1\r\nHost: cred-proxy:9099\r\n\r\n")); err != nil {
+			return err
+		}
+		_, err = conn.Read(make([]byte, 1))
+		return err
+	})
+}
+
+// everyWay tries each target with the routes, and by each network interface.
+func everyWay(targets []string, reach func(target, device string) error) ([]attempt, error) {
 	links, err := net.Interfaces()
 	if err != nil {
 		return nil, err
@@ -32,7 +56,7 @@ func connect(targets []string) ([]attempt, error) {
 			if device != "" {
 				name += " by " + device
 			}
-			a := outcome(name, dial("tcp", target, device))
+			a := outcome(name, reach(target, device))
 			mu.Lock()
 			defer mu.Unlock()
 			attempts = append(attempts, a)
@@ -52,17 +76,21 @@ func connect(targets []string) ([]attempt, error) {
 
 // dial connects, through a device if one is named.
 func dial(network, target, device string) error {
+	conn, err := open(network, target, device)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func open(network, target, device string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: patience, Control: control(func(fd int) error {
 		if device == "" {
 			return nil
 		}
 		return unix.BindToDevice(fd, device)
 	})}
-	conn, err := dialer.Dial(network, target)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
+	return dialer.Dial(network, target)
 }
 
 // send sends datagrams in every way that needs no privilege. Whether they arrive is for the listener to tell: granted
