@@ -63,8 +63,10 @@ func (b box) reconnect(nobody []string) {
 	if after := b.address(state.Pipelock, "net", "one"); after == before {
 		b.Fatalf("its address is still %s", after)
 	}
-	b.works()
+	b.granted("the agent", b.ask("GET http://api.demo.example/ HTTP/1.1\r\nHost: api.demo.example\r\n\r\n", "the API saw"))
 	b.denied("nobody on the host", b.outsider(nobody, "ask", net.JoinHostPort(b.address(state.Pipelock, "egress", "one"), "8888")))
+	// Connections that both keep hang at the address that is gone.
+	b.e.Docker("restart", "--time", "0", pipelock, b.e.Name(state.CredProxy, "one"))
 	b.e.Reconcile(exitDone)
 	b.works()
 }
