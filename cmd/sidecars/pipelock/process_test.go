@@ -55,10 +55,10 @@ type running struct {
 
 func startProgram(t testing.TB, config []byte) *running {
 	t.Helper()
-	return startProgramAt(t, "127.0.0.1", config)
+	return startProgramAt(t, program, "127.0.0.1", config)
 }
 
-func startProgramAt(t testing.TB, address string, config []byte, args ...string) *running {
+func startProgramAt(t testing.TB, program func(...string) *exec.Cmd, address string, config []byte, args ...string) *running {
 	t.Helper()
 	free, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
