@@ -66,7 +66,7 @@ func (b box) reconnect(nobody []string) {
 	b.granted("the agent", b.ask("GET http://api.demo.example/ HTTP/1.1\r\nHost: api.demo.example\r\n\r\n", "the API saw"))
 	b.denied("nobody on the host", b.outsider(nobody, "ask", net.JoinHostPort(b.address(state.Pipelock, "egress", "one"), "8888")))
 	// Connections that both keep hang at the address that is gone.
-	b.e.Docker("restart", "--time", "0", pipelock, b.e.Name(state.CredProxy, "one"))
+	b.e.Docker("rm", "--force", pipelock, b.e.Name(state.CredProxy, "one"))
 	b.e.Reconcile(exitDone)
 	b.works()
 }
