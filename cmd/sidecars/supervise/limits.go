@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// What a client, which may be hostile, can take of the sidecar's memory is bounded in five ways: by the number
-// of connections, by what their headers cost, by how many requests are worked on at once, by how many calls wait, and by the size of each.
+// What a client, which may be hostile, can take of the sidecar's memory is bounded in five ways: by the number of
+// connections, by what their headers cost, by how many requests are worked on at once, by how many calls wait, and by the
+// size of each.
 const (
 	// maxConnections is far more than an agent and its tools have.
 	maxConnections = 128
