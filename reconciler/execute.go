@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -210,7 +209,7 @@ func (r *run) act(ctx, call context.Context, s Step) error {
 	case BuildImage:
 		return r.waiting(func() error { return r.image(ctx, s.Object, build{r, s.member.Build}.image) })
 	case CreateNetwork:
-		return r.Engine.CreateNetwork(call, s.network)
+		return r.createNetwork(call, s.network)
 	case RemoveNetwork:
 		return r.removeNetwork(call, s)
 	case WriteFiles:
@@ -335,19 +334,6 @@ func (r *run) remove(ctx context.Context, s Step) error {
 		return fmt.Errorf("%w; by hand: docker rm -f %s", err, s.Object)
 	}
 	return nil
-}
-
-func (r *run) removeNetwork(ctx context.Context, s Step) error {
-	err := r.Engine.RemoveNetwork(ctx, s.networkID)
-	if err == nil {
-		return nil
-	}
-	members, inspectErr := r.Engine.NetworkMembers(ctx, s.networkID)
-	if inspectErr != nil || len(members) == 0 {
-		return fmt.Errorf("%w; by hand: docker network rm %s", err, s.Object)
-	}
-	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off, so that it can be removed (docker network disconnect -f %s NAME): %w",
-		strings.Join(members, ", "), s.Object, err)
 }
 
 // discard removes what a failed run created and did not start, so that a failure leaves nothing behind.

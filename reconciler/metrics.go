@@ -166,7 +166,7 @@ func (e metered) NameHolder(ctx context.Context, name string) (id, owner string,
 	return e.Engine.NameHolder(ctx, name)
 }
 
-func (e metered) CreateNetwork(ctx context.Context, n state.Network) (err error) {
+func (e metered) CreateNetwork(ctx context.Context, n state.Network) (made state.ObservedNetwork, err error) {
 	defer e.count("create_network", &err)
 	return e.Engine.CreateNetwork(ctx, n)
 }

@@ -218,7 +218,7 @@ func (p *planner) network(w state.Network, same []state.ObservedNetwork) {
 		p.add(create)
 		return
 	}
-	changes := networkChanges(w, same[0])
+	changes := state.DiffNetwork(w, same[0])
 	if len(same) > 1 {
 		changes = append(changes, state.Change{Field: "networks of this name", Before: fmt.Sprint(len(same)), After: "1"})
 	}
@@ -232,20 +232,6 @@ func (p *planner) network(w state.Network, same []state.ObservedNetwork) {
 	for _, n := range same {
 		p.add(Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: "it is not as declared", networkID: n.ID})
 	}
-}
-
-func networkChanges(w state.Network, n state.ObservedNetwork) []state.Change {
-	var changes []state.Change
-	compare := func(field string, before, after any) {
-		if before != after {
-			changes = append(changes, state.Change{Field: field, Before: fmt.Sprint(before), After: fmt.Sprint(after)})
-		}
-	}
-	compare("internal", n.Internal, w.Internal)
-	compare("isolated from the host", n.Isolated, w.Isolated)
-	compare("ipv6", n.IPv6, w.IPv6)
-	compare("subnet", n.Subnet, w.Subnet)
-	return changes
 }
 
 // unwanted removes containers of the bottle that no member claims.

@@ -333,7 +333,11 @@ func TestPlan(t *testing.T) {
 		},
 		"network-not-internal": func(_ *testing.T, w *world) { w.have.Networks[0].Internal = false },
 		"network-open-to-host": func(_ *testing.T, w *world) { w.have.Networks[0].Isolated = false },
-		"network-made-again":   func(_ *testing.T, w *world) { w.have.Networks[1].ID = "another" },
+		"network-with-ipv6":    func(_ *testing.T, w *world) { w.have.Networks[0].IPv6 = true },
+		"network-routed": func(_ *testing.T, w *world) {
+			w.have.Networks[1].Extras = []string{"com.docker.network.bridge.gateway_mode_ipv4=routed"}
+		},
+		"network-made-again": func(_ *testing.T, w *world) { w.have.Networks[1].ID = "another" },
 		"second-network": func(_ *testing.T, w *world) {
 			n := w.have.Networks[0]
 			n.ID = "twin"

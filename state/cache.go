@@ -26,6 +26,9 @@ type Cache struct {
 	reports map[string]Report     // by container ID, of this run
 }
 
+// cacheFormat changes with what an inspection reads of a container, so that entries of an older bottled are not believed.
+const cacheFormat = "2"
+
 type cacheEntry struct {
 	Slug   string
 	Print  string // fingerprint of the Summary that the entry belongs to
@@ -52,7 +55,7 @@ func OpenCache(path string) *Cache {
 // fingerprint changes whenever the container is started, stopped, renamed or (dis)connected: endpoint IDs
 // are new each time (measured on 20.10).
 func fingerprint(s Summary) string {
-	parts := []string{s.Name, s.State, s.ImageID}
+	parts := []string{s.Name, s.State, s.ImageID + " " + cacheFormat}
 	for _, e := range s.Endpoints {
 		parts = append(parts, e.Network+"/"+e.NetworkID+"/"+e.ID)
 	}

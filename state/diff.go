@@ -56,7 +56,7 @@ func Diff(want Container, have ObservedContainer, networks map[string]string, im
 	if len(want.Health.Command) > 0 {
 		d.text("health", fmt.Sprint(got.Health), fmt.Sprint(want.Health))
 	}
-	d.text("log", fmt.Sprint(got.Log), fmt.Sprint(want.Log))
+	d.log(want.Log, got.Log)
 	d.limits(want, got)
 	d.text("name", have.Name, want.Name)
 	if len(d.Recreate) == 0 {
@@ -64,6 +64,17 @@ func Diff(want Container, have ObservedContainer, networks map[string]string, im
 		d.text("declaration", have.Labels[LabelHash], want.Labels[LabelHash])
 	}
 	return d
+}
+
+// DiffNetwork lists the properties of a network that are not as declared. None can be changed on an existing network.
+func DiffNetwork(want Network, have ObservedNetwork) []Change {
+	var d Drift
+	d.text("internal", strconv.FormatBool(have.Internal), strconv.FormatBool(want.Internal))
+	d.text("isolated from the host", strconv.FormatBool(have.Isolated), strconv.FormatBool(want.Isolated))
+	d.text("ipv6", strconv.FormatBool(have.IPv6), strconv.FormatBool(want.IPv6))
+	d.text("subnet", have.Subnet.String(), want.Subnet.String())
+	d.set("extras", have.Extras, want.Extras)
+	return d.Recreate
 }
 
 // wantCommand follows the engine: a container with an entrypoint of its own does not get the image's command.
@@ -115,6 +126,17 @@ func (d *Drift) labels(want, got map[string]string) {
 		}
 	}
 	d.pairs("labels", before, after)
+}
+
+// log compares the options that are declared. Others come from the engine's log-opts, and none opens anything.
+func (d *Drift) log(want, got Log) {
+	declared := map[string]string{}
+	for name := range want.Options {
+		if value, is := got.Options[name]; is {
+			declared[name] = value
+		}
+	}
+	d.text("log", fmt.Sprint(Log{got.Driver, declared}), fmt.Sprint(want))
 }
 
 func (d *Drift) pairs(field string, before, after map[string]string) {
@@ -180,6 +202,9 @@ func (d *Drift) limits(want, got Container) {
 			changed = append(changed, Change{l.field, showLimit(l.got, l.show), showLimit(l.want, l.show)})
 			lifted = lifted || l.want == 0
 		}
+	}
+	if got, want := got.Limits.Swap, want.Limits.Swap; got != want {
+		changed = append(changed, Change{"limits.swap", units.BytesSize(float64(got)), units.BytesSize(float64(want))})
 	}
 	if got.Restart != want.Restart {
 		changed = append(changed, Change{"restart", got.Restart, want.Restart})

@@ -41,7 +41,8 @@ type Engine interface {
 	// NameHolder returns who has a container's name: its owner label ("" when it has none).
 	NameHolder(ctx context.Context, name string) (id, owner string, err error)
 
-	CreateNetwork(ctx context.Context, n Network) error
+	// CreateNetwork creates a network and returns what the engine made of it (POST /networks/create, GET /networks/{id}).
+	CreateNetwork(ctx context.Context, n Network) (ObservedNetwork, error)
 	RemoveNetwork(ctx context.Context, id string) error
 	// CreateContainer creates, attaches to every network of c, and puts the files of c.Home in place. When one of these
 	// fails nothing is left.

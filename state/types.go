@@ -24,6 +24,8 @@ type Network struct {
 	IPv6     bool
 	Subnet   netip.Prefix
 	Labels   map[string]string
+	// Extras are settings that bottled never makes (another driver, a second subnet, another gateway mode, …), as observed.
+	Extras []string `json:",omitempty"`
 }
 
 // Container is everything about a container that bottled decides: the desired one, or the same fields
@@ -72,10 +74,11 @@ type Attachment struct {
 	Aliases []string
 }
 
-// Limits bound what a container may use; 0 is no limit. Swap is always as large as Memory, which means
-// none besides it.
+// Limits bound what a container may use; 0 is no limit.
 type Limits struct {
-	Memory   int64 // bytes
+	Memory int64 // bytes
+	// Swap is how much swap it may use in addition to Memory, as observed, in bytes: bottled allows none.
+	Swap     int64 `json:",omitempty"`
 	NanoCPUs int64 // billionths of a CPU
 	Pids     int64
 }

@@ -99,7 +99,7 @@ func (r *raw) write(d state.Dir) {
 func (r *raw) up(ctx context.Context, parallel int, bottles []state.Bottle) error {
 	return each(parallel, bottles, func(b state.Bottle) error {
 		for _, n := range b.Networks {
-			if err := r.engine.CreateNetwork(ctx, n); err != nil {
+			if _, err := r.engine.CreateNetwork(ctx, n); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,7 +12,8 @@ import (
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
-// toCreate and fromInspect are each other's inverse for everything that bottled sets.
+// toCreate and fromInspect are each other's inverse for everything that bottled sets. What the engine's daemon.json has defaults
+// for, and what opens something, is said explicitly (docs/engine-defaults.md).
 func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	config := &container.Config{
 		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
@@ -25,7 +25,10 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 	}
 	host := &container.HostConfig{
-		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
+		NetworkMode: container.NetworkMode(c.Networks[0].Network), Runtime: c.Runtime, Resources: toResources(c.Limits),
+		DNS: c.DNS, DNSSearch: noSearch, DNSOptions: noOptions,
+		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize,
+		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
 		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
 		LogConfig:     container.LogConfig{Type: c.Log.Driver, Config: c.Log.Options},
@@ -33,6 +36,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	for _, m := range c.Mounts {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
+	host.Ulimits = ulimits()
 	return config, host
 }
 
@@ -92,10 +96,9 @@ func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) stat
 		DNS: host.DNS, Runtime: host.Runtime, ReadOnlyRoot: host.ReadonlyRootfs,
 		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: seccomp.Abbreviate(host.SecurityOpt),
 		OOMScore: host.OomScoreAdj,
-		Limits:   state.Limits{Memory: host.Memory, NanoCPUs: host.NanoCPUs},
+		Limits:   state.Limits{Memory: host.Memory, Swap: swapOf(host.Resources), NanoCPUs: host.NanoCPUs},
 		Restart:  string(host.RestartPolicy.Name),
 		Log:      state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
-		Extras:   extras(c),
 	}
 	if got.Restart == "" {
 		got.Restart = string(container.RestartPolicyDisabled)
@@ -114,6 +117,7 @@ func fromInspect(c container.InspectResponse, defaults state.ImageDefaults) stat
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
 		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(c.NetworkSettings.Networks[name].Aliases, c.ID)})
 	}
+	got.Extras = extras(c, got)
 	d := state.Detail{Container: got, Defaults: defaults}
 	if c.State != nil {
 		d.Checked = checkedHealth(c.State.Health)
@@ -131,71 +135,4 @@ func aliases(list []string, id string) []string {
 		}
 	}
 	return own
-}
-
-// extras names every setting that bottled never makes and that could widen what a container may do or reach.
-func extras(c container.InspectResponse) []string {
-	host := c.HostConfig
-	var found []string
-	add := func(is bool, format string, args ...any) {
-		if is {
-			found = append(found, fmt.Sprintf(format, args...))
-		}
-	}
-	add(host.Privileged, "privileged")
-	add(shared(string(host.PidMode)), "pid=%s", host.PidMode)
-	add(shared(string(host.IpcMode)), "ipc=%s", host.IpcMode)
-	add(shared(string(host.UTSMode)), "uts=%s", host.UTSMode)
-	add(shared(string(host.UsernsMode)), "userns=%s", host.UsernsMode)
-	add(shared(string(host.NetworkMode)), "net=%s", host.NetworkMode)
-	add(host.PublishAllPorts, "publish-all-ports")
-	add(host.OomKillDisable != nil && *host.OomKillDisable, "oom-kill-disable")
-	add(host.CgroupParent != "", "cgroup-parent=%s", host.CgroupParent)
-	add(host.CPUShares != 0, "cpu-shares=%d", host.CPUShares)
-	add(host.CPUQuota != 0, "cpu-quota=%d", host.CPUQuota)
-	add(host.CPUPeriod != 0, "cpu-period=%d", host.CPUPeriod)
-	add(host.CpusetCpus != "", "cpuset-cpus=%s", host.CpusetCpus)
-	add(host.CpusetMems != "", "cpuset-mems=%s", host.CpusetMems)
-	add(host.BlkioWeight != 0, "blkio-weight=%d", host.BlkioWeight)
-	for port := range host.PortBindings {
-		add(true, "publish=%s", port)
-	}
-	for _, d := range host.Devices {
-		add(true, "device=%s", d.PathOnHost)
-	}
-	for _, d := range host.DeviceRequests {
-		add(true, "device-request=%s", d.Driver)
-	}
-	for _, r := range host.DeviceCgroupRules {
-		add(true, "device-cgroup-rule=%s", r)
-	}
-	for _, h := range host.ExtraHosts {
-		add(true, "add-host=%s", h)
-	}
-	for _, g := range host.GroupAdd {
-		add(true, "group-add=%s", g)
-	}
-	for _, v := range host.VolumesFrom {
-		add(true, "volumes-from=%s", v)
-	}
-	for _, l := range host.Links {
-		add(true, "link=%s", l)
-	}
-	for k, v := range host.Sysctls {
-		add(true, "sysctl=%s=%s", k, v)
-	}
-	for path := range host.Tmpfs {
-		add(true, "tmpfs=%s", path)
-	}
-	for _, m := range c.Mounts {
-		_, declared := c.Config.Volumes[m.Destination] // by the image
-		add(m.Type != mount.TypeBind && !declared, "%s=%s", m.Type, m.Destination)
-	}
-	slices.Sort(found)
-	return found
-}
-
-// shared says whether a namespace is the host's or another container's.
-func shared(mode string) bool {
-	return mode == "host" || strings.HasPrefix(mode, "container:")
 }

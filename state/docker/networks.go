@@ -4,22 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/api/types/versions"
 
 	"github.com/bot-bottle/bottled/state"
-)
-
-// Driver options that keep the host's address off a bridge. Engines from 28 (API 1.48) on have a mode for it;
-// older ones have inhibit_ipv4, which has the same effect (measured on 20.10).
-const (
-	optInhibitIPv4 = "com.docker.network.bridge.inhibit_ipv4"
-	optGatewayMode = "com.docker.network.bridge.gateway_mode_ipv4"
-	apiIsolated    = "1.48"
 )
 
 // Networks lists all networks.
@@ -30,46 +20,27 @@ func (e *Engine) Networks(ctx context.Context) ([]state.ObservedNetwork, error) 
 	}
 	found := make([]state.ObservedNetwork, 0, len(list))
 	for _, n := range list {
-		found = append(found, fromNetwork(n))
+		found = append(found, fromNetwork(n, e.client.ClientVersion()))
 	}
 	return found, nil
 }
 
-func fromNetwork(n network.Summary) state.ObservedNetwork {
-	o := state.ObservedNetwork{ID: n.ID, Network: state.Network{
-		Name: n.Name, Internal: n.Internal, IPv6: n.EnableIPv6, Labels: n.Labels,
-		Isolated: n.Options[optInhibitIPv4] == "true" || n.Options[optGatewayMode] == "isolated",
-	}}
-	for _, c := range n.IPAM.Config {
-		p, err := netip.ParsePrefix(c.Subnet)
-		if err != nil {
-			continue // drivers without subnets (host, null) have none to parse
-		}
-		o.Subnets = append(o.Subnets, p)
-		if p.Addr().Is4() {
-			o.Subnet = p
-		}
-	}
-	return o
-}
-
-// CreateNetwork creates a bridge network.
-func (e *Engine) CreateNetwork(ctx context.Context, n state.Network) error {
-	options := map[string]string{}
-	if n.Isolated {
-		options[optInhibitIPv4] = "true"
-		if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), apiIsolated) {
-			options = map[string]string{optGatewayMode: "isolated"}
-		}
-	}
-	_, err := e.client.NetworkCreate(ctx, n.Name, network.CreateOptions{
-		Driver: "bridge", Internal: n.Internal, Options: options, Labels: n.Labels,
-		IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet.String()}}},
-	})
+// CreateNetwork creates a bridge network and reads it back.
+func (e *Engine) CreateNetwork(ctx context.Context, n state.Network) (state.ObservedNetwork, error) {
+	version := e.client.ClientVersion()
+	created, err := e.client.NetworkCreate(ctx, n.Name, networkOptions(n, version))
 	if err != nil && strings.Contains(err.Error(), "Pool overlaps") { // the engine has no error type for it
-		return fmt.Errorf("create network %s with %s: %w: %w", n.Name, n.Subnet, state.ErrConflict, err)
+		return state.ObservedNetwork{}, fmt.Errorf("create network %s with %s: %w: %w", n.Name, n.Subnet, state.ErrConflict, err)
 	}
-	return wrap(err, "create network %s", n.Name)
+	if err != nil {
+		return state.ObservedNetwork{}, wrap(err, "create network %s", n.Name)
+	}
+	made, err := e.client.NetworkInspect(ctx, created.ID, network.InspectOptions{})
+	if err != nil {
+		return state.ObservedNetwork{}, errors.Join(
+			wrap(err, "inspect network %s", n.Name), e.RemoveNetwork(context.WithoutCancel(ctx), created.ID))
+	}
+	return fromNetwork(made, version), nil
 }
 
 // RemoveNetwork removes a network; a missing one is success.
