@@ -56,6 +56,9 @@ type Executor struct {
 	images singleflight.Group
 	places chan struct{} // taken by the bottles that are worked on
 	once   sync.Once
+
+	mu    sync.Mutex
+	users *state.UserMapping // nil: the engine was not asked
 }
 
 // BuiltinImage is the image of the built-in sidecars.
@@ -213,7 +216,11 @@ func (r *run) act(ctx, call context.Context, s Step) error {
 	case RemoveNetwork:
 		return r.removeNetwork(call, s)
 	case WriteFiles:
-		return writeDir(s.dir, r.Settings)
+		to, err := r.owner(call)
+		if err != nil {
+			return err
+		}
+		return writeDir(s.dir, r.Settings, to)
 	case RemoveFiles:
 		return removeFiles(s.Object, r.Settings)
 	case Create:
@@ -257,6 +264,9 @@ func (r *run) container(s Step) string {
 
 func (r *run) create(ctx context.Context, s Step) error {
 	if err := r.Settings.CheckMounts(s.member.Container.Mounts); err != nil {
+		return err
+	}
+	if err := r.giveDirs(ctx, s.member.DirPaths); err != nil {
 		return err
 	}
 	id, err := r.Engine.CreateContainer(ctx, s.member.Container)

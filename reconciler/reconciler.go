@@ -177,6 +177,7 @@ func (r *Reconciler) Gaps(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.Executor.SetUsers(info.Users)
 	filtered, err := r.Filtered()
 	if err != nil {
 		return nil, err

@@ -7,28 +7,31 @@ type EngineInfo struct {
 	Version string
 	// Whether it enforces these limits.
 	MemoryLimit, CPULimit, PidsLimit bool
+	Users                            UserMapping
+	// VXLANPort is the UDP port of the overlay networks of the Swarm that it is a member of; 0 when it is in none.
+	VXLANPort int
 }
 
-// Gaps are what a bottle promises and this engine can't keep, with what closes each; docs/security.md explains them.
-// filtered says that the host is known to drop packets whose senders it has no route back to.
+// Gaps are the warnings about what a bottle promises and this engine or host can't keep, each with the remedy; docs/security.md
+// explains them. filtered says that the host is known to drop packets whose senders it has no route back to.
 func Gaps(e EngineInfo, filtered bool, s Settings) []string {
-	gaps := []string{fmt.Sprintf("no engine keeps a pipelock that was taken over from the services of this host: "+
-		"have the host's firewall drop new connections from %s", s.Pool)}
-	add := func(open bool, format string) {
+	gaps := []string{fmt.Sprintf("a compromised pipelock could reach services on this host. Block new connections from %s: "+
+		"docs/security.md#firewall", s.Pool)}
+	add := func(open bool, format string, args ...any) {
 		if open {
-			gaps = append(gaps, fmt.Sprintf(format, e.Version))
+			gaps = append(gaps, fmt.Sprintf(format, args...))
 		}
 	}
-	if !filtered {
-		gaps = append(gaps, "this host takes datagrams from agents, which it can't answer: have it filter by reverse path "+
-			"(sysctl -w net.ipv4.conf.all.rp_filter=2), or drop them like those connections")
-	}
-	if image, builtin := s.image(Pipelock); !builtin {
-		gaps = append(gaps, fmt.Sprintf("%s listens on every address, so every process on this host can use it, and through it the tokens: "+
-			"drop connections from this host to port %d of %s, or use the built-in pipelock (docs/security.md#a-firewall)", image, PipelockPort, s.Pool))
-	}
-	add(!e.MemoryLimit, "engine %s does not limit memory: give it the memory controller of cgroups")
-	add(!e.CPULimit, "engine %s does not limit CPUs: give it the cpu controller of cgroups")
-	add(!e.PidsLimit, "engine %s does not limit processes: give it the pids controller of cgroups")
+	add(!filtered, "agents can send one-way UDP packets to this host. Turn on reverse-path filtering: sysctl -w net.ipv4.conf.all.rp_filter=2")
+	image, builtin := s.image(Pipelock)
+	add(!builtin, "every process on this host can use %s, and through it the tokens: it listens on every address. Block connections "+
+		"from this host to port %d of %s, or use the built-in pipelock (docs/security.md#firewall)", image, PipelockPort, s.Pool)
+	add(e.VXLANPort != 0, "containers can forge packets of this Swarm's overlay networks. Block them: "+
+		"iptables -t raw -I PREROUTING -s %s -p udp --dport %d -j DROP (docs/security.md#firewall)", s.Pool, e.VXLANPort)
+	add(e.Users.Unknown, "%v", errUnknownMapping)
+	const limit = "engine %s does not limit %s. Enable the cgroup controller %s"
+	add(!e.MemoryLimit, limit, e.Version, "memory", "memory")
+	add(!e.CPULimit, limit, e.Version, "CPUs", "cpu")
+	add(!e.PidsLimit, limit, e.Version, "processes", "pids")
 	return gaps
 }

@@ -21,14 +21,18 @@ func TestGaps(t *testing.T) {
 		t.Errorf("a pipelock of others: %q", got)
 	}
 	for want, miss := range map[string]func(*EngineInfo){
-		"does not limit memory":    func(e *EngineInfo) { e.MemoryLimit = false },
-		"does not limit CPUs":      func(e *EngineInfo) { e.CPULimit = false },
-		"does not limit processes": func(e *EngineInfo) { e.PidsLimit = false },
+		"engine 20.10.24 does not limit memory":    func(e *EngineInfo) { e.MemoryLimit = false },
+		"engine 20.10.24 does not limit CPUs":      func(e *EngineInfo) { e.CPULimit = false },
+		"engine 20.10.24 does not limit processes": func(e *EngineInfo) { e.PidsLimit = false },
+		"a rootless engine does not report":        func(e *EngineInfo) { e.Users.Unknown = true },
+		// A container that sends to this port forges frames of the Swarm's overlay networks.
+		"containers can forge packets of this Swarm's overlay networks. Block them: iptables -t raw -I PREROUTING -s " +
+			testSettings.Pool.String() + " -p udp --dport 4789 -j DROP": func(e *EngineInfo) { e.VXLANPort = 4789 },
 	} {
 		info := whole
 		miss(&info)
 		got := Gaps(info, true, testSettings)
-		if len(got) != 2 || !strings.HasPrefix(got[1], "engine 20.10.24 "+want) {
+		if len(got) != 2 || !strings.HasPrefix(got[1], want) {
 			t.Errorf("%s: %q", want, got)
 		}
 	}

@@ -34,7 +34,7 @@ func TestGapsAreTold(t *testing.T) {
 
 	status := func() string { return e.Expect(exitDone, "status").Stdout }
 	for _, gap := range want {
-		if out := status(); !strings.Contains(out, "gap: "+gap) {
+		if out := status(); !strings.Contains(out, "warning: "+gap) {
 			t.Errorf("status does not tell %q:\n%s", gap, out)
 		}
 	}
@@ -43,10 +43,10 @@ func TestGapsAreTold(t *testing.T) {
 		t.Errorf("the controller tells %q, want %q", got, want)
 	}
 	for _, gap := range want {
-		if n := c.LogCount("gap: " + gap); n != 1 {
+		if n := c.LogCount("warning: " + gap); n != 1 {
 			t.Errorf("the controller logs %q %d times:\n%s", gap, n, c.LogText())
 		}
-		if out := status(); !strings.Contains(out, "gap: "+gap) {
+		if out := status(); !strings.Contains(out, "warning: "+gap) {
 			t.Errorf("status of a controller does not tell %q:\n%s", gap, out)
 		}
 	}

@@ -169,7 +169,7 @@ func gapLines(gaps []string) []line {
 		if i == 0 {
 			lines = append(lines, line{})
 		}
-		lines = append(lines, line{text: printable("gap: " + gap), wrap: true})
+		lines = append(lines, line{text: printable("warning: " + gap), wrap: true})
 	}
 	return lines
 }

@@ -165,8 +165,8 @@ func TestReport(t *testing.T) {
 		"gaps": {live: reconciler.Live{Gaps: []string{"a door", "a win\ndow"}}, want: `
   no bottles
 
-  gap: a door
-  gap: a win dow
+  warning: a door
+  warning: a win dow
 `},
 		"gaps where there is no room": {
 			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}, Gaps: []string{"a door"}}, detail: unreadyBottles,

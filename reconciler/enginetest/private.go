@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,13 +30,16 @@ type Engine struct {
 	ended chan struct{} // closed when cmd has ended
 }
 
+// RemappedRoot is the user and group ID that root in a container is on the host, on an engine with userns-remap: dockremap.
+const RemappedRoot = 300000
+
 // boot prepares the namespaces and becomes the engine. What an engine keeps below /run is empty after every boot.
 const boot = `set -e
 mount -t proc proc /proc
 mkdir -p /run/containerd "$1/exec"
 mount -t tmpfs tmpfs /run/containerd
 mount -t tmpfs tmpfs "$1/exec"
-mount --bind "$1/resolv.conf" /etc/resolv.conf
+for file in "$1"/etc/*; do mount --bind "$file" "/etc/${file##*/}"; done
 exec dockerd --config-file "$1/daemon.json" --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/exec/pid" \
   --host "unix://$1/d.sock" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$2" --log-level warn
 `
@@ -50,6 +54,13 @@ const (
 // real-engine test that is skipped proves nothing.
 func PrivateEngine(tb testing.TB) *Engine {
 	tb.Helper()
+	return PrivateEngineWith(tb, nil)
+}
+
+// PrivateEngineWith is PrivateEngine with the settings of its daemon.json. The engine knows the user dockremap, to whose
+// subordinate IDs userns-remap can map.
+func PrivateEngineWith(tb testing.TB, daemon map[string]any) *Engine {
+	tb.Helper()
 	if testing.Short() {
 		tb.Skip("-short leaves out the tests that need a Docker engine")
 	}
@@ -59,16 +70,47 @@ func PrivateEngine(tb testing.TB) *Engine {
 	}
 	g := &Engine{tb: tb, dir: shortDir(tb, "engine")}
 	tb.Cleanup(g.remove)
-	for name, content := range map[string]string{
-		"daemon.json": "{}\n", // not the machine's own: its options may contradict the flags
-		"resolv.conf": "nameserver 127.0.0.1\n",
+	g.write("etc/resolv.conf", "nameserver 127.0.0.1\n")
+	for name, more := range map[string]string{
+		"passwd": "dockremap:x:64999:64999::/nonexistent:/usr/sbin/nologin\n", "group": "dockremap:x:64999:\n",
+		"subuid": fmt.Sprintf("dockremap:%d:65536\n", RemappedRoot), "subgid": fmt.Sprintf("dockremap:%d:65536\n", RemappedRoot),
 	} {
-		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o600); err != nil {
+		machine, err := os.ReadFile("/etc/" + name)
+		if err != nil {
 			tb.Fatal(err)
 		}
+		g.write("etc/"+name, string(machine)+more)
 	}
+	if daemon == nil {
+		daemon = map[string]any{} // not the machine's own: its options may contradict the flags
+	}
+	config, err := json.Marshal(daemon)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g.write("daemon.json", string(config))
 	g.Start()
 	return g
+}
+
+func (g *Engine) write(name, content string) {
+	g.tb.Helper()
+	path := filepath.Join(g.dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil { //nolint:gosec // as in /etc
+		g.tb.Fatal(err)
+	}
+}
+
+// Version is the engine's version and the highest API version that it speaks.
+func (g *Engine) Version() (engine, api string) {
+	g.tb.Helper()
+	c := g.client()
+	defer c.Close()
+	v, err := c.ServerVersion(context.Background())
+	if err != nil {
+		g.tb.Fatal(err)
+	}
+	return v.Version, v.APIVersion
 }
 
 // Host is where the engine listens, in the form of DOCKER_HOST.

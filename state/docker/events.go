@@ -37,17 +37,6 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
 }
 
-// Info asks the engine about itself.
-func (e *Engine) Info(ctx context.Context) (state.EngineInfo, error) {
-	info, err := e.client.Info(ctx)
-	if err != nil {
-		return state.EngineInfo{}, wrap(err, "ask the engine about itself")
-	}
-	return state.EngineInfo{
-		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
-	}, nil
-}
-
 // Events tells what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.
 func (e *Engine) Events(ctx context.Context, since time.Time, tell func(state.Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
