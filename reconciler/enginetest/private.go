@@ -81,16 +81,30 @@ func PrivateEngineWith(tb testing.TB, daemon map[string]any) *Engine {
 		}
 		g.write("etc/"+name, string(machine)+more)
 	}
+	g.configure(daemon)
+	g.Start()
+	return g
+}
+
+// Reconfigure restarts the engine with other settings in its daemon.json.
+func (g *Engine) Reconfigure(daemon map[string]any) {
+	g.tb.Helper()
+	g.Stop()
+	g.configure(daemon)
+	g.Start()
+}
+
+// configure writes daemon.json. It is not the machine's own, whose options may contradict the flags.
+func (g *Engine) configure(daemon map[string]any) {
+	g.tb.Helper()
 	if daemon == nil {
-		daemon = map[string]any{} // not the machine's own: its options may contradict the flags
+		daemon = map[string]any{}
 	}
 	config, err := json.Marshal(daemon)
 	if err != nil {
-		tb.Fatal(err)
+		g.tb.Fatal(err)
 	}
 	g.write("daemon.json", string(config))
-	g.Start()
-	return g
 }
 
 func (g *Engine) write(name, content string) {
