@@ -70,6 +70,9 @@ func PrivateEngineWith(tb testing.TB, daemon map[string]any) *Engine {
 	}
 	g := &Engine{tb: tb, dir: shortDir(tb, "engine")}
 	tb.Cleanup(g.remove)
+	if err := os.Chmod(g.dir, 0o711); err != nil { //nolint:gosec // the root of a remapped container passes through it
+		tb.Fatal(err)
+	}
 	g.write("etc/resolv.conf", "nameserver 127.0.0.1\n")
 	for name, more := range map[string]string{
 		"passwd": "dockremap:x:64999:64999::/nonexistent:/usr/sbin/nologin\n", "group": "dockremap:x:64999:\n",
