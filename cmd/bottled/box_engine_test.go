@@ -45,6 +45,7 @@ const (
 	internetAddress = "93.184.216.35"   // a host nobody allowed, which listens on servicePort
 	metadataAddress = "169.254.169.254" // as on a cloud's machines
 	servicePort     = "7777"
+	overlayPort     = "4789" // of a Swarm's overlay networks (VXLAN), on internetAddress
 	// A network with IPv6, which an ordinary container has.
 	sixNetwork, sixSubnet = "six", "fd00:b0::/64"
 )
@@ -56,6 +57,7 @@ type box struct {
 	machine   enginetest.Machine
 	names     *nameServer
 	datagrams *recorder
+	overlay   *recorder
 	token     string
 	tools     string          // a directory that every agent mounts, with a set-user-ID file
 	shown     map[string]bool // attacks that were shown to work where they may
@@ -74,6 +76,7 @@ func newBox(t *testing.T) box {
 	outside := b.machine.Outside(apiAddress, internetAddress, metadataAddress)
 	b.names = serveNames(b.machine.ListenPacket("udp4", "127.0.0.1:53"))
 	b.datagrams = record(b.machine.ListenPacket("udp4", "0.0.0.0:"+servicePort))
+	b.overlay = record(outside.ListenPacket("udp4", internetAddress+":"+overlayPort))
 	serveTCP(b.machine.Listen("tcp4", "0.0.0.0:"+servicePort))
 	serveTCP(b.machine.Listen("tcp6", "[::]:"+servicePort))
 	serveTCP(outside.Listen("tcp4", internetAddress+":"+servicePort))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
@@ -56,26 +58,67 @@ func (b box) takeOverPipelock() {
 	b.run("open without a firewall", func(b box) {
 		b.granted("pipelock", someWay(b.attack(state.Pipelock, append([]string{"connect", metadata, internet}, services...)...)))
 	})
-	for _, rule := range [][]string{
-		{"-I", "INPUT", "-s", b.e.Pool, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"},
-		{"-I", "DOCKER-USER", "-s", b.e.Pool, "-d", "169.254.0.0/16", "-j", "DROP"},
+	b.forgeOverlay("open", true)
+	walls := documentedFirewalls(b.T, b.e.Pool)
+	for _, wall := range []struct{ name, rules, removed string }{
+		{"nftables", walls[1], "nft delete table ip bottled"},
+		{"iptables", walls[0], "true"},
 	} {
-		b.machine.Run("iptables", rule...)
-	}
-	b.run("closed by the documented firewall rules", func(b box) {
-		b.denied("pipelock", b.attack(state.Pipelock, append([]string{"connect", metadata}, services...)...))
-		b.granted("pipelock", someWay(b.attack(state.Pipelock, "connect", internet)))
-		b.works()
-	})
-	b.run("datagrams of the others closed by them, too", func(b box) {
-		b.machine.Sysctl("ipv4/conf/all/rp_filter", "0") // with which they arrive, without the rules
-		targets := append(slices.Clone(services), "255.255.255.255:"+servicePort, "224.0.0.1:"+servicePort)
-		for _, part := range []state.Part{state.Agent, state.CredProxy, state.Supervise} {
-			if got := b.heard(part, "walled", targets); len(got) > 0 {
-				b.Errorf("the host hears %q", got)
+		b.run("closed by the documented rules of "+wall.name, func(b box) {
+			if _, err := exec.LookPath("nft"); wall.name == "nftables" && err != nil {
+				b.Skip("no nft here: the rules of iptables are tried")
 			}
-		}
+			b.machine.Run("sh", "-c", wall.rules)
+			b.denied("pipelock", b.attack(state.Pipelock, append([]string{"connect", metadata}, services...)...))
+			b.granted("pipelock", someWay(b.attack(state.Pipelock, "connect", internet)))
+			b.works()
+			b.forgeOverlay(wall.name, false)
+			b.machine.Sysctl("ipv4/conf/all/rp_filter", "0") // with which datagrams arrive, without the rules
+			targets := append(slices.Clone(services), "255.255.255.255:"+servicePort, "224.0.0.1:"+servicePort)
+			for _, part := range []state.Part{state.Agent, state.CredProxy, state.Supervise} {
+				if got := b.heard(part, wall.name, targets); len(got) > 0 {
+					b.Errorf("the host hears %q", got)
+				}
+			}
+			b.machine.Run("sh", "-c", wall.removed)
+		})
+	}
+}
+
+// forgeOverlay has pipelock send to another host's port of a Swarm's overlay networks, which takes frames from anybody.
+func (b box) forgeOverlay(mark string, arrives bool) {
+	b.Helper()
+	target := internetAddress + ":" + overlayPort
+	b.attack(state.Pipelock, "send", "overlay-"+mark, target)
+	b.outsider(nil, "send", "after-overlay-"+mark, target) // later than the other, so when this one is there, it is
+	b.e.Eventually(wellWithin, "the control's datagram arrives", func() (bool, string) {
+		return len(b.overlay.with("after-overlay-"+mark)) > 0, "it has not"
 	})
+	heard := slices.DeleteFunc(b.overlay.with("overlay-"+mark), func(d string) bool { return strings.HasPrefix(d, "after-") })
+	if (len(heard) > 0) != arrives {
+		b.Errorf("the Swarm's port hears %q of a compromised pipelock (%s)", heard, mark)
+	}
+}
+
+// documentedFirewalls are the commands that docs/security.md shows, for another pool: of iptables, and of nftables.
+func documentedFirewalls(t *testing.T, pool string) []string {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(data), "\n### Firewall\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	var blocks []string
+	for i, block := range strings.Split(section, "```") {
+		if rules, ok := strings.CutPrefix(block, "sh\n"); ok && i%2 == 1 {
+			blocks = append(blocks, strings.ReplaceAll(rules, "10.213.0.0/16", pool))
+		}
+	}
+	if len(blocks) != 2 || !strings.Contains(blocks[0], "iptables") || !strings.Contains(blocks[1], "nft") {
+		t.Fatalf("the firewall's rules in docs/security.md: %q", blocks)
+	}
+	return blocks
 }
 
 // someWay has one attempt for each target: the one that got through, if any did.

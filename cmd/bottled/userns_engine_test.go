@@ -12,14 +12,13 @@ import (
 // TestRemappedUsers runs a bottle with every component on an engine with userns-remap, where the sidecars' user is another one on
 // the host: each reads and writes its files, sessions too, and nothing of it is the host's root.
 func TestRemappedUsers(t *testing.T) {
-	// Engine 20.10 forwards to no resolver on the host's loopback address when it remaps.
-	engine := enginetest.PrivateEngineWith(t, map[string]any{"userns-remap": "dockremap", "dns": []string{"192.0.2.1"}})
+	engine := enginetest.PrivateEngineWith(t, map[string]any{"userns-remap": "dockremap"})
 	e := enginetest.New(t)
 	e.On(engine)
 	token := prepareCerts(t, e)
 	b := box{T: t, e: e, machine: engine.Machine()}
 	outside := b.machine.Outside(apiAddress)
-	b.names = serveNames(b.machine.ListenPacket("udp4", "192.0.2.1:53"))
+	b.names = serveNames(b.machine.ListenPacket("udp4", "127.0.0.1:53"))
 	serveAPI(t, filepath.Join(e.Manifests, "certs"), outside.Listen("tcp4", apiAddress+":443"), outside.Listen("tcp4", apiAddress+":80"))
 	e.Write("work/README", "mine")
 	e.Write("one.yaml", boxManifest("one", filepath.Join(e.Manifests, "work"), ""))

@@ -26,7 +26,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	}
 	host := &container.HostConfig{
 		NetworkMode: container.NetworkMode(c.Networks[0].Network), Runtime: c.Runtime, Resources: toResources(c.Limits),
-		DNS: c.DNS, DNSSearch: noSearch, DNSOptions: noOptions,
+		DNS: c.DNS,
 		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize,
 		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
 		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
@@ -37,6 +37,11 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
 	host.Ulimits = ulimits()
+	// Where the host's resolvers are used, an engine before 26 looks for those on a loopback address in the container as soon as
+	// one of these is set. pipelock asks for absolute names only.
+	if len(c.DNS) > 0 {
+		host.DNSSearch, host.DNSOptions = noSearch, noOptions
+	}
 	return config, host
 }
 
