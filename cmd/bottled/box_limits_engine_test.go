@@ -83,6 +83,12 @@ func (b box) takeOverPipelock() {
 			b.machine.Run("sh", "-c", wall.removed)
 		})
 	}
+	b.run("forged overlay frames, on a member of a Swarm", func(b box) {
+		b.e.Docker("swarm", "init", "--advertise-addr", "192.0.2.1")
+		if out := b.e.Expect(exitDone, "status").Stdout; !strings.Contains(out, "--dport "+overlayPort) {
+			b.Errorf("status does not warn:\n%s", out)
+		}
+	})
 }
 
 // forgeOverlay has pipelock send to another host's port of a Swarm's overlay networks, which takes frames from anybody.
