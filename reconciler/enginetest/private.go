@@ -113,7 +113,11 @@ func (g *Engine) configure(daemon map[string]any) {
 func (g *Engine) write(name, content string) {
 	g.tb.Helper()
 	path := filepath.Join(g.dir, name)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil { //nolint:gosec // as in /etc
+	err := os.MkdirAll(filepath.Dir(path), 0o755) //nolint:gosec // as in /etc
+	if err == nil {
+		err = os.WriteFile(path, []byte(content), 0o644) //nolint:gosec // as in /etc
+	}
+	if err != nil {
 		g.tb.Fatal(err)
 	}
 }

@@ -25,8 +25,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 	}
 	host := &container.HostConfig{
-		NetworkMode: container.NetworkMode(c.Networks[0].Network), Runtime: c.Runtime, Resources: toResources(c.Limits),
-		DNS: c.DNS,
+		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
 		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize,
 		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
 		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
