@@ -81,7 +81,7 @@ func (c *Controller) tellGaps(gaps []string) {
 	}
 	c.gaps = gaps
 	for _, gap := range gaps {
-		c.Log.Warn().Msg("warning: " + gap)
+		c.Log.Warn().Msg(gap)
 	}
 	c.changed()
 }

@@ -43,7 +43,7 @@ func TestGapsAreTold(t *testing.T) {
 		t.Errorf("the controller tells %q, want %q", got, want)
 	}
 	for _, gap := range want {
-		if n := c.LogCount("warning: " + gap); n != 1 {
+		if n := c.LogCount(gap); n != 1 {
 			t.Errorf("the controller logs %q %d times:\n%s", gap, n, c.LogText())
 		}
 		if out := status(); !strings.Contains(out, "warning: "+gap) {

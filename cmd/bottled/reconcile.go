@@ -148,7 +148,7 @@ func askGaps(ctx context.Context, r *reconciler.Reconciler) <-chan gapsAnswer {
 
 func (a *app) warnOfGaps(answer gapsAnswer) error {
 	for _, gap := range answer.gaps {
-		a.log.Warn().Msg("warning: " + gap)
+		a.log.Warn().Msg(gap)
 	}
 	return answer.err
 }

@@ -61,7 +61,8 @@ func (b box) files() {
 	if err != nil || len(owned) == 0 {
 		b.Fatalf("no tokens: %v", err)
 	}
-	owned = append(owned, filepath.Join(b.e.StateDir, "queue", "one"), filepath.Join(b.e.StateDir, "bottles", "one", "cred-proxy", "routes.json"))
+	owned = append(owned, filepath.Join(b.e.StateDir, "queue", "one"),
+		filepath.Join(b.e.StateDir, "bottles", "one", "cred-proxy", "routes.json"))
 	for _, path := range owned {
 		var info syscall.Stat_t
 		if err := syscall.Lstat(path, &info); err != nil || info.Uid != sidecar || info.Gid != sidecar {

@@ -19,7 +19,7 @@ import (
 // harmlessChanges are the fields of an inspected container in which a change is no drift, and why. All others must be seen.
 var harmlessChanges = map[string]string{
 	"ID": "the engine's", "Created": "the engine's", "Path": "from Config", "Args": "from Config", "State": "read as the state",
-	"Name": "read from the listing",
+	"Name":  "read from the listing",
 	"Image": "the image's ID: read from the listing", "ResolvConfPath": "the engine's", "HostnamePath": "the engine's",
 	"HostsPath": "the engine's", "LogPath": "the engine's", "RestartCount": "the engine's", "Driver": "the engine's",
 	"Platform": "the image's", "MountLabel": "from SecurityOpt", "ProcessLabel": "from SecurityOpt", "AppArmorProfile": "from SecurityOpt",
@@ -29,10 +29,10 @@ var harmlessChanges = map[string]string{
 
 	"HostConfig.ContainerIDFile": "a file of the CLI's", "HostConfig.ConsoleSize": "a terminal's size",
 	"HostConfig.AutoRemove": "takes a log at most", "HostConfig.NetworkMode": "the networks are compared",
-	"HostConfig.Runtime": "an operator chooses the engine's default",
+	"HostConfig.Runtime":                         "an operator chooses the engine's default",
 	"HostConfig.RestartPolicy.MaximumRetryCount": "of a policy that is drift",
-	"HostConfig.LogConfig.Config": "options added by the engine: only those of bottled are compared",
-	"HostConfig.Ulimits":          "default-ulimits of the engine, but for priorities",
+	"HostConfig.LogConfig.Config":                "options added by the engine: only those of bottled are compared",
+	"HostConfig.Ulimits":                         "default-ulimits of the engine, but for priorities",
 
 	"Mounts[0].Name": "of a volume", "Mounts[0].Driver": "of a volume",
 	"Mounts[0].Mode": "SELinux labels: RW and Propagation have the rest",
@@ -43,9 +43,9 @@ var harmlessChanges = map[string]string{
 	"Config.StdinOnce": "a session's", "Config.ExposedPorts": "published ones count", "Config.ArgsEscaped": "of Windows",
 	"Config.Volumes": "empty volumes of its own; others are in Mounts", "Config.WorkingDir": "the image's",
 	"Config.NetworkDisabled": "less, not more",
-	"Config.MacAddress": "nothing trusts one", "Config.OnBuild": "of builds", "Config.StopSignal": "the image's",
+	"Config.MacAddress":      "nothing trusts one", "Config.OnBuild": "of builds", "Config.StopSignal": "the image's",
 	"Config.StopTimeout": "bottled says how long", "Config.Shell": "of builds", "Config.Labels": "an image may bring more",
-	"Config.Healthcheck.StartPeriod": "delays a verdict",
+	"Config.Healthcheck.StartPeriod":   "delays a verdict",
 	"Config.Healthcheck.StartInterval": "delays a verdict",
 
 	"NetworkSettings.Bridge": "the engine's", "NetworkSettings.SandboxID": "the engine's", "NetworkSettings.SandboxKey": "the engine's",
@@ -60,7 +60,7 @@ var harmlessChanges = map[string]string{
 	"NetworkSettings.Networks.IPAMConfig": "an address in the bottle's own subnet",
 	"NetworkSettings.Networks.MacAddress": "nothing trusts one",
 	"NetworkSettings.Networks.GwPriority": "which of its own networks comes first",
-	"NetworkSettings.Networks.NetworkID": "read from the listing",
+	"NetworkSettings.Networks.NetworkID":  "read from the listing",
 	"NetworkSettings.Networks.EndpointID": "read from the listing", "NetworkSettings.Networks.Gateway": "the network's",
 	"NetworkSettings.Networks.IPAddress": "the engine's", "NetworkSettings.Networks.IPPrefixLen": "the network's",
 	"NetworkSettings.Networks.IPv6Gateway": "there is no IPv6", "NetworkSettings.Networks.GlobalIPv6PrefixLen": "comes with an address",

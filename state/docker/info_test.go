@@ -18,7 +18,8 @@ func TestUsersOfAnEngine(t *testing.T) {
 		{"neither", "/var/lib/docker", []string{"name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"}, state.UserMapping{}},
 		{"a directory that only looks like it", "/var/lib/docker/1.1", []string{"name=seccomp,profile=default"}, state.UserMapping{}},
 		{
-			"userns-remap", "/var/lib/docker/100000.200000", []string{"name=seccomp,profile=default", "name=userns"},
+			"userns-remap", "/var/lib/docker/100000.200000",
+			[]string{"name=seccomp,profile=default", "name=userns"},
 			state.UserMapping{UID: 100000, GID: 200000},
 		},
 		{"userns-remap of an unknown user", "/var/lib/docker", []string{"name=userns"}, state.UserMapping{Unknown: true}},
