@@ -85,15 +85,16 @@ func extras(c container.InspectResponse, got state.Container) []string {
 		if m.Type != mount.TypeBind && !declared {
 			found = append(found, string(m.Type)+"="+m.Destination)
 		}
-		if m.Type == mount.TypeBind && !slices.Contains(private, m.Propagation) {
+		if m.Type == mount.TypeBind && !slices.Contains(inward, m.Propagation) {
 			found = append(found, "propagation of "+m.Destination+"="+string(m.Propagation))
 		}
 	}
 	return slices.Sorted(slices.Values(append(found, endpointExtras(c)...)))
 }
 
-// private are the propagations with which nothing that is mounted later on one side appears on the other.
-var private = []mount.Propagation{"", mount.PropagationPrivate, mount.PropagationRPrivate}
+// inward are the propagations with which nothing that is mounted in the container appears on the host. An engine chooses a slave
+// where the source has its data directory.
+var inward = []mount.Propagation{"", mount.PropagationPrivate, mount.PropagationRPrivate, mount.PropagationSlave, mount.PropagationRSlave}
 
 func byTarget(a, b mount.Mount) int { return strings.Compare(a.Target, b.Target) }
 
