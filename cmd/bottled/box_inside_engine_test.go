@@ -112,18 +112,40 @@ func (b box) heard(part state.Part, mark string, targets []string) []string {
 
 // attackIPv6 tries the addresses that every bridge of the host has by itself, and multicast.
 func (b box) attackIPv6(part state.Part) {
+	targets := b.linkLocal()
+	if len(targets) < 4 {
+		b.Fatalf("the host's bridges have too few IPv6 addresses: %v", targets)
+	}
+	b.denied(string(part), b.attack(part, append([]string{"connect"}, targets...)...))
+	b.denied(string(part), b.attack(part, "send", "six", "[ff02::1%eth0]:"+servicePort))
+	b.control([]string{"--network", sixNetwork}, "connect", "[fd00:b0::1]:"+servicePort)
+	b.controlLinkLocal()
+}
+
+// linkLocal are the host's service on the link-local addresses of its bridges.
+func (b box) linkLocal() []string {
 	var targets []string
 	for _, a := range b.machine.Addresses() {
 		if a.IP.To4() == nil && a.IP.IsLinkLocalUnicast() {
 			targets = append(targets, fmt.Sprintf("[%s%%eth0]:%s", a.IP, servicePort))
 		}
 	}
-	if len(targets) < 4 {
-		b.Fatalf("the host's bridges have too few IPv6 addresses: %v", targets)
+	return targets
+}
+
+// controlLinkLocal shows, once, that an ordinary container with IPv6 reaches its bridge. Which address that has depends on the
+// engine's version, and it has one only while a container is on it.
+func (b box) controlLinkLocal() {
+	b.Helper()
+	if b.shown["link-local"] {
+		return
 	}
-	b.denied(string(part), b.attack(part, append([]string{"connect"}, targets...)...))
-	b.denied(string(part), b.attack(part, "send", "six", "[ff02::1%eth0]:"+servicePort))
-	b.control([]string{"--network", sixNetwork}, "connect", "[fe80::1%eth0]:"+servicePort, "[fd00:b0::1]:"+servicePort)
+	b.shown["link-local"] = true
+	b.e.Docker("run", "-d", "--label="+state.LabelOwner+"="+b.e.Owner+"-guest", "--network", sixNetwork, enginetest.AgentImage, "agent")
+	b.e.Eventually(wellWithin, "an ordinary container reaches a link-local address of the host", func() (bool, string) {
+		ordinary := b.outsider([]string{"--network", sixNetwork}, append([]string{"connect"}, b.linkLocal()...)...)
+		return slices.ContainsFunc(ordinary, func(a enginetest.Attempt) bool { return a.Granted }), fmt.Sprint(ordinary)
+	})
 }
 
 func (b box) attackOtherBottle(part state.Part) {
