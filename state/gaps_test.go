@@ -16,7 +16,7 @@ func TestGaps(t *testing.T) {
 	}
 	official := testSettings
 	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
-	if got := Gaps(whole, true, official); len(got) != 2 || !strings.Contains(got[1], "pipelock:2.3.0 listens on every address") ||
+	if got := Gaps(whole, true, official); len(got) != 2 || !strings.Contains(got[1], "can use ghcr.io/luckypipewrench/pipelock:2.3.0") ||
 		!strings.Contains(got[1], "port 8888 of "+testSettings.Pool.String()) {
 		t.Errorf("a pipelock of others: %q", got)
 	}
