@@ -60,6 +60,8 @@ type Statement struct {
 	Aborted  bool   `json:"aborted,omitempty"`
 	Sent     uint64 `json:"sent,omitempty"`
 	Received uint64 `json:"received,omitempty"`
+	Bytes    uint64 `json:"bytes,omitempty"` // of responses; of requests:
+	Request  uint64 `json:"request_bytes,omitempty"`
 	Millis   uint64 `json:"duration_ms,omitempty"`
 	// Count is how many decisions the record stands for; without it, one. Others are of several kinds, which were too many to
 	// be told apart. AtMost announces that many more requests on the route, of which Count says later how many came.

@@ -30,16 +30,28 @@ func (l *auditLine) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// begin writes the line that says that a request is about to be served. Its error means: don't.
-func (x *exchange) begin() error {
+// begin puts on record that a request is about to be served. Its error means: don't.
+func (x *exchange) begin(refused bool) error {
 	x.id = x.audit.lastID.Add(1)
+	x.uses.refused = refused
+	if x.route != nil {
+		x.uses.route = x.route.path
+	}
+	own, err := x.audit.use(x.uses)
+	if x.counted = !own; x.counted {
+		return err
+	}
 	line := x.auditLine("begin", "request begins")
 	defer x.audit.lines.Put(line)
 	return x.audit.write(line.text)
 }
 
-// end writes the line that says how a request ended.
+// end puts on record how a request ended.
 func (x *exchange) end() {
+	if x.counted {
+		x.audit.used(x.uses, !x.completed || x.w.status >= http.StatusBadRequest, x.body.bytes(), x.w.bytes)
+		return
+	}
 	line := x.auditLine("end", "request ended")
 	defer x.audit.lines.Put(line)
 	x.audit.writeSoon(line.text)
@@ -52,6 +64,9 @@ func (x *exchange) auditLine(phase, message string) *auditLine {
 	event := line.Info().Str("event", "request").Str("phase", phase).Uint64("id", x.id)
 	if x.route != nil {
 		event.Str("route", x.route.path)
+	}
+	if x.uses.refused {
+		event.Bool("refused", true)
 	}
 	event.Str("method", x.in.Method[:min(len(x.in.Method), maxAuditMethod)]).Str("path", x.auditPath())
 	if phase == "end" {

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
 // auditDelay is how long the line about a request's end may wait for others to be written with.
@@ -19,6 +21,7 @@ const auditDelay = 10 * time.Millisecond
 // along with the next write, and is lost only when the process is killed within auditDelay.
 type auditLog struct {
 	out      io.Writer
+	log      logger
 	errorLog *log.Logger
 	lines    sync.Pool // of *auditLine
 	lastID   atomic.Uint64
@@ -29,6 +32,12 @@ type auditLog struct {
 	batch *auditBatch // that lines are being added to
 	timer *time.Timer // writes the ends that nothing came behind
 	due   bool        // the timer runs
+
+	numbers  sidecar.Numbers
+	uses     map[usesKey]*uses // of this window
+	own      map[bool]int      // requests with lines of their own, refused or not
+	window   *time.Timer
+	counting bool // a window has begun
 }
 
 // auditBatch is lines that are written at once. The result is guarded by the log's writing.
@@ -41,19 +50,33 @@ type auditBatch struct {
 
 // newAuditLog returns a log that writes to out what log formats. errorLog learns of ends that could not be written.
 func newAuditLog(log logger, out io.Writer, errorLog *log.Logger) *auditLog {
-	a := &auditLog{out: out, errorLog: errorLog, batch: &auditBatch{}}
+	a := &auditLog{
+		out: out, log: log, errorLog: errorLog, batch: &auditBatch{}, numbers: sidecar.NewNumbers(), uses: map[usesKey]*uses{}, own: map[bool]int{},
+	}
 	a.lines.New = func() any { return newAuditLine(log) }
 	a.timer = time.AfterFunc(auditDelay, a.flush)
 	a.timer.Stop()
+	a.window = time.AfterFunc(sidecar.Window, a.count)
+	a.window.Stop()
 	return a
+}
+
+// add puts a line, with its number, into the batch.
+func (a *auditLog) add(line []byte) *auditBatch {
+	a.batch.text = a.numbers.Append(a.batch.text, line)
+	return a.batch
 }
 
 // write returns when the text is written, or can't be.
 func (a *auditLog) write(text []byte) error {
 	a.mu.Lock()
-	batch := a.batch
-	batch.text = append(batch.text, text...)
+	batch := a.add(text)
 	a.mu.Unlock()
+	return a.await(batch)
+}
+
+// await returns when a batch is written, or can't be.
+func (a *auditLog) await(batch *auditBatch) error {
 	runtime.Gosched() // whoever else has a line now adds it
 	a.finish(batch)
 	return batch.err
@@ -63,8 +86,7 @@ func (a *auditLog) write(text []byte) error {
 func (a *auditLog) writeSoon(text []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.batch.text = append(a.batch.text, text...)
-	a.batch.ends = true
+	a.add(text).ends = true
 	if !a.due {
 		a.due = true
 		a.timer.Reset(auditDelay)

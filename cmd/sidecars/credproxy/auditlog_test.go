@@ -40,11 +40,11 @@ func TestLinesShareWrites(t *testing.T) {
 		go func() {
 			var err error
 			for j := range lines {
-				line := fmt.Sprintf("<%d.%d>\n", i, j)
-				if err = audit.write([]byte(line)); err == nil && !strings.Contains(out.String(), line) {
+				line := fmt.Sprintf(`{"n":"<%d.%d>"`, i, j)
+				if err = audit.write([]byte(line + "}\n")); err == nil && !strings.Contains(out.String(), line) {
 					err = fmt.Errorf("%q is not written when write has returned", line)
 				}
-				audit.writeSoon([]byte("end" + line))
+				audit.writeSoon([]byte(`{"end":` + line + "}}\n"))
 			}
 			errs <- err
 		}()
@@ -57,7 +57,7 @@ func TestLinesShareWrites(t *testing.T) {
 	audit.flush()
 	for i := range writers {
 		for j := range lines {
-			if line := fmt.Sprintf("<%d.%d>\n", i, j); strings.Count("\n"+out.String(), "\n"+line) != 1 || strings.Count(out.String(), "end"+line) != 1 {
+			if line := fmt.Sprintf(`{"n":"<%d.%d>"`, i, j); strings.Count("\n"+out.String(), "\n"+line) != 1 || strings.Count(out.String(), `"end":`+line) != 1 {
 				t.Fatalf("%q is not there exactly once", line)
 			}
 		}

@@ -99,11 +99,13 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 	errorLog := log.New(redactingLog{loader, logger}, "", 0)
 	log.SetFlags(0)
 	log.SetOutput(errorLog.Writer()) // net/http's transport writes there, and quotes what upstreams send
+	auditLog := newAuditLog(logger, audit, errorLog)
 	return &sidecar.Program{
 		Role:      role,
 		Listen:    listen,
 		Wrap:      guard,
-		Server:    newServer(&handler{table: &loader.table, audit: newAuditLog(logger, audit, errorLog), errorLog: errorLog, idle: idleTimeout}),
+		Server:    newServer(&handler{table: &loader.table, audit: auditLog, errorLog: errorLog, idle: idleTimeout}),
+		Flush:     auditLog.count,
 		Log:       logger,
 		Load:      loader.load,
 		WatchDirs: []string{dirs.config, dirs.token},

@@ -54,7 +54,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 	defer h.open.Add(-1)
 	x := &exchange{handler: h, in: r, client: from, w: recorder{ResponseWriter: w}, started: time.Now(), crowded: h.open.Add(1) > maxExchanges}
 	denied := x.admit(h.table.Load())
-	if err := x.begin(); err != nil {
+	if err := x.begin(denied != nil); err != nil {
 		x.refuse(deny(http.StatusServiceUnavailable, "the request can't be audited, so it is not made"))
 		x.errorLog.Print("a request was refused because it could not be audited: ", err)
 		return
@@ -85,6 +85,9 @@ type exchange struct {
 	life    life
 	trailer names // announced in the response's header
 	err     error // why the upstream's response did not get through
+
+	uses    usesKey
+	counted bool // without audit lines of its own
 
 	crowded   bool // more exchanges are open than may be
 	completed bool // false at the end: the response was cut short

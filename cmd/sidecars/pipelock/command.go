@@ -61,6 +61,7 @@ func newProgram(listen, config string, subnet netip.Prefix) *sidecar.Program {
 		Log:       log,
 		Load:      func() (sidecar.Loaded, error) { return proxy.load(config) },
 		WatchDirs: []string{filepath.Dir(config)},
+		Flush:     proxy.audit.Flush,
 	}
 }
 

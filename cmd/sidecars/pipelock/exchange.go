@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
 const (
 	actionAllow = "allow"
-	actionDeny  = "deny"
-	actionError = "error"
+	actionDeny  = sidecar.ActionDeny
+	actionError = sidecar.ActionError
 )
 
 // exchange is one tunnel or one plain request with its answer, as the log tells it.
@@ -42,32 +44,27 @@ type exchange struct {
 	received atomic.Int64 // bytes to the client
 }
 
-// log writes the one line of this exchange, when it is over.
-func (x *exchange) log(log zerolog.Logger) {
-	e, warned := log.Info(), x.warned.Load()
-	if x.action != actionAllow || warned != nil {
-		e = log.Warn()
+// log records this exchange, when it is over.
+func (x *exchange) log(decisions *sidecar.Decisions) {
+	warned, reason, host := x.warned.Load(), x.reason, x.target.host
+	method, warning := clip(x.method), ""
+	if warned != nil {
+		warning = *warned
 	}
-	host, method, reason := x.target.host, clip(x.method), x.reason
 	if x.unnamed {
 		host, method = "", ""
 	}
 	if x.unnamed && warned != nil {
 		reason = "" // it may name the host
 	}
-	e = e.Str("event", "egress").Str("id", x.id).Str("action", x.action).Str("client", x.client).Str("method", method).
-		Str("host", host).Uint16("port", x.target.port).Int("status", x.status)
-	if x.address != "" {
-		e = e.Str("address", x.address)
-	}
-	if reason != "" {
-		e = e.Str("reason", reason)
-	}
-	if warned != nil {
-		e = e.Str("warning", *warned)
-	}
-	e.Int64("sent", x.sent.Load()).Int64("received", x.received.Load()).
-		Int64("duration_ms", time.Since(x.start).Milliseconds()).Msg("egress " + x.action)
+	subject := sidecar.Subject{Event: "egress", Action: x.action, Host: host, Port: x.target.port, Reason: reason, Warning: warning}
+	decisions.Record(subject, x.sent.Load(), x.received.Load(), "egress "+x.action, func(e *zerolog.Event) *zerolog.Event {
+		e = e.Str("id", x.id).Str("client", x.client).Str("method", method).Int("status", x.status)
+		if x.address != "" {
+			e = e.Str("address", x.address)
+		}
+		return e.Int64("duration_ms", max(0, time.Since(x.start).Milliseconds()))
+	})
 }
 
 // clip bounds a method, which the client chooses.

@@ -39,6 +39,7 @@ const (
 // proxy is the handler of every request.
 type proxy struct {
 	log    zerolog.Logger
+	audit  *sidecar.Decisions
 	dial   dialFunc
 	names  resolver
 	policy atomic.Pointer[policy]
@@ -57,6 +58,7 @@ func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 		internal:  internal,
 		underway:  underway{open: map[*exchange]struct{}{}},
 		log:       log,
+		audit:     sidecar.NewDecisions(log),
 		dial:      dialer{resolver: rooted{net.DefaultResolver}}.dial,
 		names:     rooted{net.DefaultResolver},
 		start:     time.Now(),
@@ -121,7 +123,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := &exchange{id: rand.Text(), method: r.Method, client: r.RemoteAddr, start: time.Now()}
-	defer x.log(p.log)
+	defer x.log(p.audit)
 	p.begin(x)
 	defer p.end(x)
 	serve := p.serveAbsolute

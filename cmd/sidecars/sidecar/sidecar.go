@@ -67,6 +67,9 @@ type Program struct {
 	Load func() (Loaded, error)
 	// WatchDirs are the directories whose changes make Load run again.
 	WatchDirs []string
+	// Flush, if set, writes what the log is still owed. It is called when the program begins to stop, since the engine may kill
+	// it then, and again at the end.
+	Flush func()
 }
 
 // NewLogger returns the JSON logger of a sidecar; the engine collects what it writes on stderr.
@@ -140,6 +143,10 @@ func (p *Program) event(cause, digest string, err error) {
 }
 
 func (p *Program) shutdown() error {
+	if p.Flush != nil {
+		p.Flush()
+		defer p.Flush()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	err := p.Server.Shutdown(ctx)

@@ -114,11 +114,13 @@ func serve(cmd *cobra.Command, subnet netip.Prefix, logger zerolog.Logger) error
 
 func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {
 	clients := sidecar.NewClients(maxConnections, headersCost, logger)
+	desk := newDesk(s, q, logger)
 	return &sidecar.Program{
 		Role:   role,
 		Listen: net.JoinHostPort("0.0.0.0", s.port),
 		Wrap:   clients.Listen,
-		Server: newHTTPServer(newDesk(s, q, logger), clients, defaultTiming),
+		Server: newHTTPServer(desk, clients, defaultTiming),
+		Flush:  desk.audit.Flush,
 		Log:    logger,
 		Load:   func() (sidecar.Loaded, error) { return sidecar.Loaded{Digest: configdigest.Of(nil)}, nil },
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -28,6 +29,7 @@ type desk struct {
 	currentDir string
 	queue      *queue.Queue
 	log        zerolog.Logger
+	audit      *sidecar.Decisions
 
 	ctx  context.Context // ends, with errStopping, when the sidecar does
 	stop func()
@@ -61,7 +63,7 @@ type ask struct {
 func newDesk(s settings, q *queue.Queue, logger zerolog.Logger) *desk {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &desk{
-		slug: s.slug, currentDir: s.currentDir, queue: q, log: logger, asks: map[request]*ask{},
+		slug: s.slug, currentDir: s.currentDir, queue: q, log: logger, audit: sidecar.NewDecisions(logger), asks: map[request]*ask{},
 		ctx: ctx, stop: func() { cancel(errStopping) },
 		fresh: rate.NewLimiter(rate.Every(proposalInterval), proposalBurst),
 	}
@@ -125,7 +127,7 @@ func (d *desk) findOrSubmit(r request, justification string) (queue.Proposal, er
 	for _, e := range entries {
 		withdrawn := e.Answer != nil && e.Answer.Status == queue.Withdrawn
 		if !withdrawn && !e.Stale(time.Now()) && (request{e.Proposal.Tool, e.Proposal.Payload}) == r {
-			d.event("proposal-found", e.Proposal.ID, r).Msg("the agent asks again")
+			d.record("found", e.Proposal.ID, "", r, "the agent asks again")
 			return e.Proposal, nil
 		}
 	}
@@ -134,7 +136,7 @@ func (d *desk) findOrSubmit(r request, justification string) (queue.Proposal, er
 	}
 	p, err := d.queue.Submit(queue.Proposal{Bottle: d.slug, Tool: r.tool, Justification: justification, Payload: r.payload})
 	if err == nil {
-		d.event("proposal", p.ID, r).Msg("waiting for a human")
+		d.record("new", p.ID, "", r, "waiting for a human")
 	}
 	return p, err
 }
@@ -159,7 +161,7 @@ func (d *desk) follow(ctx context.Context, a *ask) {
 	a.answer, a.err = answer, err
 	close(a.done)
 	if err == nil {
-		d.event("answer", a.id, a.request).Str("status", string(answer.Status)).Msg("answered")
+		d.record("answered", a.id, answer.Status, a.request, "answered")
 	}
 }
 
@@ -184,7 +186,7 @@ func (d *desk) detach(a *ask) {
 	err := d.queue.Withdraw(a.id, "the agent no longer waits for an answer")
 	switch {
 	case err == nil:
-		d.event("withdrawn", a.id, a.request).Msg("the agent no longer waits")
+		d.record("withdrawn", a.id, "", a.request, "the agent no longer waits")
 	case !errors.Is(err, queue.ErrAnswered) && !errors.Is(err, queue.ErrGone):
 		d.log.Error().Err(err).Str("id", a.id).Msg("the proposal could not be withdrawn; it still waits for a human")
 	}
@@ -197,6 +199,14 @@ func (d *desk) delivered(id string) {
 	}
 }
 
-func (d *desk) event(name, id string, r request) *zerolog.Event {
-	return d.log.Info().Str("event", name).Str("id", id).Str("tool", string(r.tool))
+// record puts on record what becomes of a proposal.
+func (d *desk) record(action, id string, status queue.Status, r request, message string) {
+	subject := sidecar.Subject{Event: "proposal", Action: action, Tool: string(r.tool)}
+	d.audit.Record(subject, 0, 0, message, func(e *zerolog.Event) *zerolog.Event {
+		e = e.Str("id", id)
+		if status != "" {
+			e = e.Str("status", string(status))
+		}
+		return e
+	})
 }

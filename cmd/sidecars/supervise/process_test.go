@@ -126,7 +126,7 @@ func TestKill9(t *testing.T) {
 	second := b.pending(1)[0]
 	call := callTool(t.Context(), b.connect("/mcp"), queue.PipelockBlock, askURL(second.Payload))
 	b.until("the call to find its proposal", func() bool {
-		return strings.Contains(b.log.String(), `"event":"proposal-found","id":"`+second.ID)
+		return strings.Contains(b.log.String(), `"action":"found","tool":"`+string(second.Tool)+`","id":"`+second.ID)
 	})
 	b.answer(second.ID, queue.Answer{Status: queue.Rejected, Notes: "no", By: "alice"})
 	b.expect(call, decision{"rejected", "no"})

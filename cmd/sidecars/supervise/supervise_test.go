@@ -527,7 +527,7 @@ func TestRestartKeepsProposal(t *testing.T) {
 	again := askURL("https://a.example")
 	again["justification"] = "I asked for this before the restart"
 	done = callTool(t.Context(), after.connect("/mcp"), queue.PipelockBlock, again)
-	after.until("the call to find its proposal", func() bool { return strings.Contains(after.log.String(), "proposal-found") })
+	after.until("the call to find its proposal", func() bool { return strings.Contains(after.log.String(), `"action":"found"`) })
 	after.answer(id, queue.Answer{Status: queue.Approved, Notes: "ok"})
 	after.expect(done, decision{"approved", "ok"})
 	after.empty()
