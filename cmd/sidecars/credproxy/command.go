@@ -96,7 +96,7 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 		return nil, err
 	}
 	loader := &loader{dirs: dirs, pipelock: pipelock, log: logger}
-	errorLog := log.New(redactingLog{loader, logger}, "", 0)
+	errorLog := log.New(redactingLog{loader, sidecar.Bounded(logger)}, "", 0)
 	log.SetFlags(0)
 	log.SetOutput(errorLog.Writer()) // net/http's transport writes there, and quotes what upstreams send
 	auditLog := newAuditLog(logger, audit, errorLog)

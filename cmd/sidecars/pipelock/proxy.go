@@ -76,7 +76,7 @@ func newServer(p *proxy, log zerolog.Logger) *http.Server {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		ConnState:         p.clients.Track,
-		ErrorLog:          stdlog.New(log, "", 0),
+		ErrorLog:          stdlog.New(sidecar.Bounded(log), "", 0),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	stdlog "log"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,4 +135,23 @@ func TestCountsAtTheEnd(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != equalLines+1 || !strings.Contains(out.String(), `"count":3,`) {
 		t.Errorf("%d lines:\n%s", n, out.String())
 	}
+}
+
+// TestFloodOfMessages is what a client makes net/http say, with GOAWAY frames for instance.
+func TestFloodOfMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := stdlog.New(Bounded(zerolog.New(&out)), "", 0)
+		for range flood {
+			log.Print("http2: received GOAWAY")
+		}
+		if n := strings.Count(out.String(), "\n"); n != messageBurst {
+			t.Errorf("%d lines", n)
+		}
+		time.Sleep(2 * time.Minute)
+		log.Print("http2: received GOAWAY")
+		if n := strings.Count(out.String(), "\n"); n != messageBurst+1 {
+			t.Errorf("%d lines after some minutes", n)
+		}
+	})
 }

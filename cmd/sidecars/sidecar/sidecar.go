@@ -78,6 +78,15 @@ func NewLogger(role string) zerolog.Logger {
 	return zerolog.New(os.Stderr).With().Timestamp().Str("role", role).Logger()
 }
 
+// Bounded is a sidecar's logger for messages that a client can cause, such as net/http's: those of a flood are dropped, as they
+// would make the engine drop earlier lines. What is decided about requests goes through Decisions.
+func Bounded(log zerolog.Logger) zerolog.Logger {
+	return log.Sample(&zerolog.BurstSampler{Burst: messageBurst, Period: time.Minute})
+}
+
+// messageBurst is how many such messages a minute are written.
+const messageBurst = 100
+
 // Run serves until ctx ends or SIGTERM or SIGINT arrives. It fails when the first configuration is bad
 // or the address cannot be had.
 func (p *Program) Run(ctx context.Context) error {

@@ -63,7 +63,7 @@ type ask struct {
 func newDesk(s settings, q *queue.Queue, logger zerolog.Logger) *desk {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &desk{
-		slug: s.slug, currentDir: s.currentDir, queue: q, log: logger, audit: sidecar.NewDecisions(logger), asks: map[request]*ask{},
+		slug: s.slug, currentDir: s.currentDir, queue: q, log: sidecar.Bounded(logger), audit: sidecar.NewDecisions(logger), asks: map[request]*ask{},
 		ctx: ctx, stop: func() { cancel(errStopping) },
 		fresh: rate.NewLimiter(rate.Every(proposalInterval), proposalBurst),
 	}
