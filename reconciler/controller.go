@@ -123,6 +123,9 @@ func (c *Controller) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.dispatch(ctx) })
 	loops.Go(func() { c.listen(ctx) })
+	if audit := c.Reconciler.Executor.Audit; audit != nil {
+		loops.Go(func() { audit.Run(ctx) })
+	}
 	c.loop(ctx, again)
 	c.queue.ShutDown()
 	loops.Wait()

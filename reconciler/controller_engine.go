@@ -147,6 +147,7 @@ func (c *Controller) hear(e state.Event) {
 	case "die":
 		c.died[e.Container] = time.Now()
 	case "start", "destroy":
+		c.Reconciler.Executor.Audit.Wake()
 		delete(c.ordered, e.Container)
 		delete(c.died, e.Container)
 	case "update":

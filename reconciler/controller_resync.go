@@ -72,6 +72,7 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 	c.changed()
 	c.mu.Unlock()
 	c.Metrics.resyncs.Inc()
+	c.Reconciler.Executor.Audit.Wake()
 	c.saveCache()
 	return nil
 }

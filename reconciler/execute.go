@@ -52,6 +52,7 @@ type Executor struct {
 	Parallel     int           // bottles worked on at once, not counting those that wait for long
 	Timeout      time.Duration // for a part to become ready
 	Report       func(Event)   // called from many goroutines; never nil
+	Audit        *Collector    // has a sidecar's last decisions on record before its container is removed; nil for none
 
 	images singleflight.Group
 	places chan struct{} // taken by the bottles that are worked on
@@ -340,6 +341,7 @@ func (r *run) remove(ctx context.Context, s Step) error {
 			return err
 		}
 	}
+	r.record(ctx, s)
 	if err := r.Engine.RemoveContainer(ctx, s.containerID); err != nil {
 		return fmt.Errorf("%w; by hand: docker rm -f %s", err, s.Object)
 	}

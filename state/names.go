@@ -35,6 +35,9 @@ func (p Part) Order() int {
 // reports says whether the part's log tells which configuration it serves.
 func (p Part) reports() bool { return p == Pipelock || p == CredProxy || p == Supervise }
 
+// Audited says whether what the part decides is put on record (package audit).
+func (p Part) Audited() bool { return p == Pipelock || p == CredProxy || p == Supervise }
+
 // ComparePart orders parts by dependency.
 func ComparePart(a, b Part) int { return a.Order() - b.Order() }
 

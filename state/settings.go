@@ -82,6 +82,9 @@ func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDi
 // QueueDir holds the proposals of one bottle (contract: <state dir>/queue/<slug>).
 func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir, "queue", slug) }
 
+// AuditDir holds the audit log of each bottle. No container has it.
+func (s Settings) AuditDir() string { return filepath.Join(s.StateDir, "audit") }
+
 // CheckoutDir holds the checkouts of repositories with manifests.
 func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git") }
 

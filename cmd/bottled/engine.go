@@ -56,6 +56,7 @@ func (a *app) reconciler(ctx context.Context, meter func(state.Engine) state.Eng
 		Executor: &reconciler.Executor{
 			Engine: engine, Settings: settings, Cache: cache, BuiltinImage: image,
 			Parallel: a.settings.Parallel, Timeout: a.settings.Timeout, Report: a.logEvent,
+			Audit: reconciler.NewCollector(real, settings, a.log),
 		},
 		Getenv: os.LookupEnv,
 		// In a container these settings are those of its own network.

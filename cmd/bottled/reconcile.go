@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -109,9 +110,12 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 		return errors.Join(err, release())
 	}
 	gaps := askGaps(cmd.Context(), r)
+	var collected sync.WaitGroup
+	collected.Go(func() { r.Executor.Audit.Collect(cmd.Context()) })
 	progress := a.watch(r)
 	result, err := r.Once(cmd.Context(), snapshot, options)
 	progress.end()
+	collected.Wait()
 	if err := errors.Join(err, a.warnOfGaps(<-gaps), release()); err != nil {
 		return err
 	}

@@ -82,14 +82,14 @@ type Gap struct {
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
 	// Lost are records that the sidecar numbered and the engine's log does not have any more.
 	Lost uint64 `json:"lost,omitempty"`
-	// Malformed and Repeated are lines that no sidecar of ours writes.
+	// Malformed are lines that no sidecar of ours writes.
 	Malformed uint64 `json:"malformed,omitempty"`
-	Repeated  uint64 `json:"repeated,omitempty"`
-	Why       string `json:"why,omitempty"`
+	// Why says why records may be missing of which nobody knows how many.
+	Why string `json:"why,omitempty"`
 }
 
 func (g *Gap) empty() bool {
-	return len(g.Dropped) == 0 && g.Lost == 0 && g.Malformed == 0 && g.Repeated == 0 && g.Why == ""
+	return len(g.Dropped) == 0 && g.Lost == 0 && g.Malformed == 0 && g.Why == ""
 }
 
 // textBytes bounds one text of a statement, in bytes.

@@ -69,6 +69,9 @@ func OpenTrail(dir, bottle string, limits Limits) (*Trail, error) {
 	return t, nil
 }
 
+// Path is where the log is.
+func (t *Trail) Path() string { return t.log.Path() }
+
 // short is a container's ID as records have it.
 func short(id string) string { return id[:min(len(id), 12)] }
 
@@ -99,13 +102,14 @@ func (t *Trail) Take(id, component string, at time.Time, line []byte) error {
 	s := t.source(id, component)
 	kind, number, run, statement, ok := parse(line)
 	switch known := !at.After(s.position.Logged); {
-	case known && (!ok || run != s.position.Run || number <= s.position.Number):
-		return nil // A higher number is news whenever it was logged: the host's clock may have been set back.
+	case ok && run == s.position.Run: // a higher number is news whenever it was logged: the host's clock may have been set back
+		if number <= s.position.Number {
+			return nil
+		}
+	case known:
+		return nil
 	case !ok:
 		s.gap.Malformed = add(s.gap.Malformed, 1)
-		return t.miss(id, s, Position{Logged: at, Run: s.position.Run, Number: s.position.Number})
-	case run == s.position.Run && number <= s.position.Number:
-		s.gap.Repeated = add(s.gap.Repeated, 1)
 		return t.miss(id, s, Position{Logged: at, Run: s.position.Run, Number: s.position.Number})
 	}
 	t.countLost(s, at, run, number)
@@ -250,30 +254,25 @@ func (t *Trail) write(s *source, account string, gap []byte, afterGap Position, 
 	return t.log.explain(err)
 }
 
-// Settle writes a container's gap if that is due, when there is nothing more to read for now.
-func (t *Trail) Settle(id string) error {
+// Settle writes a container's gap when there is nothing more to read: for now, which it may have to wait for, or at all.
+func (t *Trail) Settle(id string, last bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.sources[short(id)]; s != nil {
-		return t.writeGap(id, s, false)
+		return t.writeGap(id, s, last)
 	}
 	return nil
 }
 
-// Finish ends the reading of a container that is gone. why, if not "", says what of its output may be missing.
-func (t *Trail) Finish(id, component, why string) error {
+// Miss records that a container's output from here on may be missing, as many records as it may be.
+func (t *Trail) Miss(id, component, why string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.source(id, component)
-	if why != "" {
-		s.gap.Why = why
-		s.extend(s.position.Logged)
-		s.extend(time.Now().UTC())
-	}
-	err := t.writeGap(id, s, true)
-	delete(t.sources, short(id))
-	t.changed = true
-	return err
+	s.gap.Why = why
+	s.extend(s.position.Logged)
+	s.extend(time.Now().UTC())
+	return t.writeGap(id, s, true)
 }
 
 // Keep forgets all containers but these.

@@ -66,7 +66,7 @@ func (b *bottle) take(trail *Trail, lines output) error {
 			return err
 		}
 	}
-	return trail.Settle(container)
+	return trail.Settle(container, false)
 }
 
 func (b *bottle) mustTake(trail *Trail, lines output) {
@@ -118,7 +118,6 @@ func gaps(records []Record) (sum Gap) {
 		if r.Kind == KindGap {
 			sum.Lost += r.Lost
 			sum.Malformed += r.Malformed
-			sum.Repeated += r.Repeated
 			for kind, n := range r.Dropped {
 				sum.Dropped[kind] += n
 			}
@@ -159,7 +158,7 @@ func TestFloodKeepsTheEarlierRecords(t *testing.T) {
 					time.Sleep(time.Second / 10000) // over 4.2 s
 				}
 				time.Sleep(gapDelay)
-				if err := trail.Settle(container); err != nil {
+				if err := trail.Settle(container, false); err != nil {
 					t.Fatal(err)
 				}
 				got := b.records()
@@ -262,7 +261,7 @@ func TestTakenOverSidecar(t *testing.T) {
 			t.Errorf("a reason of %d bytes", len(r.Reason))
 		}
 	}
-	if got := gaps(got); got.Malformed != 8 || got.Repeated != 1 || got.Lost != 18446744073709551615-5 {
+	if got := gaps(got); got.Malformed != 8 || got.Lost != 18446744073709551615-5 {
 		t.Errorf("the gaps: %+v", got)
 	}
 }
@@ -279,7 +278,7 @@ func TestFloodOfGarbage(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if err := trail.Finish(container, "pipelock", ""); err != nil {
+		if err := trail.Settle(container, true); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.records(); len(got) > 20 || gaps(got).Malformed != 1000 {
@@ -311,7 +310,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	trail := b.open()
 	b.mustTake(trail, lines)
-	if err := trail.Finish(container, "pipelock", ""); err != nil {
+	if err := trail.Settle(container, true); err != nil {
 		t.Fatal(err)
 	}
 	got := b.records()
@@ -433,11 +432,11 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-func TestFinish(t *testing.T) {
+func TestMiss(t *testing.T) {
 	b := newBottle(t)
 	trail := b.open()
 	b.mustTake(trail, denials(2))
-	if err := trail.Finish(container, "pipelock", "it was removed"); err != nil {
+	if err := trail.Miss(container, "pipelock", "it was removed"); err != nil {
 		t.Fatal(err)
 	}
 	got := b.records()

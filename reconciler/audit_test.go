@@ -1,0 +1,428 @@
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
+)
+
+// outputs is an engine with containers' output. It keeps the last lines only, as an engine that rotates its logs.
+type outputs struct {
+	state.Engine // nil: what is not overridden must not be asked
+
+	mu         sync.Mutex
+	containers map[string]*written // by ID
+	keep       int                 // lines
+	down       bool
+	hang       bool
+	calls      []string
+}
+
+type written struct {
+	bottle string
+	part   state.Part
+	number int
+	lines  []state.Line
+	flood  []byte // as many more of these lines as anybody reads
+}
+
+func (e *outputs) add(id, bottle string, part state.Part) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.containers[id] = &written{bottle: bottle, part: part}
+}
+
+func (e *outputs) remove(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.containers, id)
+}
+
+// write adds a line to a container's log. No two have the same time.
+func (e *outputs) write(id, text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c, at := e.containers[id], time.Now()
+	if n := len(c.lines); n > 0 && !at.After(c.lines[n-1].At) {
+		at = c.lines[n-1].At.Add(1)
+	}
+	c.lines = append(c.lines, state.Line{At: at, Text: []byte(text + "\n")})
+	c.lines = c.lines[max(0, len(c.lines)-e.keep):]
+}
+
+func (e *outputs) deny(id, host string) {
+	e.mu.Lock()
+	e.containers[id].number++
+	n := e.containers[id].number
+	e.mu.Unlock()
+	e.write(id, fmt.Sprintf(`{"event":"egress","action":"deny","host":%q,"run":"r","number":%d}`, host, n))
+}
+
+func (e *outputs) Containers(context.Context, string, string) (all []state.Summary, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down {
+		return nil, state.ErrUnavailable
+	}
+	for id, c := range e.containers {
+		all = append(all, state.Summary{ID: id, Labels: map[string]string{state.LabelSlug: c.bottle, state.LabelRole: string(c.part)}})
+	}
+	return all, nil
+}
+
+func (e *outputs) Output(ctx context.Context, id string, o state.OutputOptions, tell func(state.Line) error) error {
+	e.mu.Lock()
+	c, hang, down := e.containers[id], e.hang, e.down
+	e.calls = append(e.calls, "read")
+	var lines []state.Line
+	if c != nil {
+		lines = slices.Clone(c.lines)
+	}
+	e.mu.Unlock()
+	switch {
+	case hang:
+		<-ctx.Done()
+		return ctx.Err()
+	case down:
+		return state.ErrUnavailable
+	case c == nil:
+		return state.ErrNotFound
+	}
+	if o.Tail >= 0 {
+		lines = lines[max(0, len(lines)-o.Tail):]
+	}
+	for _, line := range lines {
+		if line.At.Before(o.Since) {
+			continue
+		}
+		if err := tell(line); err != nil {
+			return err
+		}
+	}
+	for c.flood != nil && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+		if err := tell(state.Line{At: time.Now(), Text: c.flood}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (e *outputs) StopContainer(_ context.Context, id string, _ time.Duration) error {
+	e.calls = append(e.calls, "stop")
+	e.deny(id, "last.example")
+	return nil
+}
+
+func (e *outputs) RemoveContainer(_ context.Context, id string) error {
+	e.calls = append(e.calls, "remove")
+	e.remove(id)
+	return nil
+}
+
+// auditBench is a collector on such an engine.
+type auditBench struct {
+	*testing.T
+	engine   *outputs
+	settings state.Settings
+	log      strings.Builder
+	stop     func()
+}
+
+func newAuditBench(t *testing.T) *auditBench {
+	b := &auditBench{T: t, engine: &outputs{containers: map[string]*written{}, keep: 5000}, settings: state.Settings{StateDir: t.TempDir()}}
+	b.engine.add("p1", "dev", state.Pipelock)
+	return b
+}
+
+func (b *auditBench) collector() *Collector {
+	return NewCollector(b.engine, b.settings, zerolog.New(&b.log))
+}
+
+// run starts a collector, and stops it with the test.
+func (b *auditBench) run() *Collector {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := b.collector()
+	done := make(chan struct{})
+	go func() { defer close(done); c.Run(ctx) }()
+	b.stop = func() { cancel(); <-done }
+	return c
+}
+
+// records are those of a bottle, and hosts theirs.
+func (b *auditBench) records(bottle string) (all []audit.Record, hosts []string) {
+	b.Helper()
+	data, err := os.ReadFile(filepath.Join(b.settings.AuditDir(), bottle+".jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		var r audit.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, r)
+		if r.Kind == audit.KindEgress {
+			if slices.Contains(hosts, string(r.Host)) {
+				b.Errorf("%s is on record twice", r.Host)
+			}
+			hosts = append(hosts, string(r.Host))
+		}
+	}
+	return all, hosts
+}
+
+func (b *auditBench) wantHosts(bottle string, n int) {
+	b.Helper()
+	if all, hosts := b.records(bottle); len(hosts) != n || len(all) != n {
+		b.Errorf("%d records, %d of them of a host; want %d: %.500v", len(all), len(hosts), n, hosts)
+	}
+}
+
+// TestCollectorMissesNothing of a sidecar that writes all the time, whatever else it writes, and when the engine goes away.
+func TestCollectorMissesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.run()
+		defer b.stop()
+		for i := range 3000 {
+			b.engine.deny("p1", fmt.Sprint(i))
+			b.engine.write("p1", "something else")
+			if i == 1000 {
+				b.engine.down = true
+			}
+			if i == 1500 {
+				b.engine.down = false
+			}
+			time.Sleep(40 * time.Millisecond)
+		}
+		time.Sleep(2 * maxPoll)
+		b.wantHosts("dev", 3000)
+	})
+}
+
+// TestCollectorIsKilled again and again, and others go on where it was.
+func TestCollectorIsKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		for i := range 100 {
+			b.engine.deny("p1", fmt.Sprint(i))
+			c := b.collector()
+			ctx, kill := context.WithTimeout(context.Background(), time.Duration(i)*time.Millisecond)
+			c.Collect(ctx)
+			kill()
+			if i%3 == 0 {
+				if err := os.RemoveAll(filepath.Join(b.settings.AuditDir(), "dev.positions")); err != nil { // it was killed before
+					t.Fatal(err)
+				}
+			}
+		}
+		b.collector().Collect(context.Background())
+		b.wantHosts("dev", 100)
+	})
+}
+
+// TestDecisionBehindAFlood of lines that are not numbered, in pieces as small as can be: a sidecar that was taken over can't
+// hide with them what it decided before.
+func TestDecisionBehindAFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.run()
+		defer b.stop()
+		b.engine.deny("p1", "first.example")
+		time.Sleep(10 * maxPoll)
+		b.engine.deny("p1", "second.example")
+		for range 4900 {
+			b.engine.write("p1", "")
+		}
+		time.Sleep(2 * maxPoll)
+		b.wantHosts("dev", 2)
+	})
+}
+
+// TestRotatedAwayBetweenReads is counted.
+func TestRotatedAwayBetweenReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.run()
+		defer b.stop()
+		b.engine.deny("p1", "first.example")
+		time.Sleep(10 * maxPoll)
+		for i := range 6000 {
+			b.engine.deny("p1", fmt.Sprint(i))
+		}
+		time.Sleep(2 * maxPoll)
+		all, hosts := b.records("dev")
+		missing := uint64(0)
+		for _, r := range all {
+			if r.Gap != nil {
+				missing += r.Lost + r.Dropped[audit.KindEgress]
+			}
+		}
+		if got := uint64(len(hosts)) + missing; got != 6001 || hosts[0] != "first.example" || all[1].Gap == nil || all[1].Lost != 1000 {
+			t.Errorf("%d recorded or counted; the second record: %+v", got, all[1].Gap)
+		}
+	})
+}
+
+// TestSidecarThatNeverStopsWriting holds up neither other bottles nor the removal of its own container.
+func TestSidecarThatNeverStopsWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.engine.deny("p1", "first.example")
+		b.engine.containers["p1"].flood = []byte(`"number": ` + strings.Repeat("x", 100<<10))
+		b.engine.add("p2", "other", state.Pipelock)
+		c := b.run()
+		defer b.stop()
+		for i := range 100 {
+			b.engine.deny("p2", fmt.Sprint(i))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * maxPoll)
+		b.wantHosts("other", 100)
+		began := time.Now()
+		c.Last(context.Background(), "dev", state.Pipelock, "p1")
+		if took := time.Since(began); took > lastReadLimit+time.Second {
+			t.Errorf("the last read took %s", took)
+		}
+		b.engine.remove("p1")
+		time.Sleep(30 * time.Minute)
+		all, hosts := b.records("dev")
+		if len(hosts) != 1 || all[0].Host != "first.example" || len(all) > 20 {
+			t.Errorf("%d records, first %+v", len(all), all[0])
+		}
+		if last := all[len(all)-1]; last.Gap == nil || last.Malformed == 0 {
+			t.Errorf("the last record: %+v", last)
+		}
+	})
+}
+
+// TestRemovedWithItsLastDecision: a plan that removes a container has it stop, reads its log to the end, and only then removes it.
+func TestRemovedWithItsLastDecision(t *testing.T) {
+	for name, watched := range map[string]bool{"controller": true, "one pass": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newAuditBench(t)
+				c := b.collector()
+				if watched {
+					c = b.run()
+					defer b.stop()
+					synctest.Wait()
+				}
+				b.engine.deny("p1", "first.example")
+				b.engine.calls = nil
+				x := &Executor{Engine: b.engine, Parallel: 1, Report: func(Event) {}, Audit: c}
+				failed := x.Run(context.Background(), Plan{Bottles: []BottlePlan{{
+					Slug: "dev", Steps: []Step{{Action: Remove, Part: state.Pipelock, Object: "p1", containerID: "p1"}},
+				}}})
+				if len(failed) > 0 {
+					t.Fatal(failed)
+				}
+				if got := b.engine.calls; got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
+					t.Errorf("calls: %v", got)
+				}
+				b.engine.add("p2", "dev", state.Pipelock)
+				c.Wake()
+				time.Sleep(2 * maxPoll)
+				b.wantHosts("dev", 2)
+			})
+		})
+	}
+}
+
+// TestRemovedByOthers is a gap of nobody knows how many.
+func TestRemovedByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.run()
+		defer b.stop()
+		b.engine.deny("p1", "first.example")
+		time.Sleep(maxPoll)
+		b.engine.deny("p1", "second.example")
+		b.engine.remove("p1")
+		time.Sleep(2 * maxPoll)
+		all, _ := b.records("dev")
+		if last := all[len(all)-1]; last.Gap == nil || !strings.Contains(last.Why, "removed") || last.Number != 1 {
+			t.Errorf("the last record: %+v", last)
+		}
+	})
+}
+
+// TestHangingEngine does not keep a container from being removed, nor a pass.
+func TestHangingEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		c := b.run()
+		defer b.stop()
+		synctest.Wait()
+		b.engine.hang = true
+		time.Sleep(maxPoll) // the watch hangs, too
+		began := time.Now()
+		c.Last(context.Background(), "dev", state.Pipelock, "p1")
+		if took := time.Since(began); took > lastReadLimit {
+			t.Errorf("the last read took %s", took)
+		}
+		if all, _ := b.records("dev"); len(all) != 1 || all[0].Gap == nil {
+			t.Errorf("%+v", all)
+		}
+	})
+}
+
+// TestPlantedAuditLog is reported, once, and written when it is gone.
+func TestPlantedAuditLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		target := filepath.Join(b.settings.StateDir, "target")
+		path := filepath.Join(b.settings.AuditDir(), "dev.jsonl")
+		if err := os.MkdirAll(b.settings.AuditDir(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		b.run()
+		defer b.stop()
+		b.engine.deny("p1", "first.example")
+		time.Sleep(10 * maxPoll)
+		if n := strings.Count(b.log.String(), "\n"); n != 1 || !strings.Contains(b.log.String(), "too many levels of symbolic links") {
+			t.Errorf("the log:\n%s", b.log.String())
+		}
+		if _, err := os.Lstat(target); err == nil {
+			t.Error("the link was followed")
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * maxPoll)
+		b.wantHosts("dev", 1)
+	})
+}
+
+// TestIdleCollector counts what it asks of the engine in five minutes.
+func TestIdleCollector(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		b.run()
+		defer b.stop()
+		b.engine.deny("p1", "first.example")
+		time.Sleep(5 * time.Minute)
+		b.engine.calls = nil
+		time.Sleep(5 * time.Minute)
+		if n := len(b.engine.calls); n > 12 {
+			t.Errorf("%d reads", n)
+		}
+	})
+}
