@@ -68,3 +68,61 @@ func resolve(names []string) ([]attempt, error) {
 	all.Wait()
 	return attempts, nil
 }
+
+// flood sends a proxy as many requests for a host as asked for, over a few connections and without waiting for the answers. A %d
+// in the host is the request's number. Granted is that all were answered; how many is told as the error.
+func flood(args []string) ([]attempt, error) {
+	if len(args) != 3 {
+		return nil, errors.New("usage: flood ADDRESS:PORT N HOST")
+	}
+	n, err := number(args[1:2])
+	if err != nil {
+		return nil, err
+	}
+	const conns = 8
+	answered := make([]int, conns)
+	failed := make([]error, conns)
+	var all sync.WaitGroup
+	for c := range conns {
+		all.Go(func() { answered[c], failed[c] = floodOne(args[0], args[2], c, n, conns) })
+	}
+	all.Wait()
+	sum := 0
+	for _, a := range answered {
+		sum += a
+	}
+	return []attempt{{Name: args[2], Granted: sum == n, Error: fmt.Sprint(sum)}}, errors.Join(failed...)
+}
+
+// floodOne sends every step-th request, from the given one on.
+func floodOne(address, host string, from, n, step int) (answered int, err error) {
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return 0, err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		out := bufio.NewWriter(conn)
+		for i := from; i < n; i += step {
+			name := strings.ReplaceAll(host, "%d", fmt.Sprint(i))
+			fmt.Fprintf(out, "GET http://%s/ HTTP/1.1\r\nHost: %s\r\n\r\n", name, name)
+		}
+		sent <- out.Flush()
+	}()
+	answers := bufio.NewReader(conn)
+	for i := from; i < n; i += step {
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			return answered, err
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return answered, err
+		}
+		answered++
+	}
+	return answered, <-sent
+}
