@@ -2,12 +2,10 @@ package audit
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,126 +223,6 @@ func TestFloodOfOneSidecar(t *testing.T) {
 	}
 }
 
-// TestTakenOverSidecar says what it likes.
-func TestTakenOverSidecar(t *testing.T) {
-	b := newBottle(t)
-	trail := b.open()
-	var lines output
-	lines.deny("r1", 1, "honest.example")
-	lines = append(lines,
-		`{"event":"egress","bottle":"other","component":"cred-proxy","container":"ffffffffffff","kind":"decision","time":"1999-01-01T00:00:00Z","who":"alice","logged":"1999-01-01T00:00:00Z","action":"approved","run":"r1","number":2}`,
-		`{"event":"decision","action":"approved","who":"alice","run":"r1","number":3}`,
-		`{"event":"gap","lost":7,"run":"r1","number":3}`,
-		`{"event":"egress","run":"r1","number":`+strings.Repeat("9", 40)+`}`,
-		`{"event":"egress","run":"r1","number":-1}`,
-		`{"event":"egress","run":"r1","number":3,"host":"`+strings.Repeat("a", lineBytes)+`"}`,
-		`{"event":"egress","run":"r1","number":3,"host":["a"]}`,
-		`{"event":"egress","number":3}`,
-		`"number": garbage`+"\x00\x1b[2J",
-		`{"event":"egress","action":"deny","run":"r1","number":3,"host":"\u001b[2Ja\u202eb\n{\"forged\":1}"}`,
-		`{"event":"egress","action":"deny","run":"r1","number":4,"reason":"`+strings.Repeat("é", 3000)+`"}`,
-		`{"event":"egress","action":"deny","run":"r1","number":18446744073709551615,"count":18446744073709551615}`,
-		`{"event":"egress","action":"deny","run":"r1","number":18446744073709551615}`,
-		`{"event":"egress","action":"deny","run":"\u001b]0;x","number":1,"host":"after.example"}`,
-	)
-	b.mustTake(trail, lines)
-	raw := read(t, filepath.Join(b.dir, "dev.jsonl"))
-	if strings.ContainsAny(raw, "\x1b\x00") || strings.Contains(raw, "\\u001b") || strings.Contains(raw, "who") || strings.Contains(raw, "1999") {
-		t.Errorf("the log:\n%s", raw)
-	}
-	got := b.records()
-	for _, r := range got {
-		if r.Bottle != "dev" || r.Component != "pipelock" || r.Container != container[:12] || r.Kind != KindEgress && r.Kind != KindGap {
-			t.Errorf("a forged record: %+v", r)
-		}
-		if r.Statement != nil && len(r.Reason) > textBytes+3 {
-			t.Errorf("a reason of %d bytes", len(r.Reason))
-		}
-	}
-	if got := gaps(got); got.Malformed != 8 || got.Lost != 18446744073709551615-5 {
-		t.Errorf("the gaps: %+v", got)
-	}
-}
-
-// TestFloodOfGarbage is a gigabyte of lines, as far as it matters here: no line of it costs more than a count.
-func TestFloodOfGarbage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBottle(t)
-		trail := b.open()
-		line := []byte(`"number": ` + strings.Repeat("x", 1<<20))
-		for i := range 1000 {
-			if err := trail.Take(container, "pipelock", at(i), line); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Minute)
-		}
-		if err := trail.Settle(container, true); err != nil {
-			t.Fatal(err)
-		}
-		if got := b.records(); len(got) > 20 || gaps(got).Malformed != 1000 {
-			t.Errorf("%d records: %+v", len(got), gaps(got))
-		}
-	})
-}
-
-// TestKilledAtAnyMoment reads on after each line as if the process had been killed then, with what was saved at another time.
-func TestKilledAtAnyMoment(t *testing.T) {
-	b := newBottle(t)
-	b.limits.Burst, b.limits.Rate = 3, 0 // so that gaps are among it
-	lines := denials(40)
-	for i := range lines {
-		if i%7 == 3 {
-			b.limits.Burst++ // a new process begins with a full budget
-		}
-		trail, err := OpenTrail(b.dir, "dev", b.limits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.mustTake(trail, lines[:i+1])
-		if i%5 == 2 {
-			if err := trail.Save(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		trail.log.Close() // without saving anything
-	}
-	trail := b.open()
-	b.mustTake(trail, lines)
-	if err := trail.Settle(container, true); err != nil {
-		t.Fatal(err)
-	}
-	got := b.records()
-	if all := uint64(len(b.hosts(got))) + gaps(got).Dropped[KindEgress]; all != 40 || gaps(got).Lost != 0 {
-		t.Errorf("%d recorded or counted; want 40: %+v", all, gaps(got))
-	}
-}
-
-// TestArchived while it is written, and while nobody does: nothing is lost, and nothing recorded again.
-func TestArchived(t *testing.T) {
-	b := newBottle(t)
-	lines := denials(30)
-	path := filepath.Join(b.dir, "dev.jsonl")
-	archive := func(n int) {
-		if err := os.Rename(path, fmt.Sprintf("%s.%d", path, n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	trail := b.open()
-	b.mustTake(trail, lines[:5])
-	archive(1)
-	b.mustTake(trail, lines[:10])
-	trail.log.Close() // killed
-	trail = b.open()
-	b.mustTake(trail, lines[:20])
-	trail.Close()
-	archive(2)
-	b.mustTake(b.open(), lines)
-	got := b.records(path+".1", path+".2", path)
-	if len(got) != 30 || len(b.hosts(got)) != 30 {
-		t.Errorf("%d records in all", len(got))
-	}
-}
-
 // TestRotatedAway is what the engine's log has lost between two looks at it.
 func TestRotatedAway(t *testing.T) {
 	b := newBottle(t)
@@ -377,58 +255,6 @@ func TestClockSetBack(t *testing.T) {
 	}
 	if got := b.records(); len(b.hosts(got)) != 3 || len(got) != 3 {
 		t.Errorf("%+v", got)
-	}
-}
-
-// TestDiskFull reports the error, and goes on when there is room: with all that was missed.
-func TestDiskFull(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount a small file system")
-	}
-	b := newBottle(t)
-	if err := os.Mkdir(b.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", b.dir, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(b.dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	trail := b.open()
-	t.Cleanup(func() { trail.Close() })
-	ballast := filepath.Join(b.dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 40<<10), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	lines := denials(200)
-	err := b.take(trail, lines)
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("%v; want ENOSPC", err)
-	}
-	if err := b.take(trail, lines); !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("again: %v; want ENOSPC", err)
-	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	// Meanwhile, the engine's log lost some.
-	lost := append(output{}, lines...)
-	for i := 100; i < 110; i++ {
-		lost[i] = "not about a decision"
-	}
-	for i, line := range lost {
-		if IsStatement([]byte(line)) {
-			if err := trail.Take(container, "pipelock", at(i), []byte(line)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	got := b.records()
-	if hosts := b.hosts(got); len(hosts) != 190 || gaps(got).Lost != 10 {
-		t.Errorf("%d records, %+v", len(hosts), gaps(got))
 	}
 }
 
