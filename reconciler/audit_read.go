@@ -95,9 +95,9 @@ func (c *Collector) report(bottle string, trail *audit.Trail, err error) {
 	before := c.trouble[bottle]
 	c.trouble[bottle] = trouble
 	c.mu.Unlock()
-	switch {
-	case trouble == before:
-	case trouble == "":
+	switch trouble {
+	case before:
+	case "":
 		c.log.Info().Str("bottle", bottle).Msg("the audit log is written again")
 	default:
 		c.log.Error().Str("bottle", bottle).Msg(trouble)

@@ -2,195 +2,17 @@ package reconciler
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
 )
-
-// outputs is an engine with containers' output. It keeps the last lines only, as an engine that rotates its logs.
-type outputs struct {
-	state.Engine // nil: what is not overridden must not be asked
-
-	mu         sync.Mutex
-	containers map[string]*written // by ID
-	keep       int                 // lines
-	down       bool
-	hang       bool
-	calls      []string
-}
-
-type written struct {
-	bottle string
-	part   state.Part
-	number int
-	lines  []state.Line
-	flood  []byte // as many more of these lines as anybody reads
-}
-
-func (e *outputs) add(id, bottle string, part state.Part) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.containers[id] = &written{bottle: bottle, part: part}
-}
-
-func (e *outputs) remove(id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.containers, id)
-}
-
-// write adds a line to a container's log. No two have the same time.
-func (e *outputs) write(id, text string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c, at := e.containers[id], time.Now()
-	if n := len(c.lines); n > 0 && !at.After(c.lines[n-1].At) {
-		at = c.lines[n-1].At.Add(1)
-	}
-	c.lines = append(c.lines, state.Line{At: at, Text: []byte(text + "\n")})
-	c.lines = c.lines[max(0, len(c.lines)-e.keep):]
-}
-
-func (e *outputs) deny(id, host string) {
-	e.mu.Lock()
-	e.containers[id].number++
-	n := e.containers[id].number
-	e.mu.Unlock()
-	e.write(id, fmt.Sprintf(`{"event":"egress","action":"deny","host":%q,"run":"r","number":%d}`, host, n))
-}
-
-func (e *outputs) Containers(context.Context, string, string) (all []state.Summary, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.down {
-		return nil, state.ErrUnavailable
-	}
-	for id, c := range e.containers {
-		all = append(all, state.Summary{ID: id, Labels: map[string]string{state.LabelSlug: c.bottle, state.LabelRole: string(c.part)}})
-	}
-	return all, nil
-}
-
-func (e *outputs) Output(ctx context.Context, id string, o state.OutputOptions, tell func(state.Line) error) error {
-	e.mu.Lock()
-	c, hang, down := e.containers[id], e.hang, e.down
-	e.calls = append(e.calls, "read")
-	var lines []state.Line
-	if c != nil {
-		lines = slices.Clone(c.lines)
-	}
-	e.mu.Unlock()
-	switch {
-	case hang:
-		<-ctx.Done()
-		return ctx.Err()
-	case down:
-		return state.ErrUnavailable
-	case c == nil:
-		return state.ErrNotFound
-	}
-	if o.Tail >= 0 {
-		lines = lines[max(0, len(lines)-o.Tail):]
-	}
-	for _, line := range lines {
-		if line.At.Before(o.Since) {
-			continue
-		}
-		if err := tell(line); err != nil {
-			return err
-		}
-	}
-	for c.flood != nil && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-		if err := tell(state.Line{At: time.Now(), Text: c.flood}); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
-func (e *outputs) StopContainer(_ context.Context, id string, _ time.Duration) error {
-	e.calls = append(e.calls, "stop")
-	e.deny(id, "last.example")
-	return nil
-}
-
-func (e *outputs) RemoveContainer(_ context.Context, id string) error {
-	e.calls = append(e.calls, "remove")
-	e.remove(id)
-	return nil
-}
-
-// auditBench is a collector on such an engine.
-type auditBench struct {
-	*testing.T
-	engine   *outputs
-	settings state.Settings
-	log      strings.Builder
-	stop     func()
-}
-
-func newAuditBench(t *testing.T) *auditBench {
-	b := &auditBench{T: t, engine: &outputs{containers: map[string]*written{}, keep: 5000}, settings: state.Settings{StateDir: t.TempDir()}}
-	b.engine.add("p1", "dev", state.Pipelock)
-	return b
-}
-
-func (b *auditBench) collector() *Collector {
-	return NewCollector(b.engine, b.settings, zerolog.New(&b.log))
-}
-
-// run starts a collector, and stops it with the test.
-func (b *auditBench) run() *Collector {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := b.collector()
-	done := make(chan struct{})
-	go func() { defer close(done); c.Run(ctx) }()
-	b.stop = func() { cancel(); <-done }
-	return c
-}
-
-// records are those of a bottle, and hosts theirs.
-func (b *auditBench) records(bottle string) (all []audit.Record, hosts []string) {
-	b.Helper()
-	data, err := os.ReadFile(filepath.Join(b.settings.AuditDir(), bottle+".jsonl"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(data)) {
-		var r audit.Record
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			b.Fatal(err)
-		}
-		all = append(all, r)
-		if r.Kind == audit.KindEgress {
-			if slices.Contains(hosts, string(r.Host)) {
-				b.Errorf("%s is on record twice", r.Host)
-			}
-			hosts = append(hosts, string(r.Host))
-		}
-	}
-	return all, hosts
-}
-
-func (b *auditBench) wantHosts(bottle string, n int) {
-	b.Helper()
-	if all, hosts := b.records(bottle); len(hosts) != n || len(all) != n {
-		b.Errorf("%d records, %d of them of a host; want %d: %.500v", len(all), len(hosts), n, hosts)
-	}
-}
 
 // TestCollectorMissesNothing of a sidecar that writes all the time, whatever else it writes, and when the engine goes away.
 func TestCollectorMissesNothing(t *testing.T) {
@@ -202,10 +24,10 @@ func TestCollectorMissesNothing(t *testing.T) {
 			b.engine.deny("p1", fmt.Sprint(i))
 			b.engine.write("p1", "something else")
 			if i == 1000 {
-				b.engine.down = true
+				b.engine.set(func() { b.engine.down = true })
 			}
 			if i == 1500 {
-				b.engine.down = false
+				b.engine.set(func() { b.engine.down = false })
 			}
 			time.Sleep(40 * time.Millisecond)
 		}
@@ -323,7 +145,7 @@ func TestRemovedWithItsLastDecision(t *testing.T) {
 					synctest.Wait()
 				}
 				b.engine.deny("p1", "first.example")
-				b.engine.calls = nil
+				b.engine.forgetCalls()
 				x := &Executor{Engine: b.engine, Parallel: 1, Report: func(Event) {}, Audit: c}
 				failed := x.Run(context.Background(), Plan{Bottles: []BottlePlan{{
 					Slug: "dev", Steps: []Step{{Action: Remove, Part: state.Pipelock, Object: "p1", containerID: "p1"}},
@@ -331,7 +153,7 @@ func TestRemovedWithItsLastDecision(t *testing.T) {
 				if len(failed) > 0 {
 					t.Fatal(failed)
 				}
-				if got := b.engine.calls; got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
+				if got := b.engine.forgetCalls(); got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
 					t.Errorf("calls: %v", got)
 				}
 				b.engine.add("p2", "dev", state.Pipelock)
@@ -368,7 +190,7 @@ func TestHangingEngine(t *testing.T) {
 		c := b.run()
 		defer b.stop()
 		synctest.Wait()
-		b.engine.hang = true
+		b.engine.set(func() { b.engine.hang = true })
 		time.Sleep(maxPoll) // the watch hangs, too
 		began := time.Now()
 		c.Last(context.Background(), "dev", state.Pipelock, "p1")
@@ -419,9 +241,9 @@ func TestIdleCollector(t *testing.T) {
 		defer b.stop()
 		b.engine.deny("p1", "first.example")
 		time.Sleep(5 * time.Minute)
-		b.engine.calls = nil
+		b.engine.forgetCalls()
 		time.Sleep(5 * time.Minute)
-		if n := len(b.engine.calls); n > 12 {
+		if n := len(b.engine.forgetCalls()); n > 12 {
 			t.Errorf("%d reads", n)
 		}
 	})

@@ -119,7 +119,8 @@ func floodOne(address, host string, from, n, step int) (answered int, err error)
 		if err != nil {
 			return answered, err
 		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
 			return answered, err
 		}
 		answered++
