@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
@@ -258,28 +259,34 @@ func (c *Collector) Last(ctx context.Context, bottle string, part state.Part, id
 	}
 }
 
-// Collect reads all outputs once. What fails is logged.
-func (c *Collector) Collect(ctx context.Context) {
+// Collect reads all outputs once.
+func (c *Collector) Collect(ctx context.Context) error {
 	found, err := c.find(ctx)
 	if err != nil {
-		c.log.Error().Err(err).Msg("what the sidecars decided is not put on record this time: their containers can't be listed")
-		return
+		return fmt.Errorf("put on record what the sidecars decided: %w", err)
 	}
-	var reads sync.WaitGroup
+	var reads errgroup.Group
 	for id := range found {
 		c.mu.Lock()
 		o := c.outputs[id]
 		c.mu.Unlock()
-		reads.Go(func() {
-			if _, err := c.slotted(ctx, o); isGone(err) {
+		reads.Go(func() error {
+			_, err := c.slotted(ctx, o)
+			if isGone(err) {
 				c.gone(o)
+				return nil
 			}
+			if err != nil {
+				err = fmt.Errorf("put on record what %s of bottle %s decided: %w", o.part, o.bottle, err)
+			}
+			return err
 		})
 	}
-	reads.Wait()
+	err = reads.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forget()
+	return err
 }
 
 func (c *Collector) trail(bottle string) (*audit.Trail, error) {

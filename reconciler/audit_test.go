@@ -44,7 +44,9 @@ func TestCollectorIsKilled(t *testing.T) {
 			b.engine.deny("p1", fmt.Sprint(i))
 			c := b.collector()
 			ctx, kill := context.WithTimeout(context.Background(), time.Duration(i)*time.Millisecond)
-			c.Collect(ctx)
+			if err := c.Collect(ctx); err != nil && ctx.Err() == nil {
+				t.Fatal(err)
+			}
 			kill()
 			if i%3 == 0 {
 				if err := os.RemoveAll(filepath.Join(b.settings.AuditDir(), "dev.positions")); err != nil { // it was killed before
@@ -52,7 +54,9 @@ func TestCollectorIsKilled(t *testing.T) {
 				}
 			}
 		}
-		b.collector().Collect(context.Background())
+		if err := b.collector().Collect(context.Background()); err != nil {
+			t.Fatal(err)
+		}
 		b.wantHosts("dev", 100)
 	})
 }

@@ -80,8 +80,10 @@ func (m *controllerBench) firstCalls() {
 	for i := range 20 {
 		first := make(chan time.Time, 1)
 		var once sync.Once
-		proxy.Reset(func(int, string) enginetest.Outcome {
-			once.Do(func() { first <- time.Now() })
+		proxy.Reset(func(_ int, call string) enginetest.Outcome {
+			if !strings.HasSuffix(call, "/logs") { // the audit logs' reads come at any time
+				once.Do(func() { first <- time.Now() })
+			}
 			return enginetest.Pass
 		})
 		m.next(i, false)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -110,13 +109,12 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 		return errors.Join(err, release())
 	}
 	gaps := askGaps(cmd.Context(), r)
-	var collected sync.WaitGroup
-	collected.Go(func() { r.Executor.Audit.Collect(cmd.Context()) })
+	collected := make(chan error, 1)
+	go func() { collected <- r.Executor.Audit.Collect(cmd.Context()) }()
 	progress := a.watch(r)
 	result, err := r.Once(cmd.Context(), snapshot, options)
 	progress.end()
-	collected.Wait()
-	if err := errors.Join(err, a.warnOfGaps(<-gaps), release()); err != nil {
+	if err := errors.Join(err, <-collected, a.warnOfGaps(<-gaps), release()); err != nil {
 		return err
 	}
 	if err := format.bottles(a.out, result.Bottles); err != nil {
