@@ -36,7 +36,7 @@ spec:
 	flood := func(n int, host string) time.Duration {
 		t.Helper()
 		began := time.Now()
-		out := e.Docker("exec", e.Name(state.Agent, "one"), "/tools/attacker", "flood", "pipelock:8888", fmt.Sprint(n), host)
+		out := e.Docker("exec", e.Name(state.Agent, "one"), "/tools/attacker", "pipeline", "pipelock:8888", fmt.Sprint(n), host)
 		if !strings.Contains(out, `"granted":true`) {
 			t.Fatalf("the flood itself does not work: %s", out)
 		}

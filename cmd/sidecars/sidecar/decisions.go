@@ -46,12 +46,12 @@ type Decisions struct {
 	open     bool           // a window has begun
 	lines    map[string]int // written in this window, by action
 	subjects map[string]int // in equal, by action
-	equal    map[Subject]*tally
-	others   map[Subject]*tally // of event and action only
+	equal    map[Subject]*counted
+	others   map[Subject]*counted // of event and action only
 }
 
-// tally counts decisions that have no line of their own.
-type tally struct {
+// counted is decisions that have no line of their own.
+type counted struct {
 	lines, count   uint64
 	sent, received int64
 	since          time.Time
@@ -67,7 +67,7 @@ func NewDecisions(log zerolog.Logger) *Decisions {
 }
 
 func (d *Decisions) reset() {
-	d.open, d.lines, d.subjects, d.equal, d.others = false, map[string]int{}, map[string]int{}, map[Subject]*tally{}, map[Subject]*tally{}
+	d.open, d.lines, d.subjects, d.equal, d.others = false, map[string]int{}, map[string]int{}, map[Subject]*counted{}, map[Subject]*counted{}
 }
 
 // Record writes a decision, or counts it. sent and received are bytes; more adds to the line what is not in the subject, if it
@@ -106,20 +106,20 @@ func clip(text string) string {
 }
 
 // tally returns what counts a subject; nil when there are too many.
-func (d *Decisions) tally(s Subject) *tally {
+func (d *Decisions) tally(s Subject) *counted {
 	t := d.equal[s]
 	if t == nil && d.subjects[s.Action] < maxSubjects {
 		d.subjects[s.Action]++
-		t = &tally{}
+		t = &counted{}
 		d.equal[s] = t
 	}
 	return t
 }
 
-func (d *Decisions) other(s Subject) *tally {
+func (d *Decisions) other(s Subject) *counted {
 	s = Subject{Event: s.Event, Action: s.Action}
 	if d.others[s] == nil {
-		d.others[s] = &tally{}
+		d.others[s] = &counted{}
 	}
 	return d.others[s]
 }
@@ -173,7 +173,7 @@ func (d *Decisions) Flush() {
 	d.reset()
 }
 
-func (d *Decisions) count(s Subject, t *tally, others bool) {
+func (d *Decisions) count(s Subject, t *counted, others bool) {
 	if t.count == 0 {
 		return
 	}

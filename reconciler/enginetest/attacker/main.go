@@ -35,6 +35,7 @@ var commands = map[string]func(args []string) ([]attempt, error){
 	"ask":        ask,
 	"send":       send,
 	"request":    request,
+	"pipeline":   pipeline,
 	"flood":      flood,
 	"resolve":    resolve,
 	"sockets":    func([]string) ([]attempt, error) { return sockets(), nil },

@@ -69,11 +69,11 @@ func resolve(names []string) ([]attempt, error) {
 	return attempts, nil
 }
 
-// flood sends a proxy as many requests for a host as asked for, over a few connections and without waiting for the answers. A %d
+// pipeline sends a proxy as many requests for a host as asked for, over a few connections and without waiting for the answers. A %d
 // in the host is the request's number. Granted is that all were answered; how many is told as the error.
-func flood(args []string) ([]attempt, error) {
+func pipeline(args []string) ([]attempt, error) {
 	if len(args) != 3 {
-		return nil, errors.New("usage: flood ADDRESS:PORT N HOST")
+		return nil, errors.New("usage: pipeline ADDRESS:PORT N HOST")
 	}
 	n, err := number(args[1:2])
 	if err != nil {
@@ -84,7 +84,7 @@ func flood(args []string) ([]attempt, error) {
 	failed := make([]error, conns)
 	var all sync.WaitGroup
 	for c := range conns {
-		all.Go(func() { answered[c], failed[c] = floodOne(args[0], args[2], c, n, conns) })
+		all.Go(func() { answered[c], failed[c] = askEach(args[0], args[2], c, n, conns) })
 	}
 	all.Wait()
 	sum := 0
@@ -94,8 +94,8 @@ func flood(args []string) ([]attempt, error) {
 	return []attempt{{Name: args[2], Granted: sum == n, Error: fmt.Sprint(sum)}}, errors.Join(failed...)
 }
 
-// floodOne sends every step-th request, from the given one on.
-func floodOne(address, host string, from, n, step int) (answered int, err error) {
+// askEach sends every step-th request, from the given one on.
+func askEach(address, host string, from, n, step int) (answered int, err error) {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
 		return 0, err
