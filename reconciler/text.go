@@ -90,16 +90,17 @@ func (s Step) subject() (kind string, verb Verb) {
 	return string(s.Part), VerbChange
 }
 
-// Write prints a plan for people. paint colours a text as its sign asks for.
+// Write prints a plan for people. paint escapes the text of a line and colours it as its sign, if it has one, asks for.
 func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
-	out := &printer{w: w}
+	out := &printer{w: w, paint: paint}
 	counts := map[Verb]int{}
 	failed := false
 	for _, b := range p.Bottles {
 		items := b.Items()
 		if b.Err != nil {
 			failed = true
-			out.f("bottle %s: %s\n\n", b.Slug, paint("!", b.Err.Error()))
+			out.lines("!", "bottle "+b.Slug+": ", "  ", b.Err.Error())
+			out.line("", "")
 			continue
 		}
 		if b.Stale != nil {
@@ -109,61 +110,66 @@ func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 		if len(items) == 0 {
 			continue
 		}
-		out.f("bottle %s\n", b.Slug)
+		out.line("", "bottle "+b.Slug)
 		for _, i := range items {
 			counts[i.Verb]++
-			out.item(i, paint)
+			out.item(i)
 		}
-		out.f("\n")
+		out.line("", "")
 	}
 	if len(p.Held) > 0 {
-		out.f("kept, though not declared: %s (%s)\n\n", strings.Join(p.Held, ", "), p.HeldWhy)
+		out.line("", fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(p.Held, ", "), p.HeldWhy))
+		out.line("", "")
 	}
 	switch {
 	case len(counts) > 0:
 	case failed || len(p.Held) > 0:
-		out.f("No changes.\n")
+		out.line("", "No changes.")
 		return out.err
 	default:
-		out.f("No changes. What runs is as declared.\n")
+		out.line("", "No changes. What runs is as declared.")
 		return out.err
 	}
-	out.f("Plan: %d to create, %d to change, %d to replace, %d to remove.\n", counts[VerbCreate], counts[VerbChange], counts[VerbReplace], counts[VerbRemove])
+	out.line("", fmt.Sprintf("Plan: %d to create, %d to change, %d to replace, %d to remove.",
+		counts[VerbCreate], counts[VerbChange], counts[VerbReplace], counts[VerbRemove]))
 	return out.err
 }
 
 type printer struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	paint func(sign, text string) string
+	err   error
 }
 
-func (p *printer) f(format string, args ...any) {
+func (p *printer) line(sign, text string) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
+		_, p.err = fmt.Fprintln(p.w, p.paint(sign, text))
 	}
 }
 
-func (p *printer) item(i Item, paint func(sign, text string) string) {
+// lines prints a text of several lines, with something in front of the first and of the others. Empty ones are left out.
+func (p *printer) lines(sign, first, others, text string) {
+	for l := range strings.SplitSeq(text, "\n") {
+		if l != "" {
+			p.line(sign, first+l)
+			first = others
+		}
+	}
+}
+
+func (p *printer) item(i Item) {
 	sign := i.Verb.Sign()
-	p.f("  %s\n", paint(sign, fmt.Sprintf("%-3s %-10s %s", sign, i.Kind, i.Name)))
+	p.line(sign, fmt.Sprintf("  %-3s %-10s %s", sign, i.Kind, i.Name))
 	for _, c := range i.Causes {
-		p.f("        %s\n", c)
+		p.lines("", "        ", "          ", c)
 	}
 	for _, c := range i.Changes {
 		if !strings.Contains(c.Before+c.After, "\n") {
-			p.f("          %s: %s -> %s\n", c.Field, c.Before, c.After)
+			p.line("", fmt.Sprintf("          %s: %s -> %s", c.Field, c.Before, c.After))
 			continue
 		}
-		p.f("          %s:\n", c.Field)
-		p.lines("- ", c.Before)
-		p.lines("+ ", c.After)
-	}
-}
-
-func (p *printer) lines(sign, text string) {
-	for _, l := range strings.Split(text, "\n") {
-		if l != "" {
-			p.f("            %s%s\n", sign, l)
-		}
+		p.line("", fmt.Sprintf("          %s:", c.Field))
+		p.lines("", "            - ", "            - ", c.Before)
+		p.lines("", "            + ", "            + ", c.After)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // reportTail is how many of a sidecar's last log lines are searched for its report. A sidecar whose report
@@ -142,7 +144,7 @@ func quotable(line string) string {
 	if len(runes) > quotedLength {
 		runes = append(runes[:quotedLength], '…')
 	}
-	return Printable(string(runes))
+	return printable.Line(strings.ReplaceAll(string(runes), "\t", "    "))
 }
 
 const (

@@ -25,8 +25,7 @@ func (a *app) validateCommand() *cobra.Command {
 			if n := len(snapshot.Problems); n > 0 {
 				return exitError{exitBadInput, fmt.Errorf("%s in the manifests", count(n, "problem"))}
 			}
-			_, err = fmt.Fprintf(a.out, "%s in %s: all valid\n", count(len(snapshot.Bottles), "bottle"), count(snapshot.Files, "file"))
-			return err
+			return a.out.line("%s in %s: all valid", count(len(snapshot.Bottles), "bottle"), count(snapshot.Files, "file"))
 		},
 	}
 }
@@ -64,8 +63,7 @@ func (a *app) remove(cmd *cobra.Command, slugs []string) error {
 		return errors.Join(err, release())
 	}
 	if len(plan.Bottles) == 0 {
-		_, err := fmt.Fprintln(a.out, "no bottles")
-		return errors.Join(err, release())
+		return errors.Join(a.out.line("no bottles"), release())
 	}
 	progress := a.watch(r)
 	failed := r.Executor.Run(cmd.Context(), plan)
@@ -76,7 +74,7 @@ func (a *app) remove(cmd *cobra.Command, slugs []string) error {
 			errs = append(errs, fmt.Errorf("bottle %s: %w", b.Slug, err))
 			continue
 		}
-		if _, err := fmt.Fprintf(a.out, "bottle %s removed\n", b.Slug); err != nil {
+		if err := a.out.line("bottle %s removed", b.Slug); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -93,8 +91,7 @@ func (a *app) schemaCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.out, "%s\n", schema)
-			return err
+			return a.out.data(append(schema, '\n'))
 		},
 	}
 }
@@ -105,8 +102,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "bottled %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
+			return a.out.line("bottled %s %s %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},
 	}
 }

@@ -126,7 +126,9 @@ func (a *app) load(known manifests.Known, paths []string) (manifests.Snapshot, e
 		return snapshot, exitError{exitBadInput, err}
 	}
 	for _, p := range snapshot.Problems {
-		fmt.Fprintln(os.Stderr, p.Error())
+		if err := a.errs.line("%v", p); err != nil {
+			return snapshot, err
+		}
 	}
 	for _, notice := range snapshot.Notices() {
 		fmt.Fprintln(os.Stderr, "warning: "+notice)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +33,9 @@ func (a *app) convert(files []string) error {
 	printed, problems := 0, 0
 	for _, one := range all {
 		for _, p := range one.Problems {
-			fmt.Fprintln(os.Stderr, p.Error())
+			if err := a.errs.line("%v", p); err != nil {
+				return err
+			}
 			problems++
 		}
 		if one.Manifest == nil {
@@ -43,7 +44,7 @@ func (a *app) convert(files []string) error {
 		if printed++; printed > 1 {
 			one.Manifest = append([]byte("---\n"), one.Manifest...)
 		}
-		if _, err := a.out.Write(one.Manifest); err != nil {
+		if err := a.out.manifest(one.Manifest); err != nil {
 			return err
 		}
 	}

@@ -6,9 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -71,7 +71,7 @@ func (a *app) logs(ctx context.Context, of target, follow bool, o state.OutputOp
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	l := &logReader{
 		engine: engine, owner: a.settings.Owner, of: of, last: map[string]time.Time{}, following: map[string]bool{},
-		show: logPrinter(a.out, isTerminal(os.Stdout), of.part == ""),
+		show: logPrinter(a.out, of.part == ""),
 		warn: func(err error) { a.log.Warn().Err(err).Msg("logs") },
 	}
 	began := time.Now()
@@ -291,21 +291,17 @@ func (l *logReader) followOne(ctx context.Context, c state.Summary, look func())
 }
 
 // logPrinter prints lines. named puts the part in front.
-func logPrinter(w io.Writer, onTerminal, named bool) func(state.Part, state.Line) error {
+func logPrinter(c console, named bool) func(state.Part, state.Line) error {
 	colours := map[state.Part]string{state.Pipelock: "36", state.CredProxy: "33", state.Supervise: "35", state.Agent: "32"}
 	return func(part state.Part, line state.Line) error {
 		text := line.Text
-		if onTerminal {
-			text = []byte(printable(string(bytes.TrimRight(text, "\r\n"))) + "\n")
+		if c.terminal {
+			text = []byte(printable.Line(strings.ReplaceAll(string(bytes.TrimRight(text, "\r\n")), "\t", "    ")) + "\n")
 		}
 		if named {
-			prefix := fmt.Sprintf("%-10s | ", part)
-			if onTerminal && !noColour() {
-				prefix = "\x1b[" + colours[part] + "m" + prefix + "\x1b[0m"
-			}
+			prefix := c.colour(colours[part], fmt.Sprintf("%-10s | ", part))
 			text = append([]byte(prefix), append(bytes.TrimSuffix(text, []byte("\n")), '\n')...)
 		}
-		_, err := w.Write(text)
-		return err
+		return c.data(text)
 	}
 }

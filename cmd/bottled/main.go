@@ -39,17 +39,17 @@ func (e exitError) Error() string { return fmt.Sprint(e.err) }
 func (e exitError) Unwrap() error { return e.err }
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args[1:], newConsole(os.Stdout), newConsole(os.Stderr)))
 }
 
-func run(args []string) int {
+func run(args []string, out, errs console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	go func() {
 		<-ctx.Done()
 		stop() // the first signal finishes the step in hand, a second one quits
 	}()
-	root := newRoot()
+	root := newRoot(out, errs)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -63,7 +63,7 @@ func run(args []string) int {
 		exit.code = max(exit.code, exitNoCommand)
 	}
 	if exit.err != nil {
-		fmt.Fprintln(os.Stderr, "bottled:", err)
+		_ = errs.block("bottled: " + err.Error()) // there is nowhere else to say it
 	}
 	return exit.code
 }

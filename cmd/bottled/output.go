@@ -1,10 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // output is the -o flag.
@@ -30,39 +30,47 @@ func (o output) check() error {
 	return exitError{exitBadInput, fmt.Errorf("--output %q: use table, json or yaml", o.format)}
 }
 
-// data prints for programs; false when the format is the one for people.
-func (o output) data(w io.Writer, v any) (bool, error) {
-	switch o.format {
-	case "json":
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return true, e.Encode(v)
-	case "yaml":
-		text, err := yaml.Marshal(v)
-		if err != nil {
-			return true, err
-		}
-		_, err = w.Write(text)
+// data prints for programs; false when the format is the one for people. What a terminal would not show as it is, is escaped in
+// the way of the format.
+func (o output) data(c console, v any) (bool, error) {
+	if o.format == "table" {
+		return false, nil
+	}
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return true, err
 	}
-	return false, nil
+	if o.format == "json" {
+		return true, c.data(printable.JSON(text.Bytes()))
+	}
+	quoted := printable.YAML(text.Bytes()) // JSON is YAML, too, and all its texts are in quotes
+	plain, err := yaml.JSONToYAML(quoted)
+	if err != nil {
+		return true, err
+	}
+	if !printable.IsSafe(plain) {
+		plain = quoted
+	}
+	return true, c.data(plain)
 }
 
 // bottles prints what a pass made, or what runs where no controller does.
-func (o output) bottles(w io.Writer, bottles []reconciler.BottleStatus) error {
-	return o.live(w, reconciler.Live{Bottles: bottles})
+func (o output) bottles(c console, bottles []reconciler.BottleStatus) error {
+	return o.live(c, reconciler.Live{Bottles: bottles})
 }
 
-func (o output) live(w io.Writer, live reconciler.Live) error {
+func (o output) live(c console, live reconciler.Live) error {
 	if live.Bottles == nil {
 		live.Bottles = []reconciler.BottleStatus{}
 	}
-	if done, err := o.data(w, live); done {
+	if done, err := o.data(c, live); done {
 		return err
 	}
 	for _, l := range report(live, time.Now(), everything) {
-		if _, err := fmt.Fprintln(w, l.paint()); err != nil {
+		if err := c.data([]byte(c.print(l) + "\n")); err != nil {
 			return err
 		}
 	}
@@ -106,7 +114,7 @@ type planJSON struct {
 	HeldReason    string           `json:"heldReason,omitempty"`
 }
 
-func (o output) plan(w io.Writer, plan reconciler.Plan, s state.Settings) error {
+func (o output) plan(c console, plan reconciler.Plan, s state.Settings) error {
 	v := planJSON{Changes: plan.Changes(), PipelockImage: s.PipelockImage, Bottles: []bottlePlanJSON{}, Held: plan.Held, HeldReason: plan.HeldWhy}
 	for _, b := range plan.Bottles {
 		p := bottlePlanJSON{Slug: b.Slug, Items: b.Items()}
@@ -115,21 +123,11 @@ func (o output) plan(w io.Writer, plan reconciler.Plan, s state.Settings) error 
 		}
 		v.Bottles = append(v.Bottles, p)
 	}
-	if done, err := o.data(w, v); done {
+	if done, err := o.data(c, v); done {
 		return err
 	}
-	if err := plan.Write(w, paint); err != nil {
+	if err := plan.Write(c.w, c.paint); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "pipelock: %s\n", s.PipelockImage)
-	return err
-}
-
-// paint colours what a sign stands for, on a terminal.
-func paint(sign, text string) string {
-	colour := map[string]string{"+": "32", "~": "33", "-/+": "35", "-": "31", "!": "31"}[sign]
-	if noColour() || !isTerminal(os.Stdout) {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return c.line("pipelock: %s", s.PipelockImage)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,8 +22,8 @@ type progress struct {
 
 // watch shows the reconciler's progress live on a terminal; elsewhere its steps are logged.
 func (a *app) watch(r *reconciler.Reconciler) *progress {
-	p := &progress{states: map[string]string{}, screen: newScreen(os.Stderr)}
-	if isTerminal(os.Stderr) && a.log.GetLevel() > zerolog.DebugLevel {
+	p := &progress{states: map[string]string{}, screen: newScreen(a.errs)}
+	if a.errs.terminal && a.log.GetLevel() > zerolog.DebugLevel {
 		r.Executor.Report = p.event
 	}
 	return p
@@ -77,6 +76,6 @@ func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.screen.drawn > 0 {
-		fmt.Fprintln(os.Stderr)
+		_ = p.screen.out.data([]byte("\n")) // as in event
 	}
 }

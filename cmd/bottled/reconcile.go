@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -120,7 +119,7 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 	if err := format.bottles(a.out, result.Bottles); err != nil {
 		return err
 	}
-	return verdict(snapshot, result)
+	return a.verdict(snapshot, result)
 }
 
 // remember keeps in the state directory what the bottles' agents can write.
@@ -156,9 +155,11 @@ func (a *app) warnOfGaps(answer gapsAnswer) error {
 }
 
 // verdict turns the outcome into the exit code.
-func verdict(snapshot manifests.Snapshot, result reconciler.Result) error {
+func (a *app) verdict(snapshot manifests.Snapshot, result reconciler.Result) error {
 	if held := result.Plan.Held; len(held) > 0 && result.Plan.PruneErr == nil {
-		fmt.Fprintf(os.Stderr, "kept, though not declared: %v (%s)\n", held, result.Plan.HeldWhy)
+		if err := a.errs.line("kept, though not declared: %v (%s)", held, result.Plan.HeldWhy); err != nil {
+			return err
+		}
 	}
 	if err := result.Plan.PruneErr; err != nil {
 		return exitError{exitFailed, err}
@@ -216,7 +217,7 @@ func (a *app) plan(cmd *cobra.Command, dirs []string, options reconciler.Options
 			failed[b.Slug] = b.Err
 		}
 	}
-	if err := verdict(snapshot, reconciler.Result{Plan: plan, Failed: failed}); err != nil {
+	if err := a.verdict(snapshot, reconciler.Result{Plan: plan, Failed: failed}); err != nil {
 		return err
 	}
 	if plan.Changes() {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
@@ -19,11 +16,12 @@ import (
 type app struct {
 	settings settings
 	log      zerolog.Logger
-	out      io.Writer
+	out      console
+	errs     console
 }
 
-func newRoot() *cobra.Command {
-	a := &app{out: os.Stdout}
+func newRoot(out, errs console) *cobra.Command {
+	a := &app{out: out, errs: errs}
 	root := &cobra.Command{
 		Use:   "bottled",
 		Short: "Keep AI-agent sandboxes on a Docker engine as declared in manifest files",
@@ -49,6 +47,8 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exitError{exitBadInput, fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())}
 	})
+	root.SetOut(out.w)
+	root.SetErr(errs.w)
 	a.settings.flags(root.PersistentFlags())
 	root.AddCommand(a.reconcileCommand(), a.planCommand(), a.validateCommand(), a.importCommand(), a.statusCommand(), a.syncCommand(), a.deleteCommand(),
 		a.runCommand(), a.execCommand(), a.logsCommand(),
@@ -90,15 +90,6 @@ func (a *app) logger() error {
 		return exitError{exitBadInput, fmt.Errorf("--log-level: %w", err)}
 	}
 	zerolog.DurationFieldUnit, zerolog.DurationFieldInteger = time.Millisecond, true
-	var w io.Writer = os.Stderr
-	if isTerminal(os.Stderr) {
-		w = zerolog.ConsoleWriter{Out: os.Stderr, NoColor: noColour(), TimeFormat: time.TimeOnly}
-	}
-	a.log = zerolog.New(w).Level(level).With().Timestamp().Logger()
+	a.log = zerolog.New(a.errs.logWriter()).Level(level).With().Timestamp().Logger()
 	return nil
 }
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-// noColour honours https://no-color.org.
-func noColour() bool { return os.Getenv("NO_COLOR") != "" }

@@ -195,12 +195,12 @@ func unfit(live reconciler.Live, slug string) (why string, err error) {
 		case p.Role == state.Agent || p.Role == state.Run:
 			continue
 		case !p.Ready:
-			return printable(because(string(p.Role), p.Cause)), nil
+			return because(string(p.Role), p.Cause), nil
 		}
 		sidecars++
 	}
 	if sidecars == 0 {
-		return printable(because(found[0].Reason, found[0].Message)), nil
+		return because(found[0].Reason, found[0].Message), nil
 	}
 	return "", nil
 }

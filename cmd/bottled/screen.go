@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // line is one line of text for people.
@@ -16,24 +17,28 @@ type line struct {
 	wrap bool // goes on in the next line of a narrow terminal, where others are cut
 }
 
-// paint colours the line on a terminal.
-func (l line) paint() string {
+// print escapes the line, and colours it on a terminal.
+func (c console) print(l line) string {
 	if l.bad {
-		return paint("!", l.text)
+		return c.paint("!", l.text)
 	}
-	return l.text
+	return c.paint("", l.text)
 }
 
 // screen shows lines at the end of a terminal and replaces them by the next ones.
 type screen struct {
-	out           io.Writer
+	out           console
 	size          func() (width, height int)
 	drawn         int // lines
 	width, height int // when they were drawn
 }
 
-func newScreen(terminal *os.File) *screen {
-	return &screen{out: terminal, size: func() (int, int) {
+func newScreen(c console) *screen {
+	return &screen{out: c, size: func() (int, int) {
+		terminal, is := c.w.(*os.File)
+		if !is {
+			return 80, 24
+		}
 		width, height, err := term.GetSize(int(terminal.Fd()))
 		if err != nil || width < 20 || height < 3 {
 			return 80, 24
@@ -56,13 +61,12 @@ func (s *screen) draw(lines func(height, width int) []line) error {
 	}
 	all := lines(height-1, width) // below them is the cursor's line
 	for _, l := range all {
-		l.text = firstRunes(l.text, width)
-		b.WriteString("\x1b[2K" + l.paint() + "\n")
+		l.text = firstRunes(printable.Line(l.text), width)
+		b.WriteString("\x1b[2K" + s.out.print(l) + "\n")
 	}
 	b.WriteString("\x1b[J\x1b[?7h\x1b[?25h")
 	s.drawn, s.width, s.height = len(all), width, height
-	_, err := io.WriteString(s.out, b.String())
-	return err
+	return s.out.data([]byte(b.String()))
 }
 
 func firstRunes(text string, n int) string {

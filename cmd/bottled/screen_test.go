@@ -144,7 +144,7 @@ func TestScreen(t *testing.T) {
 	for _, height := range []int{24, 6} { // with six the terminal scrolls
 		e := newEmulator(30, height)
 		fmt.Fprint(e, "$ bottled\n")
-		s := &screen{out: e, size: func() (int, int) { return e.width, e.height }}
+		s := &screen{out: console{w: e}, size: func() (int, int) { return e.width, e.height }}
 		long := strings.Repeat("x", 100)
 		for _, frame := range []string{"one", "one\ntwo\nthree\nfour", long + "\nb\nc\nd", "b\nc"} {
 			if err := s.draw(lines(frame)); err != nil {
@@ -163,7 +163,7 @@ func TestScreen(t *testing.T) {
 
 func TestScreenIsResized(t *testing.T) {
 	e := newEmulator(30, 10)
-	s := &screen{out: e, size: func() (int, int) { return e.width, e.height }}
+	s := &screen{out: console{w: e}, size: func() (int, int) { return e.width, e.height }}
 	if err := s.draw(lines("one\ntwo\nthree")); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ var errClosed = errors.New("closed")
 func (closedFile) Write([]byte) (int, error) { return 0, errClosed }
 
 func TestScreenFails(t *testing.T) {
-	s := &screen{out: closedFile{}, size: func() (int, int) { return 80, 24 }}
+	s := &screen{out: console{w: closedFile{}}, size: func() (int, int) { return 80, 24 }}
 	if err := s.draw(lines("x")); !errors.Is(err, errClosed) {
 		t.Errorf("%v", err)
 	}
@@ -193,7 +193,7 @@ func TestScreenFails(t *testing.T) {
 
 func TestProgressFits(t *testing.T) {
 	e := newEmulator(40, 6)
-	p := &progress{states: map[string]string{}, screen: &screen{out: e, size: func() (int, int) { return e.width, e.height }}}
+	p := &progress{states: map[string]string{}, screen: &screen{out: console{w: e}, size: func() (int, int) { return e.width, e.height }}}
 	for i := range 10 {
 		p.event(reconciler.Event{Slug: fmt.Sprintf("b%d", i)})
 	}

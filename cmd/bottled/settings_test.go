@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,12 +97,12 @@ func TestUsageErrors(t *testing.T) {
 		{"validate", "/no/such/directory"},
 		{"version", "--log-level", "loud"},
 	} {
-		if code := run(args); code != exitBadInput {
+		if code := run(args, console{w: io.Discard}, console{w: io.Discard}); code != exitBadInput {
 			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitBadInput)
 		}
 	}
 	for _, args := range [][]string{{}, {"version"}, {"--help"}, {"completion", "bash"}, {"schema"}} {
-		if code := run(args); code != exitDone {
+		if code := run(args, console{w: io.Discard}, console{w: io.Discard}); code != exitDone {
 			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitDone)
 		}
 	}

@@ -61,7 +61,7 @@ func testApp(t *testing.T) (*app, *lockedBuffer, string) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	out := &lockedBuffer{}
-	a := &app{out: out, log: zerolog.New(out), settings: settings{Owner: "me", StateDir: dir, RunDir: filepath.Join(dir, "run"), Timeout: 5 * time.Second}}
+	a := &app{out: console{w: out}, log: zerolog.New(out), settings: settings{Owner: "me", StateDir: dir, RunDir: filepath.Join(dir, "run"), Timeout: 5 * time.Second}}
 	socket, err := a.settings.socket()
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +212,7 @@ func TestStatusOutput(t *testing.T) {
 	var stdout bytes.Buffer
 	status := func(args ...string) error {
 		stdout.Reset()
-		a := &app{out: &stdout, settings: settings{RunDir: filepath.Dir(socket), StateDir: "/nowhere"}}
+		a := &app{out: console{w: &stdout}, settings: settings{RunDir: filepath.Dir(socket), StateDir: "/nowhere"}}
 		cmd := a.statusCommand()
 		cmd.SetArgs(args)
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -243,7 +243,7 @@ func TestStatusOutput(t *testing.T) {
 
 func TestNoBottlesIsAList(t *testing.T) {
 	var b bytes.Buffer
-	if err := (output{"json"}).bottles(&b, nil); err != nil || b.String() != "{\n  \"bottles\": []\n}\n" {
+	if err := (output{"json"}).bottles(console{w: &b}, nil); err != nil || b.String() != "{\n  \"bottles\": []\n}\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }
@@ -305,7 +305,7 @@ func TestWatchWithoutTerminal(t *testing.T) {
 func TestFeed(t *testing.T) {
 	var out bytes.Buffer
 	var warned []string
-	f := &feed{out: &out, format: output{"json"}, warn: func(err error) { warned = append(warned, err.Error()) }}
+	f := &feed{out: console{w: &out}, format: output{"json"}, warn: func(err error) { warned = append(warned, err.Error()) }}
 	for range 3 {
 		if err := f.show(live(bottle("a", "Ready", "<&>"))); err != nil {
 			t.Fatal(err)
@@ -328,7 +328,7 @@ func TestFeed(t *testing.T) {
 
 func TestDisplay(t *testing.T) {
 	e := newEmulator(60, 12)
-	d := &display{screen: &screen{out: e, size: func() (int, int) { return e.width, e.height }}, slugs: []string{"a", "none"}}
+	d := &display{screen: &screen{out: console{w: e}, size: func() (int, int) { return e.width, e.height }}, slugs: []string{"a", "none"}}
 	if err := d.show(live(bottle("a", "Failed", "no\nimage"), bottle("b", "Ready", ""))); err != nil {
 		t.Fatal(err)
 	}

@@ -44,8 +44,7 @@ func (a *app) sync(ctx context.Context, confirm, noWait bool) error {
 		return err
 	}
 	if noWait {
-		_, err := fmt.Fprintln(a.out, "sync requested")
-		return err
+		return a.out.line("sync requested")
 	}
 	live, err := awaitSync(ctx, controller, target, a.settings.Timeout)
 	if err != nil {
@@ -90,7 +89,7 @@ func pending(live reconciler.Live, target int64) []string {
 	for _, b := range live.Bottles {
 		switch c := condition(b, reconciler.ConditionReconciling); {
 		case c != nil && c.Status == "True":
-			left = append(left, printable(fmt.Sprintf("%s is being reconciled (%s)", b.Slug, because(c.Reason, c.Message))))
+			left = append(left, fmt.Sprintf("%s is being reconciled (%s)", b.Slug, because(c.Reason, c.Message)))
 		case waits(b):
 			left = append(left, b.Slug+" has a newer declaration that waits")
 		}
@@ -103,7 +102,7 @@ func (a *app) syncVerdict(live reconciler.Live) error {
 	var unready []string
 	for _, b := range live.Bottles {
 		if !fine(b) && b.Reason != reconciler.ReasonInvalid { // the problem in its manifest is told below
-			unready = append(unready, printable(fmt.Sprintf("%s (%s)", b.Slug, because(b.Reason, b.Message))))
+			unready = append(unready, fmt.Sprintf("%s (%s)", b.Slug, because(b.Reason, b.Message)))
 		}
 	}
 	c := live.Controller
@@ -121,13 +120,12 @@ func (a *app) syncVerdict(live reconciler.Live) error {
 	if c.Revision != "" {
 		text += ", revision " + c.Revision
 	}
-	_, err := fmt.Fprintln(a.out, printable(text))
-	return err
+	return a.out.line("%s", text)
 }
 
 func because(reason, message string) string {
 	if message == "" {
 		return reason
 	}
-	return reason + ": " + message
+	return reason + ": " + flat(message)
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // detail is how much a report shows; a terminal that is too small for everything gets less.
@@ -65,7 +65,7 @@ func controllerLines(c *reconciler.ControllerStatus, now time.Time) []line {
 	}
 	var lines []line
 	if c.Revision != "" {
-		lines = append(lines, line{text: "revision " + printable(c.Revision), wrap: true})
+		lines = append(lines, line{text: "revision " + c.Revision, wrap: true})
 	}
 	if c.Syncs == 0 {
 		lines = append(lines, line{text: "the controller has started, and its first sync is not done yet"})
@@ -74,7 +74,7 @@ func controllerLines(c *reconciler.ControllerStatus, now time.Time) []line {
 		lines = append(lines, line{text: trouble, bad: true, wrap: true})
 	}
 	if len(c.Held) > 0 {
-		lines = append(lines, line{text: printable(fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(c.Held, ", "), c.HeldReason)), wrap: true})
+		lines = append(lines, line{text: fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(c.Held, ", "), c.HeldReason), wrap: true})
 	}
 	return lines
 }
@@ -90,13 +90,13 @@ func troubles(c *reconciler.ControllerStatus, now time.Time) []string {
 		if e.Error != "" {
 			trouble += ": " + e.Error
 		}
-		all = append(all, printable(trouble))
+		all = append(all, flat(trouble))
 	}
 	if c.SourceError != "" {
-		all = append(all, "source: "+printable(c.SourceError))
+		all = append(all, "source: "+flat(c.SourceError))
 	}
 	for _, p := range c.Problems {
-		all = append(all, "manifests: "+printable(p))
+		all = append(all, "manifests: "+p)
 	}
 	return all
 }
@@ -115,7 +115,11 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []l
 		if since {
 			cells = append(cells, changed)
 		}
-		fmt.Fprintln(t, strings.Join(append(cells, image), "\t"))
+		cells = append(cells, image)
+		for i := range cells {
+			cells[i] = printable.Line(cells[i]) // a tab would begin another cell
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
 		lines = append(lines, line{bad: bad})
 	}
 	row(false, "BOTTLE", "PART", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
@@ -129,7 +133,7 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []l
 			continue
 		}
 		for _, p := range b.Parts {
-			row(!p.Ready && !fine(b), "", string(p.Role), yesNo(p.Ready), printable(p.State), restartCell(p.Restarts, true), "", printable(imageName(p.Image)))
+			row(!p.Ready && !fine(b), "", string(p.Role), yesNo(p.Ready), p.State, restartCell(p.Restarts, true), "", imageName(p.Image))
 		}
 	}
 	_ = t.Flush() // a strings.Builder takes everything
@@ -144,7 +148,7 @@ func noteLines(bottles []reconciler.BottleStatus) []line {
 	var lines []line
 	for _, b := range bottles {
 		note := func(text string) {
-			lines = append(lines, line{text: printable(b.Slug + ": " + strings.Join(strings.Fields(text), " ")), bad: !fine(b), wrap: true})
+			lines = append(lines, line{text: b.Slug + ": " + flat(text), bad: !fine(b), wrap: true})
 		}
 		if b.Message != "" {
 			note(b.Message)
@@ -169,7 +173,7 @@ func gapLines(gaps []string) []line {
 		if i == 0 {
 			lines = append(lines, line{})
 		}
-		lines = append(lines, line{text: printable("warning: " + gap), wrap: true})
+		lines = append(lines, line{text: "warning: " + gap, wrap: true})
 	}
 	return lines
 }
@@ -189,7 +193,7 @@ func stateOf(b reconciler.BottleStatus) string {
 	if waits(b) {
 		state += " (newer declaration waits)"
 	}
-	return printable(state)
+	return state
 }
 
 // waits says whether the status is not about what is declared now.
@@ -259,6 +263,7 @@ func fit(live reconciler.Live, more []line, now time.Time, height, width int) []
 func wrapped(lines []line, width int) []line {
 	var all []line
 	for _, l := range lines {
+		l.text = printable.Line(l.text)
 		for r := []rune(l.text); l.wrap && len(r) > width; r = r[width:] {
 			all = append(all, line{text: string(r[:width]), bad: l.bad})
 			l.text = string(r[width:])
@@ -268,7 +273,5 @@ func wrapped(lines []line, width int) []line {
 	return all
 }
 
-// printable makes text from the engine and from manifests one line that can't steer a terminal.
-func printable(text string) string {
-	return state.Printable(text)
-}
+// flat makes one line of a message that has several.
+func flat(message string) string { return strings.Join(strings.Fields(message), " ") }

@@ -65,14 +65,14 @@ func TestGivenUp(t *testing.T) {
 func TestLogLines(t *testing.T) {
 	line := state.Line{Text: []byte("a\x1b[2J\tb\r\n")}
 	for want, c := range map[string]struct{ terminal, named bool }{
-		"a\x1b[2J\tb\r\n":                       {false, false},
-		"agent      | a\x1b[2J\tb\r\n":          {false, true},
-		"a�[2J b\n":                             {true, false},
-		"\x1b[32magent      | \x1b[0ma�[2J b\n": {true, true},
+		"a\x1b[2J\tb\r\n":                              {false, false},
+		"agent      | a\x1b[2J\tb\r\n":                 {false, true},
+		"a\\x1b[2J    b\n":                             {true, false},
+		"\x1b[32magent      | \x1b[0ma\\x1b[2J    b\n": {true, true},
 	} {
 		t.Setenv("NO_COLOR", "")
 		var out bytes.Buffer
-		if err := logPrinter(&out, c.terminal, c.named)(state.Agent, line); err != nil || out.String() != want {
+		if err := logPrinter(console{&out, c.terminal, c.terminal}, c.named)(state.Agent, line); err != nil || out.String() != want {
 			t.Errorf("%+v: %q (%v), want %q", c, out.String(), err, want)
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -14,15 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // watchStatus shows the status and its changes until ctx ends.
 func (a *app) watchStatus(ctx context.Context, from *lookout, slugs []string, format output) error {
-	if format.format != "table" || !isTerminal(os.Stdout) {
+	if format.format != "table" || !a.out.terminal {
 		f := &feed{out: a.out, format: format, slugs: slugs, warn: func(err error) { a.log.Warn().Err(err).Msg("status") }}
 		return from.follow(ctx, f.show, f.trouble)
 	}
-	d := &display{screen: newScreen(os.Stdout), slugs: slugs}
+	d := &display{screen: newScreen(a.out), slugs: slugs}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
 	group.Go(func() error { return d.refresh(ctx) })
@@ -35,7 +34,7 @@ func (a *app) watchStatus(ctx context.Context, from *lookout, slugs []string, fo
 
 // feed prints the status again after every change.
 type feed struct {
-	out    io.Writer
+	out    console
 	format output
 	slugs  []string
 	warn   func(error)
@@ -53,36 +52,31 @@ func (f *feed) show(live reconciler.Live) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(live); err != nil || bytes.Equal(text.Bytes(), f.last) {
+	if err := e.Encode(live); err != nil || bytes.Equal(printable.JSON(text.Bytes()), f.last) {
 		return err
 	}
 	first := f.last == nil
-	f.last = text.Bytes()
+	f.last = printable.JSON(text.Bytes())
 	return f.print(live, missing, first)
 }
 
 func (f *feed) print(live reconciler.Live, missing error, first bool) error {
-	var before, after string
+	var before string
 	switch {
 	case f.format.format == "json":
-		_, err := f.out.Write(f.last)
-		return err
+		return f.out.data(f.last)
 	case f.format.format == "yaml":
 		before = "---\n"
 	case !first:
 		before = "\n"
 	}
-	if missing != nil && f.format.format == "table" {
-		after = missing.Error() + "\n"
-	}
-	if _, err := io.WriteString(f.out, before); err != nil {
+	if err := f.out.data([]byte(before)); err != nil {
 		return err
 	}
-	if err := f.format.live(f.out, live); err != nil {
+	if err := f.format.live(f.out, live); err != nil || missing == nil || f.format.format != "table" {
 		return err
 	}
-	_, err := io.WriteString(f.out, after)
-	return err
+	return f.out.block(missing.Error())
 }
 
 // trouble warns of it once.
@@ -149,4 +143,4 @@ func (d *display) draw() error {
 }
 
 // oneLine is an error's text, which may be of several, on one line.
-func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/pkg/jsonmessage"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // BuildImage builds with the engine's own builder, which every engine has, and needs no session with the client. For base images
@@ -55,7 +56,7 @@ func follow(progress io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("%w%s", err, state.QuoteOutput(out.lines()))
 		case m.Error != nil:
-			return fmt.Errorf("%s%s", state.Printable(m.Error.Message), state.QuoteOutput(out.lines()))
+			return fmt.Errorf("%s%s", printable.Line(m.Error.Message), state.QuoteOutput(out.lines()))
 		}
 		built = built || m.Aux != nil
 		out.add(plain.Replace(m.Stream))

@@ -20,7 +20,7 @@ func TestFollow(t *testing.T) {
 		{
 			"a failed command", begin + `{"stream":"\u001b[91mno such\u0007 host\n\u001b[0m"}{"stream":"Removing intermediate container 1\n"}` +
 				`{"errorDetail":{"code":1,"message":"The command 'x' returned a non-zero code: 1"},"error":"The command 'x' returned a non-zero code: 1"}`,
-			"The command 'x' returned a non-zero code: 1; the build's last output:\n    Step 1/2 : FROM scratch\n    no such\ufffd host", false,
+			"The command 'x' returned a non-zero code: 1; the build's last output:\n    Step 1/2 : FROM scratch\n    no such\\a host", false,
 		},
 		{"a failure at once", `{"errorDetail":{"message":"no"},"error":"no"}`, "no", false},
 		{"an engine that dies", begin, "the engine does not answer: the build's output ended before the build; the build's last output:\n    Step 1/2 : FROM scratch", true},

@@ -1,16 +1,18 @@
 package queue
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
+
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 const (
@@ -104,7 +106,7 @@ func (p Proposal) validate() error {
 	return errors.Join(
 		CheckText("bottle", p.Bottle, maxBottle),
 		CheckText("justification", p.Justification, MaxJustification),
-		CheckText("payload", p.Payload, MaxPayload),
+		checkPayload(p.Tool, p.Payload),
 	)
 }
 
@@ -118,32 +120,39 @@ func (a Answer) validate() error {
 	return nil
 }
 
-// CheckText tells whether a text from inside a bottle may be queued: present, bounded (max is in bytes),
-// and safe to show on a terminal. Control characters could move a human's cursor, bidirectional overrides
-// could make the text read differently from what it says, and invisible characters hide a part of it.
+// CheckText refuses a text from inside a bottle that may not be queued: it must be present, have at most maxBytes, and hold nothing
+// that a person who judges it would not see.
 func CheckText(name, text string, maxBytes int) error {
 	switch {
 	case strings.TrimSpace(text) == "":
 		return fmt.Errorf("%s must not be empty", name)
 	case len(text) > maxBytes:
 		return fmt.Errorf("%s has %d bytes; at most %d are allowed", name, len(text), maxBytes)
-	case !utf8.ValidString(text):
-		return fmt.Errorf("%s is not valid UTF-8", name)
 	}
-	for _, r := range strings.ReplaceAll(text, "\r\n", "\n") {
-		if misleads(r) {
-			return fmt.Errorf("%s has the control or invisible character %U; remove it", name, r)
-		}
+	if err := printable.Check(text); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
-func misleads(r rune) bool {
-	switch {
-	case r >= ' ' && r <= '~', r == '\n', r == '\t':
-		return false
-	case r == '\u200c', r == '\u200d': // the joiners are part of words in some scripts, and of emoji
-		return false
+// checkPayload judges a payload as it will be read: in JSON, an escape can stand for any character.
+func checkPayload(tool Tool, payload string) error {
+	if err := CheckText("payload", payload, MaxPayload); err != nil || tool != CredProxyBlock {
+		return err
 	}
-	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+	if !json.Valid([]byte(payload)) {
+		return errors.New("payload is not valid JSON")
+	}
+	for decoder := json.NewDecoder(strings.NewReader(payload)); ; {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("payload: %w", err)
+		}
+		if text, isText := token.(string); isText && printable.Line(text) != text {
+			return fmt.Errorf("payload has an escaped control or invisible character, in %.128q; remove it", text)
+		}
+	}
 }

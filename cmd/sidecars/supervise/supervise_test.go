@@ -357,7 +357,7 @@ func TestBadInputIsNotQueued(t *testing.T) {
 		"bad flag":              {queue.CapabilityBlock, dockerfile("FROM a\nRUN --nonsense true"), "unknown flag: --nonsense"},
 		"other frontend":        {queue.CapabilityBlock, dockerfile("# syntax=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
 		"lookalike frontend":    {queue.CapabilityBlock, dockerfile("# syntax=docker/dockerfile.evil.example/x\nFROM a"), "its syntax line must name docker/dockerfile"},
-		"frontend by odd space": {queue.CapabilityBlock, dockerfile("#\u00a0syntax\u2003= evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+		"frontend by odd space": {queue.CapabilityBlock, dockerfile("#\u00a0syntax\u2003= evil.example/frontend\nFROM a"), "control or invisible"},
 		"frontend after others": {queue.CapabilityBlock, dockerfile("# escape=\\\n#SYNTAX=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
 		"frontend of slashes":   {queue.CapabilityBlock, dockerfile("// syntax=evil.example/frontend\nFROM a"), "dockerfile"},
 		"frontend of JSON":      {queue.CapabilityBlock, dockerfile("{\"syntax\": \"evil.example/frontend\"}\nFROM a"), "unknown instruction"},
