@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/bot-bottle/bottled/manifests"
@@ -82,6 +83,7 @@ type bottle struct {
 	removing  bool                    // it is not declared any more, and may be removed
 	echoes    []time.Duration         // when to look again, since an engine tells of some changes before it knows them itself
 	history   map[state.Part]*history
+	looks     *rate.Limiter // of passes that events lead to
 }
 
 // errSuperseded ends a pass whose declaration is not the newest any more.
@@ -170,7 +172,10 @@ func Jitter(d time.Duration) time.Duration {
 func (c *Controller) bottle(slug string) *bottle {
 	b := c.bottles[slug]
 	if b == nil {
-		b = &bottle{status: BottleStatus{Slug: slug, Reason: ReasonPending, Parts: []PartStatus{}}}
+		b = &bottle{
+			status: BottleStatus{Slug: slug, Reason: ReasonPending, Parts: []PartStatus{}},
+			looks:  rate.NewLimiter(rate.Every(eventPause), eventBurst),
+		}
 		b.status.Conditions = conditions(nil, b.status, working, time.Now())
 		c.bottles[slug] = b
 	}
@@ -179,8 +184,28 @@ func (c *Controller) bottle(slug string) *bottle {
 
 // wake has a pass made over a bottle.
 func (c *Controller) wake(slug string) {
-	if b := c.bottle(slug); b.woken.IsZero() {
+	c.bottle(slug).noticed()
+	c.queue.Add(slug)
+}
+
+// noticed notes when it was first known that something is to do.
+func (b *bottle) noticed() {
+	if b.woken.IsZero() {
 		b.woken = time.Now()
 	}
-	c.queue.Add(slug)
+}
+
+// An agent can have the engine send events about its bottle as fast as it likes. So a bottle's events lead to no more than
+// eventBurst passes at once and one every eventPause from then on; all events of a pause share one pass. A bottle that is
+// quiet for eventBurst pauses has its burst again.
+const (
+	eventBurst = 16
+	eventPause = time.Second
+)
+
+// lookAfter has a pass made over a bottle after a while, or as soon after it as its events' rate allows, which is at most
+// eventPause later.
+func (c *Controller) lookAfter(slug string, d time.Duration) {
+	missing := 1 - c.bottle(slug).looks.Tokens()
+	c.queue.AddAfter(slug, max(d, time.Duration(missing*float64(eventPause))))
 }

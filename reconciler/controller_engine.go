@@ -160,7 +160,8 @@ func (c *Controller) hear(e state.Event) {
 	if b.interrupt == nil {
 		b.echoes = echoes
 	}
-	c.wake(slug)
+	b.noticed()
+	c.lookAfter(slug, 0)
 }
 
 // An engine tells of a change before its listings and inspections show it: of a pause some milliseconds, of a death some

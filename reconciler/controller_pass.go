@@ -57,11 +57,11 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 			err = nil // settle finds it in the history
 		}
 		if c.dying(plan.Parts) {
-			c.queue.AddAfter(slug, dyingPoll)
+			c.lookAfter(slug, dyingPoll)
 			break
 		}
 		if b := c.bottle(slug); len(b.echoes) > 0 {
-			c.queue.AddAfter(slug, b.echoes[0])
+			c.lookAfter(slug, b.echoes[0])
 			b.echoes = b.echoes[1:]
 		}
 		c.settle(slug, plan, err)
@@ -85,6 +85,7 @@ func (c *Controller) begin(ctx context.Context, slug string) (pass context.Conte
 	}
 	pass, cancel := context.WithCancelCause(ctx)
 	b := c.bottle(slug)
+	b.looks.Allow()
 	b.interrupt = cancel
 	return pass, func() {
 		b.interrupt = nil

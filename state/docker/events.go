@@ -15,9 +15,10 @@ import (
 const pingLimit = 10 * time.Second
 
 // watched are the events after which a bottle may not be as declared. What a health check or an exec does is left out:
-// those come every minute, and change nothing.
+// those come every minute, and change nothing. So is oom: it comes for every child that the kernel kills in a container, as often as
+// an agent likes; when the container itself ends for it, that is told by die.
 var watched = []events.Action{
-	events.ActionStart, events.ActionDie, events.ActionKill, events.ActionStop, events.ActionOOM, events.ActionPause, events.ActionUnPause,
+	events.ActionStart, events.ActionDie, events.ActionKill, events.ActionStop, events.ActionPause, events.ActionUnPause,
 	events.ActionRename, events.ActionUpdate, events.ActionDestroy, events.ActionHealthStatus,
 	events.ActionConnect, events.ActionDisconnect,
 }

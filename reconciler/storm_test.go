@@ -1,0 +1,185 @@
+package reconciler
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// storm is an engine with two bottles, whose events a test makes.
+type storm struct {
+	state.Engine
+	events chan state.Event
+
+	mu    sync.Mutex
+	calls int
+	looks map[string][]time.Time // by bottle
+}
+
+func (s *storm) count(slug string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls++
+	if slug != "" {
+		s.looks[slug] = append(s.looks[slug], time.Now())
+	}
+}
+
+func (s *storm) Ping(context.Context) error { return nil }
+
+func (s *storm) Info(context.Context) (state.EngineInfo, error) { return state.EngineInfo{}, nil }
+
+func (s *storm) Events(ctx context.Context, _ time.Time, tell func(state.Event)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e := <-s.events:
+			tell(e)
+		}
+	}
+}
+
+func (s *storm) Containers(_ context.Context, owner, slug string) ([]state.Summary, error) {
+	s.count(slug)
+	var found []state.Summary
+	for _, name := range []string{"loud", "quiet"} {
+		if slug == "" || slug == name {
+			found = append(found, state.Summary{
+				ID: name, Name: "p-agent-" + name, State: state.StateRunning,
+				Labels: map[string]string{state.LabelOwner: owner, state.LabelSlug: name, state.LabelRole: string(state.Agent)},
+			})
+		}
+	}
+	return found, nil
+}
+
+func (s *storm) Networks(context.Context) ([]state.ObservedNetwork, error) { s.count(""); return nil, nil }
+
+func (s *storm) Images(context.Context, []string) (map[string]string, error) {
+	s.count("")
+	return map[string]string{}, nil
+}
+
+func (s *storm) Inspect(context.Context, string) (state.Detail, error) {
+	s.count("")
+	return state.Detail{}, nil
+}
+
+// empty is a source that declares nothing.
+type empty struct{}
+
+func (empty) Refresh(context.Context) {}
+
+func (empty) Read() (manifests.Snapshot, time.Duration, error) { return manifests.Snapshot{}, 0, nil }
+
+func (empty) Changes() <-chan struct{} { return nil }
+
+func (empty) Follow([]string) {}
+
+func (empty) Revision() (string, error) { return "", nil }
+
+// runStorm runs a controller on the engine until do returns.
+func runStorm(t *testing.T, do func(*storm)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &storm{events: make(chan state.Event), looks: map[string][]time.Time{}}
+		settings := state.Settings{Owner: "o", Prefix: "p", StateDir: t.TempDir(), RunDir: t.TempDir(), Pool: state.DefaultPool}
+		registry := prometheus.NewRegistry()
+		c := NewController(ControllerConfig{
+			Reconciler: &Reconciler{
+				Settings: settings,
+				Executor: &Executor{Engine: s, Settings: settings, Report: func(Event) {}},
+				Observer: state.Observer{
+					Engine: s, Settings: settings, Cache: state.OpenCache(filepath.Join(settings.StateDir, "cache.json")),
+					Routes: func() ([]netip.Prefix, error) { return nil, nil },
+				},
+				Filtered: func() (bool, error) { return true, nil },
+			},
+			Source: empty{}, Prune: PruneNone, Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Hour,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); c.Run(ctx) }()
+		time.Sleep(10 * time.Second) // the first looks are over
+		s.mu.Lock()
+		s.calls = 0
+		clear(s.looks)
+		s.mu.Unlock()
+		do(s)
+		cancel()
+		<-ended
+	})
+}
+
+func event(action, slug string) state.Event {
+	return state.Event{Time: time.Now(), Action: action, Container: slug, Owner: "o", Slug: slug}
+}
+
+// TestEventStormOfOneBottle sends a thousand events a second about one bottle for 15 s, of each kind that an agent can cause.
+func TestEventStormOfOneBottle(t *testing.T) {
+	for _, action := range []string{"oom", "health_status: unhealthy", "start", "die"} {
+		t.Run(action, func(t *testing.T) {
+			runStorm(t, func(s *storm) {
+				began := time.Now()
+				quiet := began.Add(7500 * time.Millisecond)
+				for time.Since(began) < 15*time.Second {
+					s.events <- event(action, "loud")
+					if time.Now().Equal(quiet) {
+						s.events <- event("connect", "quiet")
+					}
+					time.Sleep(time.Millisecond)
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				passes := len(s.looks["loud"])
+				t.Logf("%d passes, %d calls to the engine", passes, s.calls)
+				if passes > eventBurst+2*15 || s.calls > 4*(passes+5) {
+					t.Errorf("15 s of events led to %d passes and %d calls to the engine", passes, s.calls)
+				}
+				last := began
+				for i, at := range s.looks["loud"] {
+					if pause := at.Sub(last); pause > eventPause+time.Millisecond || i == 0 && pause > 0 {
+						t.Errorf("nobody looked at the bottle for %s, after %d passes", pause, i)
+					}
+					last = at
+				}
+				if looks := s.looks["quiet"]; len(looks) == 0 || !looks[0].Equal(quiet) {
+					t.Errorf("the other bottle's event of %s led to looks at %v", quiet, looks)
+				}
+			})
+		})
+	}
+}
+
+// TestQuietBottleIsLookedAtAtOnce sends one event each minute: each leads to a look at once and to three echoes, as many as before
+// there were limits.
+func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
+	runStorm(t, func(s *storm) {
+		for range 20 {
+			at := time.Now()
+			s.events <- event("connect", "quiet")
+			time.Sleep(time.Minute)
+			s.mu.Lock()
+			var after []time.Duration
+			for _, look := range s.looks["quiet"] {
+				after = append(after, look.Sub(at))
+			}
+			if len(after) != 4 || after[0] != 0 || after[1] != 50*time.Millisecond || after[2] != 250*time.Millisecond || after[3] != 1050*time.Millisecond {
+				t.Errorf("looked at after %v", after)
+			}
+			clear(s.looks)
+			s.mu.Unlock()
+		}
+	})
+}
