@@ -64,7 +64,10 @@ func (s *storm) Containers(_ context.Context, owner, slug string) ([]state.Summa
 	return found, nil
 }
 
-func (s *storm) Networks(context.Context) ([]state.ObservedNetwork, error) { s.count(""); return nil, nil }
+func (s *storm) Networks(context.Context) ([]state.ObservedNetwork, error) {
+	s.count("")
+	return nil, nil
+}
 
 func (s *storm) Images(context.Context, []string) (map[string]string, error) {
 	s.count("")

@@ -317,7 +317,7 @@ func TestStream(t *testing.T) {
 	waitFor(t, "the stuck client is dropped", func() bool { return r.source.Followers() == 2 })
 	cancel()
 	group.Wait()
-	waitFor(t, "nobody follows", func() bool { return r.source.Followers() == 0 && len(r.streams) == 0 })
+	waitFor(t, "nobody follows", func() bool { return r.source.Followers() == 0 && len(r.unix.streams) == 0 })
 }
 
 func TestStreamFormat(t *testing.T) {
@@ -376,10 +376,10 @@ func TestStreamsAreBounded(t *testing.T) {
 	r := start(t, Options{}, defaultPace)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for range maxStreams {
+	for range unixBudget.streams {
 		go Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return nil })
 	}
-	waitFor(t, "all streams are taken", func() bool { return len(r.streams) == maxStreams })
+	waitFor(t, "all streams are taken", func() bool { return len(r.unix.streams) == unixBudget.streams })
 	err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("one stream too many: %v", err)
@@ -388,7 +388,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		t.Errorf("a plain request beside: %v", err)
 	}
 	cancel()
-	waitFor(t, "there is room again", func() bool { return len(r.streams) == 0 })
+	waitFor(t, "there is room again", func() bool { return len(r.unix.streams) == 0 })
 }
 
 func TestShutdown(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -50,9 +49,6 @@ type Options struct {
 	Log     zerolog.Logger
 }
 
-// maxStreams is how many clients may follow the status at once.
-const maxStreams = 64
-
 // grace is how long requests may go on after the end of the controller.
 const grace = 2 * time.Second
 
@@ -63,34 +59,36 @@ type syncAnswer struct {
 
 // Server listens; Serve makes it answer.
 type Server struct {
-	o       Options
-	unix    net.Listener
-	tcp     net.Listener  // nil for none
-	streams chan struct{} // one element a stream
-	pace    pace
+	o    Options
+	unix *door
+	tcp  *door // nil for none
+	pace pace
 }
 
 // Listen takes the addresses, so that it is known early whether they can be had. Clients that connect wait for Serve.
 func Listen(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{o: o, streams: make(chan struct{}, maxStreams), pace: defaultPace}
-	var err error
+	s := &Server{o: o, pace: defaultPace}
 	if o.TCP != "" {
-		if s.tcp, err = listenTCP(ctx, o.TCP); err != nil {
+		l, err := listenTCP(ctx, o.TCP)
+		if err != nil {
 			return nil, err
 		}
+		s.tcp = newDoor(l, tcpBudget)
 	}
-	if s.unix, err = listenUnix(ctx, o.Socket); err != nil {
+	l, err := listenUnix(ctx, o.Socket)
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.unix = newDoor(l, unixBudget)
 	return s, nil
 }
 
 // Close gives up the addresses of a server that does not Serve.
 func (s *Server) Close() error {
 	var failed []error
-	for _, l := range []net.Listener{s.unix, s.tcp} {
-		if l != nil {
-			failed = append(failed, l.Close())
+	for _, d := range []*door{s.unix, s.tcp} {
+		if d != nil {
+			failed = append(failed, d.Close())
 		}
 	}
 	return errors.Join(failed...)
@@ -107,49 +105,24 @@ func (s *Server) TCPAddr() net.Addr {
 // Serve answers until ctx ends, which ends all streams, and returns when everything is closed and the socket removed.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	routes := s.routes()
-	s.serve(ctx, group, s.unix, routes)
+	s.serve(ctx, group, s.unix, s.routes(s.unix))
 	if s.tcp != nil {
-		s.serve(ctx, group, s.tcp, readOnly(routes))
+		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp)))
 	}
 	return group.Wait()
 }
 
-func (s *Server) serve(ctx context.Context, group *errgroup.Group, l net.Listener, handler http.Handler) {
-	server := &http.Server{
-		Handler:           handler,
-		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      30 * time.Second, // streams set their own
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          log.New(s.o.Log.With().Str("part", "api").Logger(), "", 0),
-	}
-	group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", l.Addr(), err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		err := server.Shutdown(late)
-		if errors.Is(err, context.DeadlineExceeded) {
-			return server.Close()
-		}
-		return err
-	})
-}
-
-func (s *Server) routes() http.Handler {
+func (s *Server) routes(d *door) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, live(s.o.Source)) })
-	mux.HandleFunc("GET /v1/status/stream", s.stream)
-	mux.HandleFunc("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
+	answer := func(pattern string, next http.HandlerFunc) {
+		mux.HandleFunc(pattern, within(d.requests, "requests are being answered", next))
+	}
+	answer("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	answer("GET /readyz", s.ready)
+	answer("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
+	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, live(s.o.Source)) })
+	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "clients follow the status", s.stream))
+	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -21,19 +21,15 @@ var defaultPace = pace{settle: 100 * time.Millisecond, keepAlive: 15 * time.Seco
 // stream tells the status until the client goes or the request's context ends. Every event is the whole status as it is
 // then: a slow client misses states in between, and never gets old ones.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, fmt.Sprintf("%d clients follow the status already", maxStreams), http.StatusServiceUnavailable)
-		return
-	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead {
 		return
 	}
 	out := events{w, http.NewResponseController(w), s.pace.write}
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // that of a request would end the stream
+		s.o.Log.Warn().Err(err).Msg("api: stream")
+		return
+	}
 	if err := s.follow(r.Context(), out); err != nil && r.Context().Err() == nil {
 		s.o.Log.Debug().Err(err).Msg("api: stream dropped")
 	}

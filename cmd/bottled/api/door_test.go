@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// operator fails unless the operator's socket serves everything that it is for.
+func operator(t *testing.T, r *running) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := Dial(r.socket).Live(ctx); err != nil {
+		t.Errorf("status: %v", err)
+	}
+	if _, err := Dial(r.socket).Sync(ctx, false); err != nil {
+		t.Errorf("sync: %v", err)
+	}
+	if err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return io.EOF }); err != io.EOF {
+		t.Errorf("watch: %v", err)
+	}
+}
+
+// TestTCPReaderCannotLockOutTheOperator has an unprivileged user of the host take all that the loopback address gives.
+func TestTCPReaderCannotLockOutTheOperator(t *testing.T) {
+	for name, request := range map[string]string{
+		"streams":            "GET /v1/status/stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"half a header":      "GET /v1/status HTTP/1.1\r\nHost: local",
+		"nothing":            "",
+		"an endless body":    "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx",
+		"idle connections":   "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"requests unread":    strings.Repeat("GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+		"a header too large": "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 1<<20) + "\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, Options{TCP: "127.0.0.1:0"}, defaultPace)
+			for range 2*tcpBudget.connections + unixBudget.streams {
+				conn, err := net.DialTimeout("tcp", r.TCPAddr().String(), 5*time.Second)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				go func() { _, _ = io.WriteString(conn, request) }()
+			}
+			if name == "streams" {
+				waitFor(t, "all streams of the address are taken", func() bool { return len(r.tcp.streams) == tcpBudget.streams })
+			}
+			operator(t, r)
+		})
+	}
+}
+
+// TestStreamOutlivesTheTimeForARequest: a stream has no end, and a request has.
+func TestStreamOutlivesTheTimeForARequest(t *testing.T) {
+	before := unixBudget
+	unixBudget.answer = 50 * time.Millisecond
+	defer func() { unixBudget = before }()
+	r := start(t, Options{}, pace{settle: time.Millisecond, keepAlive: 20 * time.Millisecond, write: time.Second})
+	began, last := time.Now(), ""
+	err := Dial(r.socket).Watch(t.Context(), func(l reconciler.Live) error {
+		if last = l.Controller.Revision; last == "r1" {
+			return io.EOF
+		}
+		time.AfterFunc(4*unixBudget.answer, func() { r.source.Set(liveAt("r1")) })
+		return nil
+	})
+	if err != io.EOF || time.Since(began) < 4*unixBudget.answer {
+		t.Errorf("it ended after %s: %v", time.Since(began), err)
+	}
+}
