@@ -3,11 +3,13 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // owner is the user of this host that a sidecar's files belong to.
@@ -50,7 +52,10 @@ func writeDir(dir state.Dir, s state.Settings, to owner) error {
 	if dir.Spool || state.Within(dir.Path, s.RunDir) {
 		mode = 0o700
 	}
-	if err := os.MkdirAll(dir.Path, mode); err != nil {
+	if err := owndir.Make(filepath.Dir(dir.Path), mode); err != nil {
+		return err
+	}
+	if err := makeIn(dir.Path, mode); err != nil {
 		return err
 	}
 	if record {
@@ -60,13 +65,13 @@ func writeDir(dir state.Dir, s state.Settings, to owner) error {
 		return err
 	}
 	if !record {
-		if err := giveTo(dir.Path, to); err != nil {
+		if err := to.give(func(uid, gid int) error { return os.Lchown(dir.Path, uid, gid) }); err != nil {
 			return err
 		}
 	}
 	for name, f := range dir.Files {
-		own := func(path string) error { return giveTo(path, to) }
-		if err := state.WriteFile(filepath.Join(dir.Path, name), f.Content.Reveal(), fs.FileMode(f.Mode), own); err != nil {
+		own := func(file *os.File) error { return to.give(file.Chown) }
+		if err := owndir.WriteFile(filepath.Join(dir.Path, name), f.Content.Reveal(), fs.FileMode(f.Mode), own); err != nil {
 			return err
 		}
 	}
@@ -86,6 +91,19 @@ func public(dir state.Dir) bool {
 	return !dir.Spool
 }
 
+// makeIn makes a directory in one of bottled's own, where nobody else can put a link.
+func makeIn(path string, mode fs.FileMode) error {
+	err := os.Mkdir(path, mode)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(path)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no directory; remove it", path)
+	}
+	return err
+}
+
 func removeOthers(dir state.Dir) error {
 	entries, err := os.ReadDir(dir.Path)
 	if err != nil {
@@ -102,12 +120,12 @@ func removeOthers(dir state.Dir) error {
 	return nil
 }
 
-// giveTo changes the owner. An unprivileged bottled runs the sidecars as its own user, who owns the file already.
-func giveTo(path string, to owner) error {
-	if os.Geteuid() != 0 || to.err != nil {
+// give changes an owner. An unprivileged bottled runs the sidecars as its own user, who owns everything already.
+func (o owner) give(chown func(uid, gid int) error) error {
+	if os.Geteuid() != 0 || o.err != nil {
 		return nil
 	}
-	return os.Lchown(path, to.uid, to.gid)
+	return chown(o.uid, o.gid)
 }
 
 // giveDirs gives the directories that a container mounts to its user. They were written for another one when the engine
@@ -122,10 +140,13 @@ func (r *run) giveDirs(ctx context.Context, dirs []string) error {
 		if err != nil {
 			return err
 		}
-		failed := []error{giveTo(dir, to)}
+		give := func(path string) error {
+			return to.give(func(uid, gid int) error { return os.Lchown(path, uid, gid) })
+		}
+		failed := []error{give(dir)}
 		for _, e := range entries {
 			if e.Type().IsRegular() {
-				failed = append(failed, ignoreGone(giveTo(filepath.Join(dir, e.Name()), to)))
+				failed = append(failed, ignoreGone(give(filepath.Join(dir, e.Name()))))
 			}
 		}
 		if err := errors.Join(failed...); err != nil {

@@ -8,17 +8,19 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // Lock keeps two controllers of one owner apart. It is a lock on a file in the state directory, which the kernel
 // releases when the process ends, however it ends; every container bears the state directory in a label, so that a
 // controller with another one refuses to touch it. A state directory belongs to one owner.
 func Lock(stateDir, owner string) (release func() error, err error) {
-	if err := os.MkdirAll(stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state directory: %w; choose another with --state-dir", err)
+	if err := owndir.Make(stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w; or choose another with --state-dir", err)
 	}
 	path := filepath.Join(stateDir, "lock")
-	lock := flock.New(path)
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|owndir.NoFollow), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
@@ -34,7 +36,7 @@ func Lock(stateDir, owner string) (release func() error, err error) {
 
 // claim notes in the lock file whose state directory it is.
 func claim(path, owner string) error {
-	data, err := os.ReadFile(path)
+	data, err := owndir.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("lock the state directory: %w", err)
 	}
@@ -42,7 +44,12 @@ func claim(path, owner string) error {
 	case owner:
 		return nil
 	case "":
-		return os.WriteFile(path, []byte(owner+"\n"), 0o600)
+		file, err := owndir.Open(path, os.O_WRONLY, 0) // not another file in its place: this one is locked
+		if err != nil {
+			return fmt.Errorf("lock the state directory: %w", err)
+		}
+		_, err = file.WriteString(owner + "\n")
+		return errors.Join(err, file.Close())
 	default:
 		return fmt.Errorf("state directory %s belongs to owner %q, not %q: give each owner its own --state-dir", filepath.Dir(path), was, owner)
 	}

@@ -3,15 +3,12 @@ package state
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // Cache remembers what inspections told, so that a pass over unchanged containers asks the engine nothing
@@ -45,7 +42,7 @@ type Report struct {
 // OpenCache reads the cache file; a missing or unreadable one is an empty cache.
 func OpenCache(path string) *Cache {
 	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]Report{}}
-	data, err := os.ReadFile(path)
+	data, err := owndir.ReadFile(path)
 	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
 		c.entries = map[string]cacheEntry{}
 	}
@@ -149,35 +146,9 @@ func (c *Cache) Save() error {
 	if err != nil {
 		return fmt.Errorf("save the inspection cache: %w", err)
 	}
-	if err := WriteFile(c.path, data, 0o600, nil); err != nil {
+	if err := owndir.WriteFile(c.path, data, 0o600, nil); err != nil {
 		return fmt.Errorf("save the inspection cache: %w", err)
 	}
 	c.changed = false
 	return nil
-}
-
-// WriteFile replaces a file atomically: a reader sees the old content or the new one. finish, if not nil, is called with
-// the path of the complete new file before it takes the old one's place.
-func WriteFile(path string, data []byte, mode fs.FileMode, finish func(path string) error) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-"+strings.TrimPrefix(filepath.Base(path), ".")+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
-		}
-	}()
-	if _, err = tmp.Write(data); err != nil {
-		return errors.Join(err, tmp.Close())
-	}
-	if err = errors.Join(tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if finish != nil {
-		if err = finish(tmp.Name()); err != nil {
-			return err
-		}
-	}
-	return os.Rename(tmp.Name(), path)
 }

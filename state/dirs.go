@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // readDirs reads every directory that bottled writes for the sidecars, of one bottle or, with slug "", of all: below
@@ -60,7 +62,7 @@ func readFile(dirs map[string]map[string]ObservedFile, path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(path)
+	data, err := owndir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // RecordFile is the file in a bottle's directory that tells `status` what was declared last.
@@ -48,7 +48,7 @@ func LastDeclared(s Settings, slug string) (manifests.Bottle, bool, error) {
 }
 
 func readRecord(path string) (Bottle, bool, error) {
-	data, err := os.ReadFile(path)
+	data, err := owndir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Bottle{}, false, nil
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // ErrNoAgent marks a bottle that declares no agent, which a session would be like.
@@ -57,7 +59,7 @@ func (b Bottle) SessionDrift(have ObservedContainer, networks map[string]string)
 // way: it is a lock on a file in the state directory. Hold it before the container is created.
 func HoldSession(s Settings, container string) (release func() error, err error) {
 	dir := s.sessionDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := owndir.Make(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("sessions' directory: %w", err)
 	}
 	if err := sweepSessions(s); err != nil {
@@ -65,7 +67,7 @@ func HoldSession(s Settings, container string) (release func() error, err error)
 	}
 	path := filepath.Join(dir, container)
 	// Locked before it has its name, so that nobody sees it unlocked.
-	lock := flock.New(filepath.Join(dir, ".new-"+container), flock.SetPermissions(0o600))
+	lock := flock.New(filepath.Join(dir, ".new-"+container), flock.SetFlag(os.O_CREATE|os.O_RDONLY|owndir.NoFollow), flock.SetPermissions(0o600))
 	if locked, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock session %s: %w", container, err)
 	} else if !locked {
@@ -105,7 +107,7 @@ func removeIfThere(path string) error {
 // taken away from it then. The container must be known to exist before this is asked.
 func sessionHeld(s Settings, container string) bool {
 	// Shared, so that two that ask don't take each other for the session.
-	lock := flock.New(filepath.Join(s.sessionDir(), container), flock.SetFlag(os.O_RDONLY))
+	lock := flock.New(filepath.Join(s.sessionDir(), container), flock.SetFlag(os.O_RDONLY|owndir.NoFollow))
 	free, err := lock.TryRLock()
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)

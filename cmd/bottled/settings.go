@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // settings are the flags that every command has.
@@ -159,6 +160,11 @@ func (s *settings) state(builtinImage string) (state.Settings, error) {
 	runDir, err := s.runDir(stateDir)
 	if err != nil {
 		return state.Settings{}, err
+	}
+	for flag, dir := range map[string]string{"--state-dir": stateDir, "--run-dir": runDir} {
+		if err := owndir.Check(dir); err != nil {
+			return state.Settings{}, exitError{exitBadInput, fmt.Errorf("%w; or choose another directory with %s", err, flag)}
+		}
 	}
 	user := "65532:65532"
 	if os.Geteuid() != 0 {

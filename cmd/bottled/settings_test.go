@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -104,6 +106,35 @@ func TestUsageErrors(t *testing.T) {
 	for _, args := range [][]string{{}, {"version"}, {"--help"}, {"completion", "bash"}, {"schema"}} {
 		if code := run(args, console{w: io.Discard}, console{w: io.Discard}); code != exitDone {
 			t.Errorf("bottled %s: exit code %d, want %d", strings.Join(args, " "), code, exitDone)
+		}
+	}
+}
+
+// TestStateDirectoryOfSomebodyElseIsRefused before anything is read or written in it, or an engine is asked.
+func TestStateDirectoryOfSomebodyElseIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"chmod go-w": func(dir string) error { return os.Chmod(dir, 0o777) }, //nolint:gosec // the attack
+		"chown":      func(dir string) error { return os.Chown(dir, 54321, 54321) },
+	} {
+		if name == "chown" && os.Geteuid() != 0 {
+			continue
+		}
+		for _, flag := range []string{"--state-dir", "--run-dir"} {
+			dir, other, manifests := filepath.Join(t.TempDir(), "own"), filepath.Join(t.TempDir(), "other"), t.TempDir()
+			if err := errors.Join(os.Mkdir(dir, 0o700), spoil(dir)); err != nil {
+				t.Fatal(err)
+			}
+			otherFlag := map[string]string{"--state-dir": "--run-dir", "--run-dir": "--state-dir"}[flag]
+			for _, args := range [][]string{{"plan", manifests}, {"reconcile", manifests}, {"reconcile", "--once", manifests}, {"delete", "--all"}, {"run", "x"}} {
+				var errs bytes.Buffer
+				code := run(append(args, flag, dir, otherFlag, other, "--pipelock-image=x", "--cred-proxy-image=x", "--supervise-image=x"), console{w: io.Discard}, console{w: &errs})
+				if code != exitBadInput && code != exitNoCommand || !strings.Contains(errs.String(), name) || !strings.Contains(errs.String(), flag) {
+					t.Errorf("bottled %q with %s in others' hands: exit code %d, %s", args, flag, code, &errs)
+				}
+				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+					t.Errorf("bottled %q: %v, %v", args, entries, err)
+				}
+			}
 		}
 	}
 }

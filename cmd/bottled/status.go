@@ -12,6 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // socket is where the controller with these settings listens.
@@ -21,7 +22,13 @@ func (s *settings) socket() (string, error) {
 		return "", err
 	}
 	runDir, err := s.runDir(stateDir)
-	return filepath.Join(runDir, "controller.sock"), err
+	if err != nil {
+		return "", err
+	}
+	if err := owndir.Check(runDir); err != nil { // another one could answer there
+		return "", exitError{exitBadInput, fmt.Errorf("%w; or choose another directory with --run-dir", err)}
+	}
+	return filepath.Join(runDir, "controller.sock"), nil
 }
 
 func (a *app) statusCommand() *cobra.Command {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // The files that prepare makes.
@@ -74,7 +74,7 @@ func prepare(dir string, hosts []string) error {
 		{tokenFile, []byte("demo-" + rand.Text() + "\n"), 0o600},
 	}
 	for _, f := range files {
-		if err := state.WriteFile(filepath.Join(dir, f.name), f.data, f.mode, nil); err != nil {
+		if err := owndir.WriteFile(filepath.Join(dir, f.name), f.data, f.mode, nil); err != nil {
 			return err
 		}
 	}

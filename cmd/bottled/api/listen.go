@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // maxSocketPath is how many bytes the kernel takes (sun_path in unix(7), without the final NUL).
@@ -22,8 +24,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if n := len(path); n > maxSocketPath {
 		return nil, fmt.Errorf("the path of the controller's socket, %s, has %d bytes, and the kernel allows %d: choose a shorter --run-dir", path, n, maxSocketPath)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("run directory: %w; choose another with --run-dir", err)
+	if err := owndir.Make(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("run directory: %w; or choose another with --run-dir", err)
 	}
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
