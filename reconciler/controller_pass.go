@@ -33,6 +33,7 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 		return // when the engine is back everything is looked at
 	}
 	began := time.Now()
+	c.trimQueue(slug)
 	plan, changed, err := c.converge(ctx, slug)
 	interrupted := context.Cause(ctx)
 	c.mu.Lock()

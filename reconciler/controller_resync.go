@@ -3,9 +3,13 @@ package reconciler
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/queue"
 )
 
 func (c *Controller) tryResync(ctx context.Context, deep bool) {
@@ -68,13 +72,29 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 	if read {
 		c.adopt(plan)
 	}
+	slugs := slices.Collect(maps.Keys(c.bottles))
 	c.status.Syncs++
 	c.changed()
 	c.mu.Unlock()
 	c.Metrics.resyncs.Inc()
 	c.Reconciler.Executor.Audit.Wake()
+	for _, slug := range slugs {
+		c.trimQueue(slug)
+	}
 	c.saveCache()
 	return nil
+}
+
+// trimQueue keeps a bottle's queue within bounds. supervise does that itself, unless it was taken over.
+func (c *Controller) trimQueue(slug string) {
+	removed, err := queue.Trim(c.Reconciler.Settings.QueueDir(slug))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.Log.Error().Str("bottle", slug).Err(err).Msg("the queue of proposals can't be kept within bounds; empty it by hand")
+	}
+	if removed > 0 {
+		c.Log.Warn().Str("bottle", slug).Int("removed", removed).
+			Msgf("the queue of proposals held more than supervise writes, and was emptied: supervise may have been taken over; see bottled logs %s/supervise", slug)
+	}
 }
 
 // saveCache keeps what inspections told for the next process, which can do without.

@@ -2,7 +2,9 @@ package reconciler
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -95,9 +97,14 @@ func (empty) Revision() (string, error) { return "", nil }
 // runStorm runs a controller on the engine until do returns.
 func runStorm(t *testing.T, do func(*storm)) {
 	t.Helper()
+	runStormIn(t, t.TempDir(), do)
+}
+
+func runStormIn(t *testing.T, stateDir string, do func(*storm)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &storm{events: make(chan state.Event), looks: map[string][]time.Time{}}
-		settings := state.Settings{Owner: "o", Prefix: "p", StateDir: t.TempDir(), RunDir: t.TempDir(), Pool: state.DefaultPool}
+		settings := state.Settings{Owner: "o", Prefix: "p", StateDir: stateDir, RunDir: t.TempDir(), Pool: state.DefaultPool}
 		registry := prometheus.NewRegistry()
 		c := NewController(ControllerConfig{
 			Reconciler: &Reconciler{
@@ -183,6 +190,27 @@ func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
 			}
 			clear(s.looks)
 			s.mu.Unlock()
+		}
+	})
+}
+
+// TestControllerTrimsTheQueueOfATakenOverSupervise whose files come while the controller runs.
+func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
+	stateDir := t.TempDir()
+	dir := filepath.Join(stateDir, "queue", "quiet")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	runStormIn(t, stateDir, func(s *storm) {
+		for i := range 2000 {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.events <- event("connect", "quiet")
+		time.Sleep(time.Minute)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%d files are left, %v", len(left), err)
 		}
 	})
 }

@@ -150,7 +150,7 @@ func (f *files) names() ([]string, error) {
 	return names, nil
 }
 
-// sizes returns how many bytes each file has. One that goes meanwhile has none.
+// sizes returns how many bytes each file has.
 func (f *files) sizes() (map[string]int64, error) {
 	names, err := f.names()
 	if err != nil {
@@ -158,9 +158,17 @@ func (f *files) sizes() (map[string]int64, error) {
 	}
 	sizes := make(map[string]int64, len(names))
 	for _, name := range names {
-		if info, err := f.root.Lstat(name); err == nil {
-			sizes[name] = info.Size()
-		}
+		sizes[name] = f.size(name)
 	}
 	return sizes, nil
+}
+
+// size is how many bytes a file has that is read: at most maxFileBytes are, and nothing of what is no regular file. One that goes
+// meanwhile has none.
+func (f *files) size(name string) int64 {
+	info, err := f.root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
 }
