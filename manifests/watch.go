@@ -55,6 +55,7 @@ type Watcher struct {
 	mu       sync.Mutex
 	files    []string // outside the paths
 	writable safepath.Set
+	late     []string // see Late
 
 	// What follows belongs to the goroutine.
 	notify   *fsnotify.Watcher // nil while there is none

@@ -64,13 +64,27 @@ func (d *directory) fault() (kind, fix string) {
 
 // report warns of new faults and forgets those that are gone.
 func (w *Watcher) report(faults map[string]error) {
+	var late []string
 	for _, kind := range []string{broken, noInstance, noWatches, unwatchable} {
 		if faults[kind] == nil {
 			delete(w.warned, kind)
 			continue
 		}
-		w.warnOnce(kind, fmt.Errorf("not all changes are notified, they are looked for every %s: %w", w.kernel.retry, faults[kind]))
+		err := fmt.Errorf("not all changes are notified, they are looked for every %s: %w", w.kernel.retry, faults[kind])
+		late = append(late, err.Error())
+		w.warnOnce(kind, err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.late = late
+}
+
+// Late says why changes are noticed late now, by looking for them, and what to do about it; nothing when each is notified. An agent
+// that is root shares the limits of root's inotify with a controller that is.
+func (w *Watcher) Late() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.late
 }
 
 // warnOnce warns of a kind of fault unless that was done since it was well, and has everything read: what was missed is not known.

@@ -797,6 +797,9 @@ func TestWatchWithout(t *testing.T) {
 			w := startWatchingWith(t, s.kernel(), root+"/r")
 			w.expect("the warning") // what was missed before it is not known
 			w.expectWarnings(c.warn)
+			if late := w.Late(); len(late) != 1 || !strings.Contains(late[0], c.warn) {
+				t.Errorf("late for %q, want %q", late, c.warn)
+			}
 			w.expectNothing("nothing happens")
 			plant(t, root+"/r/s/a.yaml", version("a", "2"))
 			w.expect("edited")
@@ -816,6 +819,9 @@ func TestWatchWithout(t *testing.T) {
 			w.expect("edited when all is well again")
 			if more := s.calls.Load() - calls; more != 0 {
 				t.Errorf("%d calls: it is still trying", more)
+			}
+			if late := w.Late(); len(late) > 0 {
+				t.Errorf("late for %q, and all is well", late)
 			}
 			w.expectWarnings(c.warn)
 		})

@@ -28,6 +28,8 @@ type Source interface {
 	Changes() <-chan struct{}
 	// Follow names the files outside the manifests whose change matters, and where agents write, whose changes do not.
 	Follow(files []string, writable safepath.Set)
+	// Warnings say why changes are noticed late now, and what to do about it.
+	Warnings() []string
 	// Revision is what Read reads, "" where the source has no such thing, and why there is no newer one.
 	Revision() (string, error)
 }

@@ -14,6 +14,7 @@ func (c *Controller) Live() Live {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	status := c.status
+	status.Warnings = c.Source.Warnings()
 	live := Live{Controller: &status, Bottles: []BottleStatus{}, Gaps: c.gaps}
 	for _, slug := range slices.Sorted(maps.Keys(c.bottles)) {
 		b := c.bottles[slug].status

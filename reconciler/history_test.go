@@ -26,6 +26,7 @@ func newTestController() *Controller {
 	registry := prometheus.NewRegistry()
 	return NewController(ControllerConfig{
 		Reconciler: &Reconciler{Settings: state.Settings{Owner: "o", Prefix: "p"}, Executor: &Executor{}, Observer: state.Observer{Cache: state.OpenCache("/nonexistent")}},
+		Source:     empty{},
 		Metrics:    NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Minute,
 	})
 }

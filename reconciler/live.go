@@ -21,8 +21,10 @@ type ControllerStatus struct {
 	// Revision is what the bottles are declared by, like main@sha1:1f0c…; "" where the source has none.
 	Revision string `json:"revision,omitempty"`
 	// SourceError says why the source can't be read; the bottles are kept as it declared them last.
-	SourceError string       `json:"sourceError,omitempty"`
-	Engine      EngineStatus `json:"engine"`
+	SourceError string `json:"sourceError,omitempty"`
+	// Warnings say why changes of the source are noticed late, and what to do about it.
+	Warnings []string     `json:"warnings,omitempty"`
+	Engine   EngineStatus `json:"engine"`
 	// Syncs counts the full resyncs completed since the controller started.
 	Syncs int64 `json:"syncs"`
 	// Problems are what is wrong in the manifests.

@@ -92,6 +92,8 @@ func (empty) Changes() <-chan struct{} { return nil }
 
 func (empty) Follow([]string) {}
 
+func (empty) Warnings() []string { return nil }
+
 func (empty) Revision() (string, error) { return "", nil }
 
 // runStorm runs a controller on the engine until do returns.

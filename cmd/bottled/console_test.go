@@ -89,13 +89,16 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 		status.Bottles[0].Parts[0].Image = name
 		status.Controller.SourceError, status.Controller.Revision = name, name
 		status.Controller.Problems, status.Controller.Held, status.Controller.HeldReason = []string{name}, []string{name}, name
-		status.Gaps = []string{name}
+		status.Gaps, status.Controller.Warnings = []string{name}, []string{"late: " + name}
 		for _, format := range []string{"table", "json", "yaml"} {
 			var out bytes.Buffer
 			if err := (output{format}).live(console{w: &out}, status); err != nil {
 				t.Fatal(err)
 			}
 			assertReadable(t, format, out.String())
+			if format == "table" && !strings.Contains(out.String(), "\nwarning: late: ") {
+				t.Errorf("the controller's warning is missing in\n%s", &out)
+			}
 			var got reconciler.Live
 			var err error
 			switch format {

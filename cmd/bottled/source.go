@@ -50,6 +50,9 @@ func (r *rememberingReader) read() (manifests.Snapshot, time.Duration, error) {
 // Refresh has nothing to do: what changes is noticed, and read anew in any case.
 func (dirSource) Refresh(context.Context) {}
 
+// Warnings say why changes are noticed late.
+func (s dirSource) Warnings() []string { return s.Late() }
+
 // Revision is none.
 func (dirSource) Revision() (string, error) { return "", nil }
 
@@ -191,6 +194,9 @@ func (s *gitSource) Changes() <-chan struct{} { return s.changes }
 
 // Follow names the files besides the manifests.
 func (s *gitSource) Follow(files []string, writable safepath.Set) { s.secrets.Follow(files, writable) }
+
+// Warnings say why changes of tokens are noticed late.
+func (s *gitSource) Warnings() []string { return s.secrets.Late() }
 
 // Revision is the commit that is checked out, and why there is no newer one.
 func (s *gitSource) Revision() (string, error) {

@@ -73,6 +73,9 @@ func controllerLines(c *reconciler.ControllerStatus, now time.Time) []line {
 	for _, trouble := range troubles(c, now) {
 		lines = append(lines, line{text: trouble, bad: true, wrap: true})
 	}
+	for _, w := range c.Warnings {
+		lines = append(lines, line{text: "warning: " + w, wrap: true})
+	}
 	if len(c.Held) > 0 {
 		lines = append(lines, line{text: fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(c.Held, ", "), c.HeldReason), wrap: true})
 	}
