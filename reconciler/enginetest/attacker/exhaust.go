@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,6 +74,24 @@ func memory(args []string) ([]attempt, error) {
 		data[i] = 1
 	}
 	return []attempt{outcome(fmt.Sprintf("%d MiB", mebis), unix.Munmap(data))}, nil
+}
+
+// storm has as many children as it can killed for their memory, for as many seconds as asked for, and tells how many they were.
+func storm(args []string) ([]attempt, error) {
+	seconds, err := number(args)
+	if err != nil {
+		return nil, err
+	}
+	killed := 0
+	for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); {
+		err := exec.CommandContext(context.Background(), "/proc/self/exe", "memory", "1024").Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != -1 {
+			return nil, fmt.Errorf("a child that takes 1 GiB: %w", err)
+		}
+		killed++
+	}
+	return []attempt{outcome(fmt.Sprintf("%d children killed", killed), nil)}, nil
 }
 
 func number(args []string) (int, error) {

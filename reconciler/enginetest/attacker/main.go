@@ -50,6 +50,7 @@ var commands = map[string]func(args []string) ([]attempt, error){
 	"forks":      forks,
 	"memory":     memory,
 	"swap":       swap,
+	"storm":      storm,
 }
 
 func main() {
