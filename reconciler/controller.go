@@ -85,7 +85,8 @@ type bottle struct {
 	removing  bool                    // it is not declared any more, and may be removed
 	echoes    []time.Duration         // when to look again, since an engine tells of some changes before it knows them itself
 	history   map[state.Part]*history
-	looks     *rate.Limiter // of passes that events lead to
+	looks     *rate.Limiter // of passes that events lead to and that find nothing to do
+	due       time.Time     // when the next of them is made; in the past once it has begun
 }
 
 // errSuperseded ends a pass whose declaration is not the newest any more.
@@ -198,16 +199,31 @@ func (b *bottle) noticed() {
 }
 
 // An agent can have the engine send events about its bottle as fast as it likes. So a bottle's events lead to no more than
-// eventBurst passes at once and one every eventPause from then on; all events of a pause share one pass. A bottle that is
-// quiet for eventBurst pauses has its burst again.
+// eventBurst passes at once and one every eventPause from then on; all events of a pause share one pass. A pass that repairs
+// something does not count: those are bounded by backoff. A bottle that is quiet for eventBurst pauses has its burst again.
 const (
-	eventBurst = 16
-	eventPause = time.Second
+	eventBurst = 32
+	eventPause = 500 * time.Millisecond
 )
 
-// lookAfter has a pass made over a bottle after a while, or as soon after it as its events' rate allows, which is at most
-// eventPause later.
-func (c *Controller) lookAfter(slug string, d time.Duration) {
-	missing := 1 - c.bottle(slug).looks.Tokens()
-	c.queue.AddAfter(slug, max(d, time.Duration(missing*float64(eventPause))))
+// beginning is how long a pass that is due may take to begin.
+const beginning = 10 * time.Millisecond
+
+// lookAfter has a pass made over a bottle after a while, or as soon after it as its events' rate allows, which is at most eventPause
+// later. It returns false when there will be one earlier.
+func (c *Controller) lookAfter(slug string, d time.Duration) bool {
+	b, now := c.bottle(slug), time.Now()
+	if missing := 1 - b.looks.Tokens(); missing > 0 {
+		d = max(d, time.Duration(missing*float64(eventPause))+time.Millisecond) // not a rounding error too early
+	}
+	at := now.Add(d)
+	if b.due.Add(beginning).After(now) && at.Add(time.Millisecond).After(b.due) {
+		return false
+	}
+	if b.due.After(at) {
+		b.echoes = echoes // what it would have seen is seen by another one
+	}
+	b.due = at
+	c.queue.AddAfter(slug, at.Sub(now))
+	return true
 }

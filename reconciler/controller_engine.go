@@ -145,7 +145,9 @@ func (c *Controller) hear(e state.Event) {
 		}
 		return // what it leads to is told by the next event
 	case "die":
-		c.died[e.Container] = time.Now()
+		if _, known := c.died[e.Container]; !known {
+			c.died[e.Container] = time.Now()
+		}
 	case "start", "destroy":
 		c.Reconciler.Executor.Audit.Wake()
 		delete(c.ordered, e.Container)
@@ -173,24 +175,26 @@ var echoes = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 
 const signalHUP = "1"
 
 const (
-	dyingPoll  = 50 * time.Millisecond
+	dyingPoll  = 50 * time.Millisecond // at first; later a quarter of the time that it has taken
 	dyingLimit = 10 * time.Second
 )
 
-// dying says whether a part that is said to run has died.
-func (c *Controller) dying(parts []PartStatus) bool {
+// dyingFor is how long ago a part died that is said to run; 0 when there is none.
+func (c *Controller) dyingFor(parts []PartStatus) time.Duration {
 	for _, p := range parts {
-		if at, ok := c.died[p.id]; ok && p.State == state.StateRunning && time.Since(at) < dyingLimit {
-			return true
+		if at, ok := c.died[p.id]; ok && p.State == state.StateRunning {
+			if ago := time.Since(at); ago < dyingLimit {
+				return max(ago, 1)
+			}
 		}
 	}
-	return false
+	return 0
 }
 
 func (c *Controller) isDying(plan BottlePlan) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dying(plan.Parts)
+	return c.dyingFor(plan.Parts) > 0
 }
 
 func (c *Controller) slugOf(e state.Event) string {

@@ -39,6 +39,10 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	end()
+	dying := c.dyingFor(plan.Parts)
+	if !changed {
+		c.bottle(slug).looks.Allow()
+	}
 	outcome := "done"
 	switch {
 	case interrupted != nil:
@@ -57,12 +61,11 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 			c.failed(slug, err)
 			err = nil // settle finds it in the history
 		}
-		if c.dying(plan.Parts) {
-			c.lookAfter(slug, dyingPoll)
+		if dying > 0 {
+			c.queue.AddAfter(slug, max(dyingPoll, dying/4))
 			break
 		}
-		if b := c.bottle(slug); len(b.echoes) > 0 {
-			c.lookAfter(slug, b.echoes[0])
+		if b := c.bottle(slug); len(b.echoes) > 0 && c.lookAfter(slug, b.echoes[0]) {
 			b.echoes = b.echoes[1:]
 		}
 		c.settle(slug, plan, err)
@@ -71,6 +74,9 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 			c.Metrics.readySeconds.Observe(time.Since(b.woken).Seconds())
 		}
 		b.woken, b.resuming = time.Time{}, false
+	}
+	if b := c.bottles[slug]; b != nil && !b.due.IsZero() {
+		c.queue.AddAfter(slug, time.Until(b.due)) // the queue knows the earliest time only, and this pass may have been for it
 	}
 	c.changed()
 	c.Metrics.passes.WithLabelValues(outcome).Inc()
@@ -86,8 +92,10 @@ func (c *Controller) begin(ctx context.Context, slug string) (pass context.Conte
 	}
 	pass, cancel := context.WithCancelCause(ctx)
 	b := c.bottle(slug)
-	b.looks.Allow()
 	b.interrupt = cancel
+	if time.Until(b.due) < beginning {
+		b.due = time.Time{}
+	}
 	return pass, func() {
 		b.interrupt = nil
 		cancel(nil)

@@ -122,10 +122,16 @@ func TestControllerIsQuietWhenNothingHappens(t *testing.T) {
 	}
 }
 
-// crash ends a container's process in a way that the engine was not asked for.
+// crash kills a container's program behind the engine's back, and returns when the engine knows: until then all looks well.
 func crash(t *testing.T, e *enginetest.Env, container string) {
 	t.Helper()
-	sendSignal(t, e.Docker("inspect", "-f", "{{.State.Pid}}", container), syscall.SIGKILL)
+	pid := func() string { return e.Docker("inspect", "-f", "{{.State.Pid}}", container) }
+	killed := pid()
+	sendSignal(t, killed, syscall.SIGKILL)
+	e.Eventually(wellWithin, "the engine notices a death", func() (bool, string) {
+		now := pid()
+		return now != killed, now
+	})
 }
 
 // TestCrashLoop has one agent that can't start, and one that crashes again and again.

@@ -90,7 +90,7 @@ spec:
 	}
 	c, _ := onTerminal(t, e, 100, 30, "logs", "bad")
 	c.ends(exitDone)
-	c.says("�]0;owned��")
+	c.says(`\x1b]0;owned\a\u202e`)
 	if strings.Contains(c.out.String(), hostile[:2]) || !strings.Contains(c.out.String(), "\x1b[32magent      | \x1b[0m") {
 		t.Errorf("to a terminal: %q", c.out)
 	}

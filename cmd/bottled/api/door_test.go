@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // operator fails unless the operator's socket serves everything that it is for.
@@ -72,5 +73,29 @@ func TestStreamOutlivesTheTimeForARequest(t *testing.T) {
 	})
 	if err != io.EOF || time.Since(began) < 4*unixBudget.answer {
 		t.Errorf("it ended after %s: %v", time.Since(began), err)
+	}
+}
+
+// TestAnswersDoNotSteerTheTerminal of somebody who asks with curl, and are exact for a program.
+func TestAnswersDoNotSteerTheTerminal(t *testing.T) {
+	r := start(t, Options{}, defaultPace)
+	const hostile = "\x1b]0;x\a\u202e\u009b2J\U000e0041\x7f"
+	r.source.Set(liveAt(hostile))
+	for _, path := range []string{"/v1/status", "/readyz"} {
+		if _, body := call(t, unixHTTP(r.socket), "GET", "http://x"+path, ""); printable.Check(body) != nil {
+			t.Errorf("%s: %q", path, body)
+		}
+	}
+	if live, err := Dial(r.socket).Live(t.Context()); err != nil || live.Controller.Revision != hostile {
+		t.Errorf("%q, %v", live.Controller.Revision, err)
+	}
+	err := Dial(r.socket).Watch(t.Context(), func(live reconciler.Live) error {
+		if live.Controller.Revision != hostile {
+			t.Errorf("the stream says %q", live.Controller.Revision)
+		}
+		return io.EOF
+	})
+	if err != io.EOF {
+		t.Error(err)
 	}
 }

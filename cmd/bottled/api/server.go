@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // Source is the running controller. Its methods are called from many goroutines.
@@ -153,7 +154,7 @@ func readOnly(next http.Handler) http.Handler {
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := s.o.Source.Ready(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, printable.Block(err.Error()), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -168,7 +169,7 @@ func (s *Server) json(w http.ResponseWriter, code int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	fmt.Fprintf(w, "%s\n", data)
+	fmt.Fprintf(w, "%s\n", printable.JSON(data)) // curl shows it on a terminal
 }
 
 // live is the source's status with a list, if an empty one, where programs expect a list.

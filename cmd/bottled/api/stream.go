@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // pace is the timing of streams.
@@ -68,7 +70,7 @@ func (s *Server) send(out events, sent *[]byte) error {
 		return err
 	}
 	*sent = data
-	return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", data))
+	return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
 }
 
 // events writes to one client.
