@@ -3,9 +3,11 @@ package reconciler
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -214,6 +216,32 @@ func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
 		time.Sleep(time.Minute)
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("%d files are left, %v", len(left), err)
+		}
+	})
+}
+
+// TestEveryEventIsLookedAtUntilItMustShow sends events at random times: after the last of them, looks go on as long as an engine may
+// take to show what it told of, however they were coalesced with earlier ones.
+func TestEveryEventIsLookedAtUntilItMustShow(t *testing.T) {
+	runStorm(t, func(s *storm) {
+		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+		for round := range 300 {
+			var last time.Time
+			for range 1 + random.IntN(60) {
+				time.Sleep(time.Duration(random.IntN(1<<random.IntN(11))) * time.Millisecond)
+				last = time.Now()
+				s.events <- event("connect", "quiet")
+			}
+			time.Sleep(time.Duration(5+random.IntN(60)) * time.Second)
+			s.mu.Lock()
+			looks := s.looks["quiet"]
+			after := looks[len(looks)-1].Sub(last)
+			first := slices.IndexFunc(looks, func(at time.Time) bool { return !at.Before(last) })
+			if delay := looks[first].Sub(last); after < time.Second || after > 5*time.Second || delay > eventPause+2*time.Millisecond {
+				t.Errorf("round %d: after the last event the first look came after %s, the last after %s", round, delay, after)
+			}
+			clear(s.looks)
+			s.mu.Unlock()
 		}
 	})
 }
