@@ -23,7 +23,7 @@ func TestAgentTakesAllOfInotify(t *testing.T) {
 	}
 	for _, limit := range []string{"max_inotify_instances", "max_inotify_watches"} {
 		t.Run(limit, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestAgentTakesAllOfInotify$", "-test.v") //nolint:gosec // this test
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestAgentTakesAllOfInotify$", "-test.v")
 			cmd.Env = append(os.Environ(), exhaustedEnv+"="+limit)
 			cmd.SysProcAttr = &syscall.SysProcAttr{
 				Cloneflags:  syscall.CLONE_NEWUSER,

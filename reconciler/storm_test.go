@@ -224,7 +224,7 @@ func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
 // take to show what it told of, however they were coalesced with earlier ones.
 func TestEveryEventIsLookedAtUntilItMustShow(t *testing.T) {
 	runStorm(t, func(s *storm) {
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+		random := rand.New(rand.NewPCG(1, 2))
 		for round := range 300 {
 			var last time.Time
 			for range 1 + random.IntN(60) {

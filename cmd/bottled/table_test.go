@@ -48,7 +48,7 @@ func text(lines []line) string {
 		if l.bad {
 			mark = "! "
 		}
-		b.WriteString(strings.TrimRight(mark+l.text, " ") + "\n")
+		b.WriteString(strings.TrimRight(mark+console{}.print(l), " ") + "\n")
 	}
 	return b.String()
 }
@@ -121,7 +121,7 @@ func TestReport(t *testing.T) {
   revision main@sha1:1f0c
 ! engine unreachable for 1m: connection refused
 ! source: fetch: timed out
-! manifests: a.yaml:3: unknown field �[31mspce
+! manifests: a.yaml:3: unknown field \x1b[31mspce
 ! manifests: b.yaml:1: no kind
   kept, though not declared: old, older (all manifests are gone)
 
@@ -166,7 +166,7 @@ func TestReport(t *testing.T) {
   no bottles
 
   warning: a door
-  warning: a win dow
+  warning: a win\ndow
 `},
 		"gaps where there is no room": {
 			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}, Gaps: []string{"a door"}}, detail: unreadyBottles,

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -23,7 +24,7 @@ func operator(t *testing.T, r *running) {
 	if _, err := Dial(r.socket).Sync(ctx, false); err != nil {
 		t.Errorf("sync: %v", err)
 	}
-	if err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return io.EOF }); err != io.EOF {
+	if err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return io.EOF }); !errors.Is(err, io.EOF) {
 		t.Errorf("watch: %v", err)
 	}
 }
@@ -71,7 +72,7 @@ func TestStreamOutlivesTheTimeForARequest(t *testing.T) {
 		time.AfterFunc(4*unixBudget.answer, func() { r.source.Set(liveAt("r1")) })
 		return nil
 	})
-	if err != io.EOF || time.Since(began) < 4*unixBudget.answer {
+	if !errors.Is(err, io.EOF) || time.Since(began) < 4*unixBudget.answer {
 		t.Errorf("it ended after %s: %v", time.Since(began), err)
 	}
 }
@@ -95,7 +96,7 @@ func TestAnswersDoNotSteerTheTerminal(t *testing.T) {
 		}
 		return io.EOF
 	})
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 }
