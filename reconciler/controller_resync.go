@@ -93,7 +93,7 @@ func (c *Controller) trimQueue(slug string) {
 	}
 	if removed > 0 {
 		c.Log.Warn().Str("bottle", slug).Int("removed", removed).
-			Msgf("the queue of proposals held more than supervise writes, and was emptied: supervise may have been taken over; see bottled logs %s/supervise", slug)
+			Msgf("supervise may have been taken over: the queue held more than it writes, and was trimmed; see bottled logs %s/supervise", slug)
 	}
 }
 

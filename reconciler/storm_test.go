@@ -190,7 +190,7 @@ func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
 			for _, look := range s.looks["quiet"] {
 				after = append(after, look.Sub(at))
 			}
-			if len(after) != 4 || after[0] != 0 || after[1] != 50*time.Millisecond || after[2] != 250*time.Millisecond || after[3] != 1050*time.Millisecond {
+			if !slices.Equal(after, []time.Duration{0, 50 * time.Millisecond, 250 * time.Millisecond, 1050 * time.Millisecond}) {
 				t.Errorf("looked at after %v", after)
 			}
 			clear(s.looks)

@@ -67,7 +67,8 @@ func HoldSession(s Settings, container string) (release func() error, err error)
 	}
 	path := filepath.Join(dir, container)
 	// Locked before it has its name, so that nobody sees it unlocked.
-	lock := flock.New(filepath.Join(dir, ".new-"+container), flock.SetFlag(os.O_CREATE|os.O_RDONLY|owndir.NoFollow), flock.SetPermissions(0o600))
+	flags := flock.SetFlag(os.O_CREATE | os.O_RDONLY | owndir.NoFollow)
+	lock := flock.New(filepath.Join(dir, ".new-"+container), flags, flock.SetPermissions(0o600))
 	if locked, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("lock session %s: %w", container, err)
 	} else if !locked {

@@ -25,7 +25,8 @@ import (
 
 // hostileNames are names that an agent gives to files in a directory that is mounted into its bottle.
 var hostileNames = []string{
-	"\x1b]0;title\a", "\x1b[2J\x1b[H", "a\rbottled: all valid", "a\nbottled: all valid", "\u202egnp.yaml", "\u009b2J", "\xff\x9b31m", "\u200b\u3164\ufe0f\U000e0041", "\x7f\b\b",
+	"\x1b]0;title\a", "\x1b[2J\x1b[H", "a\rbottled: all valid", "a\nbottled: all valid", "\u202egnp.yaml",
+	"\u009b2J", "\xff\x9b31m", "\u200b\u3164\ufe0f\U000e0041", "\x7f\b\b",
 }
 
 // assertReadable fails for output that a terminal would not show as it is.
@@ -52,7 +53,10 @@ func TestFileNamesDoNotSteerTheTerminal(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := errors.Join(os.Symlink("/nowhere/"+name, filepath.Join(dir, "link.yaml")), os.Mkdir(filepath.Join(dir, name+".yml"), 0o700)); err != nil {
+		if err := errors.Join(
+			os.Symlink("/nowhere/"+name, filepath.Join(dir, "link.yaml")),
+			os.Mkdir(filepath.Join(dir, name+".yml"), 0o700),
+		); err != nil {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{
@@ -115,7 +119,10 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 		}
 		plan := reconciler.Plan{Bottles: []reconciler.BottlePlan{
 			{Slug: "a", Err: fmt.Errorf("container %s is foreign", name)},
-			{Slug: "b", Steps: []reconciler.Step{{Action: reconciler.Remove, Part: state.Agent, Object: name, Cause: name, Changes: []state.Change{{Field: name, Before: name, After: "x\n" + name}}}}},
+			{Slug: "b", Steps: []reconciler.Step{{
+				Action: reconciler.Remove, Part: state.Agent, Object: name, Cause: name,
+				Changes: []state.Change{{Field: name, Before: name, After: "x\n" + name}},
+			}}},
 		}, Held: []string{name}, HeldWhy: name}
 		var out bytes.Buffer
 		if err := (output{"table"}).plan(console{w: &out}, plan, state.Settings{PipelockImage: name}); err != nil {
@@ -134,7 +141,8 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 		if err := s.draw(func(int, int) []line { return []line{{text: name}} }); err != nil || strings.Contains(drawn.String(), name) {
 			t.Errorf("the screen shows %q, %v", drawn.String(), err)
 		}
-		if err := logPrinter(console{w: &shown, terminal: true}, true)(state.Agent, state.Line{At: time.Now(), Text: []byte(name + "\n")}); err != nil {
+		show := logPrinter(console{w: &shown, terminal: true}, true)
+		if err := show(state.Agent, state.Line{At: time.Now(), Text: []byte(name + "\n")}); err != nil {
 			t.Fatal(err)
 		}
 		assertReadable(t, "logs", shown.String())
@@ -148,7 +156,8 @@ func TestOneWayOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") || slices.Contains([]string{"main.go", "terminal.go"}, name) { // where consoles are made, and sessions
+		makers := []string{"main.go", "terminal.go"} // of consoles, and of sessions
+		if strings.HasSuffix(name, "_test.go") || slices.Contains(makers, name) {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)

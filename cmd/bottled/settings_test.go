@@ -125,9 +125,12 @@ func TestStateDirectoryOfSomebodyElseIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			otherFlag := map[string]string{"--state-dir": "--run-dir", "--run-dir": "--state-dir"}[flag]
-			for _, args := range [][]string{{"plan", manifests}, {"reconcile", manifests}, {"reconcile", "--once", manifests}, {"delete", "--all"}, {"run", "x"}} {
+			for _, args := range [][]string{
+				{"plan", manifests}, {"reconcile", manifests}, {"reconcile", "--once", manifests}, {"delete", "--all"}, {"run", "x"},
+			} {
 				var errs bytes.Buffer
-				code := run(append(args, flag, dir, otherFlag, other, "--pipelock-image=x", "--cred-proxy-image=x", "--supervise-image=x"), console{w: io.Discard}, console{w: &errs})
+				args = append(args, flag, dir, otherFlag, other, "--pipelock-image=x", "--cred-proxy-image=x", "--supervise-image=x")
+				code := run(args, console{w: io.Discard}, console{w: &errs})
 				if code != exitBadInput && code != exitNoCommand || !strings.Contains(errs.String(), name) || !strings.Contains(errs.String(), flag) {
 					t.Errorf("bottled %q with %s in others' hands: exit code %d, %s", args, flag, code, &errs)
 				}

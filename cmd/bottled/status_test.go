@@ -61,7 +61,9 @@ func testApp(t *testing.T) (*app, *lockedBuffer, string) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	out := &lockedBuffer{}
-	a := &app{out: console{w: out}, log: zerolog.New(out), settings: settings{Owner: "me", StateDir: dir, RunDir: filepath.Join(dir, "run"), Timeout: 5 * time.Second}}
+	a := &app{out: console{w: out}, log: zerolog.New(out), settings: settings{
+		Owner: "me", StateDir: dir, RunDir: filepath.Join(dir, "run"), Timeout: 5 * time.Second,
+	}}
 	socket, err := a.settings.socket()
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,8 @@ func checkOne(path string, info fs.FileInfo, last bool) error {
 		return fmt.Errorf("%s: its owner can't be known", path)
 	}
 	if me := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != me {
-		return fmt.Errorf("%s belongs to user %d, who could replace what is in it; give it to the user that bottled runs as: chown %d %s", path, stat.Uid, me, path)
+		return fmt.Errorf("%s belongs to user %d, who could replace what is in it; give it to the user that bottled runs as: chown %d %s",
+			path, stat.Uid, me, path)
 	}
 	others := info.Mode().Perm() & 0o022
 	switch {
@@ -84,7 +85,8 @@ func checkOne(path string, info fs.FileInfo, last bool) error {
 	case others == 0, !last && info.Mode()&fs.ModeSticky != 0:
 		return nil
 	}
-	return fmt.Errorf("%s can be written by others (mode %04o), who could replace what is in it: chmod go-w %s", path, info.Mode().Perm(), path)
+	return fmt.Errorf("%s can be written by others (mode %04o), who could replace what is in it: chmod go-w %s",
+		path, info.Mode().Perm(), path)
 }
 
 // Make makes a directory, and those on the way that are missing, and checks what is there.

@@ -29,20 +29,23 @@ func TestDirectoriesOfOthersAreRefused(t *testing.T) {
 		do   func(parent, dir string)
 		want string // "" when it is fine
 	}{
-		"all ours":                            {func(_, _ string) {}, ""},
-		"missing":                             {func(_, dir string) { must(t, os.Remove(dir)) }, ""},
-		"somebody's directory":                {func(_, dir string) { must(t, os.Chown(dir, somebody, 0)) }, "chown 0 "},
-		"somebody's parent":                   {func(parent, _ string) { must(t, os.Chown(parent, somebody, 0)) }, "chown 0 "},
-		"somebody's parent of a missing one":  {func(parent, dir string) { must(t, os.Remove(dir), os.Chown(parent, somebody, 0)) }, "chown 0 "},
-		"writable by the group":               {func(_, dir string) { must(t, os.Chmod(dir, 0o770)) }, "chmod go-w "},
-		"writable by all":                     {func(_, dir string) { must(t, os.Chmod(dir, 0o777)) }, "chmod go-w "},
-		"a sticky directory itself":           {func(_, dir string) { must(t, os.Chmod(dir, 0o777|os.ModeSticky)) }, "chmod go-w "},
-		"parent writable by the group":        {func(parent, _ string) { must(t, os.Chmod(parent, 0o775)) }, "chmod go-w "},
-		"parent writable by all":              {func(parent, _ string) { must(t, os.Chmod(parent, 0o777)) }, "chmod go-w "},
-		"sticky parent":                       {func(parent, _ string) { must(t, os.Chmod(parent, 0o777|os.ModeSticky)) }, ""},
-		"somebody's place in a sticky parent": {func(parent, dir string) { must(t, os.Chmod(parent, 0o777|os.ModeSticky), os.Chown(dir, somebody, 0)) }, "chown 0 "},
+		"all ours":                           {func(_, _ string) {}, ""},
+		"missing":                            {func(_, dir string) { must(t, os.Remove(dir)) }, ""},
+		"somebody's directory":               {func(_, dir string) { must(t, os.Chown(dir, somebody, 0)) }, "chown 0 "},
+		"somebody's parent":                  {func(parent, _ string) { must(t, os.Chown(parent, somebody, 0)) }, "chown 0 "},
+		"somebody's parent of a missing one": {func(parent, dir string) { must(t, os.Remove(dir), os.Chown(parent, somebody, 0)) }, "chown 0 "},
+		"writable by the group":              {func(_, dir string) { must(t, os.Chmod(dir, 0o770)) }, "chmod go-w "},
+		"writable by all":                    {func(_, dir string) { must(t, os.Chmod(dir, 0o777)) }, "chmod go-w "},
+		"a sticky directory itself":          {func(_, dir string) { must(t, os.Chmod(dir, 0o777|os.ModeSticky)) }, "chmod go-w "},
+		"parent writable by the group":       {func(parent, _ string) { must(t, os.Chmod(parent, 0o775)) }, "chmod go-w "},
+		"parent writable by all":             {func(parent, _ string) { must(t, os.Chmod(parent, 0o777)) }, "chmod go-w "},
+		"sticky parent":                      {func(parent, _ string) { must(t, os.Chmod(parent, 0o777|os.ModeSticky)) }, ""},
+		"somebody's place in a sticky parent": {func(parent, dir string) {
+			must(t, os.Chmod(parent, 0o777|os.ModeSticky), os.Chown(dir, somebody, 0))
+		}, "chown 0 "},
 		"somebody's link in a sticky parent": {func(parent, dir string) {
-			must(t, os.Chmod(parent, 0o777|os.ModeSticky), os.Remove(dir), os.Mkdir(dir+"-real", 0o700), os.Symlink(dir+"-real", dir), os.Lchown(dir, somebody, 0))
+			must(t, os.Chmod(parent, 0o777|os.ModeSticky), os.Remove(dir), os.Mkdir(dir+"-real", 0o700))
+			must(t, os.Symlink(dir+"-real", dir), os.Lchown(dir, somebody, 0))
 		}, "chown 0 "},
 		"a link of root's": {func(_, dir string) { must(t, os.Rename(dir, dir+"-real"), os.Symlink(filepath.Base(dir)+"-real", dir)) }, ""},
 		"a link of root's to somebody's": {func(_, dir string) {

@@ -151,7 +151,8 @@ func (q *Queue) List() (entries []Entry, problems []error, err error) {
 	budget := int64(trimBytes)
 	for _, name := range names {
 		if budget -= q.files.size(name); budget < 0 {
-			return nil, nil, fmt.Errorf("queue %s: more than %d bytes; a controller trims it, or empty the directory by hand", q.files.dir, trimBytes)
+			return nil, nil, fmt.Errorf("queue %s: more than %d bytes; a controller trims it, or empty the directory by hand",
+				q.files.dir, trimBytes)
 		}
 		id, isProposal := strings.CutSuffix(name, proposalSuffix)
 		switch {

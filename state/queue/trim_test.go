@@ -136,7 +136,8 @@ func TestQueueWithinBoundsIsNotTouched(t *testing.T) {
 	for i := range MaxPending {
 		submit(t, q, fmt.Sprintf("https://%d.example", i))
 	}
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, "old"), 0o700), os.WriteFile(filepath.Join(dir, "old", "notes.txt"), []byte("x"), 0o600)); err != nil {
+	old := filepath.Join(dir, "old")
+	if err := errors.Join(os.Mkdir(old, 0o700), os.WriteFile(filepath.Join(old, "notes.txt"), []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := measure(t, dir)

@@ -41,7 +41,10 @@ type door struct {
 }
 
 func newDoor(l net.Listener, b budget) *door {
-	return &door{budget: b, Listener: netutil.LimitListener(l, b.connections), requests: make(chan struct{}, b.requests), streams: make(chan struct{}, b.streams)}
+	return &door{
+		budget: b, Listener: netutil.LimitListener(l, b.connections),
+		requests: make(chan struct{}, b.requests), streams: make(chan struct{}, b.streams),
+	}
 }
 
 // within calls next when there is room, and refuses otherwise.
