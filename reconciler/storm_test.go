@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -92,7 +93,7 @@ func (empty) Read() (manifests.Snapshot, time.Duration, error) { return manifest
 
 func (empty) Changes() <-chan struct{} { return nil }
 
-func (empty) Follow([]string) {}
+func (empty) Follow([]string, safepath.Set) {}
 
 func (empty) Warnings() []string { return nil }
 

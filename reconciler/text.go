@@ -105,7 +105,8 @@ func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 		}
 		if b.Stale != nil {
 			failed = true
-			out.f("bottle %s: %s\n\n", b.Slug, paint("!", b.Stale.Error()))
+			out.lines("!", "bottle "+b.Slug+": ", "  ", b.Stale.Error())
+			out.line("", "")
 		}
 		if len(items) == 0 {
 			continue

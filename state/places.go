@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // PlaceMemory remembers, across processes, what agents could write: a manifest that an agent left there must not become one when
@@ -39,7 +39,7 @@ func OpenPlaceMemory(s Settings) (*PlaceMemory, error) {
 }
 
 func (m *PlaceMemory) read() error {
-	data, err := os.ReadFile(m.path)
+	data, err := owndir.ReadFile(m.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -66,10 +66,10 @@ func (m *PlaceMemory) Save(writable safepath.Set) error {
 	if err != nil {
 		return fmt.Errorf("remember what agents can write: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
+	if err := owndir.Make(filepath.Dir(m.path), 0o700); err != nil {
 		return fmt.Errorf("remember what agents can write: %w", err)
 	}
-	if err := WriteFile(m.path, data, 0o600, func(string) error { return nil }); err != nil {
+	if err := owndir.WriteFile(m.path, data, 0o600, nil); err != nil {
 		return fmt.Errorf("remember what agents can write: %w", err)
 	}
 	m.saved = writable

@@ -131,7 +131,9 @@ func (a *app) load(known manifests.Known, paths []string) (manifests.Snapshot, e
 		}
 	}
 	for _, notice := range snapshot.Notices() {
-		fmt.Fprintln(os.Stderr, "warning: "+notice)
+		if err := a.errs.line("warning: %s", notice); err != nil {
+			return snapshot, err
+		}
 	}
 	return snapshot, nil
 }

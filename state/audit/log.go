@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // Log is a bottle's audit log. It is safe for concurrent use, by several processes too.
@@ -77,7 +79,7 @@ func (l *Log) explain(err error) error {
 // open opens the file by its name, without following a link in the last two steps of its path. Whoever can make the
 // directory, or a file in it, other than ours could read the log or choose what is appended to.
 func (l *Log) open() error {
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+	if err := owndir.Make(l.dir, 0o700); err != nil {
 		return fmt.Errorf("open audit log: %w", err)
 	}
 	dir, err := os.OpenFile(l.dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // positions is how far the sidecars' output was read, as of a size of the log. It is written after the log, and what the log
@@ -65,7 +65,7 @@ func (t *Trail) save() error {
 	if err != nil {
 		return err
 	}
-	if err := state.WriteFile(t.positionsPath(), data, 0o600, nil); err != nil {
+	if err := owndir.WriteFile(t.positionsPath(), data, 0o600, nil); err != nil {
 		return err
 	}
 	t.changed = false

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // Kinds of records. People's decisions about proposals (queue.Record) are in the log, too, and their kind is decision.
@@ -112,7 +112,7 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	default:
 		s = string(data)
 	}
-	s = state.Printable(s)
+	s = printable.Line(s)
 	if len(s) > textBytes {
 		s = s[:textBytes]
 		for !utf8.ValidString(s) {
