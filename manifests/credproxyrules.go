@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/routerules"
 )
 
 // The most that a route may ask for.
@@ -14,15 +16,6 @@ const (
 	maxRate           = 1_000_000
 	maxRequestBody    = 1 << 40 // bytes
 )
-
-// reservedAuthHeaders frame the message, belong to one connection, or are decided about by the cred-proxy.
-var reservedAuthHeaders = []string{
-	"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "date", "expect", "host", "keep-alive",
-	"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-}
-
-// reservedMethods are served on no route: tunnels go through pipelock, and the others would show the token.
-var reservedMethods = []string{"CONNECT", "TRACE", "TRACK"}
 
 // validateAuth judges where the token goes. The values are not shown: one may be the token, put in the wrong place.
 func (d *document) validateAuth(field string, r Route) {
@@ -51,7 +44,7 @@ func (d *document) validateAuthHeader(field, name string) {
 	switch {
 	case !authHeaderPattern.matches(name):
 		d.report(field, "it is not the name of a header", "write the name alone, like x-api-key, with letters, digits and inner dashes; the token is its value")
-	case slices.Contains(reservedAuthHeaders, strings.ToLower(name)):
+	case routerules.IsReservedHeader(name):
 		d.report(field, "the header "+show(name)+" has another meaning", "write the header that the upstream's documentation names for the token")
 	}
 }
@@ -95,7 +88,7 @@ func (d *document) validateMethods(field string, methods []string) {
 		}
 		upper := strings.ToUpper(method)
 		switch {
-		case slices.Contains(reservedMethods, upper):
+		case routerules.IsReservedMethod(method):
 			d.report(at, upper+" is served on no route", "remove it")
 		case methodPattern.matches(upper) && upper != method:
 			d.report(at, show(method)+" is not in upper case", "write "+upper)

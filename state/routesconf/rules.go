@@ -5,17 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/routerules"
 )
-
-// reservedHeaders can't carry a token: they frame the message, or belong to one connection, or cred-proxy
-// decides about them.
-var reservedHeaders = []string{
-	"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "date", "expect", "host", "keep-alive",
-	"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-}
-
-// reservedMethods are those that cred-proxy serves on no route.
-var reservedMethods = []string{"CONNECT", "TRACE", "TRACK"}
 
 // checkAuth wants one place for the token. Values are not quoted: somebody may have put the token there.
 func (r Route) checkAuth() error {
@@ -30,7 +22,7 @@ func (r Route) checkAuth() error {
 		return errors.New("only one of auth_scheme, auth_header and auth_query may be given")
 	case r.AuthHeader != "" && !headerPattern.MatchString(r.AuthHeader):
 		return errors.New("auth_header is not the name of a header, of letters, digits and dashes")
-	case slices.Contains(reservedHeaders, strings.ToLower(r.AuthHeader)):
+	case routerules.IsReservedHeader(r.AuthHeader):
 		return fmt.Errorf("auth_header %q has another meaning", r.AuthHeader)
 	case r.AuthQuery != "" && !queryPattern.MatchString(r.AuthQuery):
 		return errors.New("auth_query is not the name of a parameter, of letters, digits, dots, dashes and underscores")
@@ -45,9 +37,9 @@ func (r Route) checkAuth() error {
 func checkMethods(methods []string) error {
 	for i, method := range methods {
 		switch {
-		case !methodPattern.MatchString(method):
+		case !routerules.IsMethod(method):
 			return fmt.Errorf("method %q is not a word in upper case like GET", method)
-		case slices.Contains(reservedMethods, method):
+		case routerules.IsReservedMethod(method):
 			return fmt.Errorf("method %s is served on no route", method)
 		case slices.Contains(methods[:i], method):
 			return fmt.Errorf("method %s is given twice", method)

@@ -26,7 +26,6 @@ var (
 	// A path has no percent signs: it is compared with the request's raw path, byte by byte.
 	pathPattern   = regexp.MustCompile(`^/(?:[A-Za-z0-9._~@+-]+/)*$`)
 	rulePattern   = regexp.MustCompile(`^(?:/(?:[A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`)
-	methodPattern = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
 	headerPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`)
 	queryPattern  = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,63})$`)
 	schemePattern = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/routerules"
 )
 
 // auth is the credential of a route and its place in a request: the Authorization header behind a scheme, a header
@@ -44,9 +46,9 @@ func (a auth) stripOwn(h http.Header) {
 	if a.header == "" {
 		return
 	}
-	folded := foldName(a.header)
+	folded := routerules.Fold(a.header)
 	for name := range h {
-		if foldName(name) == folded {
+		if routerules.Fold(name) == folded {
 			delete(h, name)
 		}
 	}

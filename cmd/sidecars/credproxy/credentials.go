@@ -3,56 +3,10 @@ package credproxy
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/routerules"
 )
-
-// credentialWords make a header a credential when they are one of its dash-separated words
-// (X-Auth-Token, PRIVATE-TOKEN, X-GitLab-Token, Proxy-Authorization). Going by words instead of by a list
-// of names errs on the side of dropping: an agent's own credential must never reach an upstream.
-var credentialWords = []string{
-	"apikey", "auth", "authentication", "authorization", "cookie", "cookie2", "credential", "credentials",
-	"jwt", "passwd", "password", "secret", "token",
-}
-
-// keyWords make a header a credential when "key" follows them (X-Api-Key). Not every key is one:
-// Idempotency-Key.
-var keyWords = []string{"access", "api", "app", "auth", "functions", "master", "private", "secret", "subscription"}
-
-// plainHeaders are common ones that are known to be none, so that they need no closer look.
-var plainHeaders = setOf("Accept", "Accept-Language", "Anthropic-Beta", "Anthropic-Version", "Cache-Control", "Content-Encoding", "Content-Length",
-	"Content-Type", "If-Modified-Since", "If-None-Match", "Range", "User-Agent")
-
-// credentialParameters are query parameters that carry credentials, folded by foldName. "key" and "token" are
-// among them, which some APIs use otherwise: an agent's own credential must never reach an upstream.
-var credentialParameters = setOf(
-	"accesskey", "accesstoken", "apikey", "apisecret", "apitoken", "appkey", "appsecret", "auth", "authorization", "authtoken", "awsaccesskeyid",
-	"bearer", "bearertoken", "clientassertion", "clientsecret", "consumerkey", "consumersecret", "credential", "credentials", "googleaccessid",
-	"idtoken", "jobtoken", "jwt", "key", "oauthconsumerkey", "oauthsignature", "oauthtoken", "passphrase", "passwd", "password",
-	"personalaccesstoken", "privatetoken", "pwd", "refreshtoken", "secret", "sessiontoken", "sig", "signature", "subscriptionkey", "token", "usertoken",
-	"xamzcredential", "xamzsecuritytoken", "xamzsignature", "xapikey", "xauthtoken", "xgoogcredential", "xgoogsignature",
-)
-
-func setOf(names ...string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return set
-}
-
-func isCredential(header string) bool {
-	words := strings.FieldsFunc(strings.ToLower(header), func(r rune) bool { return r == '-' || r == '_' || r == '.' })
-	for i, word := range words {
-		if slices.Contains(credentialWords, word) {
-			return true
-		}
-		if word == "key" && i > 0 && slices.Contains(keyWords, words[i-1]) {
-			return true
-		}
-	}
-	return false
-}
 
 // cleanQuery returns a query without credential parameters, and without the one that the route sets (own, "" for
 // none); the rest stays byte for byte, in its order.
@@ -67,7 +21,7 @@ func cleanQuery(query, own string) (string, *denial) {
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		credential, d := checkPair(pair, foldName(own))
+		credential, d := checkPair(pair, routerules.Fold(own))
 		if d != nil {
 			return "", d
 		}
@@ -91,22 +45,25 @@ func checkPair(pair, own string) (credential bool, _ *denial) {
 			if strings.EqualFold(strings.TrimSpace(name), "service") && strings.Contains(strings.ToLower(value), receivePack) {
 				return false, denyPush()
 			}
-			folded := parameterName(name)
-			if credentialParameters[folded] || own != "" && folded == own {
-				credential = true
-			}
+			credential = credential || routerules.IsCredentialParameter(name) || own != "" && isOwn(name, own)
 		}
 	}
 	return credential, nil
 }
 
-func parameterName(name string) string {
-	name, _, _ = strings.Cut(strings.TrimSpace(name), "[") // token[]=…
-	return foldName(name)
+// isOwn reports whether a parameter is read as the one that the route sets, whose name is folded.
+func isOwn(name, own string) bool {
+	start, _, _ := strings.Cut(name, "[") // token[]=…
+	return routerules.Fold(name) == own || routerules.Fold(start) == own
 }
 
-// foldName makes one of the ways in which servers tell names apart: few look at the case, and some take dashes,
-// dots and underscores for each other.
-func foldName(name string) string { return nameFolder.Replace(strings.ToLower(name)) }
-
-var nameFolder = strings.NewReplacer("-", "", "_", "", ".", "")
+// checkParameters looks for credentials in the parameters of a path's segment (;jsessionid=…).
+func checkParameters(segment string) *denial {
+	_, parameters, _ := strings.Cut(segment, ";")
+	for parameter := range strings.FieldsFuncSeq(parameters, func(r rune) bool { return r == ';' || r == ',' }) {
+		if name, _, _ := strings.Cut(parameter, "="); routerules.IsCredentialParameter(name) {
+			return deny(http.StatusBadRequest, "the path has a parameter that is a credential: %s", oneLine(name))
+		}
+	}
+	return nil
+}

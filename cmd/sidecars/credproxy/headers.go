@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/routerules"
 )
 
 // names is a short list of canonical header names.
@@ -19,9 +21,29 @@ var hopHeaders = names{
 	"Keep-Alive", "Http2-Settings", "Proxy-Authentication-Info",
 }
 
-// misleadingHeaders name another target or client than the request line and the connection do, or ask for what
-// cred-proxy decides.
-var misleadingHeaders = names{"Forwarded", "X-Original-Url", "X-Rewrite-Url", "X-Real-Ip", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "Expect"}
+// withheldHeaders of a request are not sent on, in any spelling: those of one connection, those that frame the message,
+// which are made anew, and those that name another target, method or client than the request and the connection do. The
+// names are folded.
+var withheldHeaders = withheld(
+	"contentlength", "expect", "forwarded", "host", "xhost", "xhttpmethod", "xhttpmethodoverride", "xmethodoverride", "xrealip", "xrewriteurl",
+)
+
+// withheldPrefixes begin further ones.
+var withheldPrefixes = []string{"xforwarded", "xoriginal"}
+
+func withheld(names ...string) map[string]bool {
+	set := map[string]bool{}
+	for _, name := range append(names, hopHeaders...) {
+		set[routerules.Fold(name)] = true
+	}
+	return set
+}
+
+// plainHeaders are common ones that need no closer look.
+var plainHeaders = map[string]bool{
+	"Accept": true, "Accept-Language": true, "Anthropic-Beta": true, "Anthropic-Version": true, "Cache-Control": true, "Content-Encoding": true,
+	"Content-Type": true, "If-Modified-Since": true, "If-None-Match": true, "Range": true, "User-Agent": true,
+}
 
 // hiddenHeaders of a response would send the client elsewhere, or are about what it does not get.
 var hiddenHeaders = names{"Alt-Svc", "Refresh", "Set-Cookie2"}
@@ -42,12 +64,17 @@ func connectionNames(h http.Header) names {
 	return named
 }
 
-// mayBeSent tells whether a client's header reaches the upstream.
+// mayBeSent reports whether a client's header reaches the upstream. A spelling of a plain header that servers may take for
+// it (Content_Type) does not.
 func mayBeSent(name string) bool {
 	if plainHeaders[name] {
 		return true
 	}
-	return !hopHeaders.has(name) && !misleadingHeaders.has(name) && !strings.HasPrefix(name, "X-Forwarded-") && !isCredential(name)
+	folded := routerules.Fold(name)
+	if withheldHeaders[folded] || routerules.IsCredential(name) || routerules.IsReservedHeader(name) {
+		return false
+	}
+	return !slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(folded, prefix) })
 }
 
 // mayShow tells whether a header of the upstream's response reaches the client. One in which the upstream repeats

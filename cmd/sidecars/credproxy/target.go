@@ -92,6 +92,9 @@ func checkReading(path string) *denial {
 		if strings.EqualFold(strings.TrimRight(name, "."), receivePack) {
 			return denyPush()
 		}
+		if d := checkParameters(segment); d != nil {
+			return d
+		}
 	}
 	return nil
 }
