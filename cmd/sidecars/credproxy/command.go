@@ -104,7 +104,7 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 		Role:      role,
 		Listen:    listen,
 		Wrap:      guard,
-		Server:    newServer(&handler{table: &loader.table, audit: auditLog, errorLog: errorLog, idle: idleTimeout}),
+		Server:    newServer(newHandler(loader, auditLog, errorLog)),
 		Flush:     auditLog.count,
 		Log:       logger,
 		Load:      loader.load,

@@ -34,13 +34,14 @@ type directories struct{ config, token string }
 // table is everything that a request needs to know. It never changes: a reload makes a new one, and a
 // request keeps the one it began with.
 type table struct {
-	digest    string
-	routes    []*route // the longest path first
-	upstreams *upstreams
+	digest string
+	routes []*route // the longest path first
 }
 
 type route struct {
+	conf           routesconf.Route
 	path           string
+	upstreams      *upstreams // the route's own connections; those of the route before if that was the same
 	upstream       *url.URL
 	auth           auth
 	missing        string // why there is no token; empty when there is one
@@ -87,8 +88,10 @@ type loader struct {
 	log      logger
 	table    atomic.Pointer[table]
 
-	upstreams *upstreams // in force; nil before the first load
-	roots     [sha256.Size]byte
+	exchanges watch
+
+	dialer *dialer // in force; nil before the first load
+	roots  [sha256.Size]byte
 }
 
 // load implements sidecar.Program's Load. A token that can't be had makes its route unavailable, not the
@@ -102,10 +105,14 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
+	dialer, err := l.newDialer(files[caFile])
+	if err != nil {
+		return sidecar.Loaded{}, err
+	}
 	old := l.table.Load()
 	next := &table{digest: configdigest.Of(files)}
 	for _, r := range conf.Routes {
-		parsed, err := l.newRoute(r, old)
+		parsed, err := l.newRoute(r, old.at(r.Path), dialer)
 		if err != nil {
 			return sidecar.Loaded{}, err
 		}
@@ -114,11 +121,9 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	slices.SortFunc(next.routes, func(a, b *route) int {
 		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
 	})
-	next.upstreams, err = l.useRoots(files[caFile])
-	if err != nil {
-		return sidecar.Loaded{}, err
-	}
 	l.table.Store(next)
+	l.exchanges.endRevoked(next)
+	old.retire(next)
 	changed := old == nil || old.digest != next.digest || !old.sameSecrets(next)
 	if changed {
 		l.warnMissing(next)
@@ -158,15 +163,16 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-func (l *loader) newRoute(conf routesconf.Route, old *table) (*route, error) {
+// newRoute returns a route that takes over what an old one with the same path (nil for none) has in use.
+func (l *loader) newRoute(conf routesconf.Route, old *route, dialer *dialer) (*route, error) {
 	upstream, err := url.Parse(conf.Upstream)
 	if err != nil {
 		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
 	}
 	r := &route{
-		path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
+		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
 		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBody, routesconf.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
-		limit: newLimit(conf.RateLimit, old.limitOf(conf.Path)),
+		limit: newLimit(conf.RateLimit, old),
 	}
 	r.npm = slices.Contains(conf.Roles, routesconf.RoleNPMRegistry)
 	if conf.Paths != nil {
@@ -174,6 +180,11 @@ func (l *loader) newRoute(conf routesconf.Route, old *table) (*route, error) {
 	}
 	if r.auth.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
 		r.missing = err.Error()
+	}
+	if old != nil && old.upstreams.dialer == dialer && old.revokedBy(r) == nil {
+		r.upstreams = old.upstreams
+	} else {
+		r.upstreams = newUpstreams(dialer)
 	}
 	return r, nil
 }
@@ -186,35 +197,19 @@ func lowerAll(texts []string) []string {
 	return lower
 }
 
-// limitOf is the limit of the route with a path; nil when there is none.
-func (t *table) limitOf(path string) *limit {
-	if t == nil {
-		return nil
-	}
-	for _, r := range t.routes {
-		if r.path == path {
-			return r.limit
-		}
-	}
-	return nil
-}
-
-// useRoots returns the upstreams for a set of roots: those in use when they are the same, so that their connections
-// live on. Replaced ones let their open streams finish.
-func (l *loader) useRoots(caPEM []byte) (*upstreams, error) {
+// newDialer returns the dialer for a set of roots: the one in use when they are the same, so that connections live on.
+// It is in use from the next load on that succeeds.
+func (l *loader) newDialer(caPEM []byte) (*dialer, error) {
 	sum := sha256.Sum256(caPEM)
-	if l.upstreams != nil && l.roots == sum {
-		return l.upstreams, nil
+	if l.dialer != nil && l.roots == sum {
+		return l.dialer, nil
 	}
 	pool, err := rootPool(caPEM)
 	if err != nil {
 		return nil, err
 	}
-	if l.upstreams != nil {
-		defer l.upstreams.close()
-	}
-	l.upstreams, l.roots = newUpstreams(l.pipelock, pool), sum
-	return l.upstreams, nil
+	l.dialer, l.roots = newDialer(l.pipelock, pool), sum
+	return l.dialer, nil
 }
 
 func (l *loader) warnMissing(t *table) {

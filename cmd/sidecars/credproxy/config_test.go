@@ -93,7 +93,8 @@ func TestReload(t *testing.T) {
 			t.Errorf("digest %s; want %s", loaded.Digest, want)
 		}
 	}
-	upstreams, digest := b.loader.upstreams, b.digest()
+	upstreams := func() *upstreams { return b.loader.table.Load().at("/a/").upstreams }
+	before, digest := upstreams(), b.digest()
 
 	reload(false)
 	b.write(b.dirs.token, "t", marker+"2")
@@ -115,19 +116,22 @@ func TestReload(t *testing.T) {
 	b.write(b.dirs.token, "t", marker)
 	b.routes(to("/a/", u.URL), to("/b/", u.URL))
 	reload(true)
+	before = upstreams()
+	b.routes(to("/b/", u.URL), to("/a/", u.URL), to("/c/", u.URL))
+	reload(true)
 	if resp := b.get("/b/"); resp.StatusCode != http.StatusOK {
 		t.Errorf("new route: %s", resp.Status)
 	}
-	if b.loader.upstreams != upstreams {
+	if upstreams() != before {
 		t.Error("the upstreams, and their connections, did not outlive a reload that left the roots alone")
 	}
-	if got := b.pipelock.requests(); len(got) != 1 {
-		t.Errorf("pipelock saw %q; want one connection used all along", got)
+	if got := b.pipelock.requests(); len(got) != 2 {
+		t.Errorf("pipelock saw %q; want a connection for each route that was used", got)
 	}
 
 	b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())+string(u.ca()))
 	reload(true)
-	if b.loader.upstreams == upstreams {
+	if upstreams() == before {
 		t.Error("the upstreams are judged by the old roots")
 	}
 	if err := os.Remove(filepath.Join(b.dirs.config, caFile)); err != nil {
@@ -184,7 +188,7 @@ func TestOpenStreamSurvivesReloads(t *testing.T) {
 	expect("before")
 	for _, change := range []func(){
 		func() { b.write(b.dirs.token, "t", "another") },
-		func() { b.routes(to("/b/", u.URL)) },                                                 // the route itself is gone
+		func() { b.routes(to("/b/", u.URL), to("/a/", u.URL)) },                               // another route
 		func() { b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())) },           // so is the transport
 		func() { b.write(b.dirs.config, caFile, string(u.ca())); b.routes(to("/a/", u.URL)) }, // and all is back
 	} {

@@ -30,7 +30,7 @@ func newScript(t *testing.T, serve func(s *script, n int, conn net.Conn, r *bufi
 	s := &script{bench: newBench(t, nil, to("/a/", "http://upstream.example")), requests: make(chan string, 100)}
 	made := make(chan struct{}, 100)
 	s.conns = func(n int) bool { return len(made) == n }
-	s.loader.pipelock, s.loader.upstreams = &url.URL{Scheme: "http", Host: listener.Addr().String()}, nil
+	s.loader.pipelock, s.loader.dialer = &url.URL{Scheme: "http", Host: listener.Addr().String()}, nil
 	if _, err := s.loader.load(); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestOnlySafeRequestsAreMadeAgain(t *testing.T) {
 	if resp := s.get("/a/again"); resp.StatusCode != http.StatusOK {
 		t.Errorf("GET: %s %s; want it made again", resp.Status, resp.body)
 	}
-	s.loader.upstreams.close()
+	s.loader.table.Load().at("/a/").upstreams.close()
 	if resp := s.raw("POST /a/last HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"); resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s", resp.Status)
 	}

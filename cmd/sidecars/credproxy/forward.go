@@ -20,7 +20,7 @@ func (x *exchange) forward() {
 	}
 	out := x.outgoing()
 	defer x.leaveBody()
-	resp, err := x.table.upstreams.roundTrip(x, out)
+	resp, err := x.route.upstreams.roundTrip(x, out)
 	if err != nil {
 		x.fail(err)
 		return

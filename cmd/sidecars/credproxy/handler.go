@@ -35,7 +35,12 @@ type handler struct {
 	errorLog *log.Logger
 	idle     time.Duration
 	open     atomic.Int64 // exchanges
-	watch    watch
+	watch    *watch
+}
+
+// newHandler returns a handler of the loader's routes.
+func newHandler(from *loader, audit *auditLog, errorLog *log.Logger) *handler {
+	return &handler{table: &from.table, watch: &from.exchanges, audit: audit, errorLog: errorLog, idle: idleTimeout}
 }
 
 // ServeHTTP implements http.Handler, for HTTP/2, where net/http checks where a message ends.
@@ -64,6 +69,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 	defer x.end()
 	h.watch.add(x)
 	defer h.watch.remove(x)
+	if cause := h.table.Load().revokes(x); cause != nil {
+		x.cancel(cause) // whoever stored that table has not seen this exchange
+	}
 	if denied != nil {
 		x.refuse(denied)
 	} else {
@@ -188,6 +196,8 @@ func (x *exchange) fail(err error) {
 		d = denyBody(x.route)
 	case errors.Is(err, errIdle):
 		d.status = http.StatusGatewayTimeout
+	case errors.Is(err, errRevoked):
+		d.status = http.StatusServiceUnavailable
 	case errors.Is(err, errClientLeft):
 		d.status = statusClientGone // nobody reads it; the audit line shows it
 	}

@@ -173,7 +173,7 @@ func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
 		t.Fatal(err)
 	}
 	errorLog := log.New(logger, "", 0)
-	b.handler = &handler{table: &b.loader.table, audit: newAuditLog(logger, b.log, errorLog), errorLog: errorLog, idle: idleTimeout}
+	b.handler = newHandler(b.loader, newAuditLog(logger, b.log, errorLog), errorLog)
 	b.server = newTestServer(t, newServer(b.handler))
 	t.Cleanup(func() {
 		b.server.end(t)

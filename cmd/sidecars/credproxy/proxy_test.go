@@ -58,8 +58,8 @@ func TestForwards(t *testing.T) {
 			}
 		})
 	}
-	if got := b.pipelock.requests(); len(got) != 1 || got[0] != "CONNECT "+u.host() {
-		t.Errorf("pipelock saw %q; want one CONNECT (a loopback address is no exception)", got)
+	if got := b.pipelock.requests(); len(got) != 2 || got[0] != "CONNECT "+u.host() || got[1] != got[0] {
+		t.Errorf("pipelock saw %q; want one CONNECT for each route (a loopback address is no exception)", got)
 	}
 }
 

@@ -92,13 +92,13 @@ type limit struct {
 	bucket *rate.Limiter
 }
 
-// newLimit goes on with the bucket of the configuration before, if it has the same size.
-func newLimit(conf *routesconf.RateLimit, old *limit) *limit {
+// newLimit goes on with the bucket of the route before, if it has the same size.
+func newLimit(conf *routesconf.RateLimit, old *route) *limit {
 	if conf == nil {
 		return nil
 	}
-	if old != nil && old.conf == *conf {
-		return old
+	if old != nil && old.limit != nil && old.limit.conf == *conf {
+		return old.limit
 	}
 	burst := conf.Burst
 	if burst == 0 {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 )
@@ -73,20 +75,33 @@ func newTransport(dial func(ctx context.Context, network, address string) (net.C
 type dialer struct {
 	pipelock string // host:port
 	tls      *tls.Config
+	idle     atomic.Int64 // HTTP/1 connections of all routes that are kept
+}
+
+func newDialer(pipelock *url.URL, roots *x509.CertPool) *dialer {
+	return &dialer{
+		pipelock: net.JoinHostPort(pipelock.Hostname(), portOf(pipelock)),
+		tls:      &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
+	}
 }
 
 // plain returns a connection to pipelock, for requests in absolute form.
-func (d *dialer) plain(ctx context.Context) (net.Conn, error) {
+func (d *dialer) plain(ctx context.Context) (*net.TCPConn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", d.pipelock)
 	if err != nil {
 		return nil, fmt.Errorf("pipelock can't be reached: %w", err)
 	}
-	return conn, nil
+	return conn.(*net.TCPConn), nil //nolint:forcetypeassert // the network is tcp
 }
 
-// secure returns a TLS connection to an upstream, host:port, through a tunnel.
-func (d *dialer) secure(ctx context.Context, address string) (*tls.Conn, error) {
-	conn, err := d.plain(ctx)
+// secure returns a TLS connection to an upstream, host:port, through a tunnel. The connection below it is what track
+// returns.
+func (d *dialer) secure(ctx context.Context, address string, track func(*net.TCPConn) (net.Conn, error)) (*tls.Conn, error) {
+	plain, err := d.plain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := track(plain)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,6 @@ const (
 type upstreamConn struct {
 	net.Conn
 	pool *upstreams
-	key  string
 	raw  syscall.RawConn // of the TCP connection; nil when it has none
 
 	reader    *bufio.Reader
@@ -37,8 +36,8 @@ type upstreamConn struct {
 	idleSince time.Time
 }
 
-func newUpstreamConn(pool *upstreams, key string, conn, under net.Conn) *upstreamConn {
-	c := &upstreamConn{Conn: conn, pool: pool, key: key}
+func newUpstreamConn(pool *upstreams, conn, under net.Conn) *upstreamConn {
+	c := &upstreamConn{Conn: conn, pool: pool}
 	if under, ok := under.(syscall.Conn); ok {
 		c.raw, _ = under.SyscallConn() // without it the connection is used once
 	}
@@ -315,7 +314,7 @@ func (b *upstreamBody) Close() error {
 	b.life.waitsFor(nil)
 	if b.life.why() == nil && b.ended && !b.close && c.reader.Buffered() == 0 && b.upload.complete(c) {
 		c.reused = true
-		c.pool.put(c.key, c)
+		c.pool.put(c)
 		return nil
 	}
 	return c.Close()

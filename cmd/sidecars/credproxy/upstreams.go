@@ -2,9 +2,8 @@ package credproxy
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,27 +19,50 @@ const maxDials = 4
 // ones now.
 var errHTTP1 = errors.New("the upstream speaks HTTP/1.1")
 
-// upstreams makes requests through pipelock and keeps the connections. What speaks HTTP/1.1 is served in the
-// exchange's own goroutine, HTTP/2 by net/http.
+// upstreams makes a route's requests through pipelock and keeps the connections. What speaks HTTP/1.1 is served in the
+// exchange's own goroutine, HTTP/2 by net/http. Routes share no connections, so that one route's can be closed.
 type upstreams struct {
-	dialer dialer
+	dialer *dialer
 	http2  *http.Transport
 
-	mu     sync.Mutex
-	idle   map[string][]*upstreamConn // by origin; the last one was used last
-	count  int                        // of idle ones
-	timer  *time.Timer                // closes what has been idle for too long; nil when nothing is
-	closed bool
+	mu      sync.Mutex
+	idle    []*upstreamConn // the last one was used last
+	secured map[*securedConn]struct{}
+	timer   *time.Timer // closes what has been idle for too long; nil when nothing is
+	closed  bool        // nothing is kept any more
+	severed bool        // nothing is open any more
 }
 
-func newUpstreams(pipelock *url.URL, roots *x509.CertPool) *upstreams {
-	u := &upstreams{idle: map[string][]*upstreamConn{}}
-	u.dialer = dialer{
-		pipelock: net.JoinHostPort(pipelock.Hostname(), portOf(pipelock)),
-		tls:      &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
-	}
+func newUpstreams(dialer *dialer) *upstreams {
+	u := &upstreams{dialer: dialer, secured: map[*securedConn]struct{}{}}
 	u.http2 = newTransport(u.dialHTTP2)
 	return u
+}
+
+// securedConn is the TCP connection below one with TLS, of which net/http may be the owner.
+type securedConn struct {
+	*net.TCPConn
+	of *upstreams
+}
+
+// Close implements net.Conn.
+func (c *securedConn) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.secured, c)
+	c.of.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// track returns a connection that cut can close; an error when that has happened already.
+func (u *upstreams) track(conn *net.TCPConn) (net.Conn, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.severed {
+		return nil, errors.Join(errRevoked, conn.Close())
+	}
+	tracked := &securedConn{conn, u}
+	u.secured[tracked] = struct{}{}
+	return tracked, nil
 }
 
 // roundTrip returns the final response. Its body must be closed.
@@ -88,23 +110,22 @@ func (u *upstreams) roundTripHTTP2(x *exchange, out *http.Request) (*http.Respon
 
 // dialHTTP2 is the transport's dialer.
 func (u *upstreams) dialHTTP2(ctx context.Context, _, address string) (net.Conn, error) {
-	conn, err := u.dialer.secure(ctx, address)
+	conn, err := u.dialer.secure(ctx, address, u.track)
 	if err != nil {
 		return nil, err
 	}
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		return conn, nil
 	}
-	u.put("https://"+address, newUpstreamConn(u, "https://"+address, conn, conn.NetConn()))
+	u.put(newUpstreamConn(u, conn, conn.NetConn()))
 	return nil, errHTTP1
 }
 
 // take returns an idle connection of HTTP/1.1 to an upstream, or a new one. There is none, and no error, if the way is
 // HTTP/2, or that has to be found out.
 func (u *upstreams) take(x *exchange, to *url.URL) (*upstreamConn, error) {
-	key := originKey(to)
 	for {
-		conn := u.pop(key)
+		conn := u.pop()
 		switch {
 		case conn != nil && conn.quiet():
 			return conn, nil
@@ -114,12 +135,12 @@ func (u *upstreams) take(x *exchange, to *url.URL) (*upstreamConn, error) {
 		case to.Scheme == "https":
 			return nil, nil
 		}
-		return u.dialPlain(x, key)
+		return u.dialPlain(x)
 	}
 }
 
 // dialPlain dials in a goroutine of its own: dialing takes a large stack, which a stream would keep.
-func (u *upstreams) dialPlain(x *exchange, key string) (*upstreamConn, error) {
+func (u *upstreams) dialPlain(x *exchange) (*upstreamConn, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	x.life.waitsFor(abortFunc(cancel))
@@ -134,59 +155,59 @@ func (u *upstreams) dialPlain(x *exchange, key string) (*upstreamConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newUpstreamConn(u, key, conn, conn), nil
+	return newUpstreamConn(u, conn, conn), nil
 }
 
-func (u *upstreams) pop(key string) *upstreamConn {
+func (u *upstreams) pop() *upstreamConn {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	conns := u.idle[key]
-	if len(conns) == 0 {
+	if len(u.idle) == 0 {
 		return nil
 	}
-	last := len(conns) - 1
-	conn := conns[last]
-	conns[last] = nil
-	u.idle[key] = conns[:last]
-	u.count--
+	last := len(u.idle) - 1
+	conn := u.idle[last]
+	u.idle[last] = nil
+	u.idle = u.idle[:last]
+	u.dialer.idle.Add(-1)
 	return conn
 }
 
 // put keeps a connection for another request, if there is room.
-func (u *upstreams) put(key string, conn *upstreamConn) {
+func (u *upstreams) put(conn *upstreamConn) {
 	conn.idleSince = time.Now()
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed || u.count >= idleUpstream || len(u.idle[key]) >= idlePerUpstream {
-		_ = conn.Close() // nothing is under way on it
-		return
+	keep := !u.closed && len(u.idle) < idlePerUpstream && u.dialer.idle.Load() < idleUpstream
+	if keep {
+		u.idle = append(u.idle, conn)
+		u.dialer.idle.Add(1)
+		if u.timer == nil {
+			u.timer = time.AfterFunc(upstreamIdle, u.expire)
+		}
 	}
-	u.idle[key] = append(u.idle[key], conn)
-	u.count++
-	if u.timer == nil {
-		u.timer = time.AfterFunc(upstreamIdle, u.expire)
+	u.mu.Unlock()
+	if !keep {
+		_ = conn.Close() // nothing is under way on it
 	}
 }
 
 // expire closes the connections that have been idle for too long.
 func (u *upstreams) expire() {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	for key, conns := range u.idle {
-		kept := slices.DeleteFunc(conns, func(c *upstreamConn) bool {
-			old := u.closed || time.Since(c.idleSince) >= upstreamIdle
-			if old {
-				_ = c.Close() // nothing is under way on it
-				u.count--
-			}
-			return old
-		})
-		if u.idle[key] = kept; len(kept) == 0 {
-			delete(u.idle, key)
+	var old []*upstreamConn
+	u.idle = slices.DeleteFunc(u.idle, func(c *upstreamConn) bool {
+		expired := u.closed || time.Since(c.idleSince) >= upstreamIdle
+		if expired {
+			old = append(old, c)
 		}
-	}
-	if u.timer = nil; u.count > 0 {
+		return expired
+	})
+	u.dialer.idle.Add(-int64(len(old)))
+	if u.timer = nil; len(u.idle) > 0 {
 		u.timer = time.AfterFunc(upstreamIdle/2, u.expire)
+	}
+	u.mu.Unlock()
+	for _, conn := range old {
+		_ = conn.Close() // nothing is under way on it
 	}
 }
 
@@ -202,9 +223,17 @@ func (u *upstreams) close() {
 	u.http2.CloseIdleConnections()
 }
 
-// originKey is a scheme and an address, host:port.
-func originKey(u *url.URL) string {
-	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), portOf(u))
+// cut closes all connections. Those of HTTP/1 that are not idle belong to exchanges, which close them when they are
+// cancelled.
+func (u *upstreams) cut() {
+	u.mu.Lock()
+	u.severed = true
+	secured := slices.Collect(maps.Keys(u.secured))
+	u.mu.Unlock()
+	for _, conn := range secured {
+		_ = conn.Close() // whoever reads from it learns it
+	}
+	u.close()
 }
 
 func portOf(u *url.URL) string {

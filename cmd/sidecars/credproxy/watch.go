@@ -15,6 +15,8 @@ const (
 	idleTimeout = 15 * time.Minute
 	// watchInterval is how often the open exchanges are looked at, and so how long a client that left goes unnoticed.
 	watchInterval = 250 * time.Millisecond
+	// cancelGrace is how long a client has to take the answer to an exchange that was cancelled.
+	cancelGrace = 500 * time.Millisecond
 )
 
 var (
@@ -108,7 +110,7 @@ func (x *exchange) cancel(cause error) {
 	if x.life.abort != nil {
 		x.life.abort.abort()
 	}
-	client, soon := http.NewResponseController(x.w.ResponseWriter), time.Now().Add(time.Second)
+	client, soon := http.NewResponseController(x.w.ResponseWriter), time.Now().Add(cancelGrace)
 	_ = errors.Join(client.SetReadDeadline(soon), client.SetWriteDeadline(soon)) // both servers can do it
 }
 
