@@ -79,12 +79,13 @@ func (b *requestBody) bytes() int64 {
 // replyBuffers have what is sent to a client at once, if it is small.
 var replyBuffers = newBuffers(4 << 10)
 
-// Most streams wait most of the time, with a buffer in hand: it should be a small one.
-var bufferPools = []*buffers{newBuffers(1 << 10), newBuffers(4 << 10), newBuffers(32 << 10)}
+// Most streams wait most of the time, with a buffer in hand: it should be a small one. Others are taken from spare.
+var bufferPools = []*buffers{newBuffers(1 << 10), newBuffers(4 << 10).takenFrom(spare), newBuffers(32 << 10).takenFrom(spare)}
 
 type buffers struct {
 	size int
 	pool sync.Pool
+	from *budget // nil for none
 }
 
 type buffer struct {
@@ -98,13 +99,33 @@ func newBuffers(size int) *buffers {
 	return b
 }
 
+func (b *buffers) takenFrom(from *budget) *buffers {
+	b.from = from
+	return b
+}
+
+// tryGet returns nil when the budget has no room for another buffer.
+func (b *buffers) tryGet() *buffer {
+	if b.from != nil && !b.from.take(int64(b.size)) {
+		return nil
+	}
+	return b.get()
+}
+
+// get is for buffers that are taken from no budget.
 func (b *buffers) get() *buffer { return b.pool.Get().(*buffer) } //nolint:forcetypeassert // nothing else is put in
 
 func smallBuffer() *buffer { return bufferPools[0].get() }
 
-func (b *buffer) put() { b.from.pool.Put(b) }
+func (b *buffer) put() {
+	if b.from.from != nil {
+		b.from.from.give(int64(b.from.size))
+	}
+	b.from.pool.Put(b)
+}
 
-// fit returns the buffer for the next read: the smallest that the last read would not have filled.
+// fit returns the buffer for the next read: the smallest that the last read would not have filled, if there is memory for
+// it.
 func (b *buffer) fit(read int) *buffer {
 	fitting := bufferPools[len(bufferPools)-1]
 	for _, pool := range bufferPools {
@@ -116,6 +137,10 @@ func (b *buffer) fit(read int) *buffer {
 	if fitting == b.from {
 		return b
 	}
+	other := fitting.tryGet()
+	if other == nil {
+		return b
+	}
 	b.put()
-	return fitting.get()
+	return other
 }

@@ -18,6 +18,8 @@ import (
 const (
 	// clientBuffer is what is read of a client at once, in bytes.
 	clientBuffer = 4 << 10
+	// largeBuffer has the largest header; the rest may be the next request's.
+	largeBuffer = maxHeaderBytes + clientBuffer
 	// lingerTime is how long, and lingerBytes how much, is read of a client that was answered and goes on sending.
 	// Closing a connection with unread data would take the answer away from it.
 	lingerTime  = 500 * time.Millisecond
@@ -32,16 +34,32 @@ type client struct {
 	server *server
 	raw    syscall.RawConn // nil when the connection has none
 
-	serving  atomic.Bool   // a request is being served
+	state    atomic.Int32  // see below
+	since    atomic.Int64  // when it began to wait, or to finish, as Unix time in nanoseconds
 	reader   *bufio.Reader // nil while nothing is expected, so that a waiting stream holds none
+	large    bool          // the reader is one of largeReaders, taken from spare
+	again    []byte        // was read already, and is read again before all else
+	parsed   int           // headers that were parsed; the guard counts those that came
 	headLeft int64         // bytes that may still be read of the header; negative: no limit
 	until    atomic.Int64  // the deadline for reading, if it is known, as Unix time in seconds
 }
 
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, clientBuffer) }}
+// The states of a client. One that waits, or finishes, makes room for others when there are too many.
+const (
+	clientWaits    = iota // for a request, or the rest of its header
+	clientServed          // a request is being served
+	clientFinishes        // the last of an answer is being sent
+	clientEvicted
+)
+
+var (
+	readers      = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, clientBuffer) }}
+	largeReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, largeBuffer) }}
+)
 
 func newClient(s *server, conn *guardedConn) *client {
 	c := &client{guardedConn: conn, server: s}
+	c.since.Store(time.Now().UnixNano())
 	if under, ok := conn.Conn.(syscall.Conn); ok {
 		c.raw, _ = under.SyscallConn() // without it a client that left is noticed when it is written to
 	}
@@ -50,6 +68,11 @@ func newClient(s *server, conn *guardedConn) *client {
 
 // Read limits what is read of a header.
 func (c *client) Read(p []byte) (int, error) {
+	if len(c.again) > 0 {
+		n := copy(p, c.again)
+		c.again = c.again[n:]
+		return n, nil
+	}
 	if c.headLeft == 0 {
 		return 0, errHeaderTooLarge
 	}
@@ -94,35 +117,68 @@ func (c *client) takeReader() {
 }
 
 func (c *client) putReader() {
-	if c.reader != nil {
-		c.reader.Reset(nil)
-		readers.Put(c.reader)
-		c.reader = nil
+	if c.reader == nil {
+		return
 	}
+	c.reader.Reset(nil)
+	if c.large {
+		largeReaders.Put(c.reader)
+		spare.give(largeBuffer)
+	} else {
+		readers.Put(c.reader)
+	}
+	c.reader, c.large, c.again = nil, false, nil
 }
 
-// await waits for a request's header, and returns when all of it is here, or a buffer full. How the rest comes, and what
-// is wrong with it, http.ReadRequest finds out.
+// enlargeReader makes room for the rest of a header. What is buffered is read again.
+func (c *client) enlargeReader() error {
+	if c.large {
+		return errHeaderTooLarge
+	}
+	if !spare.take(largeBuffer) {
+		return errNoMemory
+	}
+	buffered, _ := c.reader.Peek(c.reader.Buffered())
+	again := bytes.Clone(buffered)
+	c.putReader()
+	c.reader, c.large, c.again = largeReaders.Get().(*bufio.Reader), true, again //nolint:forcetypeassert // nothing else is put in
+	c.reader.Reset(c)
+	return nil
+}
+
+// await waits for a request, and reports whether all of its header is here. What the guard or the budget does not let
+// through is refused.
 func (c *client) await(first bool) bool {
 	c.takeReader()
-	c.headLeft = maxHeaderBytes + clientBuffer // which may be the next request's
+	c.headLeft = largeBuffer
 	wait := c.server.keepAlive
 	if first {
 		wait = c.server.headerTimeout
 	}
-	c.readUntil(time.Now().Add(wait))
+	now := time.Now()
+	c.since.Store(now.UnixNano())
+	c.readUntil(now.Add(wait))
 	if _, err := c.reader.Peek(1); err != nil {
 		return false // it left, or had nothing more to say
 	}
 	for timed := first; ; timed = true {
-		buffered, _ := c.reader.Peek(c.reader.Buffered())
-		if c.http2 || c.fault.Load() != nil || bytes.Contains(buffered, []byte("\r\n\r\n")) || len(buffered) == clientBuffer {
+		if c.http2 || c.heads > c.parsed {
 			return true
+		}
+		if c.fault.Load() != nil {
+			c.refuse(nil)
+			return false
 		}
 		if !timed {
 			c.readUntil(time.Now().Add(c.server.headerTimeout))
 		}
-		if _, err := c.reader.Peek(len(buffered) + 1); err != nil {
+		if c.reader.Buffered() == c.reader.Size() {
+			if err := c.enlargeReader(); err != nil {
+				c.refuse(err)
+				return false
+			}
+		}
+		if _, err := c.reader.Peek(c.reader.Buffered() + 1); err != nil {
 			return c.reader.Buffered() > 0 && !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 	}
@@ -145,19 +201,23 @@ func (c *client) SetReadDeadline(t time.Time) error {
 func (c *client) leaveToHTTP2() {
 	_ = c.SetReadDeadline(time.Time{}) // as above
 	c.headLeft = -1
-	c.server.taken.give(c.guardedConn, c.reader)
+	c.server.giveHTTP2(c.guardedConn, c.reader)
 	c.reader = nil
 }
 
 // next serves a request and tells whether another may follow.
 func (c *client) next() (again bool) {
+	if !c.state.CompareAndSwap(clientWaits, clientServed) {
+		return false // evicted
+	}
 	r, err := http.ReadRequest(c.reader)
 	if err != nil {
+		c.finishes()
 		c.refuse(err)
 		return false
 	}
+	c.parsed++
 	c.headLeft = -1
-	c.serving.Store(true)
 	w := &reply{client: c, request: r}
 	if r.ContentLength != 0 {
 		w.expectBody()
@@ -167,12 +227,26 @@ func (c *client) next() (again bool) {
 	if !c.handle(w) {
 		return false
 	}
+	c.finishes()
 	again = w.finish()
 	if !again && (r.ContentLength != 0 || c.reader != nil && c.reader.Buffered() > 0 || c.fault.Load() != nil) {
 		c.linger()
 	}
-	c.serving.Store(false)
-	return again && !c.server.isStopping() // in this order: one of both notices the other, see stop
+	return c.state.CompareAndSwap(clientFinishes, clientWaits) && again && !c.server.isStopping() // in this order: one of both notices the other, see stop
+}
+
+func (c *client) finishes() {
+	c.since.Store(time.Now().UnixNano())
+	c.state.Store(clientFinishes)
+}
+
+// evict closes the connection, unless a request is being served.
+func (c *client) evict() bool {
+	if !c.state.CompareAndSwap(clientWaits, clientEvicted) && !c.state.CompareAndSwap(clientFinishes, clientEvicted) {
+		return false
+	}
+	_ = c.Close() // which its goroutine notices
+	return true
 }
 
 // handle tells whether the handler came to a regular end.
@@ -196,6 +270,9 @@ func (c *client) refuse(err error) {
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
 		status, reason = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header is larger than %d bytes", maxHeaderBytes)
+	case errors.Is(err, errNoMemory):
+		status, reason = http.StatusRequestHeaderFieldsTooLarge,
+			fmt.Sprintf("the memory for headers of more than %d bytes is in use; come again, or send a smaller one", clientBuffer)
 	case fault != nil:
 		reason = *fault
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(syscall.Errno)):
@@ -218,14 +295,16 @@ func (c *client) linger() {
 	_ = c.SetReadDeadline(time.Now().Add(lingerTime)) // as above
 	c.headLeft = -1
 	c.blind = true
-	buffer := bufferPools[len(bufferPools)-1].get()
-	defer buffer.put()
+	c.putReader()
+	buffer := smallBuffer()
+	defer func() { buffer.put() }()
 	for total := 0; total < lingerBytes; {
 		n, err := c.Read(buffer.bytes)
 		if err != nil {
 			return
 		}
 		total += n
+		buffer = buffer.fit(n)
 	}
 }
 

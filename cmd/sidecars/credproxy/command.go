@@ -25,8 +25,11 @@ const (
 	headerTimeout  = 10 * time.Second
 	keepAlive      = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
-	// Of HTTP/2: requests on a connection, and bytes that are held in memory for each until they are read.
-	maxStreams     = 250
+	// Of HTTP/2, where net/http has decoded a header before it is judged: requests on a connection, bytes of a header, of a
+	// frame, and of what is held in memory until it is read.
+	maxStreams     = 64
+	maxHTTP2Header = 16 << 10
+	maxFrame       = 16 << 10
 	receivedBuffer = 64 << 10
 	// memoryLimit makes the collector work harder before the container's limit (256 MiB) is met, in bytes.
 	memoryLimit = 192 << 20

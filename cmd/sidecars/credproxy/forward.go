@@ -31,6 +31,10 @@ func (x *exchange) forward() {
 		x.fail(err)
 		return
 	}
+	if memory, _ := headerMemory(resp.Header); x.share.take(memory-headerShare) != nil {
+		x.fail(fmt.Errorf("the upstream's header is large: %w", errNoMemory))
+		return
+	}
 	err = x.passHeader(resp)
 	if err == nil {
 		err = x.passBody(resp)
@@ -162,9 +166,11 @@ func (x *exchange) passBody(resp *http.Response) error {
 		n, err := resp.Body.Read(buffer.bytes)
 		if n > 0 {
 			x.life.touch()
+			x.life.writes.begin()
 			if _, err := x.w.Write(buffer.bytes[:n]); err != nil {
 				return fmt.Errorf("write to the client: %w", err)
 			}
+			x.life.writes.end()
 		}
 		switch {
 		case err == io.EOF:
@@ -175,9 +181,11 @@ func (x *exchange) passBody(resp *http.Response) error {
 		case x.w.bytes == resp.ContentLength:
 			continue // the end comes now and flushes
 		}
+		x.life.writes.begin()
 		if err := flusher.Flush(); err != nil {
 			return fmt.Errorf("write to the client: %w", err)
 		}
+		x.life.writes.end()
 		buffer = buffer.fit(n)
 	}
 }

@@ -6,51 +6,39 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-// maxConnections bounds the clients' connections; further ones are closed at once.
-const maxConnections = 4096
-
 // guardedListener looks at what HTTP/1 clients send before net/http reads it. net/http puts right what is unclear
 // about where a message ends (both lengths, equal lengths twice, folded lines, bare line feeds, a chunked
 // HTTP/1.0 request); a proxy must refuse it, because whatever stands before it may have read it otherwise
 // (request smuggling; RFC 9112, sections 2.2, 5.2, 6.1 and 11.2).
-type guardedListener struct {
-	net.Listener
-	open atomic.Int64 // connections
-}
+type guardedListener struct{ net.Listener }
 
 func guard(l net.Listener) net.Listener { return &guardedListener{Listener: l} }
 
 // Accept implements net.Listener.
 func (l *guardedListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		guarded := &guardedConn{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}
-		if l.open.Add(1) <= maxConnections {
-			return guarded, nil
-		}
-		_ = guarded.Close() // whoever has that many connections learns it from the next one
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	return &guardedConn{Conn: conn}, nil
 }
 
 // guardedConn follows an HTTP/1 connection from header to header. A fault stays: the handler refuses the request,
 // and whatever else is read of the connection, and closes it.
 type guardedConn struct {
 	net.Conn
-	release func() // tells the listener that it is closed
+	release func() // tells the server, once, that it is closed
 	fault   atomic.Pointer[string]
 
 	http2 bool   // the preface of HTTP/2 was the first line
 	blind bool   // what comes is not looked at
 	used  bool   // a request line has been seen
+	heads int    // headers that came to their end
 	body  int64  // bytes to come before the next request line
 	line  []byte // the beginning of a line that is not complete
 	head  head
@@ -176,6 +164,7 @@ func (h *head) takeField(name, value []byte) string {
 func (c *guardedConn) endHeader() string {
 	h := c.head
 	c.head = head{}
+	c.heads++
 	switch {
 	case h.chunked && h.length:
 		return "there are both a Content-Length and a Transfer-Encoding"

@@ -167,48 +167,72 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	guarded := guard(listener).(*guardedListener)
-	defer guarded.Close()
-	guarded.open.Store(maxConnections - 1)
-	accepted := make(chan net.Conn)
-	go func() {
-		for {
-			conn, err := guarded.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn
+// TestConnectionFlood: one connection more than there may be takes the place of the one that has waited longest, and not of
+// one that is being served.
+func TestConnectionFlood(t *testing.T) {
+	const most = 8
+	asked := make(chan struct{}, 1)
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			_ = http.NewResponseController(w).Flush()
+			asked <- struct{}{}
+			<-r.Context().Done()
 		}
-	}()
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+	})
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	b.server.end(t)
+	small := newServer(b.handler)
+	small.maxConnections = most
+	b.server = newTestServer(t, small)
+	served := b.converse()
+	served.say("GET /a/wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-asked
+	var waiting []*conversation
+	for range most - 1 {
+		c := b.converse()
+		c.say("GET /a/ HTTP/1.1\r\n") // and no more
+		waiting = append(waiting, c)
+	}
+	for i := range waiting {
+		if resp := b.get("/a/"); resp.StatusCode != http.StatusOK {
+			t.Fatalf("newcomer %d: %s", i, resp.Status)
 		}
-		t.Cleanup(func() { conn.Close() })
-		return conn
+		b.until("the newcomer to leave", func() bool { small.mu.Lock(); defer small.mu.Unlock(); return len(small.clients) == most-1 })
+		again := b.converse()
+		again.say("GET /a/ HTTP/1.1\r\n")
+		b.until("its place to be taken", func() bool { small.mu.Lock(); defer small.mu.Unlock(); return len(small.clients) == most })
 	}
-	dial()
-	last := <-accepted
-	if n, err := dial().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("one too many: read %d, %v; want it closed", n, err)
+	for _, c := range waiting {
+		c.hearsTheEnd()
 	}
-	last.Close()
-	last.Close() // counts once
-	if got := guarded.open.Load(); got != maxConnections-1 {
-		t.Errorf("%d open after a close; want %d", got, maxConnections-1)
+	if b.handler.open.Load() != 1 {
+		t.Error("the stream that was being served has ended")
 	}
-	dial()
-	<-accepted
 }
 
-// FuzzGuard: where the guard finds no fault, it and net/http agree about where a message ends, in whatever pieces
-// it comes.
+// TestHTTP2ConnectionFlood: those without requests make room.
+func TestHTTP2ConnectionFlood(t *testing.T) {
+	b := newBench(t, nil)
+	b.server.end(t)
+	small := newServer(b.handler)
+	small.maxHTTP2 = 2
+	b.server = newTestServer(t, small)
+	for i := range 5 {
+		client := clients(t)["HTTP/2.0"]
+		resp, err := client.Get(b.server.URL + healthPath)
+		if err != nil {
+			t.Fatalf("client %d: %v", i, err)
+		}
+		if got := b.whole(resp); got.StatusCode != http.StatusOK {
+			t.Errorf("client %d: %s", i, got.Status)
+		}
+	}
+	small.mu.Lock()
+	defer small.mu.Unlock()
+	if len(small.http2s) > small.maxHTTP2 {
+		t.Errorf("%d connections of HTTP/2 are open", len(small.http2s))
+	}
+}
 func FuzzGuard(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",

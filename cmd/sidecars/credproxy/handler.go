@@ -49,6 +49,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cred-proxy: the connection was not checked", http.StatusInternalServerError) // a mistake in wiring; never without
 		return
 	}
+	if conn, ok := r.Context().Value(http2ConnKey{}).(*readConn); ok {
+		conn.open.Add(1)
+		defer conn.open.Add(-1)
+	}
 	h.serve(w, r, nil)
 }
 
@@ -60,6 +64,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 	}
 	defer h.open.Add(-1)
 	x := &exchange{handler: h, in: r, client: from, w: recorder{ResponseWriter: w}, started: time.Now(), crowded: h.open.Add(1) > maxExchanges}
+	defer x.share.giveBack()
 	denied := x.admit(h.table.Load())
 	if err := x.begin(denied != nil); err != nil {
 		x.refuse(deny(http.StatusServiceUnavailable, "the request can't be audited, so it is not made"))
@@ -73,6 +78,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 		x.cancel(cause) // whoever stored that table has not seen this exchange
 	}
 	if denied != nil {
+		if x.crowded || x.client == nil { // a client that does not read holds memory
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(cancelGrace)) // both servers can do it
+		}
 		x.refuse(denied)
 	} else {
 		x.forward()
@@ -93,6 +101,7 @@ type exchange struct {
 	route   *route
 	target  target
 	life    life
+	share   share
 	trailer names // announced in the response's header
 	err     error // why the upstream's response did not get through
 
@@ -144,6 +153,9 @@ func (x *exchange) checkMessage() *denial {
 			return deny(http.StatusBadRequest, "%s", *fault)
 		}
 	}
+	if d := x.checkSize(); d != nil {
+		return d
+	}
 	switch expected := x.in.Header.Values("Expect"); {
 	case len(expected) > 1, len(expected) == 1 && !strings.EqualFold(expected[0], "100-continue"):
 		return deny(http.StatusExpectationFailed, "what is expected is not just 100-continue")
@@ -156,6 +168,20 @@ func (x *exchange) checkMessage() *denial {
 		return deny(http.StatusBadRequest, "protocol upgrades are not served")
 	case x.crowded:
 		return deny(http.StatusServiceUnavailable, "more than %d requests are open", maxExchanges).with("Retry-After", "1")
+	}
+	return nil
+}
+
+// checkSize judges the memory that a request's header takes.
+func (x *exchange) checkSize() *denial {
+	memory, fields := headerMemory(x.in.Header)
+	switch {
+	case fields > maxFields:
+		x.in.Header = nil // it takes memory until the refusal is sent
+		return deny(http.StatusRequestHeaderFieldsTooLarge, "the header has %d fields, more than %d", fields, maxFields)
+	case x.share.take(memory+2*int64(len(x.in.RequestURI))-headerShare) != nil:
+		x.in.Header = nil
+		return deny(http.StatusRequestHeaderFieldsTooLarge, "the memory for large headers is in use; come again, or send a smaller one")
 	}
 	return nil
 }
@@ -196,7 +222,7 @@ func (x *exchange) fail(err error) {
 		d = denyBody(x.route)
 	case errors.Is(err, errIdle):
 		d.status = http.StatusGatewayTimeout
-	case errors.Is(err, errRevoked):
+	case errors.Is(err, errRevoked), errors.Is(err, errNoMemory):
 		d.status = http.StatusServiceUnavailable
 	case errors.Is(err, errClientLeft):
 		d.status = statusClientGone // nobody reads it; the audit line shows it

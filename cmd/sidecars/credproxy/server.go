@@ -7,11 +7,18 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
+	// maxConnections bounds the clients' connections. For one more the one that has waited longest is closed.
+	maxConnections = 4096
+	// maxHTTP2 bounds those on which HTTP/2 is spoken. With maxStreams on each there are no more requests than maxExchanges.
+	maxHTTP2 = maxExchanges / maxStreams
+	// evictionSample is how many are compared to find one that has waited for long.
+	evictionSample = 64
 	// acceptPause is how long a server that has run out of files or memory waits for some to come back.
 	acceptPause = 50 * time.Millisecond
 	// endTime is how long exchanges that were cut off may take to end, so that their ends are audited.
@@ -26,10 +33,12 @@ type server struct {
 	taken   *handover
 	// How long a client may take to send a header, and to send nothing between two requests.
 	headerTimeout, keepAlive time.Duration
+	maxConnections, maxHTTP2 int
 
 	mu       sync.Mutex
 	listener net.Listener
 	clients  map[*client]struct{}
+	http2s   map[*readConn]struct{}
 	stopping bool
 	emptied  chan struct{} // closed when there is no client any more and none will come
 }
@@ -37,7 +46,8 @@ type server struct {
 func newServer(h *handler) *server {
 	return &server{
 		handler: h, http2: newHTTP2Server(h), taken: newHandover(), headerTimeout: headerTimeout, keepAlive: keepAlive,
-		clients: map[*client]struct{}{}, emptied: make(chan struct{}),
+		maxConnections: maxConnections, maxHTTP2: maxHTTP2,
+		clients: map[*client]struct{}{}, http2s: map[*readConn]struct{}{}, emptied: make(chan struct{}),
 	}
 }
 
@@ -47,12 +57,18 @@ func newHTTP2Server(h *handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:                      h,
-		Protocols:                    protocols,
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: receivedBuffer, MaxReceiveBufferPerStream: receivedBuffer},
+		Handler:   h,
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
+			MaxReceiveBufferPerConnection: receivedBuffer, MaxReceiveBufferPerStream: receivedBuffer,
+		},
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, http2ConnKey{}, conn)
+		},
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  keepAlive,
-		MaxHeaderBytes:               maxHeaderBytes,
+		MaxHeaderBytes:               maxHTTP2Header,
 		ErrorLog:                     h.errorLog,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is refused like everything that is no route
 	}
@@ -103,17 +119,88 @@ func (s *server) serve(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
+	guarded.release = func() {}
 	c := newClient(s, guarded)
-	s.mu.Lock()
-	s.clients[c] = struct{}{}
-	stopping := s.stopping
-	s.mu.Unlock()
-	if stopping {
-		c.end()
+	if !s.enter(c) {
+		_ = guarded.Close()
 		return
 	}
 	go c.serve()
 }
+
+// enter puts a client on the list, unless there are too many, none of which can make room, or the server is stopping.
+func (s *server) enter(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping || len(s.clients)+len(s.http2s) >= s.maxConnections && !s.evict() {
+		return false
+	}
+	s.clients[c] = struct{}{}
+	return true
+}
+
+// evict makes room by closing the connection of a client that has waited for long. The order of a map is random.
+func (s *server) evict() bool {
+	var oldest *client
+	seen := 0
+	for c := range s.clients {
+		if state := c.state.Load(); state != clientWaits && state != clientFinishes {
+			continue
+		}
+		if oldest == nil || c.since.Load() < oldest.since.Load() {
+			oldest = c
+		}
+		if seen++; seen == evictionSample {
+			break
+		}
+	}
+	if oldest == nil || !oldest.evict() {
+		return false
+	}
+	delete(s.clients, oldest)
+	return true
+}
+
+// giveHTTP2 lets net/http serve a connection. If there are too many of them, one without requests makes room.
+func (s *server) giveHTTP2(conn *guardedConn, read *bufio.Reader) {
+	given := &readConn{Conn: conn, read: read, since: time.Now()}
+	conn.release = sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.http2s, given)
+	})
+	s.mu.Lock()
+	full := len(s.http2s) >= s.maxHTTP2 && !s.evictHTTP2()
+	if !full {
+		s.http2s[given] = struct{}{}
+	}
+	s.mu.Unlock()
+	if full {
+		_, _ = conn.Write(calmDown) // a few bytes, which fit the kernel's buffer
+		_ = conn.Close()
+		return
+	}
+	s.taken.give(given)
+}
+
+// evictHTTP2 closes the oldest connection that has no requests.
+func (s *server) evictHTTP2() bool {
+	var oldest *readConn
+	for conn := range s.http2s {
+		if conn.open.Load() == 0 && (oldest == nil || conn.since.Before(oldest.since)) {
+			oldest = conn
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(s.http2s, oldest)
+	go oldest.Close() // which takes the lock
+	return true
+}
+
+// calmDown is what an HTTP/2 client is told for which there is no room: empty SETTINGS, and GOAWAY with ENHANCE_YOUR_CALM.
+var calmDown = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11}
 
 // forget takes a client off the list, which is served no longer, or by net/http.
 func (s *server) forget(c *client) {
@@ -158,7 +245,7 @@ func (s *server) stop(chosen func(*client) bool) {
 
 // Shutdown implements sidecar.Server: it waits until what was begun has ended, but not longer than ctx.
 func (s *server) Shutdown(ctx context.Context) error {
-	s.stop(func(c *client) bool { return !c.serving.Load() })
+	s.stop(func(c *client) bool { return c.state.Load() == clientWaits })
 	err := s.http2.Shutdown(ctx)
 	if err == nil {
 		err = s.wait(ctx)
@@ -224,18 +311,23 @@ func (h *handover) Close() error {
 func (h *handover) Addr() net.Addr { return h.addr }
 
 // give hands a connection over, whose first bytes have been read already.
-func (h *handover) give(conn net.Conn, read *bufio.Reader) {
+func (h *handover) give(conn net.Conn) {
 	select {
-	case h.conns <- &readConn{Conn: conn, read: read}:
+	case h.conns <- conn:
 	case <-h.closed:
 		_ = conn.Close()
 	}
 }
 
+// http2ConnKey is where the context of an HTTP/2 request has its connection.
+type http2ConnKey struct{}
+
 // readConn is a connection of which some has been read.
 type readConn struct {
 	net.Conn
-	read *bufio.Reader // nil when all of that was read again
+	read  *bufio.Reader // nil when all of that was read again
+	since time.Time
+	open  atomic.Int64 // requests
 }
 
 // Read implements net.Conn.

@@ -25,9 +25,10 @@ const (
 	idlePerUpstream  = 128
 	idleUpstream     = 512
 	maxUpstreamBytes = 64 << 10 // of response headers
-	// What is received and not read is held in memory: of one response, and of all on one HTTP/2 connection.
-	streamBuffer     = 1 << 20
-	connectionBuffer = 16 << 20
+	// What is received and not read is held in memory: of one response, and of all on one HTTP/2 connection. Responses that
+	// are not read are bounded by stallMemory, and must not hold up the others on the connection.
+	streamBuffer     = 256 << 10
+	connectionBuffer = 64 << 20
 	maxReasonBytes   = 512
 	reasonTimeout    = 2 * time.Second
 	// An HTTP/2 connection that carries a silent stream is asked whether it still lives.

@@ -202,9 +202,11 @@ func (c *upstreamConn) upload(up *upload) {
 			if body.length < 0 {
 				piece = frameChunk(buffer.bytes, n)
 			}
+			body.life.uploads.begin()
 			if _, err := c.Write(piece); err != nil {
 				return
 			}
+			body.life.uploads.end()
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -101,6 +101,16 @@ func mayRepeat(x *exchange, out *http.Request) bool {
 func (u *upstreams) roundTripHTTP2(x *exchange, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.life.waitsFor(abortFunc(cancel))
+	if out.Body != nil {
+		large := int64(uploadMemory)
+		if out.ContentLength >= 0 {
+			large = min(large, out.ContentLength)
+		}
+		if err := x.share.take(large - int64(bufferPools[1].size)); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
 	resp, err := u.http2.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		cancel()

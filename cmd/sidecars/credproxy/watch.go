@@ -22,6 +22,7 @@ const (
 var (
 	errIdle     = errors.New("nothing was sent or received")
 	errStopping = errors.New("cred-proxy is being stopped")
+	errStalled  = fmt.Errorf("the client does not read: %w", errNoMemory)
 )
 
 // watch looks after the open exchanges: it ends one that stands still, or whose client left. One timer for all costs a
@@ -60,6 +61,7 @@ func (w *watch) remove(x *exchange) {
 		w.first = x.next
 	}
 	x.next, x.previous = nil, nil
+	x.life.payBack()
 }
 
 // look looks at all of them, and comes again while there are any.
@@ -96,6 +98,45 @@ func (x *exchange) look(now time.Time) {
 	if x.client != nil && x.client.left() {
 		x.cancel(errClientLeft)
 	}
+	x.lookStalled()
+}
+
+// lookStalled takes memory for an exchange that is held up by its client or, in an upload, its upstream: what comes from
+// the other side piles up. It ends one for which there is none.
+func (x *exchange) lookStalled() {
+	l := &x.life
+	switch stalled := l.writes.stalled() || l.uploads.stalled(); {
+	case stalled && !l.stallPaid && !spare.take(stallMemory):
+		x.cancel(errStalled)
+	case stalled && !l.stallPaid:
+		l.stallPaid = true
+	case !stalled && l.stallPaid:
+		l.payBack()
+	}
+}
+
+func (l *life) payBack() {
+	if l.stallPaid {
+		spare.give(stallMemory)
+		l.stallPaid = false
+	}
+}
+
+// steps counts the beginnings and ends of what may be held up.
+type steps struct {
+	n    atomic.Uint32
+	last uint32 // only watch knows
+}
+
+func (s *steps) begin() { s.n.Add(1) }
+func (s *steps) end()   { s.n.Add(1) }
+
+// stalled reports whether a step has not ended since the last call.
+func (s *steps) stalled() bool {
+	n := s.n.Load()
+	held := n%2 == 1 && n == s.last
+	s.last = n
+	return held
 }
 
 // cancel ends an exchange early, for a cause. What is blocked in it wakes up: the upstream's side at once, the
@@ -118,6 +159,9 @@ func (x *exchange) cancel(cause error) {
 type life struct {
 	busy  atomic.Bool // something was sent or received
 	still time.Time   // since when nothing was; only watch knows
+	// Pieces of a body that are being sent to the client, and to an upstream.
+	writes, uploads steps
+	stallPaid       bool // stallMemory is taken; only watch knows
 
 	mu    sync.Mutex
 	ended bool
