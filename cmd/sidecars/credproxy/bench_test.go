@@ -173,12 +173,7 @@ http { keepalive_requests 1000000; `+temp+config+" }\n")
 // credProxy starts the executable that the sidecar's image has.
 func (r *race) credProxy(upstream, streams string) runner {
 	r.Helper()
-	binary := filepath.Join(r.dir, "bottled")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/bot-bottle/bottled/cmd/bottled")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		r.Fatalf("%v\n%s", err, out)
-	}
+	binary := buildBottled(r)
 	slot := filepath.Dir(r.write("tokens/t", marker))
 	start := func(name, upstream string) runner {
 		route := fmt.Sprintf(`{"routes":[{"path":"/a/","upstream":"http://%s","token_slot":"t","insecure_upstream":true}]}`, upstream)
@@ -189,6 +184,18 @@ func (r *race) credProxy(upstream, streams string) runner {
 	}
 	r.streamer = start("streams", streams)
 	return start("requests", upstream)
+}
+
+// buildBottled builds the executable that the sidecar's image has.
+func buildBottled(tb testing.TB) string {
+	tb.Helper()
+	binary := filepath.Join(tb.TempDir(), "bottled")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/bot-bottle/bottled/cmd/bottled")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("%v\n%s", err, out)
+	}
+	return binary
 }
 
 // start runs a program until the benchmark's end, its stderr in a file.

@@ -162,12 +162,8 @@ func (c *client) await(first bool) bool {
 		return false // it left, or had nothing more to say
 	}
 	for timed := first; ; timed = true {
-		if c.http2 || c.heads > c.parsed {
+		if c.http2 || c.heads > c.parsed || c.fault.Load() != nil && c.endsHeader() {
 			return true
-		}
-		if c.fault.Load() != nil {
-			c.refuse(nil)
-			return false
 		}
 		if !timed {
 			c.readUntil(time.Now().Add(c.server.headerTimeout))
@@ -179,9 +175,19 @@ func (c *client) await(first bool) bool {
 			}
 		}
 		if _, err := c.reader.Peek(c.reader.Buffered() + 1); err != nil {
+			if c.fault.Load() != nil {
+				c.refuse(nil)
+				return false
+			}
 			return c.reader.Buffered() > 0 && !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 	}
+}
+
+// endsHeader reports whether the end of a header is here, on a connection at which the guard does not look any more.
+func (c *client) endsHeader() bool {
+	buffered, _ := c.reader.Peek(c.reader.Buffered())
+	return bytes.Contains(buffered, []byte("\n\r\n")) || bytes.Contains(buffered, []byte("\n\n"))
 }
 
 // readUntil sets the deadline for reading. One that is nearly the same stays: to move it takes time.

@@ -32,8 +32,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 // and whatever else is read of the connection, and closes it.
 type guardedConn struct {
 	net.Conn
-	release func() // tells the server, once, that it is closed
-	fault   atomic.Pointer[string]
+	fault atomic.Pointer[string]
 
 	http2 bool   // the preface of HTTP/2 was the first line
 	blind bool   // what comes is not looked at
@@ -57,12 +56,6 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 		data = c.inspect(data)
 	}
 	return n, err
-}
-
-// Close implements net.Conn.
-func (c *guardedConn) Close() error {
-	c.release()
-	return c.Conn.Close()
 }
 
 // CloseWrite lets net/http end a connection on which there is something unread so that the client gets the response.

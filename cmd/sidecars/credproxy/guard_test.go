@@ -215,7 +215,7 @@ func TestHTTP2ConnectionFlood(t *testing.T) {
 	b := newBench(t, nil)
 	b.server.end(t)
 	small := newServer(b.handler)
-	small.maxHTTP2 = 2
+	small.http2Places = make(chan struct{}, 2)
 	b.server = newTestServer(t, small)
 	for i := range 5 {
 		client := clients(t)["HTTP/2.0"]
@@ -229,7 +229,7 @@ func TestHTTP2ConnectionFlood(t *testing.T) {
 	}
 	small.mu.Lock()
 	defer small.mu.Unlock()
-	if len(small.http2s) > small.maxHTTP2 {
+	if len(small.http2s) > cap(small.http2Places) {
 		t.Errorf("%d connections of HTTP/2 are open", len(small.http2s))
 	}
 }

@@ -20,8 +20,10 @@ const (
 	maxFields = 256
 	// stallMemory is what an exchange may hold whose client does not read: the window of an HTTP/2 stream.
 	stallMemory = streamBuffer
-	// uploadMemory is the most that net/http takes for sending a body over HTTP/2.
+	// uploadMemory is the most that net/http takes for sending a body over HTTP/2, and uploadShare what it may without
+	// asking for more.
 	uploadMemory = 512 << 10
+	uploadShare  = 4 << 10
 )
 
 var errNoMemory = errors.New("too much memory is in use; come again, or send less")
@@ -61,6 +63,12 @@ func (s *share) take(n int64) error {
 	}
 	s.taken.Add(n)
 	return nil
+}
+
+// give gives a part back.
+func (s *share) give(n int64) {
+	s.taken.Add(-n)
+	spare.give(n)
 }
 
 // giveBack gives all of it back.

@@ -24,18 +24,6 @@ import (
 // containerMemory is what the container of a cred-proxy may use, in bytes.
 const containerMemory = 256 << 20
 
-// asProgram in the environment makes the test's executable a cred-proxy.
-const asProgram = "CRED_PROXY_TEST_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) == "" {
-		os.Exit(m.Run())
-	}
-	if Command().Execute() != nil {
-		os.Exit(1)
-	}
-}
-
 // process is a cred-proxy in a process of its own, with routes to an upstream over TLS (/two/ HTTP/2, /one/ HTTP/1) and a
 // plain one (/plain/). What they answer depends on the path: see serveMemory.
 type process struct {
@@ -74,7 +62,7 @@ func serveMemory(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func newProcess(t *testing.T) *process {
+func newProcess(t *testing.T, executable string) *process {
 	t.Helper()
 	two, one := newUpstream(t, serveMemory), newUpstreamHTTP1(t, http.HandlerFunc(serveMemory))
 	plain := newPlainUpstream(t)
@@ -88,8 +76,8 @@ func newProcess(t *testing.T) *process {
 	}
 	writeFile(t, dirs.config+"/"+routesFile, string(data))
 	p := &process{T: t, address: freeAddress(t), statuses: map[string]int{}}
-	p.cmd = exec.Command(os.Args[0], "run", "--listen", p.address, "--config-dir", dirs.config, "--token-dir", dirs.token)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "HTTPS_PROXY="+pipelock.URL)
+	p.cmd = exec.Command(executable, "sidecar", "cred-proxy", "run", "--listen", p.address, "--config-dir", dirs.config, "--token-dir", dirs.token)
+	p.cmd.Env = append(os.Environ(), "HTTPS_PROXY="+pipelock.URL)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +247,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 		t.Skip("takes minutes")
 	}
 	const all = 4096
+	executable := buildBottled(t)
 	for name, attack := range map[string]func(p *process){
 		"36 KB of header in one line": func(p *process) {
 			p.attack(all, 5*time.Second, p.say(requestLine+"X: "+strings.Repeat("x", 36<<10)))
@@ -272,13 +261,16 @@ func TestMemoryUnderAttack(t *testing.T) {
 		"4 KB of header that never ends": func(p *process) {
 			p.attack(all, 8*time.Second, p.say(requestLine+"X: "+strings.Repeat("x", 4000)))
 		},
-		"4 KB of header byte by byte": func(p *process) {
+		"4 KB of header in drops": func(p *process) {
+			text := requestLine + "X: " + strings.Repeat("x", 4000)
 			p.attack(all, 8*time.Second, func(conn net.Conn) error {
-				for _, c := range requestLine + "X: " + strings.Repeat("x", 4000) {
-					if _, err := conn.Write([]byte{byte(c)}); err != nil {
+				for text := text; len(text) > 0; {
+					n := min(len(text), 100)
+					if _, err := io.WriteString(conn, text[:n]); err != nil {
 						return err
 					}
-					time.Sleep(time.Millisecond)
+					text = text[n:]
+					time.Sleep(50 * time.Millisecond)
 				}
 				return p.listen(conn)
 			})
@@ -286,6 +278,10 @@ func TestMemoryUnderAttack(t *testing.T) {
 		"small fields in whole requests": func(p *process) {
 			p.crowded = true
 			p.attack(all, 8*time.Second, p.say(requestLine+smallLines(3900)+"\r\n"))
+		},
+		"as many fields as are allowed": func(p *process) {
+			p.crowded = true
+			p.attack(all, 8*time.Second, p.say(requestLine+strings.Join(strings.SplitAfter(smallLines(4000), "\n")[:maxFields-1], "")+"\r\n"))
 		},
 		"large headers in whole requests": func(p *process) {
 			p.crowded = true
@@ -364,7 +360,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 		"HTTP/2 rapid resets":            func(p *process) { p.attack(256, 12*time.Second, reading(streams(1000, 14<<10, "/two/wait", reset))) },
 		"HTTP/2 idle connections":        func(p *process) { p.attack(all, 8*time.Second, streams(0, 0, "", nil)) },
 	} {
-		t.Run(name, func(t *testing.T) { attack(newProcess(t)) })
+		t.Run(name, func(t *testing.T) { attack(newProcess(t, executable)) })
 	}
 }
 

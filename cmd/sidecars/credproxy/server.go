@@ -17,6 +17,8 @@ const (
 	maxConnections = 4096
 	// maxHTTP2 bounds those on which HTTP/2 is spoken. With maxStreams on each there are no more requests than maxExchanges.
 	maxHTTP2 = maxExchanges / maxStreams
+	// placeTimeout is how long an HTTP/2 client waits for the place of another one.
+	placeTimeout = 250 * time.Millisecond
 	// evictionSample is how many are compared to find one that has waited for long.
 	evictionSample = 64
 	// acceptPause is how long a server that has run out of files or memory waits for some to come back.
@@ -33,22 +35,26 @@ type server struct {
 	taken   *handover
 	// How long a client may take to send a header, and to send nothing between two requests.
 	headerTimeout, keepAlive time.Duration
-	maxConnections, maxHTTP2 int
+	maxConnections           int
 
 	mu       sync.Mutex
 	listener net.Listener
 	clients  map[*client]struct{}
 	http2s   map[*readConn]struct{}
-	stopping bool
-	emptied  chan struct{} // closed when there is no client any more and none will come
+
+	http2Places chan struct{} // as many as there may be of http2s
+	stopping    bool
+	emptied     chan struct{} // closed when there is no client any more and none will come
 }
 
 func newServer(h *handler) *server {
-	return &server{
+	s := &server{
 		handler: h, http2: newHTTP2Server(h), taken: newHandover(), headerTimeout: headerTimeout, keepAlive: keepAlive,
-		maxConnections: maxConnections, maxHTTP2: maxHTTP2,
+		maxConnections: maxConnections, http2Places: make(chan struct{}, maxHTTP2),
 		clients: map[*client]struct{}{}, http2s: map[*readConn]struct{}{}, emptied: make(chan struct{}),
 	}
+	s.http2.ConnState = s.followHTTP2
+	return s
 }
 
 // newHTTP2Server bounds what a client can hold without having been answered; watch bounds the rest. HTTP/2 is for
@@ -119,7 +125,6 @@ func (s *server) serve(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	guarded.release = func() {}
 	c := newClient(s, guarded)
 	if !s.enter(c) {
 		_ = guarded.Close()
@@ -164,38 +169,65 @@ func (s *server) evict() bool {
 // giveHTTP2 lets net/http serve a connection. If there are too many of them, one without requests makes room.
 func (s *server) giveHTTP2(conn *guardedConn, read *bufio.Reader) {
 	given := &readConn{Conn: conn, read: read, since: time.Now()}
-	conn.release = sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.http2s, given)
-	})
-	s.mu.Lock()
-	full := len(s.http2s) >= s.maxHTTP2 && !s.evictHTTP2()
-	if !full {
-		s.http2s[given] = struct{}{}
-	}
-	s.mu.Unlock()
-	if full {
+	if !s.placeHTTP2() {
 		_, _ = conn.Write(calmDown) // a few bytes, which fit the kernel's buffer
 		_ = conn.Close()
 		return
 	}
-	s.taken.give(given)
+	s.mu.Lock()
+	s.http2s[given] = struct{}{}
+	s.mu.Unlock()
+	if !s.taken.give(given) {
+		_ = conn.Close()
+		s.followHTTP2(given, http.StateClosed)
+	}
+}
+
+// placeHTTP2 takes a place. One that is made is free when net/http has let the connection go, and its memory.
+func (s *server) placeHTTP2() bool {
+	select {
+	case s.http2Places <- struct{}{}:
+		return true
+	default:
+	}
+	if !s.evictHTTP2() {
+		return false
+	}
+	select {
+	case s.http2Places <- struct{}{}:
+		return true
+	case <-time.After(placeTimeout):
+		return false
+	}
+}
+
+// followHTTP2 is net/http's ConnState.
+func (s *server) followHTTP2(conn net.Conn, state http.ConnState) {
+	given, ok := conn.(*readConn)
+	if !ok || state != http.StateClosed {
+		return
+	}
+	s.mu.Lock()
+	delete(s.http2s, given)
+	s.mu.Unlock()
+	<-s.http2Places
 }
 
 // evictHTTP2 closes the oldest connection that has no requests.
 func (s *server) evictHTTP2() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var oldest *readConn
 	for conn := range s.http2s {
-		if conn.open.Load() == 0 && (oldest == nil || conn.since.Before(oldest.since)) {
+		if !conn.evicted && conn.open.Load() == 0 && (oldest == nil || conn.since.Before(oldest.since)) {
 			oldest = conn
 		}
 	}
 	if oldest == nil {
 		return false
 	}
-	delete(s.http2s, oldest)
-	go oldest.Close() // which takes the lock
+	oldest.evicted = true
+	_ = oldest.Close() // which net/http notices
 	return true
 }
 
@@ -310,12 +342,13 @@ func (h *handover) Close() error {
 // Addr implements net.Listener.
 func (h *handover) Addr() net.Addr { return h.addr }
 
-// give hands a connection over, whose first bytes have been read already.
-func (h *handover) give(conn net.Conn) {
+// give hands a connection over, unless the listener is closed.
+func (h *handover) give(conn net.Conn) bool {
 	select {
 	case h.conns <- conn:
+		return true
 	case <-h.closed:
-		_ = conn.Close()
+		return false
 	}
 }
 
@@ -328,6 +361,8 @@ type readConn struct {
 	read  *bufio.Reader // nil when all of that was read again
 	since time.Time
 	open  atomic.Int64 // requests
+
+	evicted bool // guarded by the server's mu
 }
 
 // Read implements net.Conn.

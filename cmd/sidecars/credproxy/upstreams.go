@@ -101,21 +101,28 @@ func mayRepeat(x *exchange, out *http.Request) bool {
 func (u *upstreams) roundTripHTTP2(x *exchange, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	x.life.waitsFor(abortFunc(cancel))
-	if out.Body != nil {
-		large := int64(uploadMemory)
-		if out.ContentLength >= 0 {
-			large = min(large, out.ContentLength)
-		}
-		if err := x.share.take(large - int64(bufferPools[1].size)); err != nil {
-			cancel()
-			return nil, err
-		}
+	memory := sendingMemory(out)
+	if err := x.share.take(memory); err != nil {
+		cancel()
+		return nil, err
 	}
 	resp, err := u.http2.RoundTrip(out.WithContext(ctx))
 	if err != nil {
 		cancel()
+		x.share.give(memory)
 	}
 	return resp, err
+}
+
+// sendingMemory returns what net/http may take for sending a request's body: one frame, whose size the upstream chooses.
+func sendingMemory(out *http.Request) int64 {
+	switch {
+	case out.Body == nil || out.ContentLength >= 0 && out.ContentLength <= uploadShare:
+		return 0
+	case out.ContentLength >= 0:
+		return min(out.ContentLength, uploadMemory)
+	}
+	return uploadMemory
 }
 
 // dialHTTP2 is the transport's dialer.
