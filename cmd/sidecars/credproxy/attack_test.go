@@ -33,7 +33,9 @@ func TestCredentialInAnySpelling(t *testing.T) {
 			}
 		}
 		// Spellings of headers that the proxy decides about.
-		for _, name := range []string{"X_Forwarded_For", "X_HTTP_Method_Override", "Content_Length", "Transfer_Encoding", "Proxy_Connection", "X.Original.URL"} {
+		for _, name := range []string{
+			"X_Forwarded_For", "X_HTTP_Method_Override", "Content_Length", "Transfer_Encoding", "Proxy_Connection", "X.Original.URL",
+		} {
 			header[name] = []string{ownCredential}
 		}
 		header.Set("Idempotency-Key", "kept")
@@ -89,7 +91,8 @@ func TestMethodInAnySpelling(t *testing.T) {
 	b := newBench(t, u.ca(), to("/a/", u.URL))
 	client := clients(t)["HTTP/2.0"]
 	for method, want := range map[string]int{
-		"trace": 405, "Trace": 405, "TRACE": 405, "connect": 405, "cOnnect": 405, "track": 405, "TRACK": 405, "get": 400, "Delete": 400, "QUERY": 200,
+		"trace": 405, "Trace": 405, "TRACE": 405, "connect": 405, "cOnnect": 405, "track": 405, "TRACK": 405,
+		"get": 400, "Delete": 400, "QUERY": 200,
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), method, b.server.URL+"/a/", nil)
 		if err != nil {

@@ -20,6 +20,8 @@ const (
 	clientBuffer = 4 << 10
 	// largeBuffer has the largest header; the rest may be the next request's.
 	largeBuffer = maxHeaderBytes + clientBuffer
+	// largeMemory is what it takes: the guard holds a line of it, too.
+	largeMemory = 2 * largeBuffer
 	// lingerTime is how long, and lingerBytes how much, is read of a client that was answered and goes on sending.
 	// Closing a connection with unread data would take the answer away from it.
 	lingerTime  = 500 * time.Millisecond
@@ -123,7 +125,7 @@ func (c *client) putReader() {
 	c.reader.Reset(nil)
 	if c.large {
 		largeReaders.Put(c.reader)
-		spare.give(largeBuffer)
+		spare.give(largeMemory)
 	} else {
 		readers.Put(c.reader)
 	}
@@ -135,7 +137,7 @@ func (c *client) enlargeReader() error {
 	if c.large {
 		return errHeaderTooLarge
 	}
-	if !spare.take(largeBuffer) {
+	if !spare.take(largeMemory) {
 		return errNoMemory
 	}
 	buffered, _ := c.reader.Peek(c.reader.Buffered())
@@ -238,7 +240,8 @@ func (c *client) next() (again bool) {
 	if !again && (r.ContentLength != 0 || c.reader != nil && c.reader.Buffered() > 0 || c.fault.Load() != nil) {
 		c.linger()
 	}
-	return c.state.CompareAndSwap(clientFinishes, clientWaits) && again && !c.server.isStopping() // in this order: one of both notices the other, see stop
+	// In this order: this, or stop, notices the other.
+	return c.state.CompareAndSwap(clientFinishes, clientWaits) && again && !c.server.isStopping()
 }
 
 func (c *client) finishes() {
