@@ -176,7 +176,7 @@ func (p *process) answers() map[string]int {
 
 // behave makes one request after the other, each on a connection of its own.
 func (p *process) behave(stop chan struct{}, worst *atomic.Int64) (served int) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * patience}
 	for {
 		select {
 		case <-stop:

@@ -70,10 +70,7 @@ var memoryAttacks = map[string]func(p *process){
 	},
 	"pipelined requests, no answer read": func(p *process) {
 		p.crowded = true
-		p.attack(all, 8*time.Second, func(conn net.Conn) error {
-			_, err := io.WriteString(conn, strings.Repeat("GET /plain/hello HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 2000)+"\r\n\r\n", 5000))
-			return err
-		})
+		p.attack(all, 8*time.Second, sends(bytes.Repeat([]byte("GET /plain/hello HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 2000)+"\r\n\r\n"), 5000)))
 	},
 	"downloads that nobody reads": func(p *process) {
 		p.crowded = true
@@ -91,10 +88,7 @@ var memoryAttacks = map[string]func(p *process){
 	},
 	"uploads that nobody reads": func(p *process) {
 		p.crowded = true
-		p.attack(all, 8*time.Second, func(conn net.Conn) error {
-			_, err := io.WriteString(conn, "POST /plain/wait HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 10000000))
-			return err
-		})
+		p.attack(all, 8*time.Second, uploads("/plain/wait"))
 	},
 	"large headers of responses": func(p *process) {
 		p.crowded = true
@@ -106,10 +100,7 @@ var memoryAttacks = map[string]func(p *process){
 	},
 	"uploads over HTTP/2 that nobody reads": func(p *process) {
 		p.crowded = true
-		p.attack(all, 12*time.Second, func(conn net.Conn) error {
-			_, err := io.WriteString(conn, "POST /two/wait HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 10000000))
-			return err
-		})
+		p.attack(all, 12*time.Second, uploads("/two/wait"))
 	},
 	"HTTP/2 with large headers":  func(p *process) { p.attack(all, 12*time.Second, streams(maxStreams, 14<<10, "/plain/wait", nil)) },
 	"HTTP/2 with larger headers": func(p *process) { p.attack(all, 12*time.Second, streams(maxStreams, 60<<10, "/plain/wait", nil)) },
@@ -142,6 +133,12 @@ func lines(bytes int, format string) string {
 		fmt.Fprintf(&text, format, i)
 	}
 	return text.String()
+}
+
+// uploads sends a large body.
+func uploads(path string) func(net.Conn) error {
+	const size = 10_000_000
+	return sends([]byte(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", path, size) + strings.Repeat("x", size)))
 }
 
 // conversation2 returns what an HTTP/2 client sends: the preface, and what write writes.
