@@ -62,8 +62,8 @@ func serveMemory(w http.ResponseWriter, r *http.Request) {
 func newProcess(t *testing.T, executable string) *process {
 	t.Helper()
 	two, one := newUpstream(t, serveMemory), newUpstreamHTTP1(t, http.HandlerFunc(serveMemory))
-	plain := newPlainUpstream(t)
 	pipelock := newPipelock(t)
+	plain := newPlainUpstream(t) // ends before pipelock does, which waits for it
 	dirs := directories{t.TempDir(), t.TempDir()}
 	writeFile(t, dirs.token+"/t", marker)
 	writeFile(t, dirs.config+"/"+caFile, string(two.ca())+string(one.ca()))
