@@ -233,6 +233,7 @@ func TestHTTP2ConnectionFlood(t *testing.T) {
 		t.Errorf("%d connections of HTTP/2 are open", len(small.http2s))
 	}
 }
+
 func FuzzGuard(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",

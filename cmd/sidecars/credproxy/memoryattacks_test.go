@@ -214,7 +214,7 @@ func bombs() func(net.Conn) error {
 	}))
 }
 
-// small has as many small fields as a header may have, by net/http's count.
+// smallFields has as many small fields as a header may have, by net/http's count.
 func smallFields() func(net.Conn) error {
 	return sends(conversation2(func(framer *http2.Framer) {
 		for i := range maxStreams {
