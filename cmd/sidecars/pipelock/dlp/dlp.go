@@ -42,26 +42,10 @@ func newDetector() (*Detector, error) {
 	return d, nil
 }
 
-// Find returns the ID of a rule that knows a secret in text, whole or encoded, or "".
+// Find returns the ID of a rule that knows a secret in text, whole or encoded, TooEncoded, or "".
 func (d *Detector) Find(text []byte) string {
 	s := newScan(d)
 	defer s.free()
 	id, _ := s.find(text)
 	return id
-}
-
-// plain finds a secret that stands in text as it is.
-func (d *Detector) plain(text []byte) string {
-	found := ""
-	d.keywords.each(text, func(word, end int) bool {
-		start := end - d.keywords.lengths[word]
-		for _, r := range d.rules[word] {
-			if r.matches(text, start) {
-				found = r.id
-				return false
-			}
-		}
-		return true
-	})
-	return found
 }

@@ -2,22 +2,34 @@ package dlp
 
 // keywords finds any of a set of words in one pass, whatever their case: the automaton of Aho and Corasick
 // (1975) as a table. gitleaks prefilters with the same, a library that makes an object of every match.
+// Separators between the letters of a word are skipped: see kindOf.
 type keywords struct {
-	lengths []int       // of the words
-	class   [256]uint32 // of a byte; 0 is for those in no word
-	next    []uint32    // by row and class: the row of the next state, and whether words end there
-	ends    [][]int     // by state: the words that end there
-	width   uint32      // of a row
+	words []string
+	class [256]uint32 // of a byte; 0 is for those that end every word
+	next  []uint32    // by row and class: the row of the next state, and whether words end there
+	ends  [][]int     // by state: the words that end there
+	width uint32      // of a row
 }
 
 // wordEnds marks an entry of next in whose state a word ends.
 const wordEnds = 1 << 31
 
+// Classes of bytes that no word has.
+const (
+	classOther = iota
+	classSkipped
+	classesBefore // those of the words' own bytes
+)
+
 // newKeywords takes the words in lower case.
 func newKeywords(words []string) *keywords {
-	k := &keywords{width: 1}
+	k := &keywords{words: words, width: classesBefore}
+	for c := range k.class {
+		if separates(byte(c)) {
+			k.class[c] = classSkipped
+		}
+	}
 	for _, word := range words {
-		k.lengths = append(k.lengths, len(word))
 		k.classify(word)
 	}
 	k.build(words)
@@ -26,7 +38,7 @@ func newKeywords(words []string) *keywords {
 
 func (k *keywords) classify(word string) {
 	for _, c := range []byte(word) {
-		if k.class[c] != 0 {
+		if k.class[c] >= classesBefore {
 			continue
 		}
 		k.class[c] = k.width
@@ -35,6 +47,19 @@ func (k *keywords) classify(word string) {
 		}
 		k.width++
 	}
+}
+
+// skips reports whether a state stays what it is at a byte of a class, unless a word goes on with it.
+func (k *keywords) skips(class int) bool {
+	if class == classSkipped {
+		return true
+	}
+	for c, of := range k.class {
+		if int(of) == class {
+			return separates(byte(c)) //nolint:gosec // 255 at most
+		}
+	}
+	return false
 }
 
 // build makes the tree of the words, and then fills in, breadth first, where to go on from each state
@@ -72,15 +97,30 @@ func (k *keywords) build(words []string) {
 			queue = append(queue, child)
 		}
 	}
+	k.skip(tree)
 	k.flatten(tree)
+}
+
+// skip has each state stay at a separator with which no word goes on.
+func (k *keywords) skip(tree [][]uint32) {
+	for class := range int(k.width) {
+		if !k.skips(class) {
+			continue
+		}
+		for state := range tree {
+			if tree[state][class] == 0 {
+				tree[state][class] = uint32(state) //nolint:gosec // all words have some thousand letters
+			}
+		}
+	}
 }
 
 func (k *keywords) flatten(tree [][]uint32) {
 	k.next = make([]uint32, 0, len(tree)*int(k.width))
-	for _, row := range tree {
-		for _, state := range row {
+	for from, row := range tree {
+		for c, state := range row {
 			entry := state * k.width
-			if len(k.ends[state]) > 0 {
+			if len(k.ends[state]) > 0 && (int(state) != from || !k.skips(c)) {
 				entry |= wordEnds
 			}
 			k.next = append(k.next, entry)
@@ -103,4 +143,23 @@ func (k *keywords) each(text []byte, found func(word, end int) bool) {
 			}
 		}
 	}
+}
+
+// start is where the word that ends at an offset of text begins.
+func (k *keywords) start(text []byte, word, end int) int {
+	left := k.words[word]
+	for end > 0 && left != "" {
+		end--
+		if lower(text[end]) == left[len(left)-1] {
+			left = left[:len(left)-1]
+		}
+	}
+	return end
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c - 'A' + 'a'
+	}
+	return c
 }

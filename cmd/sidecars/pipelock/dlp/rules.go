@@ -8,6 +8,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 	gitleaks "github.com/zricethezav/gitleaks/v8/config"
@@ -16,13 +17,17 @@ import (
 // rule knows one kind of secret.
 type rule struct {
 	id       string
-	keywords []string // each match has one; it is looked for first
-	lead     int      // bytes of a match before its keyword, at most
-	atWord   bool     // what comes before a match is no letter, digit or underscore
-	length   int      // bytes of a match, at most
-	re       *regexp.Regexp
-	group    int     // of re, that is the secret; 0: the first that took part
-	entropy  float64 // bits a character that the secret has more than; placeholders have less
+	keywords []string  // each match has one; it is looked for first
+	lead     int       // bytes of a match before its keyword, at most
+	atWord   bool      // what comes before a match is no letter, digit or underscore
+	length   int       // bytes of a match, at most
+	begin    []byteSet // what a match without a lead begins with: a check before the expression's
+	expr     string
+	re       *regexp.Regexp        // literals in any case
+	open     func() *regexp.Regexp // re without what must follow the secret
+	anyCase  func() *regexp.Regexp // open, in any case
+	group    int                   // of an expression, that is the secret; 0: the first that took part
+	entropy  float64               // bits a character that the secret has more than; placeholders have less
 	known    []*regexp.Regexp
 }
 
@@ -130,16 +135,7 @@ func newRule(s source) (*rule, error) {
 	for _, end := range sourceEnds {
 		expr = strings.ReplaceAll(expr, end, anyEnd)
 	}
-	tree, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		return nil, err
-	}
-	r.length = min(maxLength(tree), longest)
-	if r.lead == 0 {
-		r.atWord = strings.HasPrefix(strings.TrimPrefix(expr, "(?i)"), `\b`)
-		expr = `\A(?:` + expr + `)`
-	}
-	if r.re, err = regexp.Compile(expr); err != nil {
+	if err := r.compile(expr); err != nil {
 		return nil, err
 	}
 	for _, list := range s.Allowlists {
@@ -152,6 +148,38 @@ func newRule(s source) (*rule, error) {
 		}
 	}
 	return r, nil
+}
+
+// compile compiles what matches need at once. The rest is for texts in which a keyword was found in an unusual
+// place, and waits for the first.
+func (r *rule) compile(expr string) error {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return err
+	}
+	r.expr, r.length = expr, min(maxLength(tree), longest)
+	anchor := ""
+	if r.lead == 0 {
+		r.atWord = strings.HasPrefix(strings.TrimPrefix(expr, "(?i)"), `\b`)
+		r.begin, _ = begins(tree)
+		anchor = `\A`
+	}
+	foldLiterals(tree)
+	if r.re, err = regexp.Compile(anchor + `(?:` + tree.String() + `)`); err != nil {
+		return err
+	}
+	open, err := syntax.Parse(strings.ReplaceAll(expr, anyEnd, ""), syntax.Perl)
+	if err != nil {
+		return err
+	}
+	dropEnd(open)
+	foldLiterals(open)
+	source := open.String()
+	r.open = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(anchor + `(?:` + source + `)`) })
+	foldCase(open)
+	folded := open.String()
+	r.anyCase = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(anchor + `(?i:` + folded + `)`) })
+	return nil
 }
 
 // maxLength is how long a match may be in bytes; longest, or more, when there is no bound.
@@ -181,27 +209,55 @@ func maxLength(re *syntax.Regexp) int {
 	return min(sum, longest)
 }
 
-// matches tells whether there is a secret in text whose keyword begins at start.
+// matches reports whether there is a secret in text whose keyword begins at start.
 func (r *rule) matches(text []byte, start int) bool {
-	if r.atWord && !beginsWord(text, start) {
+	if !r.mayBegin(text[start:]) || r.atWord && !beginsWord(text, start) {
 		return false
 	}
 	from := r.from(text, start)
 	window := text[from:min(len(text), start+r.length)]
-	groups := r.re.FindSubmatchIndex(window)
-	if groups == nil || from+groups[0] > start || from+groups[1] <= start {
+	return r.matchIn(r.re, window, start-from) > 0
+}
+
+// matchesAnyCase is matches for a text that may have lost its case.
+func (r *rule) matchesAnyCase(text []byte, start int) bool {
+	if !r.mayBegin(text[start:]) || r.atWord && !beginsWord(text, start) {
 		return false
 	}
-	secret := r.secret(window, groups)
-	if entropy(secret) <= r.entropy && r.entropy > 0 {
+	from := r.from(text, start)
+	return r.matchIn(r.anyCase(), text[from:min(len(text), start+r.length)], start-from) > 0
+}
+
+// mayBegin reports whether text begins as a match does.
+func (r *rule) mayBegin(text []byte) bool {
+	if len(text) < len(r.begin) {
 		return false
 	}
-	for _, known := range r.known {
-		if known.Match(secret) {
+	for i, set := range r.begin {
+		if !set.has(text[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// matchIn is the offset behind a match of re, a form of the rule's expression, that has its keyword at an offset
+// of window; 0 for none.
+func (r *rule) matchIn(re *regexp.Regexp, window []byte, keyword int) int {
+	groups := re.FindSubmatchIndex(window)
+	if groups == nil || groups[0] > keyword || groups[1] <= keyword {
+		return 0
+	}
+	secret := r.secret(window, groups)
+	if entropy(secret) <= r.entropy && r.entropy > 0 {
+		return 0
+	}
+	for _, known := range r.known {
+		if known.Match(secret) {
+			return 0
+		}
+	}
+	return groups[1]
 }
 
 // from is where the match that has its keyword at start may begin. It has no escape in it, but may begin behind

@@ -10,29 +10,40 @@ const (
 	// longer than this is missed when it doesn't arrive in one piece.
 	undecidedBytes = 8 << 10
 
-	// A run of base64 or hexadecimal digits has to be this long, 18 bytes, to be decoded. What is in use is
-	// longer, and so are few words of a text.
-	base64Chars = 24
-	hexChars    = 36
-
-	// lineChars is how long a line of base64 is at least for the next one to be read on. Programs break
-	// at 64 or 76.
-	lineChars = 60
+	// maxLayers is how many encodings around each other are undone.
+	maxLayers = 8
+	// workFactor bounds the bytes that are looked at for one of a text, in all its layers, and workBytes is what
+	// a short text may take.
+	workFactor = 40
+	workBytes  = 1 << 20
 )
 
-// scan has the buffers for one look at a text.
+// TooEncoded is what is found in a text that is encoded in more layers than can be undone.
+const TooEncoded = "too-many-encodings"
+
+// scan has the state and buffers for one look at a text.
 type scan struct {
 	*Detector
-	unescaped []byte // percent-decoded
-	run       []byte // values of 6 bits, of base64 under way
-	decoded   []byte
+	apart   bool // separators of all kinds may stand in a secret
+	anyCase bool // the text may have lost its case
+	work    int  // bytes left to look at
+	layers  [maxLayers]layer
+	joined  joined
+	led     []byte
+}
+
+// layer has the buffers for a text that has come out of some encodings.
+type layer struct {
+	fold    fold
+	quoted  fold
+	decoded []byte
 }
 
 var scans = sync.Pool{New: func() any { return &scan{} }}
 
 func newScan(d *Detector) *scan {
 	s := scans.Get().(*scan) //nolint:forcetypeassert // New makes nothing else
-	s.Detector = d
+	s.Detector, s.apart, s.anyCase = d, false, false
 	return s
 }
 
@@ -41,154 +52,78 @@ func (s *scan) free() { scans.Put(s) }
 // find returns the rule that knows a secret in text, or "", and the offset from which on more text could
 // still make a secret.
 func (s *scan) find(text []byte) (id string, undecided int) {
-	if id = s.plain(text); id != "" {
+	s.work = workFactor*len(text) + workBytes
+	if id := s.look(text, 0); id != "" {
 		return id, 0
 	}
-	if id = s.percent(text); id != "" {
-		return id, 0
-	}
-	id, open := s.encoded(text)
-	undecided = min(open, openWord(text), openPEM(text))
-	return id, max(undecided, len(text)-undecidedBytes)
+	undecided = min(openRun(text), openWord(text), openPEM(text))
+	return "", max(undecided, len(text)-undecidedBytes)
 }
 
-// percent looks at text with its percent-encoding undone.
-func (s *scan) percent(text []byte) string {
-	first := bytes.IndexByte(text, '%')
-	if first < 0 {
-		return ""
+// look finds a secret in text, as it is and in the encodings that can be undone, one after the other.
+func (s *scan) look(text []byte, depth int) string {
+	if depth >= maxLayers {
+		return TooEncoded
 	}
-	// What is before may be the beginning of the secret, but no more than its beginning.
-	first = max(0, first-undecidedBytes)
-	s.unescaped = s.unescaped[:0]
-	for i := first; i < len(text); i++ {
-		c := text[i]
-		if c == '%' && i+2 < len(text) && hexValue[text[i+1]] < 16 && hexValue[text[i+2]] < 16 {
-			c = hexValue[text[i+1]]<<4 | hexValue[text[i+2]]
-			i += 2
-		}
-		s.unescaped = append(s.unescaped, c)
-	}
-	if id := s.plain(s.unescaped); id != "" {
+	if id := s.plain(text); id != "" {
 		return id
 	}
-	id, _ := s.encoded(s.unescaped) // a form's base64 has its last digits escaped
-	return id
+	l := &s.layers[depth]
+	l.fold.run(text)
+	if l.fold.equals {
+		if id := s.quotedPrintable(text, depth); id != "" {
+			return id
+		}
+	}
+	if !l.fold.changed || l.fold.material {
+		if id := s.runs(text, depth); id != "" {
+			return id
+		}
+	}
+	if l.fold.changed {
+		return s.look(l.fold.out, depth+1)
+	}
+	return ""
 }
 
-// encoded looks at what is base64, of either alphabet and broken into lines or not, or hexadecimal in text.
-// open is where the run of digits that has no end yet begins.
-func (s *scan) encoded(text []byte) (id string, open int) {
-	s.run = s.run[:0]
-	for i := 0; i < len(text); i++ {
-		line := i
-		for i < len(text) && base64Value[text[i]] < 64 {
-			i++
-		}
-		if len(s.run) == 0 {
-			open = line
-		}
-		s.collect(text[line:i])
-		if n := lineBreak(text[i:]); n > 0 && i-line >= lineChars {
-			i += n - 1
-			continue
-		}
-		if id := s.endRun(); id != "" {
-			return id, 0
-		}
-		if id := s.hex(text[line:i]); id != "" {
-			return id, 0
-		}
-		if i < len(text) {
-			open = len(text)
-		}
-	}
-	return s.endRun(), open
+// quotedReach is how far a secret may reach beyond what is quoted-printable of it.
+const quotedReach = 1 << 10
+
+// quotedPrintable looks at what is around the first and the last quoted character of text.
+func (s *scan) quotedPrintable(text []byte, depth int) string {
+	first, last := bytes.IndexByte(text, '='), bytes.LastIndexByte(text, '=')
+	text = text[max(0, first-quotedReach):min(len(text), last+quotedReach)]
+	f := &s.layers[depth].quoted
+	f.quoted = true
+	f.run(text)
+	return s.look(f.out, depth+1)
 }
 
-// collect adds a line of base64 to the run, unless it is too short to be one.
-func (s *scan) collect(line []byte) {
-	if len(line) < base64Chars && len(s.run) == 0 {
-		return
+// plain finds a secret that stands in text as it is, or with separators in it.
+func (s *scan) plain(text []byte) string {
+	if s.work -= len(text); s.work < 0 {
+		return TooEncoded
 	}
-	for _, c := range line {
-		s.run = append(s.run, base64Value[c])
-	}
+	found := ""
+	s.keywords.each(text, func(word, end int) bool {
+		found = s.at(text, word, end)
+		return found == ""
+	})
+	return found
 }
 
-// lineBreak is the length of the line break that text begins with, as it is or as JSON writes it, or of its
-// beginning when there is no more text; 0 for none.
-func lineBreak(text []byte) int {
-	if len(text) == 0 || text[0] != '\n' && text[0] != '\r' && text[0] != '\\' {
-		return 0
-	}
-	for _, br := range []string{"\n", "\r\n", `\n`, `\r\n`} {
-		if n := min(len(text), len(br)); string(text[:n]) == br[:n] {
-			return n
-		}
-	}
-	return 0
-}
-
-// endRun decodes the run. Where its first group of four begins can't be known, so all four ways are tried.
-func (s *scan) endRun() string {
-	run := s.run
-	s.run = s.run[:0]
-	if len(run) < base64Chars {
-		return ""
-	}
-	for range 4 {
-		s.decoded = s.decoded[:0]
-		for i := 0; i+3 < len(run); i += 4 {
-			s.decoded = append(s.decoded, run[i]<<2|run[i+1]>>4, run[i+1]<<4|run[i+2]>>2, run[i+2]<<6|run[i+3])
-		}
-		if rest := run[len(run)&^3:]; len(rest) > 1 {
-			s.decoded = append(s.decoded, rest[0]<<2|rest[1]>>4)
-			if len(rest) > 2 {
-				s.decoded = append(s.decoded, rest[1]<<4|rest[2]>>2)
+// at finds the secret whose keyword ends at an offset of text.
+func (s *scan) at(text []byte, word, end int) string {
+	start := s.keywords.start(text, word, end)
+	rules := s.rules[word]
+	if end-start == len(s.keywords.words[word]) {
+		for _, r := range rules {
+			if r.matches(text, start) || s.anyCase && r.matchesAnyCase(text, start) {
+				return r.id
 			}
 		}
-		if id := s.plain(s.decoded); id != "" {
-			return id
-		}
-		run = run[1:]
 	}
-	return ""
-}
-
-// hex looks at what is hexadecimal in a run of base64's digits.
-func (s *scan) hex(digits []byte) string {
-	if len(digits) < hexChars {
-		return ""
-	}
-	start := 0
-	for i := 0; i <= len(digits); i++ {
-		if i < len(digits) && hexValue[digits[i]] < 16 {
-			continue
-		}
-		if id := s.hexRun(digits[start:i]); id != "" {
-			return id
-		}
-		start = i + 1
-	}
-	return ""
-}
-
-func (s *scan) hexRun(run []byte) string {
-	if len(run) < hexChars {
-		return ""
-	}
-	for range 2 {
-		s.decoded = s.decoded[:0]
-		for i := 0; i+1 < len(run); i += 2 {
-			s.decoded = append(s.decoded, hexValue[run[i]]<<4|hexValue[run[i+1]])
-		}
-		if id := s.plain(s.decoded); id != "" {
-			return id
-		}
-		run = run[1:]
-	}
-	return ""
+	return s.split(text, start, rules)
 }
 
 // openWord is where the last word begins, when text ends within one. Of what a secret or its encoding is
@@ -199,6 +134,41 @@ func openWord(text []byte) int {
 		i--
 	}
 	return i
+}
+
+// lineChars is how long a line of base64 is at least for the line before it to be kept, too. Programs break at 64
+// or 76. With shorter lines, some of a secret goes out before its end comes and is refused.
+const lineChars = 60
+
+// openRun is where the lines of base64 begin that text ends within.
+func openRun(text []byte) int {
+	open := len(text)
+	for i := len(text); len(text)-open < undecidedBytes; {
+		end := i - lineBreak(text[:i])
+		line := end
+		for line > 0 && base64Value[text[line-1]] < 64 {
+			line--
+		}
+		if end < i && end-line < lineChars || line == i {
+			break
+		}
+		if line > 0 && text[line-1] == '\\' && text[line] == 'n' {
+			line++ // the n is of a line break in JSON
+		}
+		open, i = line, line
+	}
+	return open
+}
+
+// lineBreak is the length of the line break that text ends with, as it is or as JSON writes it, or of its beginning;
+// 0 for none.
+func lineBreak(text []byte) int {
+	for _, br := range []string{"\r\n", "\n", "\r", `\r\n`, `\n`, `\r\`, `\r`, `\`} {
+		if bytes.HasSuffix(text, []byte(br)) {
+			return len(br)
+		}
+	}
+	return 0
 }
 
 // openPEM is where a private key may have begun whose first digits are not all there yet.
@@ -213,6 +183,8 @@ func openPEM(text []byte) int {
 
 var (
 	base64Value = digits("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", "-_")
+	base32Upper = digits("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "")
+	base32Lower = digits("abcdefghijklmnopqrstuvwxyz234567", "")
 	hexValue    = digits("0123456789abcdef", "ABCDEF")
 	breaksWord  = func() (breaks [256]bool) {
 		for c := range breaks {

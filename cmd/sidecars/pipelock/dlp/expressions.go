@@ -1,0 +1,134 @@
+package dlp
+
+import "regexp/syntax"
+
+// byteSet is a set of bytes.
+type byteSet [4]uint64
+
+func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
+
+// add adds a character in both cases.
+func (s *byteSet) add(c byte) {
+	s[c>>6] |= 1 << (c & 63)
+	if c |= 0x20; 'a' <= c && c <= 'z' {
+		s[c>>6] |= 1 << (c & 63)
+		c ^= 0x20
+		s[c>>6] |= 1 << (c & 63)
+	}
+}
+
+func (s *byteSet) union(other byteSet) {
+	for i := range s {
+		s[i] |= other[i]
+	}
+}
+
+// beginningBytes bounds what begins returns.
+const beginningBytes = 12
+
+// begins returns which bytes a match has at its first places, in any case. fixed says that this is all of it.
+func begins(re *syntax.Regexp) (sets []byteSet, fixed bool) {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpWordBoundary, syntax.OpBeginText:
+		return nil, true
+	case syntax.OpLiteral:
+		for _, c := range re.Rune {
+			sets = append(sets, runes(c, c))
+		}
+		return sets, true
+	case syntax.OpCharClass:
+		return []byteSet{runes(re.Rune...)}, true
+	case syntax.OpCapture:
+		return begins(re.Sub[0])
+	case syntax.OpConcat:
+		return allBegin(re.Sub)
+	case syntax.OpAlternate:
+		return anyBegin(re.Sub), false
+	case syntax.OpPlus:
+		sets, _ = begins(re.Sub[0])
+		return sets, false
+	case syntax.OpRepeat:
+		for range min(re.Min, beginningBytes) {
+			more, fixed := begins(re.Sub[0])
+			if sets = append(sets, more...); !fixed {
+				return sets, false
+			}
+		}
+		return sets, re.Min == re.Max
+	default:
+		return nil, false
+	}
+}
+
+func allBegin(subs []*syntax.Regexp) (sets []byteSet, fixed bool) {
+	for _, sub := range subs {
+		more, fixed := begins(sub)
+		sets = append(sets, more...)
+		if !fixed || len(sets) >= beginningBytes {
+			return sets[:min(len(sets), beginningBytes)], false
+		}
+	}
+	return sets, true
+}
+
+func anyBegin(subs []*syntax.Regexp) []byteSet {
+	sets, _ := begins(subs[0])
+	for _, sub := range subs[1:] {
+		more, _ := begins(sub)
+		sets = sets[:min(len(sets), len(more))]
+		for i := range sets {
+			sets[i].union(more[i])
+		}
+	}
+	return sets
+}
+
+// runes is the set of pairs of first and last characters.
+func runes(pairs ...rune) (set byteSet) {
+	for i := 0; i < len(pairs); i += 2 {
+		for c := pairs[i]; c <= min(pairs[i+1], 255); c++ {
+			set.add(byte(c)) //nolint:gosec // 255 at most
+		}
+	}
+	return set
+}
+
+// foldLiterals has re match its literals in any case: what stands before a secret is easily written another way.
+func foldLiterals(re *syntax.Regexp) {
+	if re.Op == syntax.OpLiteral {
+		re.Flags |= syntax.FoldCase
+	}
+	for _, sub := range re.Sub {
+		foldLiterals(sub)
+	}
+}
+
+// foldCase has re match in any case: names of hosts and headers lose theirs on the way.
+func foldCase(re *syntax.Regexp) {
+	if re.Op == syntax.OpCharClass {
+		for i, n := 0, len(re.Rune); i < n; i += 2 {
+			for _, letters := range []rune{'A', 'a'} {
+				if low, high := max(re.Rune[i], letters), min(re.Rune[i+1], letters+25); low <= high {
+					re.Rune = append(re.Rune, low^0x20, high^0x20)
+				}
+			}
+		}
+	}
+	for _, sub := range re.Sub {
+		foldCase(sub)
+	}
+}
+
+// dropEnd takes the word boundary from the end of re.
+func dropEnd(re *syntax.Regexp) {
+	switch {
+	case re.Op == syntax.OpCapture:
+		dropEnd(re.Sub[0])
+	case re.Op == syntax.OpConcat:
+		last := len(re.Sub) - 1
+		for ; last > 0 && re.Sub[last].Op == syntax.OpWordBoundary; last-- {
+			re.Sub = re.Sub[:last]
+		}
+		dropEnd(re.Sub[last])
+	}
+}

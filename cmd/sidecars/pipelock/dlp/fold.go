@@ -1,0 +1,235 @@
+package dlp
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+// fold undoes the ways in which one character is written as some others: percent-encoding, the escapes of
+// programming languages, JSON, XML and, with quoted, of quoted-printable text. What was escaped many times over is
+// done with at once. Characters that only look like ASCII become it, and what is not seen is left out; with that,
+// UTF-16 becomes ASCII, too.
+type fold struct {
+	out    []byte
+	quoted bool
+
+	changed  bool // out is another text
+	material bool // by more than separators
+	equals   bool // quoted would have changed something
+}
+
+// special are the bytes at which something may be folded.
+var special = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c < ' ' || c >= 0x7f || bytes.IndexByte([]byte("%\\&="), byte(c)) >= 0
+	}
+	set['\n'], set['\r'], set['\t'] = false, false, false
+	return set
+}()
+
+// run folds text into out. What it leaves there holds until the next run.
+func (f *fold) run(text []byte) {
+	f.out, f.changed, f.material, f.equals = f.out[:0], false, false, false
+	kept := 0 // up to which text is in out
+	for i := 0; i < len(text); {
+		if !special[text[i]] {
+			i++
+			continue
+		}
+		c, size := f.one(text[i:])
+		if size > 0 {
+			f.out = append(f.out, text[kept:i]...)
+			if c >= 0 {
+				f.out = append(f.out, byte(c)) //nolint:gosec // 255 at most
+			}
+			f.changed = true
+			f.material = f.material || c != '\n' && c != '"'
+			i += size
+			kept = i
+			continue
+		}
+		i += -size
+	}
+	if f.changed {
+		f.out = append(f.out, text[kept:]...)
+	}
+}
+
+const none = -1 // for nothing in the place of what was read
+
+// one reads the special character that text begins with. size is how much of text c stands for. Zero and less is
+// how much to leave as it is.
+func (f *fold) one(text []byte) (c, size int) {
+	switch text[0] {
+	case '%':
+		c, size = percentEscape(text)
+	case '\\':
+		c, size = backslash(text)
+	case '&':
+		c, size = entity(text)
+	case '=':
+		if c, size = quotedPrintable(text); size > 0 && !f.quoted {
+			f.equals = true
+			return 0, -1
+		}
+	default:
+		return unseen(text)
+	}
+	if size == 0 {
+		return 0, -1
+	}
+	return c, size
+}
+
+// percentEscape reads %41, %2541, %252541 and %u0041.
+func percentEscape(text []byte) (c, size int) {
+	at := 1
+	for at+1 < len(text) && text[at] == '2' && text[at+1] == '5' {
+		at += 2
+	}
+	if c, ok := hexNumber(text[at:], 2); ok {
+		return c, at + 2
+	}
+	if at < len(text) && lower(text[at]) == 'u' {
+		if c, ok := hexNumber(text[at+1:], 4); ok {
+			return escaped(rune(c)), at + 5
+		}
+	}
+	if at > 1 {
+		return '%', at
+	}
+	return 0, 0
+}
+
+// backslash reads the escapes of JSON, C, Go, JavaScript, Python and shells, behind any number of backslashes.
+func backslash(text []byte) (c, size int) {
+	at := 1
+	for at < len(text) && text[at] == '\\' {
+		at++
+	}
+	if at == len(text) {
+		return 0, 0
+	}
+	switch text[at] {
+	case 'n', 'r', 't', '\n', '\r':
+		return '\n', at + 1
+	case '"', '\'', '/':
+		return int(text[at]), at + 1
+	case 'x':
+		if c, ok := hexNumber(text[at+1:], 2); ok {
+			return c, at + 3
+		}
+	case 'u', 'U':
+		return unicodeEscape(text, at+1)
+	}
+	if octal := text[at:]; len(octal) > 2 && isOctal(octal[0]) && isOctal(octal[1]) && isOctal(octal[2]) && octal[0] < '4' {
+		return int(octal[0]-'0')<<6 | int(octal[1]-'0')<<3 | int(octal[2]-'0'), at + 3
+	}
+	return 0, 0
+}
+
+func isOctal(c byte) bool { return '0' <= c && c <= '7' }
+
+// unicodeEscape reads 0041, {41} and 00000041, at an offset of text.
+func unicodeEscape(text []byte, at int) (c, size int) {
+	if at < len(text) && text[at] == '{' {
+		for digits := 1; digits <= 6; digits++ {
+			end := at + 1 + digits
+			if c, ok := hexNumber(text[at+1:], digits); ok && end < len(text) && text[end] == '}' {
+				return escaped(rune(c)), end + 1
+			}
+		}
+		return 0, 0
+	}
+	if text[at-1] == 'U' {
+		if c, ok := hexNumber(text[at:], 8); ok {
+			return escaped(rune(c)), at + 8 //nolint:gosec // a rune that is none is no ASCII
+		}
+	}
+	if c, ok := hexNumber(text[at:], 4); ok {
+		return escaped(rune(c)), at + 4
+	}
+	return 0, 0
+}
+
+// entity reads &#65; and &#x41; and &amp;
+func entity(text []byte) (c, size int) {
+	const longest = 12
+	end := bytes.IndexByte(text[:min(len(text), longest)], ';')
+	if bytes.HasPrefix(text, []byte("&amp;")) {
+		return '&', end + 1
+	}
+	if end < 3 || text[1] != '#' {
+		return 0, 0
+	}
+	digits, base := text[2:end], 10
+	if lower(digits[0]) == 'x' {
+		digits, base = digits[1:], 16
+	}
+	for _, d := range digits {
+		if int(hexValue[d]) >= base {
+			return 0, 0
+		}
+		c = c*base + int(hexValue[d])
+	}
+	return escaped(rune(c)), end + 1 //nolint:gosec // 9 digits at most, and a rune that is none is no ASCII
+}
+
+// escaped is what an escaped character becomes: itself or a byte that is no character, which parts words.
+func escaped(r rune) int {
+	if c := ascii(r); c != none || ignorable(r) {
+		return c
+	}
+	return 0xff
+}
+
+// quotedPrintable reads =41 and a line break that is none. What isn't printable, quoted or not, is in no secret.
+func quotedPrintable(text []byte) (c, size int) {
+	for _, br := range []string{"=\r\n", "=\n"} {
+		if bytes.HasPrefix(text, []byte(br)) {
+			return none, len(br)
+		}
+	}
+	if c, ok := hexNumber(text[1:], 2); ok && ' ' <= c && c < 0x7f {
+		return c, 3
+	}
+	return 0, 0
+}
+
+// unseen reads a control character or one beyond ASCII.
+func unseen(text []byte) (c, size int) {
+	if text[0] < utf8.RuneSelf {
+		return none, 1
+	}
+	r, n := utf8.DecodeRune(text)
+	if c = ascii(r); c == none && !ignorable(r) {
+		return 0, -n
+	}
+	return c, n
+}
+
+// hexNumber reads a number of digits.
+func hexNumber(text []byte, digits int) (n int, ok bool) {
+	if len(text) < digits {
+		return 0, false
+	}
+	for _, d := range text[:digits] {
+		if hexValue[d] > 15 {
+			return 0, false
+		}
+		n = n<<4 | int(hexValue[d])
+	}
+	return n, true
+}
+
+// ignorable reports whether a character beyond ASCII is not seen.
+func ignorable(r rune) bool {
+	switch {
+	case r < 0xa0, r == 0xad, r == 0x34f, r == 0x61c, 0x115f <= r && r <= 0x1160, 0x17b4 <= r && r <= 0x17b5, 0x180b <= r && r <= 0x180f,
+		0x200b <= r && r <= 0x200f, 0x202a <= r && r <= 0x202e, 0x2060 <= r && r <= 0x206f, r == 0x3164, 0xfe00 <= r && r <= 0xfe0f,
+		r == 0xfeff, r == 0xffa0, 0xfff0 <= r && r <= 0xfffb, 0x1bca0 <= r && r <= 0x1bca3, 0x1d173 <= r && r <= 0x1d17a, 0xe0000 <= r && r <= 0xe0fff:
+		return r != utf8.RuneError
+	}
+	return unicode.Is(unicode.Mn, r)
+}
