@@ -1,7 +1,6 @@
 package pipelock
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ func (p *proxy) checkURL(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
 	}
-	id := x.policy.secrets.detector.Find([]byte(r.Method + " " + r.RequestURI))
+	id := x.policy.secrets.detector.FindURL(r.Method, r.RequestURI)
 	x.unnamed = id != ""
 	return p.decide(r, x, "URL", id)
 }
@@ -67,13 +66,7 @@ func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
 	}
-	var header bytes.Buffer
-	for name, values := range r.Header {
-		for _, value := range values {
-			fmt.Fprintf(&header, "%s: %s\n", name, value)
-		}
-	}
-	return p.decide(r, x, "header", x.policy.secrets.detector.Find(header.Bytes()))
+	return p.decide(r, x, "header", x.policy.secrets.detector.FindHeader(r.Header))
 }
 
 // decide is about what the rule id has found. What cred-proxy has added, on its way to an upstream that
@@ -82,7 +75,7 @@ func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
 	if id == "" || r.Method != http.MethodConnect && p.fromCredProxy(r) {
 		return nil
 	}
-	reason := "request " + where + " contains secret: " + id
+	reason := dlp.Reason("request "+where, id)
 	if x.policy.secrets.warn {
 		x.warned.Store(&reason)
 		return nil

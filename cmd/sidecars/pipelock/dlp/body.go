@@ -12,7 +12,15 @@ import (
 // Finding is the error for a body with a secret in it. It has nothing of the secret.
 type Finding struct{ Rule string }
 
-func (f *Finding) Error() string { return "request body contains secret: " + f.Rule }
+func (f *Finding) Error() string { return Reason("request body", f.Rule) }
+
+// Reason says what was found, by the ID that Find returns, and where.
+func Reason(where, id string) string {
+	if id == TooEncoded {
+		return where + " is encoded in more layers than pipelock undoes"
+	}
+	return where + " contains secret: " + id
+}
 
 // Unreadable is the error for a body that can't be looked at.
 type Unreadable struct{ reason string }

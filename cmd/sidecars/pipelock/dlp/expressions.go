@@ -7,13 +7,15 @@ type byteSet [4]uint64
 
 func (s *byteSet) has(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
 
-// add adds a character in both cases.
-func (s *byteSet) add(c byte) {
-	s[c>>6] |= 1 << (c & 63)
-	if c |= 0x20; 'a' <= c && c <= 'z' {
-		s[c>>6] |= 1 << (c & 63)
-		c ^= 0x20
-		s[c>>6] |= 1 << (c & 63)
+func (s *byteSet) add(c byte) { s[c>>6] |= 1 << (c & 63) }
+
+// addCases adds a letter in both cases.
+func (s *byteSet) addCases() {
+	for c := byte('a'); c <= 'z'; c++ {
+		if upper := c ^ 0x20; s.has(c) || s.has(upper) {
+			s.add(c)
+			s.add(upper)
+		}
 	}
 }
 
@@ -26,14 +28,16 @@ func (s *byteSet) union(other byteSet) {
 // beginningBytes bounds what begins returns.
 const beginningBytes = 12
 
-// begins returns which bytes a match has at its first places, in any case. fixed says that this is all of it.
+// begins returns which bytes a match has at its first places, literals in any case. fixed says that this is all of it.
 func begins(re *syntax.Regexp) (sets []byteSet, fixed bool) {
 	switch re.Op {
 	case syntax.OpEmptyMatch, syntax.OpWordBoundary, syntax.OpBeginText:
 		return nil, true
 	case syntax.OpLiteral:
 		for _, c := range re.Rune {
-			sets = append(sets, runes(c, c))
+			set := runes(c, c)
+			set.addCases()
+			sets = append(sets, set)
 		}
 		return sets, true
 	case syntax.OpCharClass:

@@ -2,7 +2,6 @@ package dlp
 
 import (
 	"bytes"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -202,12 +201,25 @@ func unseen(text []byte) (c, size int) {
 	if text[0] < utf8.RuneSelf {
 		return none, 1
 	}
+	if len(text) < 2 || !foldable[text[0]] || utf8.RuneStart(text[1]) {
+		return 0, -1
+	}
 	r, n := utf8.DecodeRune(text)
 	if c = ascii(r); c == none && !ignorable(r) {
 		return 0, -n
 	}
 	return c, n
 }
+
+// foldable are the first bytes of characters that become others.
+var foldable = func() (set [256]bool) {
+	for r := rune(utf8.RuneSelf); r <= 0xe0fff; r++ {
+		if utf8.ValidRune(r) && (ascii(r) != none || ignorable(r)) {
+			set[utf8.AppendRune(nil, r)[0]] = true
+		}
+	}
+	return set
+}()
 
 // hexNumber reads a number of digits.
 func hexNumber(text []byte, digits int) (n int, ok bool) {
@@ -223,13 +235,23 @@ func hexNumber(text []byte, digits int) (n int, ok bool) {
 	return n, true
 }
 
-// ignorable reports whether a character beyond ASCII is not seen.
+// ignorable reports whether a character beyond ASCII is not seen, or is a mark on the one before.
 func ignorable(r rune) bool {
-	switch {
-	case r < 0xa0, r == 0xad, r == 0x34f, r == 0x61c, 0x115f <= r && r <= 0x1160, 0x17b4 <= r && r <= 0x17b5, 0x180b <= r && r <= 0x180f,
-		0x200b <= r && r <= 0x200f, 0x202a <= r && r <= 0x202e, 0x2060 <= r && r <= 0x206f, r == 0x3164, 0xfe00 <= r && r <= 0xfe0f,
-		r == 0xfeff, r == 0xffa0, 0xfff0 <= r && r <= 0xfffb, 0x1bca0 <= r && r <= 0x1bca3, 0x1d173 <= r && r <= 0x1d17a, 0xe0000 <= r && r <= 0xe0fff:
-		return r != utf8.RuneError
+	for _, span := range ignored {
+		if r < span[0] {
+			return false
+		}
+		if r <= span[1] {
+			return true
+		}
 	}
-	return unicode.Is(unicode.Mn, r)
+	return false
+}
+
+// ignored are Unicode's Default_Ignorable_Code_Point, C1, the annotations' anchors and the general combining marks.
+var ignored = [...][2]rune{
+	{0x80, 0x9f}, {0xad, 0xad}, {0x300, 0x36f}, {0x61c, 0x61c}, {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f}, {0x1ab0, 0x1aff},
+	{0x1dc0, 0x1dff}, {0x200b, 0x200f}, {0x202a, 0x202e}, {0x2060, 0x206f}, {0x20d0, 0x20ff}, {0x2800, 0x2800}, {0x3164, 0x3164},
+	{0xfe00, 0xfe0f}, {0xfe20, 0xfe2f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+	{0xe0000, 0xe0fff},
 }

@@ -28,8 +28,8 @@ func ascii(r rune) int {
 	case 0x2010 <= r && r <= 0x2015, r == 0x2212:
 		return '-'
 	}
-	if c := lookalikes[r]; c != 0 {
-		return int(c)
+	if low := r - lookalikesFrom; 0 <= low && int(low) < len(lookalikes) && lookalikes[low] != 0 {
+		return int(lookalikes[low])
 	}
 	return none
 }
@@ -41,17 +41,19 @@ func letter(n rune) int {
 	return int('a' + n - 26)
 }
 
-// lookalikes are Cyrillic and Greek letters, and others, that are drawn like Latin ones.
-var lookalikes = func() map[rune]byte {
-	all := map[rune]byte{}
+// lookalikesFrom is the first character of Greek, before Cyrillic and Armenian.
+const lookalikesFrom = 0x370
+
+// lookalikes are letters that are drawn like Latin ones.
+var lookalikes = func() (all [0x590 - lookalikesFrom]byte) {
 	for latin, others := range map[byte]string{
-		'A': "АΑ", 'B': "ВΒ", 'C': "СϹ", 'E': "ЕΕ", 'F': "Ϝ", 'G': "Ԍ", 'H': "НΗ", 'I': "ІΙӀ", 'J': "ЈͿ", 'K': "КΚK", 'M': "МΜ",
-		'N': "Ν", 'O': "ОΟ", 'P': "РΡ", 'Q': "Ԛ", 'S': "Ѕ", 'T': "ТΤ", 'V': "Ѵ", 'W': "Ԝ", 'X': "ХΧ", 'Y': "ҮΥ", 'Z': "Ζ",
-		'a': "аα", 'b': "Ь", 'c': "сϲ", 'd': "ԁ", 'e': "е", 'g': "ɡց", 'h': "һհ", 'i': "іι", 'j': "јϳ", 'k': "кκ", 'l': "ӏ", 'n': "ո", 'o': "оοօ",
-		'p': "рρ", 'q': "ԛ", 's': "ѕſ", 'u': "ս", 'v': "ѵν", 'w': "ԝ", 'x': "хχ", 'y': "у", '_': "＿‗",
+		'A': "АΑ", 'B': "ВΒ", 'C': "СϹ", 'E': "ЕΕ", 'F': "Ϝ", 'G': "Ԍ", 'H': "НΗ", 'I': "ІΙӀ", 'J': "ЈͿ", 'K': "КΚ", 'M': "МΜ",
+		'N': "Ν", 'O': "ОΟՕ", 'P': "РΡ", 'Q': "Ԛ", 'S': "ЅՏ", 'T': "ТΤ", 'V': "Ѵ", 'W': "Ԝ", 'X': "ХΧ", 'Y': "ҮΥ", 'Z': "Ζ",
+		'a': "аα", 'b': "Ь", 'c': "сϲ", 'd': "ԁ", 'e': "е", 'g': "ց", 'h': "һհ", 'i': "іι", 'j': "јϳ", 'k': "кκ", 'l': "ӏ", 'n': "ո", 'o': "оοօ",
+		'p': "рρ", 'q': "ԛ", 's': "ѕ", 'u': "ս", 'v': "ѵν", 'w': "ԝ", 'x': "хχ", 'y': "у",
 	} {
 		for _, r := range others {
-			all[r] = latin
+			all[r-lookalikesFrom] = latin
 		}
 	}
 	return all

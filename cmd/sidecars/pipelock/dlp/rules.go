@@ -22,6 +22,7 @@ type rule struct {
 	atWord   bool      // what comes before a match is no letter, digit or underscore
 	length   int       // bytes of a match, at most
 	begin    []byteSet // what a match without a lead begins with: a check before the expression's
+	beginAny []byteSet // begin, in any case
 	expr     string
 	re       *regexp.Regexp        // literals in any case
 	open     func() *regexp.Regexp // re without what must follow the secret
@@ -162,6 +163,10 @@ func (r *rule) compile(expr string) error {
 	if r.lead == 0 {
 		r.atWord = strings.HasPrefix(strings.TrimPrefix(expr, "(?i)"), `\b`)
 		r.begin, _ = begins(tree)
+		r.beginAny = slices.Clone(r.begin)
+		for i := range r.beginAny {
+			r.beginAny[i].addCases()
+		}
 		anchor = `\A`
 	}
 	foldLiterals(tree)
@@ -209,11 +214,8 @@ func maxLength(re *syntax.Regexp) int {
 	return min(sum, longest)
 }
 
-// matches reports whether there is a secret in text whose keyword begins at start.
+// matches reports whether there is a secret in text whose keyword begins at start. mayBegin comes before.
 func (r *rule) matches(text []byte, start int) bool {
-	if !r.mayBegin(text[start:]) || r.atWord && !beginsWord(text, start) {
-		return false
-	}
 	from := r.from(text, start)
 	window := text[from:min(len(text), start+r.length)]
 	return r.matchIn(r.re, window, start-from) > 0
@@ -221,24 +223,31 @@ func (r *rule) matches(text []byte, start int) bool {
 
 // matchesAnyCase is matches for a text that may have lost its case.
 func (r *rule) matchesAnyCase(text []byte, start int) bool {
-	if !r.mayBegin(text[start:]) || r.atWord && !beginsWord(text, start) {
-		return false
-	}
 	from := r.from(text, start)
 	return r.matchIn(r.anyCase(), text[from:min(len(text), start+r.length)], start-from) > 0
 }
 
-// mayBegin reports whether text begins as a match does.
-func (r *rule) mayBegin(text []byte) bool {
-	if len(text) < len(r.begin) {
+// mayBegin reports whether what begins at start of text begins as a match does, separators or none in it.
+func (r *rule) mayBegin(text []byte, start int, anyCase bool) bool {
+	if r.atWord && !beginsWord(text, start) {
 		return false
 	}
-	for i, set := range r.begin {
-		if !set.has(text[i]) {
+	begin := r.begin
+	if anyCase {
+		begin = r.beginAny
+	}
+	next := 0
+	for _, c := range text[start:min(len(text), start+splitReach)] {
+		switch {
+		case next == len(begin):
+			return true
+		case begin[next].has(c):
+			next++
+		case !separates(c):
 			return false
 		}
 	}
-	return true
+	return next == len(begin)
 }
 
 // matchIn is the offset behind a match of re, a form of the rule's expression, that has its keyword at an offset

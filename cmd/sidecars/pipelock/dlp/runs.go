@@ -1,6 +1,9 @@
 package dlp
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"slices"
+)
 
 const (
 	// A run of digits has to be this long, 18 bytes, to be decoded. What is in use is longer, and so are few
@@ -70,8 +73,9 @@ func (s *scan) base64Run(run []byte, depth int) string {
 	if id := s.base32Runs(run, depth); id != "" {
 		return id
 	}
+	values := s.values(run, depth, &base64Value)
 	for offset := range 4 {
-		s.decode(run, depth, &base64Value, 6, offset)
+		s.decode64(values[offset:], depth)
 		if id := s.inner(depth); id != "" {
 			return id
 		}
@@ -82,29 +86,34 @@ func (s *scan) base64Run(run []byte, depth int) string {
 // base32Runs finds the runs of base32's digits, of one case, in a run of base64's.
 func (s *scan) base32Runs(run []byte, depth int) string {
 	for _, value := range []*[256]uint8{&base32Upper, &base32Lower} {
-		begin, digits := 0, 0
-		for i := 0; i <= len(run); i++ {
-			if i < len(run) && value[run[i]] < 32 {
-				digits++
+		for begin := 0; begin+base32Chars <= len(run); {
+			end := begin + base32Chars
+			for end > begin && isBase32(value, run[end-1]) {
+				end--
+			}
+			if end > begin {
+				begin = end // no run has this byte
 				continue
 			}
-			if i < len(run) && base64Value[run[i]] > 63 {
-				continue // between two lines
+			for end = begin + base32Chars; end < len(run) && isBase32(value, run[end]); {
+				end++
 			}
-			if digits >= base32Chars {
-				if id := s.base32Run(run[begin:i], depth, value); id != "" {
-					return id
-				}
+			if id := s.base32Run(run[begin:end], depth, value); id != "" {
+				return id
 			}
-			begin, digits = i+1, 0
+			begin = end
 		}
 	}
 	return ""
 }
 
+// isBase32 takes the line breaks in a run for digits.
+func isBase32(value *[256]uint8, c byte) bool { return value[c] < 32 || base64Value[c] > 63 }
+
 func (s *scan) base32Run(run []byte, depth int, value *[256]uint8) string {
-	for offset := range 8 {
-		s.decode(run, depth, value, 5, offset)
+	values := s.values(run, depth, value)
+	for offset := range min(8, len(values)) {
+		s.decode(values[offset:], depth, 5)
 		if id := s.inner(depth); id != "" {
 			return id
 		}
@@ -162,8 +171,9 @@ func (s *scan) hexRuns(text []byte, depth int) string {
 }
 
 func (s *scan) hexRun(run []byte, depth int) string {
-	for offset := range 2 {
-		s.decode(run, depth, &hexValue, 4, offset)
+	values := s.values(run, depth, &hexValue)
+	for offset := range min(2, len(values)) {
+		s.decode(values[offset:], depth, 4)
 		if id := s.inner(depth); id != "" {
 			return id
 		}
@@ -171,19 +181,25 @@ func (s *scan) hexRun(run []byte, depth int) string {
 	return ""
 }
 
-// decode decodes a run of digits of some bits each, without the first ones, into the layer's buffer.
-func (s *scan) decode(run []byte, depth int, value *[256]uint8, bits, offset int) {
-	out := s.layers[depth].decoded[:0]
-	word, have := uint32(0), 0
+// values returns the values of the digits in a run.
+func (s *scan) values(run []byte, depth int, value *[256]uint8) []byte {
+	out := s.layers[depth].values[:0]
 	for i, c := range run {
 		v := value[c]
-		if v > 63 || bits == 4 && c == '0' && i+1 < len(run) && lower(run[i+1]) == 'x' {
+		if v > 63 || value == &hexValue && c == '0' && i+1 < len(run) && lower(run[i+1]) == 'x' {
 			continue
 		}
-		if offset > 0 {
-			offset--
-			continue
-		}
+		out = append(out, v)
+	}
+	s.layers[depth].values = out
+	return out
+}
+
+// decode decodes values of some bits each.
+func (s *scan) decode(values []byte, depth, bits int) {
+	out := s.layers[depth].decoded[:0]
+	word, have := uint32(0), 0
+	for _, v := range values {
 		word = word<<bits | uint32(v)
 		if have += bits; have >= 8 {
 			have -= 8
@@ -193,11 +209,33 @@ func (s *scan) decode(run []byte, depth int, value *[256]uint8, bits, offset int
 	s.layers[depth].decoded = out
 }
 
+// decode64 is decode for 6 bits, which is the most there is to decode.
+func (s *scan) decode64(values []byte, depth int) {
+	size := len(values) / 4 * 3
+	out := slices.Grow(s.layers[depth].decoded[:0], size+2)[:size]
+	for i := 0; i+2 < len(out) && len(values) > 3; i += 3 {
+		out[i] = values[0]<<2 | values[1]>>4
+		out[i+1] = values[1]<<4 | values[2]>>2
+		out[i+2] = values[2]<<6 | values[3]
+		values = values[4:]
+	}
+	if len(values) > 1 {
+		out = append(out, values[0]<<2|values[1]>>4)
+	}
+	if len(values) > 2 {
+		out = append(out, values[1]<<4|values[2]>>2)
+	}
+	s.layers[depth].decoded = out
+}
+
 // inner looks at what the layer has decoded, and for more encodings where that is readable.
 func (s *scan) inner(depth int) string {
 	text := s.layers[depth].decoded
 	if id := s.plain(text); id != "" {
 		return id
+	}
+	if asciiRun(text) < 0 && !mayBeFolded(text) {
+		return ""
 	}
 	for len(text) >= textBytes {
 		begin, end := readable(text)
@@ -211,29 +249,75 @@ func (s *scan) inner(depth int) string {
 	return ""
 }
 
-// readable is where the first text of some length in data begins and ends: UTF-8 or UTF-16 without control characters.
-func readable(data []byte) (begin, end int) {
-	for i := 0; i < len(data); {
-		n := 1
-		switch c := data[i]; {
-		case c >= utf8.RuneSelf:
-			if r, size := utf8.DecodeRune(data[i:]); r != utf8.RuneError {
-				n = size
-				break
-			}
-			n = 0
-		case c < ' ' && c != 0 && c != '\n' && c != '\r' && c != '\t', c == 0x7f:
-			n = 0
+// asciiRun is the offset of the first textBytes of data that are ASCII's, or -1. In other data, it looks at few bytes.
+func asciiRun(data []byte) int {
+	for begin := 0; begin+textBytes <= len(data); {
+		end := begin + textBytes
+		for end > begin && textKind[data[end-1]] == asciiText {
+			end--
 		}
-		if n > 0 {
-			i += n
+		if end == begin {
+			return begin
+		}
+		begin = end
+	}
+	return -1
+}
+
+// mayBeFolded reports whether data has characters of full width or unseen ones.
+func mayBeFolded(data []byte) bool {
+	for _, begin := range [...]string{"\xef\xbc", "\xef\xbd", "\xe2\x80", "\xe2\x81"} {
+		if bytes.Contains(data, []byte(begin)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Kinds of bytes in what was decoded.
+const (
+	notText   = iota
+	asciiText // UTF-16's, too
+	continued // within a character of UTF-8; what begins one is this plus the bytes that follow
+)
+
+var textKind = func() (kinds [256]uint8) {
+	for c := range kinds {
+		switch {
+		case ' ' <= c && c < 0x7f, c == 0, c == '\n', c == '\r', c == '\t':
+			kinds[c] = asciiText
+		case 0x80 <= c && c < 0xc0:
+			kinds[c] = continued
+		case 0xc2 <= c && c < 0xe0:
+			kinds[c] = continued + 1
+		case 0xe0 <= c && c < 0xf0:
+			kinds[c] = continued + 2
+		case 0xf0 <= c && c < 0xf5:
+			kinds[c] = continued + 3
+		}
+	}
+	return kinds
+}()
+
+// readable is where the first text of textBytes in data, without control characters, begins and ends.
+func readable(data []byte) (begin, end int) {
+	following := 0 // bytes of a character that are to come
+	for i, c := range data {
+		kind := int(textKind[c])
+		switch {
+		case kind == asciiText && following == 0:
+			continue
+		case kind == continued && following > 0:
+			following--
+			continue
+		case kind > continued && following == 0:
+			following = kind - continued
 			continue
 		}
 		if i-begin >= textBytes {
 			return begin, i
 		}
-		i++
-		begin = i
+		begin, following = i+1, 0
 	}
 	return begin, len(data)
 }

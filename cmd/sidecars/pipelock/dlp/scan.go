@@ -28,14 +28,18 @@ type scan struct {
 	anyCase bool // the text may have lost its case
 	work    int  // bytes left to look at
 	layers  [maxLayers]layer
+	near    []*rule
 	joined  joined
-	led     []byte
+	// Offsets of the next separators of each kind in the text under way.
+	nextBlank, nextMost, nextMark, splitStart int
+	led                                       []byte
 }
 
 // layer has the buffers for a text that has come out of some encodings.
 type layer struct {
 	fold    fold
 	quoted  fold
+	values  []byte
 	decoded []byte
 }
 
@@ -104,6 +108,7 @@ func (s *scan) plain(text []byte) string {
 	if s.work -= len(text); s.work < 0 {
 		return TooEncoded
 	}
+	s.nextBlank, s.nextMost, s.nextMark, s.splitStart = -1, -1, -1, 0
 	found := ""
 	s.keywords.each(text, func(word, end int) bool {
 		found = s.at(text, word, end)
@@ -115,15 +120,22 @@ func (s *scan) plain(text []byte) string {
 // at finds the secret whose keyword ends at an offset of text.
 func (s *scan) at(text []byte, word, end int) string {
 	start := s.keywords.start(text, word, end)
-	rules := s.rules[word]
-	if end-start == len(s.keywords.words[word]) {
-		for _, r := range rules {
-			if r.matches(text, start) || s.anyCase && r.matchesAnyCase(text, start) {
-				return r.id
-			}
+	whole := end-start == len(s.keywords.words[word])
+	near := s.near[:0]
+	for _, r := range s.rules[word] {
+		if !r.mayBegin(text, start, s.anyCase) {
+			continue
 		}
+		if whole && (r.matches(text, start) || s.anyCase && r.matchesAnyCase(text, start)) {
+			return r.id
+		}
+		near = append(near, r)
 	}
-	return s.split(text, start, rules)
+	s.near = near
+	if len(near) == 0 {
+		return ""
+	}
+	return s.split(text, start, near)
 }
 
 // openWord is where the last word begins, when text ends within one. Of what a secret or its encoding is

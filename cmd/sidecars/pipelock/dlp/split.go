@@ -87,17 +87,31 @@ func (j *joined) even(end int) bool {
 
 // split finds the secret whose keyword begins at start of text and that has separators in it.
 func (s *scan) split(text []byte, start int, rules []*rule) string {
+	limit := 0
+	for _, r := range rules {
+		limit = max(limit, min(r.length, splitBytes))
+	}
 	most := skipInner
 	if s.apart {
 		most = skipMarks
 	}
-	for _, skip := range [...]*skipping{skipBlanks, most, firstMark(text[start:])} {
-		if skip == nil || !s.mayBeSplit(text, start, rules, skip) {
+	if start < s.splitStart {
+		s.nextBlank, s.nextMost, s.nextMark = -1, -1, -1
+	}
+	s.splitStart = start
+	blank := next(&s.nextBlank, text, start, skipBlanks)
+	inside := next(&s.nextMost, text, start, most)
+	mark := next(&s.nextMark, text, start, skipMarks)
+	for _, way := range [...]struct {
+		skip *skipping
+		at   int
+	}{{skipBlanks, blank}, {most, inside}, {skipOne[text[min(mark, len(text)-1)]], mark}} {
+		if way.skip == nil || way.at >= min(len(text), start+limit) {
 			continue
 		}
-		s.joined.join(text, start, splitBytes, skip)
+		s.joined.join(text, start, limit, way.skip)
 		for _, r := range rules {
-			if s.matchesSplit(r, text, start, skip) {
+			if s.matchesSplit(r, text, start, way.skip) {
 				return r.id
 			}
 		}
@@ -105,27 +119,18 @@ func (s *scan) split(text []byte, start int, rules []*rule) string {
 	return ""
 }
 
-// firstMark skips the first mark of text alone.
-func firstMark(text []byte) *skipping {
-	for _, c := range text[:min(len(text), splitReach)] {
-		if skip := skipOne[c]; skip != nil {
-			return skip
-		}
+// next is the offset of the first byte to skip in text, from an offset on. known keeps it for the
+// next call, for which from may grow.
+func next(known *int, text []byte, from int, skip *skipping) int {
+	for *known = max(*known, from); *known < len(text) && !skip.set[text[*known]]; {
+		*known++
 	}
-	return nil
-}
-
-// mayBeSplit is the check before all others.
-func (s *scan) mayBeSplit(text []byte, start int, rules []*rule, skip *skipping) bool {
-	s.joined.join(text, start, beginningBytes, skip)
-	return slices.ContainsFunc(rules, func(r *rule) bool {
-		return r.mayBegin(s.joined.text) && (!r.atWord || beginsWord(text, start))
-	})
+	return *known
 }
 
 func (s *scan) matchesSplit(r *rule, text []byte, start int, skip *skipping) bool {
 	j := &s.joined
-	if len(j.breaks) == 0 || !r.mayBegin(j.text) || r.atWord && !beginsWord(text, start) {
+	if len(j.breaks) == 0 {
 		return false
 	}
 	window, keyword := j.text, 0

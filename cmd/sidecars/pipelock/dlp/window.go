@@ -1,18 +1,25 @@
 package dlp
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // chunkBytes is how much is looked at in one piece. Every upload under way has a few buffers of this size.
 const chunkBytes = 16 << 10
 
+// contextBytes is how much of what has gone out is looked at again with what follows: a secret that is broken into
+// lines or has spaces in it goes out up to its last part at most.
+const contextBytes = 2 << 10
+
 // window looks at a stream piece by piece.
 type window struct {
 	d *Detector
-	// text ends where the stream was seen up to. It begins with what is undecided, and a byte before that:
-	// what is a word depends on it.
+	// text ends where the stream was seen up to. It begins with what is undecided, and what came before that.
 	text          []byte
-	before        int   // 1 when that byte is there
+	before        int   // bytes before what is undecided
 	decided, seen int64 // offsets in the stream
+	debt          int   // bytes that were looked at more often than once
 }
 
 // write looks at the next piece.
@@ -26,17 +33,36 @@ func (w *window) write(piece []byte) error {
 		return &Finding{id}
 	}
 	w.drop(max(undecided, w.before))
+	w.pace(len(piece))
 	return nil
+}
+
+const (
+	// freeBytes is how much a stream has looked at again before it is slowed down,
+	freeBytes = 256 << 10
+	// againFactor how much for each byte of it.
+	againFactor = 4
+	paceTime    = time.Millisecond
+)
+
+// pace waits when a stream comes in pieces so small that looking at them costs more than their bytes do. Meanwhile,
+// the next piece grows.
+func (w *window) pace(piece int) {
+	w.debt = max(0, w.debt+len(w.text)-againFactor*piece)
+	if w.debt > freeBytes {
+		time.Sleep(paceTime)
+	}
 }
 
 // end says that nothing comes any more.
 func (w *window) end() { w.drop(len(w.text)) }
 
-// drop forgets the text before what is undecided, but for one byte.
+// drop forgets the text before what is undecided, but for its context.
 func (w *window) drop(undecided int) {
 	w.decided += int64(undecided - w.before)
-	w.before = min(1, undecided)
-	w.text = append(w.text[:0], w.text[undecided-w.before:]...)
+	forgotten := max(0, min(undecided-1, len(w.text)-contextBytes))
+	w.before = undecided - forgotten
+	w.text = append(w.text[:0], w.text[forgotten:]...)
 }
 
 // wire is a body as it is sent. It keeps what was read until that is released.

@@ -1,0 +1,79 @@
+package dlp
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// FindURL is Find for a request's line: its method and its URL. Separators may be anywhere in a secret, values of
+// parameters may be its parts, and the host may have lost its case.
+func (d *Detector) FindURL(method, url string) string {
+	texts := [][]byte{[]byte(method + " " + url)}
+	if _, query, ok := strings.Cut(url, "?"); ok {
+		names, values := parameters(query)
+		texts = append(texts, lines(names), lines(values))
+		// Others may stand between the parts.
+		for step := 2; step <= 3; step++ {
+			for from := range step {
+				texts = append(texts, lines(every(values, from, step)))
+			}
+		}
+	}
+	return d.findAny(texts)
+}
+
+// FindHeader is Find for a header. A secret may be a name, which has lost its case, or be split over values in the
+// order of their names.
+func (d *Detector) FindHeader(header map[string][]string) string {
+	names := make([]string, 0, len(header))
+	for name := range header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var whole, values []string
+	for _, name := range names {
+		for _, value := range header[name] {
+			whole = append(whole, name+": "+value)
+			values = append(values, value)
+		}
+	}
+	return d.findAny([][]byte{lines(whole), lines(names), lines(values)})
+}
+
+func (d *Detector) findAny(texts [][]byte) string {
+	s := newScan(d)
+	defer s.free()
+	s.apart, s.anyCase = true, true
+	for _, text := range texts {
+		if id, _ := s.find(text); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// parameters returns the names and values of a query, as they are written.
+func parameters(query string) (names, values []string) {
+	for parameter := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, value, _ := strings.Cut(parameter, "=")
+		names = append(names, name)
+		values = append(values, value)
+	}
+	return names, values
+}
+
+// lines puts texts together the way that what is split over them is found.
+func lines(texts []string) []byte { return []byte(strings.Join(texts, "\n")) }
+
+func every(values []string, from, step int) (some []string) {
+	for ; from < len(values); from += step {
+		some = append(some, values[from])
+	}
+	return some
+}
+
+// FindName is Find for the part of a host's name that is under a wildcard.
+func (d *Detector) FindName(labels string) string {
+	return d.findAny([][]byte{[]byte(labels), bytes.ReplaceAll([]byte(labels), []byte("."), nil)})
+}
