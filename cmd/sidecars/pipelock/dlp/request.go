@@ -6,17 +6,21 @@ import (
 	"strings"
 )
 
-// FindURL is Find for a request's line: its method and its URL. Separators may be anywhere in a secret, values of
-// parameters may be its parts, and the host may have lost its case.
-func (d *Detector) FindURL(method, url string) string {
-	texts := [][]byte{[]byte(method + " " + url)}
-	if _, query, ok := strings.Cut(url, "?"); ok {
+// FindURL is Find for a request's line: its method and its URL. Separators may be anywhere in a secret, segments of
+// the path and values of parameters may be its parts, and the host may have lost its case.
+func (d *Detector) FindURL(method, target string) string {
+	texts := [][]byte{[]byte(method + " " + target)}
+	path, query, _ := strings.Cut(target, "?")
+	if segments := strings.Split(path, "/"); len(segments) > 2 {
+		texts = append(texts, parts(segments)...)
+	}
+	if query != "" {
 		names, values := parameters(query)
-		texts = append(texts, lines(names), lines(values))
+		texts = append(texts, parts(names)...)
 		// Others may stand between the parts.
-		for step := 2; step <= 3; step++ {
+		for step := 1; step <= 3; step++ {
 			for from := range step {
-				texts = append(texts, lines(every(values, from, step)))
+				texts = append(texts, parts(every(values, from, step))...)
 			}
 		}
 	}
@@ -38,7 +42,8 @@ func (d *Detector) FindHeader(header map[string][]string) string {
 			values = append(values, value)
 		}
 	}
-	return d.findAny([][]byte{lines(whole), lines(names), lines(values)})
+	lowered := strings.ToLower(strings.Join(names, "\n"))
+	return d.findAny(append(parts(values), lines(whole), lines(names), []byte(lowered)))
 }
 
 func (d *Detector) findAny(texts [][]byte) string {
@@ -65,6 +70,21 @@ func parameters(query string) (names, values []string) {
 
 // lines puts texts together the way that what is split over them is found.
 func lines(texts []string) []byte { return []byte(strings.Join(texts, "\n")) }
+
+// parts is what is split over texts: in lines, as they are, and without percent-encoding in one, where what was
+// split within a character comes together.
+func parts(texts []string) [][]byte {
+	var f fold
+	var whole []byte
+	for _, text := range texts {
+		if f.run([]byte(text)); f.changed {
+			whole = append(whole, f.out...)
+			continue
+		}
+		whole = append(whole, text...)
+	}
+	return [][]byte{lines(texts), whole}
+}
 
 func every(values []string, from, step int) (some []string) {
 	for ; from < len(values); from += step {
