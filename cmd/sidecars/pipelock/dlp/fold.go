@@ -108,7 +108,7 @@ func backslash(text []byte) (c, size int) {
 		at++
 	}
 	if at == len(text) {
-		return 0, 0
+		return 0, -at
 	}
 	switch text[at] {
 	case 'n', 'r', 't', '\n', '\r':
@@ -120,12 +120,14 @@ func backslash(text []byte) (c, size int) {
 			return c, at + 3
 		}
 	case 'u', 'U':
-		return unicodeEscape(text, at+1)
+		if c, size := unicodeEscape(text, at+1); size > 0 {
+			return c, size
+		}
 	}
 	if octal := text[at:]; len(octal) > 2 && isOctal(octal[0]) && isOctal(octal[1]) && isOctal(octal[2]) && octal[0] < '4' {
 		return int(octal[0]-'0')<<6 | int(octal[1]-'0')<<3 | int(octal[2]-'0'), at + 3
 	}
-	return 0, 0
+	return 0, -at
 }
 
 func isOctal(c byte) bool { return '0' <= c && c <= '7' }
@@ -183,14 +185,14 @@ func escaped(r rune) int {
 	return 0xff
 }
 
-// quotedPrintable reads =41 and a line break that is none. What isn't printable, quoted or not, is in no secret.
+// quotedPrintable reads =41 and a line break that is none.
 func quotedPrintable(text []byte) (c, size int) {
 	for _, br := range []string{"=\r\n", "=\n"} {
 		if bytes.HasPrefix(text, []byte(br)) {
 			return none, len(br)
 		}
 	}
-	if c, ok := hexNumber(text[1:], 2); ok && ' ' <= c && c < 0x7f {
+	if c, ok := hexNumber(text[1:], 2); ok {
 		return c, 3
 	}
 	return 0, 0
