@@ -88,3 +88,16 @@ func (l allowlist) allows(t target, tunnel bool) (known, open bool) {
 	}
 	return known, open
 }
+
+// underWildcard returns what stands before the base of the wildcard that allows a host which isn't on the list itself.
+func (l allowlist) underWildcard(t target) (labels string, ok bool) {
+	if t.addr.IsValid() || l.exact[t.host] != nil {
+		return "", false
+	}
+	for i, c := range t.host {
+		if c == '.' && l.below[t.host[i+1:]] != nil {
+			return t.host[:i], true
+		}
+	}
+	return "", false
+}

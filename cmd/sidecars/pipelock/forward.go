@@ -38,6 +38,9 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if err := p.admit(x, false); err != nil {
 		return err
 	}
+	if err := p.checkName(r, x); err != nil {
+		return err
+	}
 	bodyCost, err := x.policy.secrets.checkBody(r)
 	if err != nil {
 		return err

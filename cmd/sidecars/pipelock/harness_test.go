@@ -144,9 +144,12 @@ func (p *testProxy) client() *http.Client {
 }
 
 // raw opens a connection on which the test writes what it likes.
-func (p *testProxy) raw() net.Conn {
+func (p *testProxy) raw() net.Conn { return p.rawTo(p.addr) }
+
+// rawTo is raw to a proxy at another address.
+func (p *testProxy) rawTo(addr string) net.Conn {
 	p.t.Helper()
-	conn, err := net.Dial("tcp", p.addr)
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		p.t.Fatal(err)
 	}

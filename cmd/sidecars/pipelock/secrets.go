@@ -69,6 +69,21 @@ func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
 	return p.decide(r, x, "header", x.policy.secrets.detector.FindHeader(r.Header))
 }
 
+// checkName looks at the part of a host's name that a wildcard leaves open, before anybody is asked for its address: the
+// question alone would carry out what the name says. Hosts that are on the allowlist themselves are not judged.
+func (p *proxy) checkName(r *http.Request, x *exchange) error {
+	if x.policy.secrets == nil {
+		return nil
+	}
+	labels, ok := x.policy.allowlist.underWildcard(x.target)
+	if !ok {
+		return nil
+	}
+	id := x.policy.secrets.detector.FindName(labels)
+	x.unnamed = x.unnamed || id != ""
+	return p.decide(r, x, "host", id)
+}
+
 // decide is about what the rule id has found. What cred-proxy has added, on its way to an upstream that
 // speaks plain HTTP, is no leak.
 func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {

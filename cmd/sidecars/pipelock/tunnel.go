@@ -32,6 +32,9 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	if err := p.admit(x, true); err != nil {
 		return err
 	}
+	if err := p.checkName(r, x); err != nil {
+		return err
+	}
 	release, err := p.reserve(r.Context(), tunnelCost)
 	if err != nil {
 		return err

@@ -16,8 +16,11 @@ func (f *Finding) Error() string { return Reason("request body", f.Rule) }
 
 // Reason says what was found, by the ID that Find returns, and where.
 func Reason(where, id string) string {
-	if id == TooEncoded {
+	switch id {
+	case TooEncoded:
 		return where + " is encoded in more layers than pipelock undoes"
+	case DataInName:
+		return where + " looks like data and not like a name"
 	}
 	return where + " contains secret: " + id
 }

@@ -72,9 +72,10 @@ func eachRune(format string) func(string) string {
 	}
 }
 
+// chunked breaks no character.
 func chunked(s string, size int, sep string) string {
 	var all []string
-	for part := range slices.Chunk([]byte(s), size) {
+	for part := range slices.Chunk([]rune(s), size) {
 		all = append(all, string(part))
 	}
 	return strings.Join(all, sep)

@@ -1,7 +1,6 @@
 package dlp
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -91,9 +90,4 @@ func every(values []string, from, step int) (some []string) {
 		some = append(some, values[from])
 	}
 	return some
-}
-
-// FindName is Find for the part of a host's name that is under a wildcard.
-func (d *Detector) FindName(labels string) string {
-	return d.findAny([][]byte{[]byte(labels), bytes.ReplaceAll([]byte(labels), []byte("."), nil)})
 }

@@ -317,7 +317,10 @@ func readable(data []byte) (begin, end int) {
 		if i-begin >= textBytes {
 			return begin, i
 		}
-		begin, following = i+1, 0
+		begin, following = i, max(0, kind-continued)
+		if kind == notText || kind == continued {
+			begin++
+		}
 	}
 	return begin, len(data)
 }
