@@ -97,7 +97,7 @@ func runes(pairs ...rune) (set byteSet) {
 	return set
 }
 
-// foldLiterals has re match its literals in any case: what stands before a secret is easily written another way.
+// foldLiterals has re match its literals in any case.
 func foldLiterals(re *syntax.Regexp) {
 	if re.Op == syntax.OpLiteral {
 		re.Flags |= syntax.FoldCase
@@ -107,8 +107,8 @@ func foldLiterals(re *syntax.Regexp) {
 	}
 }
 
-// foldCase has re match in any case: names of hosts and headers lose theirs on the way.
-func foldCase(re *syntax.Regexp) {
+// foldClasses has re match its classes of characters in any case.
+func foldClasses(re *syntax.Regexp) {
 	if re.Op == syntax.OpCharClass {
 		for i, n := 0, len(re.Rune); i < n; i += 2 {
 			for _, letters := range []rune{'A', 'a'} {
@@ -119,7 +119,7 @@ func foldCase(re *syntax.Regexp) {
 		}
 	}
 	for _, sub := range re.Sub {
-		foldCase(sub)
+		foldClasses(sub)
 	}
 }
 

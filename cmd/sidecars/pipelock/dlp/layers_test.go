@@ -35,7 +35,7 @@ var layered = []struct {
 	{"soft line breaks", func(s string) string { return chunked(s, 9, "=\n") }},
 	{"UTF-16", func(s string) string {
 		var b strings.Builder
-		for _, u := range utf16.Encode([]rune(s)) {
+		for _, u := range utf16.Encode([]rune(strings.ReplaceAll(s, "\u200b", ""))) { // of ASCII
 			b.WriteByte(byte(u))
 			b.WriteByte(byte(u >> 8))
 		}

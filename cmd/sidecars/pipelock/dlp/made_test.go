@@ -53,7 +53,7 @@ func made(t testing.TB, r *rule, seed uint64) string {
 				at = i
 			}
 		}
-		if at >= 0 && !strings.ContainsAny(text, "\r\n") && r.matches([]byte(text), at) {
+		if at >= 0 && !strings.ContainsAny(text, "\r\n") && r.matches([]byte(text), at, ownCase) {
 			return text
 		}
 	}

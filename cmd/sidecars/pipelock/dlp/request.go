@@ -48,7 +48,7 @@ func (d *Detector) FindHeader(header map[string][]string) string {
 func (d *Detector) findAny(texts [][]byte) string {
 	s := newScan(d)
 	defer s.free()
-	s.apart, s.anyCase = true, true
+	s.apart, s.letters = true, anyCase
 	for _, text := range texts {
 		if id, _ := s.find(text); id != "" {
 			return id

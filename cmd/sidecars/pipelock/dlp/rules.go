@@ -24,11 +24,11 @@ type rule struct {
 	begin    []byteSet // what a match without a lead begins with: a check before the expression's
 	beginAny []byteSet // begin, in any case
 	expr     string
-	re       *regexp.Regexp        // literals in any case
-	open     func() *regexp.Regexp // re without what must follow the secret
-	anyCase  func() *regexp.Regexp // open, in any case
-	group    int                   // of an expression, that is the secret; 0: the first that took part
-	entropy  float64               // bits a character that the secret has more than; placeholders have less
+	re       *regexp.Regexp
+	whole    [caseForms]func() *regexp.Regexp
+	open     [caseForms]func() *regexp.Regexp // without what must follow the secret
+	group    int                              // of an expression, that is the secret; 0: the first that took part
+	entropy  float64                          // bits a character that the secret has more than; placeholders have less
 	known    []*regexp.Regexp
 }
 
@@ -151,8 +151,15 @@ func newRule(s source) (*rule, error) {
 	return r, nil
 }
 
-// compile compiles what matches need at once. The rest is for texts in which a keyword was found in an unusual
-// place, and waits for the first.
+// Forms of a rule's expression: which letters it matches in either case.
+const (
+	ownCase       = iota // those that it says
+	prefixAnyCase        // literals', too: what stands before a secret is easily written another way
+	anyCase              // all: names of hosts and headers lose theirs on the way
+	caseForms
+)
+
+// compile prepares the expression. Forms that most texts don't need wait for the first that does.
 func (r *rule) compile(expr string) error {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
@@ -169,8 +176,7 @@ func (r *rule) compile(expr string) error {
 		}
 		anchor = `\A`
 	}
-	foldLiterals(tree)
-	if r.re, err = regexp.Compile(anchor + `(?:` + tree.String() + `)`); err != nil {
+	if r.re, err = regexp.Compile(anchor + `(?:` + expr + `)`); err != nil {
 		return err
 	}
 	open, err := syntax.Parse(strings.ReplaceAll(expr, anyEnd, ""), syntax.Perl)
@@ -178,13 +184,24 @@ func (r *rule) compile(expr string) error {
 		return err
 	}
 	dropEnd(open)
-	foldLiterals(open)
-	source := open.String()
-	r.open = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(anchor + `(?:` + source + `)`) })
-	foldCase(open)
-	folded := open.String()
-	r.anyCase = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(anchor + `(?i:` + folded + `)`) })
+	for letters := range caseForms {
+		switch letters {
+		case prefixAnyCase:
+			foldLiterals(tree)
+			foldLiterals(open)
+		case anyCase:
+			foldClasses(tree)
+			foldClasses(open)
+		}
+		r.whole[letters] = compiled(anchor, tree)
+		r.open[letters] = compiled(anchor, open)
+	}
 	return nil
+}
+
+func compiled(anchor string, tree *syntax.Regexp) func() *regexp.Regexp {
+	source := anchor + `(?:` + tree.String() + `)`
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
 }
 
 // maxLength is how long a match may be in bytes; longest, or more, when there is no bound.
@@ -215,25 +232,33 @@ func maxLength(re *syntax.Regexp) int {
 }
 
 // matches reports whether there is a secret in text whose keyword begins at start. mayBegin comes before.
-func (r *rule) matches(text []byte, start int) bool {
+func (r *rule) matches(text []byte, start, letters int) bool {
 	from := r.from(text, start)
 	window := text[from:min(len(text), start+r.length)]
-	return r.matchIn(r.re, window, start-from) > 0
+	if r.matchIn(r.re, window, start-from) > 0 {
+		return true
+	}
+	letters = r.letters(text, start, letters)
+	return letters != ownCase && r.matchIn(r.whole[letters](), window, start-from) > 0
 }
 
-// matchesAnyCase is matches for a text that may have lost its case.
-func (r *rule) matchesAnyCase(text []byte, start int) bool {
-	from := r.from(text, start)
-	return r.matchIn(r.anyCase(), text[from:min(len(text), start+r.length)], start-from) > 0
+// letters is the form to use for what begins at start of text. Within base64, nothing is in another case than its own:
+// eight times as much of it would be taken for a secret.
+func (r *rule) letters(text []byte, start, letters int) int {
+	alone := start == 0 || base64Value[text[start-1]] > 63 || start > 1 && text[start-2] == '\\'
+	if r.lead > 0 || !alone && (letters != anyCase || !beginsWord(text, start)) {
+		return ownCase
+	}
+	return letters
 }
 
 // mayBegin reports whether what begins at start of text begins as a match does, separators or none in it.
-func (r *rule) mayBegin(text []byte, start int, anyCase bool) bool {
+func (r *rule) mayBegin(text []byte, start, letters int) bool {
 	if r.atWord && !beginsWord(text, start) {
 		return false
 	}
 	begin := r.begin
-	if anyCase {
+	if letters == anyCase {
 		begin = r.beginAny
 	}
 	next := 0

@@ -25,7 +25,7 @@ const TooEncoded = "too-many-encodings"
 type scan struct {
 	*Detector
 	apart   bool // separators of all kinds may stand in a secret
-	anyCase bool // the text may have lost its case
+	letters int  // the form of the rules to use
 	work    int  // bytes left to look at
 	layers  [maxLayers]layer
 	near    []*rule
@@ -47,7 +47,7 @@ var scans = sync.Pool{New: func() any { return &scan{} }}
 
 func newScan(d *Detector) *scan {
 	s := scans.Get().(*scan) //nolint:forcetypeassert // New makes nothing else
-	s.Detector, s.apart, s.anyCase = d, false, false
+	s.Detector, s.apart, s.letters = d, false, prefixAnyCase
 	return s
 }
 
@@ -123,10 +123,10 @@ func (s *scan) at(text []byte, word, end int) string {
 	whole := end-start == len(s.keywords.words[word])
 	near := s.near[:0]
 	for _, r := range s.rules[word] {
-		if !r.mayBegin(text, start, s.anyCase) {
+		if !r.mayBegin(text, start, s.letters) {
 			continue
 		}
-		if whole && (r.matches(text, start) || s.anyCase && r.matchesAnyCase(text, start)) {
+		if whole && r.matches(text, start, s.letters) {
 			return r.id
 		}
 		near = append(near, r)

@@ -137,14 +137,13 @@ func (s *scan) matchesSplit(r *rule, text []byte, start int, skip *skipping) boo
 	if r.lead > 0 {
 		window, keyword = s.withLead(r.lead, text, start, skip)
 	}
-	re := r.open()
-	if s.anyCase {
-		re = r.anyCase()
-	}
+	re := r.open[r.letters(text, start, s.letters)]()
 	end := r.matchIn(re, window, keyword) - keyword
 	switch {
 	case end <= j.breaks[0]:
 		return false // there is no separator in it
+	case isHex(j.text[:end]):
+		return false // which is looked at where that is decoded
 	case !j.words || s.apart || j.even(end):
 		return true
 	}
@@ -173,4 +172,13 @@ func digitsIn(text []byte) int {
 		}
 	}
 	return n
+}
+
+func isHex(text []byte) bool {
+	for _, c := range text {
+		if hexValue[c] > 15 {
+			return false
+		}
+	}
+	return true
 }
