@@ -5,50 +5,63 @@ import (
 	"unicode/utf8"
 )
 
-// fold undoes the ways in which one character is written as some others: percent-encoding, the escapes of
-// programming languages, JSON, XML and, with quoted, of quoted-printable text. What was escaped many times over is
-// done with at once. Characters that only look like ASCII become it, and what is not seen is left out; with that,
-// UTF-16 becomes ASCII, too.
+// fold undoes the ways in which one character is written as some others, one kind at a time: what one encoding has around
+// another would be taken apart too early otherwise.
 type fold struct {
-	out    []byte
-	quoted bool
-
+	out      []byte
 	changed  bool // out is another text
-	material bool // by more than separators
-	equals   bool // quoted would have changed something
+	material bool // by more than quotes and control characters
 }
 
-// special are the bytes at which something may be folded.
-var special = func() (set [256]bool) {
+// foldKind is what a fold undoes.
+type foldKind struct {
+	special [256]bool // bytes at which there may be something
+	// read reads the special character that text begins with. size is how much of text c stands for. Zero and less is
+	// how much to leave as it is.
+	read func(text []byte) (c, size int)
+}
+
+var (
+	// unseen leaves out what is not seen and makes characters ASCII that only look like it. UTF-16 becomes ASCII, too.
+	unseen = &foldKind{special: bytesWhere(func(c byte) bool {
+		return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f || foldable[c]
+	}), read: readUnseen}
+	// escapes are percent-encoding and those of programming languages, JSON and XML. What was escaped many times over is
+	// done with at once.
+	escapes = &foldKind{special: bytesWhere(func(c byte) bool { return c == '%' || c == '\\' || c == '&' }), read: readEscape}
+	// quoted is quoted-printable text.
+	quoted = &foldKind{special: bytesWhere(func(c byte) bool { return c == '=' }), read: quotedPrintable}
+)
+
+func bytesWhere(is func(byte) bool) (set [256]bool) {
 	for c := range set {
-		set[c] = c < ' ' || c >= 0x7f || bytes.IndexByte([]byte("%\\&="), byte(c)) >= 0
+		set[c] = is(byte(c))
 	}
-	set['\n'], set['\r'], set['\t'] = false, false, false
 	return set
-}()
+}
 
 // run folds text into out. What it leaves there holds until the next run.
-func (f *fold) run(text []byte) {
-	f.out, f.changed, f.material, f.equals = f.out[:0], false, false, false
+func (f *fold) run(kind *foldKind, text []byte) {
+	f.out, f.changed, f.material = f.out[:0], false, false
 	kept := 0 // up to which text is in out
 	for i := 0; i < len(text); {
-		if !special[text[i]] {
+		if !kind.special[text[i]] {
 			i++
 			continue
 		}
-		c, size := f.one(text[i:])
-		if size > 0 {
-			f.out = append(f.out, text[kept:i]...)
-			if c >= 0 {
-				f.out = append(f.out, byte(c)) //nolint:gosec // 255 at most
-			}
-			f.changed = true
-			f.material = f.material || c != '\n' && c != '"'
-			i += size
-			kept = i
+		c, size := kind.read(text[i:])
+		if size <= 0 {
+			i += max(1, -size)
 			continue
 		}
-		i += -size
+		f.out = append(f.out, text[kept:i]...)
+		if c >= 0 {
+			f.out = append(f.out, byte(c)) //nolint:gosec // 255 at most
+		}
+		f.changed = true
+		f.material = f.material || c == none || c >= ' ' && c != '"'
+		i += size
+		kept = i
 	}
 	if f.changed {
 		f.out = append(f.out, text[kept:]...)
@@ -57,28 +70,14 @@ func (f *fold) run(text []byte) {
 
 const none = -1 // for nothing in the place of what was read
 
-// one reads the special character that text begins with. size is how much of text c stands for. Zero and less is
-// how much to leave as it is.
-func (f *fold) one(text []byte) (c, size int) {
+func readEscape(text []byte) (c, size int) {
 	switch text[0] {
 	case '%':
-		c, size = percentEscape(text)
+		return percentEscape(text)
 	case '\\':
-		c, size = backslash(text)
-	case '&':
-		c, size = entity(text)
-	case '=':
-		if c, size = quotedPrintable(text); size > 0 && !f.quoted {
-			f.equals = true
-			return 0, -1
-		}
-	default:
-		return unseen(text)
+		return backslash(text)
 	}
-	if size == 0 {
-		return 0, -1
-	}
-	return c, size
+	return entity(text)
 }
 
 // percentEscape reads %41, %2541, %252541 and %u0041.
@@ -198,13 +197,13 @@ func quotedPrintable(text []byte) (c, size int) {
 	return 0, 0
 }
 
-// unseen reads a control character or one beyond ASCII.
-func unseen(text []byte) (c, size int) {
+// readUnseen reads a control character or one beyond ASCII.
+func readUnseen(text []byte) (c, size int) {
 	if text[0] < utf8.RuneSelf {
 		return none, 1
 	}
-	if len(text) < 2 || !foldable[text[0]] || utf8.RuneStart(text[1]) {
-		return 0, -1
+	if len(text) < 2 || utf8.RuneStart(text[1]) {
+		return 0, 0
 	}
 	r, n := utf8.DecodeRune(text)
 	if c = ascii(r); c == none && !ignorable(r) {

@@ -11,7 +11,7 @@ const (
 	undecidedBytes = 8 << 10
 
 	// maxLayers is how many encodings around each other are undone.
-	maxLayers = 8
+	maxLayers = 16
 	// workFactor bounds the bytes that are looked at for one of a text, in all its layers, and workBytes is what
 	// a short text may take.
 	workFactor = 40
@@ -72,20 +72,26 @@ func (s *scan) look(text []byte, depth int) string {
 	if id := s.plain(text); id != "" {
 		return id
 	}
-	l := &s.layers[depth]
-	l.fold.run(text)
-	if l.fold.equals {
+	f := &s.layers[depth].fold
+	if f.run(unseen, text); f.changed {
+		if id := s.runs(text, depth); id != "" {
+			return id
+		}
+		return s.look(f.out, depth+1)
+	}
+	if bytes.IndexByte(text, '=') >= 0 {
 		if id := s.quotedPrintable(text, depth); id != "" {
 			return id
 		}
 	}
-	if !l.fold.changed || l.fold.material {
+	f.run(escapes, text)
+	if !f.changed || f.material {
 		if id := s.runs(text, depth); id != "" {
 			return id
 		}
 	}
-	if l.fold.changed {
-		return s.look(l.fold.out, depth+1)
+	if f.changed {
+		return s.look(f.out, depth+1)
 	}
 	return ""
 }
@@ -93,14 +99,15 @@ func (s *scan) look(text []byte, depth int) string {
 // quotedReach is how far a secret may reach beyond what is quoted-printable of it.
 const quotedReach = 1 << 10
 
-// quotedPrintable looks at what is around the first and the last quoted character of text.
+// quotedPrintable looks at what is around the first and the last quoted character of text, when there is one.
 func (s *scan) quotedPrintable(text []byte, depth int) string {
 	first, last := bytes.IndexByte(text, '='), bytes.LastIndexByte(text, '=')
 	text = text[max(0, first-quotedReach):min(len(text), last+quotedReach)]
 	f := &s.layers[depth].quoted
-	f.quoted = true
-	f.run(text)
-	return s.look(f.out, depth+1)
+	if f.run(quoted, text); f.material {
+		return s.look(f.out, depth+1)
+	}
+	return ""
 }
 
 // plain finds a secret that stands in text as it is, or with separators in it.
