@@ -53,8 +53,8 @@ func encodings(secret string) map[string]string {
 		"in hex, from the middle":   "f" + hex.EncodeToString([]byte("a "+secret)),
 		"in base64 for URLs":        base64.RawURLEncoding.EncodeToString([]byte("user:" + secret)),
 		"in base64 within a form":   "a=" + url.QueryEscape(base64.StdEncoding.EncodeToString([]byte("??>"+secret+" "))) + "&b=c",
-		"percent-encoded":           percent(secret, func(int) bool { return true }),
-		"percent-encoded, partly":   percent(secret, func(i int) bool { return i%3 == 1 }),
+		"percent-encoded":           percentEncode(secret, func(int) bool { return true }),
+		"percent-encoded, partly":   percentEncode(secret, func(i int) bool { return i%3 == 1 }),
 		"in base64, broken at 76":   broken(secret, 76, "\n"),
 		"in base64, broken at 64":   broken(secret, 64, "\r\n"),
 		"in base64, broken in JSON": `{"x":"` + broken(secret, 76, `\n`) + `"}`,
@@ -66,7 +66,7 @@ func encodings(secret string) map[string]string {
 	return all
 }
 
-func percent(text string, which func(int) bool) string {
+func percentEncode(text string, which func(int) bool) string {
 	var b strings.Builder
 	for i := range len(text) {
 		if which(i) {

@@ -15,7 +15,8 @@ type fold struct {
 
 // foldKind is what a fold undoes.
 type foldKind struct {
-	special [256]bool // bytes at which there may be something
+	mark    byte       // where there may be something; 0: at each of special
+	special *[256]bool // bytes
 	// read reads the special character that text begins with. size is how much of text c stands for. Zero and less is
 	// how much to leave as it is.
 	read func(text []byte) (c, size int)
@@ -23,32 +24,34 @@ type foldKind struct {
 
 var (
 	// unseen leaves out what is not seen and makes characters ASCII that only look like it. UTF-16 becomes ASCII, too.
-	unseen = &foldKind{special: bytesWhere(func(c byte) bool {
-		return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f || foldable[c]
-	}), read: readUnseen}
-	// escapes are percent-encoding and those of programming languages, JSON and XML. What was escaped many times over is
-	// done with at once.
-	escapes = &foldKind{special: bytesWhere(func(c byte) bool { return c == '%' || c == '\\' || c == '&' }), read: readEscape}
-	// quoted is quoted-printable text.
-	quoted = &foldKind{special: bytesWhere(func(c byte) bool { return c == '=' }), read: quotedPrintable}
+	unseen = &foldKind{special: &unseenBytes, read: readUnseen}
+	// The others do at once with what was escaped many times over.
+	percent = &foldKind{mark: '%', read: percentEscape}
+	xml     = &foldKind{mark: '&', read: entity}
+	// backslashes are the escapes of JSON, C, Go, JavaScript, Python and shells.
+	backslashes = &foldKind{mark: '\\', read: backslash}
+	quoted      = &foldKind{mark: '=', read: quotedPrintable}
 )
 
-func bytesWhere(is func(byte) bool) (set [256]bool) {
-	for c := range set {
-		set[c] = is(byte(c))
+// next is the offset in text of the next byte to read at, from one on.
+func (k *foldKind) next(text []byte, from int) int {
+	if k.mark != 0 {
+		if at := bytes.IndexByte(text[from:], k.mark); at >= 0 {
+			return from + at
+		}
+		return len(text)
 	}
-	return set
+	for from < len(text) && !k.special[text[from]] {
+		from++
+	}
+	return from
 }
 
 // run folds text into out. What it leaves there holds until the next run.
 func (f *fold) run(kind *foldKind, text []byte) {
 	f.out, f.changed, f.material = f.out[:0], false, false
 	kept := 0 // up to which text is in out
-	for i := 0; i < len(text); {
-		if !kind.special[text[i]] {
-			i++
-			continue
-		}
+	for i := kind.next(text, 0); i < len(text); i = kind.next(text, i) {
 		c, size := kind.read(text[i:])
 		if size <= 0 {
 			i += max(1, -size)
@@ -70,16 +73,6 @@ func (f *fold) run(kind *foldKind, text []byte) {
 
 const none = -1 // for nothing in the place of what was read
 
-func readEscape(text []byte) (c, size int) {
-	switch text[0] {
-	case '%':
-		return percentEscape(text)
-	case '\\':
-		return backslash(text)
-	}
-	return entity(text)
-}
-
 // percentEscape reads %41, %2541, %252541 and %u0041.
 func percentEscape(text []byte) (c, size int) {
 	at := 1
@@ -100,7 +93,7 @@ func percentEscape(text []byte) (c, size int) {
 	return 0, 0
 }
 
-// backslash reads the escapes of JSON, C, Go, JavaScript, Python and shells, behind any number of backslashes.
+// backslash reads an escape behind any number of backslashes.
 func backslash(text []byte) (c, size int) {
 	at := 1
 	for at < len(text) && text[at] == '\\' {
@@ -211,6 +204,14 @@ func readUnseen(text []byte) (c, size int) {
 	}
 	return c, n
 }
+
+// unseenBytes are control characters but line breaks and tabs, and the first bytes of characters that become others.
+var unseenBytes = func() (set [256]bool) {
+	for c := range set {
+		set[c] = c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f || foldable[c]
+	}
+	return set
+}()
 
 // foldable are the first bytes of characters that become others.
 var foldable = func() (set [256]bool) {

@@ -18,7 +18,7 @@ var layered = []struct {
 }{
 	{"percent", eachByte("%%%02x")},
 	{"percent twice", eachByte("%%25%02X")},
-	{"percent, some", func(s string) string { return percent(s, func(i int) bool { return i%3 == 1 && s[i] < 0x80 }) }},
+	{"percent, some", func(s string) string { return percentEncode(s, func(i int) bool { return i%3 == 1 && s[i] < 0x80 }) }},
 	{"base64", encodeString(base64.StdEncoding)},
 	{"base64 for URLs", encodeString(base64.RawURLEncoding)},
 	{"base64 in lines", func(s string) string { return chunked(encodeBase64([]byte(s)), 20, "\r\n  ") }},

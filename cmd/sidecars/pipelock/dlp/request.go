@@ -76,7 +76,7 @@ func parts(texts []string) [][]byte {
 	var f fold
 	var whole []byte
 	for _, text := range texts {
-		if f.run(escapes, []byte(text)); f.changed {
+		if f.run(percent, []byte(text)); f.changed {
 			whole = append(whole, f.out...)
 			continue
 		}

@@ -18,6 +18,9 @@ const (
 
 // runs looks at what is base64, of either alphabet, base32 or hexadecimal in text, broken into lines or not.
 func (s *scan) runs(text []byte, depth int) string {
+	if asciiRun(text) < 0 {
+		return "" // there is no run of digits, either
+	}
 	if id := s.base64Runs(text, depth); id != "" {
 		return id
 	}

@@ -79,12 +79,14 @@ func (s *scan) look(text []byte, depth int) string {
 		}
 		return s.look(f.out, depth+1)
 	}
-	if bytes.IndexByte(text, '=') >= 0 {
-		if id := s.quotedPrintable(text, depth); id != "" {
-			return id
+	if id := s.quotedPrintable(text, depth); id != "" {
+		return id
+	}
+	for _, kind := range [...]*foldKind{percent, xml, backslashes} {
+		if f.run(kind, text); f.changed {
+			break
 		}
 	}
-	f.run(escapes, text)
 	if !f.changed || f.material {
 		if id := s.runs(text, depth); id != "" {
 			return id
@@ -102,6 +104,9 @@ const quotedReach = 1 << 10
 // quotedPrintable looks at what is around the first and the last quoted character of text, when there is one.
 func (s *scan) quotedPrintable(text []byte, depth int) string {
 	first, last := bytes.IndexByte(text, '='), bytes.LastIndexByte(text, '=')
+	if first < 0 {
+		return ""
+	}
 	text = text[max(0, first-quotedReach):min(len(text), last+quotedReach)]
 	f := &s.layers[depth].quoted
 	if f.run(quoted, text); f.material {
