@@ -267,10 +267,11 @@ func asciiRun(data []byte) int {
 	return -1
 }
 
-// mayBeFolded reports whether data has characters of full width or unseen ones.
+// mayBeFolded reports whether data has a number of characters of full width, or unseen ones.
 func mayBeFolded(data []byte) bool {
+	const enough = 4 // in other data, two bytes are these now and then
 	for _, begin := range [...]string{"\xef\xbc", "\xef\xbd", "\xe2\x80", "\xe2\x81"} {
-		if bytes.Contains(data, []byte(begin)) {
+		if bytes.Count(data, []byte(begin)) >= enough {
 			return true
 		}
 	}
