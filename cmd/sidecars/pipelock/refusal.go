@@ -25,6 +25,9 @@ const (
 const hintSecret = "The text matches the named rule of gitleaks. Take it out of the request; a credential for an " +
 	"upstream belongs into a route of cred-proxy. If it is no secret, a human can set spec.egress.dlpAction: warn in the bottle's manifest."
 
+const hintName = "Below a wildcard of the allowlist, this name looks like data. If it is a host's, it can be added by its whole name to " +
+	"spec.egress.allowlist of the bottle's manifest. Ask for it with the supervise tool pipelock-block."
+
 const hintPort = "An entry HOST:PORT in spec.egress.allowlist of the bottle's manifest opens another port. " +
 	"Ask for it with the supervise tool pipelock-block."
 

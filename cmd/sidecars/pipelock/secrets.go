@@ -95,7 +95,11 @@ func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
 		x.warned.Store(&reason)
 		return nil
 	}
-	return secret(reason)
+	refused := secret(reason)
+	if id == dlp.DataInName {
+		refused.hint = hintName
+	}
+	return refused
 }
 
 // fromCredProxy tells whether the client is cred-proxy, by its address. The agent, without the capability
