@@ -74,7 +74,7 @@ func PrivateEngineWith(tb testing.TB, daemon map[string]any) *Engine {
 		tb.Fatal(err)
 	}
 	g.write("etc/resolv.conf", "nameserver 127.0.0.1\n")
-	for name, more := range map[string]string{
+	for name, more := range map[string]string{ //nolint:gosec // lines of users without a password
 		"passwd": "dockremap:x:64999:64999::/nonexistent:/usr/sbin/nologin\n", "group": "dockremap:x:64999:\n",
 		"subuid": fmt.Sprintf("dockremap:%d:65536\n", RemappedRoot), "subgid": fmt.Sprintf("dockremap:%d:65536\n", RemappedRoot),
 	} {

@@ -94,7 +94,7 @@ func TestReload(t *testing.T) {
 		}
 	}
 	upstreams := func() *upstreams { return b.loader.table.Load().at("/a/").upstreams }
-	before, digest := upstreams(), b.digest()
+	digest := b.digest()
 
 	reload(false)
 	b.write(b.dirs.token, "t", marker+"2")
@@ -116,7 +116,7 @@ func TestReload(t *testing.T) {
 	b.write(b.dirs.token, "t", marker)
 	b.routes(to("/a/", u.URL), to("/b/", u.URL))
 	reload(true)
-	before = upstreams()
+	before := upstreams()
 	b.routes(to("/b/", u.URL), to("/a/", u.URL), to("/c/", u.URL))
 	reload(true)
 	if resp := b.get("/b/"); resp.StatusCode != http.StatusOK {

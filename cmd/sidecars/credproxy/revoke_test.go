@@ -53,7 +53,7 @@ func newRevocable(t *testing.T, http1 bool) *revocable {
 }
 
 // stream opens one and reads its first line.
-func (r *revocable) stream(client *http.Client, path string, body io.Reader) (*http.Response, *bufio.Scanner) {
+func (r *revocable) stream(client *http.Client, path string, body io.Reader) *bufio.Scanner {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.server.URL+path, body)
 	if err != nil {
@@ -68,7 +68,7 @@ func (r *revocable) stream(client *http.Client, path string, body io.Reader) (*h
 	if !lines.Scan() || lines.Text() != "line" {
 		r.t.Fatalf("%s: %s %q %v", path, resp.Status, lines.Text(), lines.Err())
 	}
-	return resp, lines
+	return lines
 }
 
 func (r *revocable) reload() {
@@ -132,13 +132,13 @@ func testRevoked(t *testing.T, reason string, apply func(*revocable), http1 bool
 	}
 	var ended, kept []*bufio.Scanner
 	for _, client := range clients(t) {
-		_, lines := r.stream(client, "/a/x/stream", nil)
+		lines := r.stream(client, "/a/x/stream", nil)
 		ended = append(ended, lines)
 		upload, feed := io.Pipe()
 		defer feed.Close()
-		_, lines = r.stream(client, "/a/x/upload", upload)
+		lines = r.stream(client, "/a/x/upload", upload)
 		ended = append(ended, lines)
-		_, lines = r.stream(client, "/kept/stream", nil)
+		lines = r.stream(client, "/kept/stream", nil)
 		kept = append(kept, lines)
 	}
 	apply(r)
@@ -236,7 +236,7 @@ func isClosed(conn net.Conn) bool { return errors.Is(conn.SetDeadline(time.Time{
 // TestUnrevokedRouteGoesOn through what changes none of its rules.
 func TestUnrevokedRouteGoesOn(t *testing.T) {
 	r := newRevocable(t, false)
-	_, lines := r.stream(http.DefaultClient, "/a/stream", nil)
+	lines := r.stream(http.DefaultClient, "/a/stream", nil)
 	route := to("/a/", r.upstream.URL)
 	for name, apply := range map[string]func(){
 		"another token":      func() { r.write(r.dirs.token, "t", marker+"2") },

@@ -290,10 +290,10 @@ func verdict(t *testing.T, addr, request string) string {
 		return "no answer"
 	}
 	text := body(t, resp)
-	switch {
-	case resp.StatusCode == http.StatusOK:
+	switch resp.StatusCode {
+	case http.StatusOK:
 		return passes
-	case resp.StatusCode == http.StatusForbidden:
+	case http.StatusForbidden:
 		return refused
 	}
 	t.Logf("%.200q: %s %.200q", request, resp.Status, text)

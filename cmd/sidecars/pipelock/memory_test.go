@@ -25,7 +25,6 @@ const peakLimit = 200
 type besieged struct {
 	*running
 	upstream string // host:port, allowed
-	hello    []byte
 }
 
 func besiege(t *testing.T, program func(...string) *exec.Cmd) *besieged {
@@ -183,7 +182,7 @@ func (b *besieged) ask() error {
 	}
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s, %v", resp.Status, text, err)
+		return fmt.Errorf("%s: %s, %w", resp.Status, text, err)
 	}
 	return nil
 }

@@ -243,7 +243,7 @@ func (c *clientConn) refuse() {
 		c.clients.log.Warn().Str("event", "overload").Int("refused", n).Msg("refused clients: too many connections, or headers too large in all")
 	}
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || c.Conn.SetDeadline(time.Now().Add(lingerTime)) != nil {
+	if !ok || c.SetDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	if _, err := io.WriteString(c.Conn, overLimit); err != nil || half.CloseWrite() != nil {

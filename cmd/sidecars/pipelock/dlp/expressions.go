@@ -1,6 +1,9 @@
 package dlp
 
-import "regexp/syntax"
+import (
+	"regexp/syntax"
+	"slices"
+)
 
 // byteSet is a set of bytes.
 type byteSet [4]uint64
@@ -89,8 +92,8 @@ func anyBegin(subs []*syntax.Regexp) []byteSet {
 
 // runes is the set of pairs of first and last characters.
 func runes(pairs ...rune) (set byteSet) {
-	for i := 0; i < len(pairs); i += 2 {
-		for c := pairs[i]; c <= min(pairs[i+1], 255); c++ {
+	for pair := range slices.Chunk(pairs, 2) {
+		for c := pair[0]; c <= min(pair[1], 255); c++ {
 			set.add(byte(c)) //nolint:gosec // 255 at most
 		}
 	}
@@ -125,10 +128,10 @@ func foldClasses(re *syntax.Regexp) {
 
 // dropEnd takes the word boundary from the end of re.
 func dropEnd(re *syntax.Regexp) {
-	switch {
-	case re.Op == syntax.OpCapture:
+	switch re.Op { //nolint:exhaustive // nothing else can have one at its end
+	case syntax.OpCapture:
 		dropEnd(re.Sub[0])
-	case re.Op == syntax.OpConcat:
+	case syntax.OpConcat:
 		last := len(re.Sub) - 1
 		for ; last > 0 && re.Sub[last].Op == syntax.OpWordBoundary; last-- {
 			re.Sub = re.Sub[:last]

@@ -84,7 +84,7 @@ func percentEscape(text []byte) (c, size int) {
 	}
 	if at < len(text) && lower(text[at]) == 'u' {
 		if c, ok := hexNumber(text[at+1:], 4); ok {
-			return escaped(rune(c)), at + 5
+			return escaped(rune(c)), at + 5 //nolint:gosec // 4 digits
 		}
 	}
 	if at > 1 {
@@ -130,7 +130,7 @@ func unicodeEscape(text []byte, at int) (c, size int) {
 		for digits := 1; digits <= 6; digits++ {
 			end := at + 1 + digits
 			if c, ok := hexNumber(text[at+1:], digits); ok && end < len(text) && text[end] == '}' {
-				return escaped(rune(c)), end + 1
+				return escaped(rune(c)), end + 1 //nolint:gosec // 6 digits at most
 			}
 		}
 		return 0, 0
@@ -141,7 +141,7 @@ func unicodeEscape(text []byte, at int) (c, size int) {
 		}
 	}
 	if c, ok := hexNumber(text[at:], 4); ok {
-		return escaped(rune(c)), at + 4
+		return escaped(rune(c)), at + 4 //nolint:gosec // 4 digits
 	}
 	return 0, 0
 }
@@ -166,7 +166,7 @@ func entity(text []byte) (c, size int) {
 		}
 		c = c*base + int(hexValue[d])
 	}
-	return escaped(rune(c)), end + 1 //nolint:gosec // 9 digits at most, and a rune that is none is no ASCII
+	return escaped(rune(c)), end + 1
 }
 
 // escaped is what an escaped character becomes: itself or a byte that is no character, which parts words.

@@ -56,7 +56,7 @@ func (k *keywords) skips(class int) bool {
 	}
 	for c, of := range k.class {
 		if int(of) == class {
-			return separates(byte(c)) //nolint:gosec // 255 at most
+			return separates(byte(c))
 		}
 	}
 	return false
@@ -109,7 +109,7 @@ func (k *keywords) skip(tree [][]uint32) {
 		}
 		for state := range tree {
 			if tree[state][class] == 0 {
-				tree[state][class] = uint32(state) //nolint:gosec // all words have some thousand letters
+				tree[state][class] = uint32(state)
 			}
 		}
 	}

@@ -206,7 +206,7 @@ func (s *scan) decode(values []byte, depth, bits int) {
 		word = word<<bits | uint32(v)
 		if have += bits; have >= 8 {
 			have -= 8
-			out = append(out, byte(word>>have))
+			out = append(out, byte(word>>have&0xff))
 		}
 	}
 	s.layers[depth].decoded = out
