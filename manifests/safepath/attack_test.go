@@ -46,13 +46,13 @@ func TestPathAttacks(t *testing.T) {
 
 // world is where an attack takes place: what the agent can write, and beside it what it must not get at.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	place  string // /…/place: the agent's
 	secret string // /…/secret/file
 }
 
-func newWorld(t *testing.T) world {
+func newWorld(t testing.TB) world {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	must(t, err)
@@ -65,7 +65,7 @@ func newWorld(t *testing.T) world {
 	return w
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -120,10 +120,12 @@ func FuzzOpen(f *testing.F) {
 	for _, path := range []string{"place/file", "a/l/../place/./file", "l1/l2/l3", "../..//x/place", "a/b/c/d/file/", "up/up/up", "proc/self/root"} {
 		f.Add(path, "../place", "/proc/self/root", "a/b")
 	}
+	w := newWorld(f)
+	w.mkdir("l")
 	f.Fuzz(func(t *testing.T, path, first, second, third string) {
-		w := newWorld(t)
-		w.mkdir("l")
+		w.t = t
 		for name, target := range map[string]string{"l1": first, "l/l2": second, "place/l3": third, "up": ".."} {
+			_ = os.Remove(w.at(name))
 			_ = os.Symlink(target, w.at(name)) // not every target can be one
 		}
 		o, err := w.set().Open(w.dir + "/" + path)

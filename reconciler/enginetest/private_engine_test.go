@@ -28,6 +28,9 @@ func writeTwo(e *enginetest.Env) {
 }
 
 func TestPrivateEngine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short leaves out the tests that need a Docker engine")
+	}
 	var host string
 	t.Run("while it runs", func(t *testing.T) {
 		engine := enginetest.PrivateEngine(t)
