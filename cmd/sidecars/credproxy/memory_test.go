@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -228,8 +229,16 @@ func TestMemoryUnderAttack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes")
 	}
+	for _, name := range everyDay {
+		if memoryAttacks[name] == nil {
+			t.Errorf("there is no attack %q", name)
+		}
+	}
 	executable := buildBottled(t)
 	for name, attack := range memoryAttacks {
+		if os.Getenv("BOTTLED_TEST_NIGHTLY") == "" && !slices.Contains(everyDay, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) { attack(newProcess(t, executable)) })
 	}
 }

@@ -15,6 +15,12 @@ import (
 // all is as many clients as there may be connections.
 const all = maxConnections
 
+// everyDay names one attack of each kind: all of them take a quarter of an hour, in the nightly tests.
+var everyDay = []string{
+	"36 KB of header in small fields", "31 KB of header that never ends", "large headers in whole requests", "downloads that nobody reads",
+	"HTTP/2 CONTINUATION floods",
+}
+
 // memoryAttacks are what TestMemoryUnderAttack tries.
 var memoryAttacks = map[string]func(p *process){
 	"36 KB of header in one line": func(p *process) {
