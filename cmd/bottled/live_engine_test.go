@@ -15,8 +15,8 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// TestLiveReload changes an allowlist, a route and a token while streams go through pipelock and cred-proxy: the same
-// containers serve the new configuration, say so, and no stream breaks.
+// TestLiveReload changes an allowlist, the routes and a token while streams go through pipelock and cred-proxy: the same
+// containers serve the new configuration, say so, and no stream breaks but that of a route that is removed.
 func TestLiveReload(t *testing.T) {
 	e := enginetest.New(t)
 	token := prepareCerts(t, e)
@@ -67,7 +67,8 @@ func TestLiveReload(t *testing.T) {
 	if out, _ := e.Agent("one", "fetch", "http://new.demo.example/"); strings.Contains(out, "403") {
 		t.Errorf("the new host is refused:\n%s", out)
 	}
-	manifest = strings.Replace(trafficManifest(e, "docs.demo.example, new.demo.example"), "path: /api/", "path: /other/", 1)
+	before := trafficManifest(e, "docs.demo.example, new.demo.example")
+	manifest = strings.Replace(before, "    routes:\n", "    routes:\n      - {path: /other/, upstream: https://api.demo.example, token: {file: ./certs/token}}\n", 1)
 	reload("another route", state.CredProxy, func() { e.Write("one.yaml", manifest) })
 	whoami := func() string {
 		t.Helper()
@@ -93,6 +94,16 @@ func TestLiveReload(t *testing.T) {
 		return strings.Contains(out, "Bearer rotated-token-5e1f"), out
 	})
 	t.Logf("another token: used after %s", took)
+	revoked := e.DockerCommand("exec", e.Name(state.Agent, "one"), "/bottled-demo", "fetch", "--timeout", "1m", "http://cred-proxy:9099/other/stream?seconds=60")
+	if err := revoked.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	reload("a route less", state.CredProxy, func() { e.Write("one.yaml", before) })
+	gone := time.Now()
+	if err := revoked.Wait(); err == nil || time.Since(gone) > 5*time.Second {
+		t.Errorf("the stream of a route that was removed ended %s later: %v", time.Since(gone), err)
+	}
 	if time.Since(began) > seconds*time.Second {
 		t.Errorf("the streams ended before all was changed: this shows nothing about them")
 	}
@@ -105,7 +116,7 @@ func TestLiveReload(t *testing.T) {
 		t.Errorf("other containers than before: %s, then %s", ids, now)
 	}
 	// What can't be reloaded replaces that part, and no other one.
-	e.Write("one.yaml", strings.Replace(manifest, "privateCIDRs: ["+e.Pool+"]", "privateCIDRs: ["+e.Pool+", 192.168.77.0/24]", 1))
+	e.Write("one.yaml", strings.Replace(before, "privateCIDRs: ["+e.Pool+"]", "privateCIDRs: ["+e.Pool+", 192.168.77.0/24]", 1))
 	e.Eventually(wellWithin, "pipelock is replaced", func() (bool, string) {
 		now := containers(e)
 		return now != ids, now
