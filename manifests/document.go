@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // document is one document of a file while it is checked.
@@ -18,6 +20,8 @@ type document struct {
 	declares bool           // it says that it is a bottle
 	bottle   Bottle         // as far as it could be decoded
 	private  []netip.Prefix // of the bottle's privateCIDRs
+	located  bool           // writable is known
+	writable []safepath.Place
 
 	positions map[string]position // where each field's value is
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content

@@ -36,7 +36,10 @@ func (d *document) places() []safepath.Place {
 	if len(d.problems) > 0 {
 		return nil
 	}
-	return PlacesOf(d.bottle, fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line))
+	if !d.located {
+		d.located, d.writable = true, PlacesOf(d.bottle, fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line))
+	}
+	return d.writable
 }
 
 // PlacesOf returns what the agent of a valid bottle can write; where says where the bottle is declared.

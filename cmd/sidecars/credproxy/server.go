@@ -231,7 +231,7 @@ func (s *server) evictHTTP2() bool {
 	return true
 }
 
-// calmDown is what an HTTP/2 client is told for which there is no room: empty SETTINGS, and GOAWAY with ENHANCE_YOUR_CALM.
+// calmDown refuses an HTTP/2 client without a place: empty SETTINGS, and GOAWAY with ENHANCE_YOUR_CALM.
 var calmDown = []byte{0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11}
 
 // forget takes a client off the list, which is served no longer, or by net/http.

@@ -33,7 +33,7 @@ type exchange struct {
 	grant   grant           // guarded by underway.mu
 	revoked context.Context // ends with the exchange at the latest; the request's ends when a tunnel's client closes its side
 	cancel  context.CancelCauseFunc
-	unnamed bool // there is a secret in the request line, so neither method nor host are told
+	unnamed bool // the request line has a secret: method and host stay out of the log
 	status  int
 
 	// Set by other goroutines: the one that reads a body that is looked into, and a reload that revokes the exchange.

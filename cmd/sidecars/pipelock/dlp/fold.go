@@ -71,7 +71,7 @@ func (f *fold) run(kind *foldKind, text []byte) {
 	}
 }
 
-const none = -1 // for nothing in the place of what was read
+const none = -1 // the escape stands for no character
 
 // percentEscape reads %41, %2541, %252541 and %u0041.
 func percentEscape(text []byte) (c, size int) {
