@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,7 +105,8 @@ func TestControllerHeals(t *testing.T) {
 	}
 }
 
-// TestControllerIsQuietWhenNothingHappens: no line in the log, no call to the engine.
+// TestControllerIsQuietWhenNothingHappens: no line in the log, and no call to the engine but the audit log's reads of the three
+// sidecars, which get rarer (every second at first, every 30 s in the end).
 func TestControllerIsQuietWhenNothingHappens(t *testing.T) {
 	e := newWhole(t, "one")
 	proxy := e.Proxy()
@@ -114,7 +116,9 @@ func TestControllerIsQuietWhenNothingHappens(t *testing.T) {
 	lines := c.LogText()
 	proxy.Reset(nil)
 	time.Sleep(5 * time.Second)
-	if calls := proxy.Calls(); len(calls) != 0 {
+	calls := proxy.Calls()
+	others := slices.DeleteFunc(slices.Clone(calls), func(call string) bool { return call == "GET /containers/ID/logs" })
+	if reads := len(calls) - len(others); len(others) > 0 || reads > 3*3 {
 		t.Errorf("calls to the engine: %v", calls)
 	}
 	if now := c.LogText(); now != lines {
