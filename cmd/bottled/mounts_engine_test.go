@@ -194,6 +194,7 @@ func TestAgentCannotSwapWhatIsMountedOverItself(t *testing.T) {
 			}
 			return runs, "it does not run"
 		})
+		settledReady(t, s.e, "dev") // a start that is killed at once is tried again later and later
 		starts++
 		if info, err := os.Lstat(s.at("repo/.git")); err != nil || !info.IsDir() {
 			t.Fatalf("the agent replaced .git: %v, %v", info, err)
