@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -82,7 +81,7 @@ func identity(info fs.FileInfo) (device, inode uint64) {
 // restore takes up where the last process was.
 func (t *Trail) restore() error {
 	var p positions
-	data, err := os.ReadFile(t.positionsPath())
+	data, err := owndir.ReadFile(t.positionsPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read how far the audit log goes: %w", err)
 	}
