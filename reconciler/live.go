@@ -3,12 +3,12 @@ package reconciler
 import "time"
 
 // Live is what a running controller tells about itself and its bottles.
-type Live struct {
+type Status struct {
 	// Controller is nil where no controller runs and the engine itself was asked.
 	Controller *ControllerStatus `json:"controller,omitempty"`
 	Bottles    []BottleStatus    `json:"bottles"`
 	// Gaps are what the engine can't keep closed, and what closes it (state.Gaps).
-	Gaps []string `json:"gaps,omitempty"`
+	Warnings []string `json:"gaps,omitempty"`
 }
 
 // ControllerStatus is how the controller itself is.

@@ -2,9 +2,13 @@ package reconciler
 
 import (
 	"errors"
-	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/state"
 )
+
+// ErrInvalid marks a bottle with an invalid manifest. The bottle keeps running as last declared.
+var ErrInvalid = errors.New("its manifest is invalid")
 
 // BottleStatus is how a bottle is.
 type BottleStatus struct {
@@ -17,8 +21,8 @@ type BottleStatus struct {
 	Generation         string `json:"generation,omitempty"`
 	ObservedGeneration string `json:"observedGeneration,omitempty"`
 	// Conditions are Ready, Reconciling and Stalled, in this order; only a running controller tells them.
-	Conditions []Condition  `json:"conditions,omitempty"`
-	Parts      []PartStatus `json:"parts"`
+	Conditions []Condition       `json:"conditions,omitempty"`
+	Components []ComponentStatus `json:"parts"`
 }
 
 // Condition is one aspect of a bottle's status, in the sense of Kubernetes' API conventions.
@@ -53,44 +57,19 @@ const (
 	ReasonUnreachable = "EngineUnreachable" // how it is can't be known
 )
 
-// StatusOf sums up a plan and, after it was carried out, the error of that.
-func StatusOf(p BottlePlan, err error) BottleStatus {
-	s := BottleStatus{Slug: p.Slug, Parts: p.Parts, Reason: ReasonReady, Generation: p.Generation, ObservedGeneration: p.Generation}
-	if s.Parts == nil {
-		s.Parts = []PartStatus{}
-	}
-	var causes []string
-	for _, part := range p.Parts {
-		if !part.Ready {
-			s.Reason = ReasonNotReady
-		}
-		if part.Cause != "" {
-			causes = append(causes, string(part.Role)+": "+part.Cause)
-		}
-	}
-	for _, step := range p.Steps {
-		if step.Part == "" && !step.Record && step.Cause != causeDirMissing { // which nobody has to know of
-			causes = append(causes, step.Object+": "+step.Cause)
-		}
-	}
-	s.Message = strings.Join(causes, "; ")
-	switch {
-	case errors.Is(err, ErrInvalid):
-		s.Reason, s.Message = ReasonInvalid, err.Error()
-	case err != nil:
-		s.Reason, s.Message = ReasonFailed, err.Error()
-	case p.Suspended && !p.Changes():
-		s.Reason = ReasonSuspend
-	case s.Reason == ReasonReady && p.Changes():
-		s.Reason = ReasonDrifted
-	}
-	s.Ready = s.Reason == ReasonReady
-	if p.Stale != nil && err == nil {
-		s.Ready, s.Reason = false, ReasonInvalid
-		s.Message = strings.Trim(p.Stale.Error()+"; "+s.Message, "; ")
-	}
-	if p.Held != "" {
-		s.Reason, s.Message = ReasonHeld, "it is not declared any more, and is kept: "+p.Held
-	}
-	return s
+// PartStatus is how one part is now, compared with its declaration.
+type ComponentStatus struct {
+	Component state.ComponentName `json:"role"`
+	Name      string              `json:"name"`
+	State     string              `json:"state"` // the engine's word, or "missing"
+	Ready     bool                `json:"ready"`
+	Image     string              `json:"image"`
+	Cause     string              `json:"cause"` // why it is not ready or not as declared; "" when all is well
+	// Config is the digest of the configuration that it reports to serve; "" where the part does not report.
+	Config string `json:"config,omitempty"`
+	// Restarts counts how often the running controller started it again because it had ended.
+	Restarts int `json:"restarts,omitempty"`
+
+	ID      string    `json:"-"`
+	EndedAt time.Time `json:"-"` // when its last run ended
 }

@@ -9,37 +9,37 @@ import (
 )
 
 // Part is the role of a container in its bottle.
-type Part string
+type ComponentName string
 
 // The parts of a bottle.
 const (
-	Pipelock  Part = "pipelock"
-	CredProxy Part = "cred-proxy"
-	Supervise Part = "supervise"
-	Agent     Part = "agent"
+	Pipelock  ComponentName = "pipelock"
+	CredProxy ComponentName = "cred-proxy"
+	Supervise ComponentName = "supervise"
+	Agent     ComponentName = "agent"
 	// Run is a session's container (bottled run). It is never declared, and lives as long as its session.
-	Run Part = "run"
+	Session ComponentName = "run"
 )
 
 // Parts are all parts in dependency order: a part starts when every one before it is ready.
-var Parts = []Part{Pipelock, CredProxy, Supervise, Agent}
+var ComponentOrder = []ComponentName{Pipelock, CredProxy, Supervise, Agent}
 
 // Order is the part's place in Parts; a session, and a part of a later bottled that is unknown to this one, come last.
-func (p Part) Order() int {
-	if i := slices.Index(Parts, p); i >= 0 {
+func (p ComponentName) Order() int {
+	if i := slices.Index(ComponentOrder, p); i >= 0 {
 		return i
 	}
-	return len(Parts)
+	return len(ComponentOrder)
 }
 
 // reports says whether the part's log tells which configuration it serves.
-func (p Part) reports() bool { return p == Pipelock || p == CredProxy || p == Supervise }
+func (p ComponentName) Reports() bool { return p == Pipelock || p == CredProxy || p == Supervise }
 
 // Audited says whether what the part decides is put on record (package audit).
-func (p Part) Audited() bool { return p == Pipelock || p == CredProxy || p == Supervise }
+func (p ComponentName) Audited() bool { return p == Pipelock || p == CredProxy || p == Supervise }
 
 // ComparePart orders parts by dependency.
-func ComparePart(a, b Part) int { return a.Order() - b.Order() }
+func CompareComponents(a, b ComponentName) int { return a.Order() - b.Order() }
 
 // The two networks of a bottle.
 const (
@@ -71,12 +71,12 @@ const (
 	LabelBuild = "bottled.build"
 )
 
-func containerName(prefix string, part Part, slug string) string {
+func ContainerName(prefix string, part ComponentName, slug string) string {
 	return prefix + "-" + string(part) + "-" + slug
 }
 
 // networkName follows the contract, in which the internal network is called just "net".
-func networkName(prefix, network, slug string) string {
+func NetworkName(prefix, network, slug string) string {
 	kind := "net"
 	if network == EgressNetwork {
 		kind = "egress"
@@ -87,7 +87,7 @@ func networkName(prefix, network, slug string) string {
 // SlugOfNetwork is the bottle that a network of this name belongs to; "" when it is no bottle's.
 func SlugOfNetwork(prefix, name string) string {
 	for _, network := range []string{InternalNetwork, EgressNetwork} {
-		if slug, ok := strings.CutPrefix(name, networkName(prefix, network, "")); ok {
+		if slug, ok := strings.CutPrefix(name, NetworkName(prefix, network, "")); ok {
 			return slug
 		}
 	}

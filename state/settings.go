@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
@@ -39,8 +40,8 @@ type Settings struct {
 }
 
 // image returns the reference that a sidecar's container is made from and whether it is bottled's own.
-func (s Settings) image(part Part) (ref string, builtin bool) {
-	ref = map[Part]string{Pipelock: s.PipelockImage, CredProxy: s.CredProxyImage, Supervise: s.SuperviseImage}[part]
+func (s Settings) Image(part ComponentName) (ref string, builtin bool) {
+	ref = map[ComponentName]string{Pipelock: s.PipelockImage, CredProxy: s.CredProxyImage, Supervise: s.SuperviseImage}[part]
 	if ref == Builtin {
 		return s.BuiltinImage, true
 	}
@@ -92,4 +93,19 @@ func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git")
 func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }
 
 // sessionDir holds a file for each session (bottled run), which its process has locked.
-func (s Settings) sessionDir() string { return filepath.Join(s.StateDir, "sessions") }
+func (s Settings) SessionDir() string { return filepath.Join(s.StateDir, "sessions") }
+
+// Within says whether a clean absolute path is a directory or lies in it.
+func Within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// SidecarImages are the references of the three sidecars' images.
+func (s Settings) SidecarImages() []string {
+	var refs []string
+	for _, p := range []ComponentName{Pipelock, CredProxy, Supervise} {
+		ref, _ := s.Image(p)
+		refs = append(refs, ref)
+	}
+	return refs
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
 // Network is a bridge network, desired or observed.
@@ -107,10 +109,10 @@ func (c Container) Hash() string {
 	for i := range c.Mounts {
 		c.Mounts[i].ID = safepath.ID{}
 	}
-	return digestJSON(c)
+	return DigestJSON(c)
 }
 
-func digestJSON(v any) string {
+func DigestJSON(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
 		panic("state: a declaration that is not JSON: " + err.Error()) // plain structs of strings and numbers
@@ -125,26 +127,26 @@ type Bottle struct {
 	Manifest string // absolute path
 	// Declared is the manifest that it was made from, and Generation a digest of that.
 	Declared   manifests.Bottle
-	Generation string
-	Suspended  bool      // nothing of it runs, everything is kept
-	Networks   []Network // internal, egress
-	Members    []Member  // in dependency order
+	SpecHash   string      `json:"Generation"` // the name in records since 0.1
+	Suspended  bool        // nothing of it runs, everything is kept
+	Networks   []Network   // internal, egress
+	Components []Component `json:"Members"` // in dependency order
 	// Dirs are all the host directories of the bottle that hold files bottled writes.
 	Dirs []Dir `json:"-"`
 }
 
 // Block keeps a part from being started, or made anew.
-func (b *Bottle) Block(part Part, why string) {
-	for i := range b.Members {
-		if b.Members[i].Part == part {
-			b.Members[i].Blocked = why
+func (b *Bottle) Block(part ComponentName, why string) {
+	for i := range b.Components {
+		if b.Components[i].Name == part {
+			b.Components[i].Blocked = why
 		}
 	}
 }
 
-// Member is one container of a bottle with what it needs on the host.
-type Member struct {
-	Part      Part
+// Component is one container of a bottle with what it needs on the host.
+type Component struct {
+	Name      ComponentName `json:"Part"`
 	Container Container
 	// Config is the digest (configdigest.Of) that the part reports when it serves what it should. Empty:
 	// the part does not report, and the engine's health check tells whether it is ready.
@@ -193,4 +195,41 @@ func (Content) GoString() string { return "[content]" }
 func (Content) MarshalText() ([]byte, error) { return []byte("[content]"), nil }
 
 // Digest is a short name for a string.
-func Digest(s string) string { return digestJSON(s) }
+func Digest(s string) string { return DigestJSON(s) }
+
+// HomeFile is a file that a container finds in its user's home, where the user may change it. It holds no secret.
+type HomeFile struct {
+	Path    string // below the home
+	Content string
+	// Merge keeps what a JSON file of the image says besides.
+	Merge bool `json:",omitempty"`
+}
+
+// ErrMount marks a mount whose source must not be mounted, or can't be. An agent with such a mount is not started.
+var ErrMount = errors.New("not mounted")
+
+// String is the mount as `docker run -v` has it.
+func (m Mount) String() string {
+	s := m.Source + ":" + m.Target
+	if m.ReadOnly {
+		s += ":ro"
+	}
+	return s
+}
+
+// addDir adds a directory, once, whoever mounts it.
+func (b *Bottle) AddDir(dir Dir) {
+	if !slices.ContainsFunc(b.Dirs, func(d Dir) bool { return d.Path == dir.Path }) {
+		b.Dirs = append(b.Dirs, dir)
+	}
+}
+
+// sealed is what keeps a container in its bottle.
+func Sealed(internal Attachment) Container {
+	return Container{
+		Networks: []Attachment{internal},
+		// With a server of its own a container's other queries go there and end; without one the engine
+		// forwards them to the host's resolver, out of an internal network (CVE-2024-29018).
+		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges", seccomp.Option()},
+	}
+}

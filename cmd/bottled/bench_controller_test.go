@@ -124,7 +124,7 @@ func (m *controllerBench) reactions() {
 	one := m.raw.bottles[:1]
 	raw := one[0]
 	m.raw.must(m.raw.up(ctx, 1, one))
-	pipelock := raw.Members[0].Container
+	pipelock := raw.Components[0].Container
 	var reload, replace, heal, rawStart []time.Duration
 	for i := range 15 {
 		m.next(i, false)

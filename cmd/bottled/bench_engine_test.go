@@ -184,7 +184,7 @@ func (m *bench) changed() (replaced, reloaded row) {
 	ctx := m.b.Context()
 	one := m.raw.bottles[:1]
 	m.raw.must(m.raw.up(ctx, 1, one))
-	pipelock := one[0].Members[0].Container
+	pipelock := one[0].Components[0].Container
 	replaced = row{what: "one pipelock replaced", aim: "≤ 1.2", how: "remove, create, start"}
 	reloaded = row{what: "one pipelock reloaded", how: "SIGHUP, its effect not awaited"}
 	var replaces, signals []time.Duration

@@ -12,9 +12,11 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
-	"github.com/bot-bottle/bottled/reconciler/selfimage"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/engine/selfimage"
+	"github.com/bot-bottle/bottled/state/render"
+	"github.com/bot-bottle/bottled/state/resolve"
 )
 
 // raw makes the same networks and containers as bottled with nothing but the engine's API: it reads, compares and waits
@@ -68,9 +70,9 @@ func (r *raw) desire(dir string) {
 		r.must(err)
 	}
 	for _, m := range snapshot.Bottles {
-		in, err := state.InputReader{Settings: r.settings, Getenv: os.LookupEnv}.Read(m)
+		in, err := resolve.Reader{Settings: r.settings, Getenv: os.LookupEnv}.Read(m)
 		r.must(err)
-		b, err := state.Desire(m, in, subnets[m.Metadata.Name], r.settings)
+		b, err := render.Bottle(m, in, subnets[m.Metadata.Name], r.settings)
 		r.must(err)
 		for _, d := range b.Dirs {
 			r.write(d)
@@ -103,7 +105,7 @@ func (r *raw) up(ctx context.Context, parallel int, bottles []state.Bottle) erro
 				return err
 			}
 		}
-		for _, m := range b.Members {
+		for _, m := range b.Components {
 			if err := r.run(ctx, m.Container); err != nil {
 				return err
 			}
@@ -133,7 +135,7 @@ func (r *raw) down(ctx context.Context, parallel int, bottles []state.Bottle) er
 	var containers []state.Container
 	var networks []state.Network
 	for _, b := range bottles {
-		for _, m := range b.Members {
+		for _, m := range b.Components {
 			containers = append(containers, m.Container)
 		}
 		networks = append(networks, b.Networks...)

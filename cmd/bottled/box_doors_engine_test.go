@@ -46,7 +46,7 @@ func (b box) tryDoors() {
 func (b box) insideDoors() []string {
 	b.Helper()
 	var doors []string
-	for part, port := range map[state.Part]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100"} {
+	for part, port := range map[state.ComponentName]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100"} {
 		doors = append(doors, net.JoinHostPort(b.address(part, "net", "one"), port))
 	}
 	return doors

@@ -122,7 +122,7 @@ func (b box) run(name string, f func(b box)) {
 }
 
 // attack runs the attacker in a part of bottle one.
-func (b box) attack(part state.Part, args ...string) []enginetest.Attempt {
+func (b box) attack(part state.ComponentName, args ...string) []enginetest.Attempt {
 	b.Helper()
 	return b.e.Attack(b.e.Name(part, "one"), args...)
 }
@@ -171,7 +171,7 @@ func (b box) granted(from string, attempts []enginetest.Attempt) {
 }
 
 // address is a container's on a network of the given bottle.
-func (b box) address(part state.Part, kind, slug string) string {
+func (b box) address(part state.ComponentName, kind, slug string) string {
 	b.Helper()
 	var networks map[string]struct{ IPAddress string }
 	b.decode(&networks, "inspect", "-f", "{{json .NetworkSettings.Networks}}", b.e.Name(part, slug))
@@ -212,7 +212,7 @@ func (b box) hostServices() []string {
 func (b box) otherBottle() []string {
 	b.Helper()
 	var targets []string
-	ports := map[state.Part]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100"}
+	ports := map[state.ComponentName]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100"}
 	for part, port := range ports {
 		targets = append(targets, net.JoinHostPort(b.address(part, "net", "two"), port))
 	}

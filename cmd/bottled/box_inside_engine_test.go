@@ -34,7 +34,7 @@ func (b box) attackFromAgent() {
 }
 
 func (b box) attackFromSidecars() {
-	for _, part := range []state.Part{state.Pipelock, state.CredProxy, state.Supervise} {
+	for _, part := range []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise} {
 		b.run(string(part), func(b box) {
 			if part != state.Pipelock { // what is open to it is in takeOverPipelock
 				b.attackNetwork(part)
@@ -53,7 +53,7 @@ func (b box) attackFromSidecars() {
 }
 
 // attackNetwork is for parts that are on the internal network only.
-func (b box) attackNetwork(part state.Part) {
+func (b box) attackNetwork(part state.ComponentName) {
 	services := b.hostServices()
 	b.run("host services on every address", func(b box) {
 		b.denied(string(part), b.attack(part, append([]string{"connect"}, services...)...))
@@ -72,7 +72,7 @@ func (b box) attackNetwork(part state.Part) {
 	})
 }
 
-func (b box) attackAddress(part state.Part, target string) {
+func (b box) attackAddress(part state.ComponentName, target string) {
 	b.Helper()
 	b.denied(string(part), b.attack(part, "connect", target))
 	b.control(nil, "connect", target)
@@ -85,7 +85,7 @@ func plain(attempts []enginetest.Attempt) []enginetest.Attempt {
 
 // sendDatagrams needs no answer, so it is the listener that tells. A host without a reverse path filter takes datagrams
 // from every bridge, though it has no address there and can't answer: that much is shown as it is.
-func (b box) sendDatagrams(part state.Part, services []string) {
+func (b box) sendDatagrams(part state.ComponentName, services []string) {
 	targets := append(slices.Clone(services), "255.255.255.255:"+servicePort, "224.0.0.1:"+servicePort, "224.0.0.251:"+servicePort)
 	b.machine.Sysctl("ipv4/conf/all/rp_filter", "2")
 	if got := b.heard(part, "filtered", targets); len(got) > 0 {
@@ -98,7 +98,7 @@ func (b box) sendDatagrams(part state.Part, services []string) {
 }
 
 // heard is what the host's service hears of datagrams that a part sends.
-func (b box) heard(part state.Part, mark string, targets []string) []string {
+func (b box) heard(part state.ComponentName, mark string, targets []string) []string {
 	b.Helper()
 	mark = string(part) + "-" + mark
 	b.attack(part, append([]string{"send", mark}, targets...)...)
@@ -111,7 +111,7 @@ func (b box) heard(part state.Part, mark string, targets []string) []string {
 }
 
 // attackIPv6 tries the addresses that every bridge of the host has by itself, and multicast.
-func (b box) attackIPv6(part state.Part) {
+func (b box) attackIPv6(part state.ComponentName) {
 	targets := b.linkLocal()
 	if len(targets) < 4 {
 		b.Fatalf("the host's bridges have too few IPv6 addresses: %v", targets)
@@ -148,7 +148,7 @@ func (b box) controlLinkLocal() {
 	})
 }
 
-func (b box) attackOtherBottle(part state.Part) {
+func (b box) attackOtherBottle(part state.ComponentName) {
 	b.run("another bottle by address", func(b box) {
 		b.denied(string(part), b.attack(part, append([]string{"connect"}, b.otherBottle()...)...))
 		b.granted("its own agent", plain(b.e.Attack(b.e.Name(state.Agent, "two"), append([]string{"connect"}, b.otherBottle()[:3]...)...)))
@@ -156,7 +156,7 @@ func (b box) attackOtherBottle(part state.Part) {
 	})
 	b.run("another bottle by name", func(b box) {
 		var names []string
-		for _, p := range []state.Part{state.Agent, state.Pipelock, state.CredProxy, state.Supervise} {
+		for _, p := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise} {
 			names = append(names, b.e.Name(p, "two"))
 		}
 		b.denied(string(part), b.attack(part, append([]string{"resolve"}, names...)...))
@@ -177,7 +177,7 @@ var mighty = []string{
 	"--cap-add", "SYSLOG", "--cap-add", "DAC_READ_SEARCH", "--cap-add", "SYS_TIME", "--cap-add", "SYS_NICE",
 }
 
-func (b box) attackKernel(part state.Part) {
+func (b box) attackKernel(part state.ComponentName) {
 	b.run("raw sockets, ARP, forged senders, routes, AF_VSOCK", func(b box) { b.both(part, "sockets") })
 	b.run("mounts, namespaces, new capabilities, devices, BPF, io_uring", func(b box) { b.both(part, "calls") })
 	b.run("kernel settings", func(b box) {
@@ -192,7 +192,7 @@ func (b box) attackKernel(part state.Part) {
 }
 
 // both tries what a part must be forbidden and an ordinary container may with everything.
-func (b box) both(part state.Part, args ...string) {
+func (b box) both(part state.ComponentName, args ...string) {
 	b.Helper()
 	attempts := b.attack(part, args...)
 	b.denied(string(part), attempts)
@@ -204,7 +204,7 @@ func (b box) both(part state.Part, args ...string) {
 	b.control(mighty, args...)
 }
 
-func (b box) readToken(part state.Part) {
+func (b box) readToken(part state.ComponentName) {
 	b.run("a token, from environments, processes and files", func(b box) {
 		halves := b.token[:len(b.token)/2] + "|" + b.token[len(b.token)/2:]
 		if found := b.attack(part, "find", halves); len(found) > 0 {

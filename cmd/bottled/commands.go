@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/manifests"
-	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -54,7 +54,7 @@ func (a *app) remove(cmd *cobra.Command, slugs []string) error {
 	if err != nil {
 		return err
 	}
-	release, err := reconciler.Lock(r.Settings.StateDir, r.Settings.Owner)
+	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
@@ -90,10 +93,10 @@ func TestFileNamesDoNotSteerTheTerminal(t *testing.T) {
 func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 	for _, name := range hostileNames {
 		status := live(conditions(bottle("a", "Failed"+name, "container "+name+" is foreign", part(state.Pipelock, name, 2)), 0, name, name))
-		status.Bottles[0].Parts[0].Image = name
+		status.Bottles[0].Components[0].Image = name
 		status.Controller.SourceError, status.Controller.Revision = name, name
 		status.Controller.Problems, status.Controller.Held, status.Controller.HeldReason = []string{name}, []string{name}, name
-		status.Gaps, status.Controller.Warnings = []string{name}, []string{"late: " + name}
+		status.Warnings, status.Controller.Warnings = []string{name}, []string{"late: " + name}
 		for _, format := range []string{"table", "json", "yaml"} {
 			var out bytes.Buffer
 			if err := (output{format}).live(console{w: &out}, status); err != nil {
@@ -103,7 +106,7 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 			if format == "table" && !strings.Contains(out.String(), "\nwarning: late: ") {
 				t.Errorf("the controller's warning is missing in\n%s", &out)
 			}
-			var got reconciler.Live
+			var got reconciler.Status
 			var err error
 			switch format {
 			case "json":
@@ -117,11 +120,11 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 				t.Errorf("%s is not exact: %q, want %q; %v", format, got.Controller.Revision, want, err)
 			}
 		}
-		plan := reconciler.Plan{Bottles: []reconciler.BottlePlan{
+		plan := plan.Plan{Bottles: []plan.BottlePlan{
 			{Slug: "a", Err: fmt.Errorf("container %s is foreign", name)},
-			{Slug: "b", Steps: []reconciler.Step{{
-				Action: reconciler.Remove, Part: state.Agent, Object: name, Cause: name,
-				Changes: []state.Change{{Field: name, Before: name, After: "x\n" + name}},
+			{Slug: "b", Steps: []plan.Step{{
+				Action: plan.Remove, Component: state.Agent, Object: name, Cause: name,
+				Changes: []observe.Change{{Field: name, Before: name, After: "x\n" + name}},
 			}}},
 		}, Held: []string{name}, HeldWhy: name}
 		var out bytes.Buffer
@@ -142,7 +145,7 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 			t.Errorf("the screen shows %q, %v", drawn.String(), err)
 		}
 		show := logPrinter(console{w: &shown, terminal: true}, true)
-		if err := show(state.Agent, state.Line{At: time.Now(), Text: []byte(name + "\n")}); err != nil {
+		if err := show(state.Agent, engine.LogLine{At: time.Now(), Text: []byte(name + "\n")}); err != nil {
 			t.Fatal(err)
 		}
 		assertReadable(t, "logs", shown.String())

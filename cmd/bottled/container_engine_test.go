@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
-	"github.com/bot-bottle/bottled/reconciler/selfimage"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/engine/selfimage"
 )
 
 // contained runs bottled in a container beside its bottles, as docs/examples/container does.

@@ -18,7 +18,10 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // stayFlags are those of the controller that stays.
@@ -35,18 +38,18 @@ func (s *stayFlags) add(f *pflag.FlagSet) {
 }
 
 // stay keeps the bottles as declared until a signal comes.
-func (a *app) stay(cmd *cobra.Command, dirs []string, options reconciler.Options, flags stayFlags, git gitFlags) (err error) {
+func (a *app) stay(cmd *cobra.Command, dirs []string, options pass.Options, flags stayFlags, git gitFlags) (err error) {
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := reconciler.NewMetrics(registry)
+	metrics := control.NewMetrics(registry)
 	r, err := a.reconciler(ctx, metrics.Meter)
 	if err != nil {
 		return err
 	}
-	r.Executor.Report = a.logStep // how the bottle is is told by the controller
-	release, err := reconciler.Lock(r.Settings.StateDir, r.Settings.Owner)
+	r.Executor.OnProgress = a.logStep // how the bottle is is told by the controller
+	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
 	if err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func (a *app) stay(cmd *cobra.Command, dirs []string, options reconciler.Options
 	if err != nil {
 		return err
 	}
-	c := reconciler.NewController(reconciler.ControllerConfig{
+	c := control.NewController(control.ControllerConfig{
 		Reconciler: r, Source: source, Prune: options.Prune, Resync: flags.resync, Metrics: metrics, Registry: registry, Log: a.log,
 		Identity: reconciler.ControllerStatus{Version: version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: sources},
 	})
@@ -85,7 +88,7 @@ func (a *app) stay(cmd *cobra.Command, dirs []string, options reconciler.Options
 }
 
 // serve opens the API's sockets.
-func (a *app) serve(ctx context.Context, c *reconciler.Controller, metrics prometheus.Gatherer, tcp string) (*api.Server, error) {
+func (a *app) serve(ctx context.Context, c *control.Controller, metrics prometheus.Gatherer, tcp string) (*api.Server, error) {
 	socket, err := a.settings.socket()
 	if err != nil {
 		return nil, err
@@ -100,8 +103,8 @@ func (a *app) serve(ctx context.Context, c *reconciler.Controller, metrics prome
 // notify tells systemd, where it asked to be told.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
-func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.Settings) (reconciler.Source, []string, error) {
-	memory, err := state.OpenPlaceMemory(s)
+func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.Settings) (control.Source, []string, error) {
+	memory, err := store.OpenPlaceMemory(s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,7 +126,7 @@ func (a *app) source(ctx context.Context, dirs []string, git gitFlags, s state.S
 }
 
 // syncOnHangup has everything looked at on SIGHUP.
-func syncOnHangup(ctx context.Context, c *reconciler.Controller) {
+func syncOnHangup(ctx context.Context, c *control.Controller) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -138,7 +141,7 @@ func syncOnHangup(ctx context.Context, c *reconciler.Controller) {
 }
 
 // teardown removes what the controller kept. A signal that ended the controller does not end this; another one does.
-func (a *app) teardown(r *reconciler.Reconciler, slugs []string) error {
+func (a *app) teardown(r *pass.Reconciler, slugs []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if len(slugs) == 0 {
@@ -155,4 +158,4 @@ func (a *app) teardown(r *reconciler.Reconciler, slugs []string) error {
 	return errors.Join(failed...)
 }
 
-var _ api.Source = (*reconciler.Controller)(nil)
+var _ api.Source = (*control.Controller)(nil)

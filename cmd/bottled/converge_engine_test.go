@@ -90,12 +90,12 @@ func TestConverge(t *testing.T) {
 	e.Reconcile(exitDone)
 
 	for slug, b := range status(t, e) {
-		if !b.Ready || b.Reason != reconciler.ReasonReady || len(b.Parts) != 4 {
+		if !b.Ready || b.Reason != reconciler.ReasonReady || len(b.Components) != 4 {
 			t.Errorf("bottle %s: %+v", slug, b)
 		}
-		for i, part := range state.Parts {
-			if b.Parts[i].Role != part || !b.Parts[i].Ready {
-				t.Errorf("bottle %s: part %d is %+v, want a ready %s", slug, i, b.Parts[i], part)
+		for i, part := range state.ComponentOrder {
+			if b.Components[i].Component != part || !b.Components[i].Ready {
+				t.Errorf("bottle %s: part %d is %+v, want a ready %s", slug, i, b.Components[i], part)
 			}
 		}
 	}
@@ -139,7 +139,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	r3 := e.Reconcile(exitDone, "--log-level", "debug")
 	shown := []string{r.Stdout, r.Stderr, r2.Stdout, r2.Stderr, r3.Stdout, r3.Stderr}
-	for _, part := range state.Parts {
+	for _, part := range state.ComponentOrder {
 		name := e.Name(part, "one")
 		shown = append(shown, e.Docker("inspect", name), e.Docker("logs", name), e.Docker("top", name, "-eo", "pid,args"))
 	}

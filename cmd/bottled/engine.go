@@ -11,15 +11,19 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/bot-bottle/bottled/manifests"
-	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/reconciler/selfimage"
+	"github.com/bot-bottle/bottled/reconciler/collect"
+	"github.com/bot-bottle/bottled/reconciler/execute"
+	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/engine/selfimage"
+	"github.com/bot-bottle/bottled/state/observe"
 )
 
 // connect makes a reconciler, and fails when the engine does not answer.
-func (a *app) connect(ctx context.Context) (*reconciler.Reconciler, error) {
-	r, err := a.reconciler(ctx, func(e state.Engine) state.Engine { return e })
+func (a *app) connect(ctx context.Context) (*pass.Reconciler, error) {
+	r, err := a.reconciler(ctx, func(e engine.Engine) engine.Engine { return e })
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +31,7 @@ func (a *app) connect(ctx context.Context) (*reconciler.Reconciler, error) {
 }
 
 // reconciler makes one on the engine that the docker CLI would use, seen through meter.
-func (a *app) reconciler(ctx context.Context, meter func(state.Engine) state.Engine) (*reconciler.Reconciler, error) {
+func (a *app) reconciler(ctx context.Context, meter func(engine.Engine) engine.Engine) (*pass.Reconciler, error) {
 	image, err := a.builtinImage()
 	if err != nil {
 		return nil, err
@@ -49,18 +53,18 @@ func (a *app) reconciler(ctx context.Context, meter func(state.Engine) state.Eng
 			return nil, err
 		}
 	}
-	cache := state.OpenCache(filepath.Join(settings.StateDir, "cache.json"))
-	return &reconciler.Reconciler{
+	cache := observe.OpenCache(filepath.Join(settings.StateDir, "cache.json"))
+	return &pass.Reconciler{
 		Settings: settings,
-		Observer: state.Observer{Engine: engine, Settings: settings, Cache: cache, Routes: hostRoutes},
-		Executor: &reconciler.Executor{
+		Observer: observe.Observer{Engine: engine, Settings: settings, Cache: cache, Routes: hostRoutes},
+		Executor: &execute.Executor{
 			Engine: engine, Settings: settings, Cache: cache, BuiltinImage: image,
-			Parallel: a.settings.Parallel, Timeout: a.settings.Timeout, Report: a.logEvent,
-			Audit: reconciler.NewCollector(real, settings, a.log),
+			Parallel: a.settings.Parallel, Timeout: a.settings.Timeout, OnProgress: a.logEvent,
+			Audit: collect.NewCollector(real, settings, a.log),
 		},
 		Getenv: os.LookupEnv,
 		// In a container these settings are those of its own network.
-		Filtered: func() (bool, error) {
+		HostReversePathFilter: func() (bool, error) {
 			if settings.Shared != nil {
 				return false, nil
 			}
@@ -138,7 +142,7 @@ func (a *app) load(known manifests.Known, paths []string) (manifests.Snapshot, e
 	return snapshot, nil
 }
 
-func (a *app) logEvent(e reconciler.Event) {
+func (a *app) logEvent(e execute.Progress) {
 	if e.Done && e.Step == nil {
 		a.log.Info().Str("bottle", e.Slug).Dur("took_ms", e.Took).Err(e.Err).Msg(outcome(e.Err))
 	}
@@ -146,11 +150,11 @@ func (a *app) logEvent(e reconciler.Event) {
 }
 
 // logStep logs a step that was done. What failed is told with the bottle.
-func (a *app) logStep(e reconciler.Event) {
+func (a *app) logStep(e execute.Progress) {
 	if e.Done && e.Step != nil && e.Err == nil && !e.Step.Record {
 		line := a.log.Info().Str("bottle", e.Slug)
-		if e.Step.Part != "" {
-			line.Str("part", string(e.Step.Part))
+		if e.Step.Component != "" {
+			line.Str("part", string(e.Step.Component))
 		}
 		line.Str("object", e.Step.Object).Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
 	}

@@ -102,7 +102,7 @@ func (b box) expectClosed(networkOpts bool) {
 	if got := b.e.Docker("inspect", "-f", settings, guest); got != "shareable host 1073741824" {
 		b.Errorf("the defaults have no effect on an ordinary container: %s", got)
 	}
-	for _, part := range state.Parts {
+	for _, part := range state.ComponentOrder {
 		if got := b.e.Docker("inspect", "-f", settings, b.e.Name(part, "one")); got != "private private 67108864" {
 			b.Errorf("%s: %s", part, got)
 		}
@@ -125,7 +125,7 @@ func (b box) expectClosed(networkOpts bool) {
 }
 
 // resolvConf is a container's, which the engine keeps on the host.
-func (b box) resolvConf(part state.Part) string {
+func (b box) resolvConf(part state.ComponentName) string {
 	b.Helper()
 	data, err := os.ReadFile(b.e.Docker("inspect", "-f", "{{.ResolvConfPath}}", b.e.Name(part, "one")))
 	if err != nil {
@@ -150,7 +150,7 @@ func (b box) noIPv6() {
 	if len(targets) < 2 {
 		b.Fatalf("the host has too few IPv6 addresses: %v", targets)
 	}
-	for _, part := range state.Parts {
+	for _, part := range state.ComponentOrder {
 		b.denied(string(part), b.attack(part, append([]string{"connect"}, targets...)...))
 		var networks map[string]struct{ GlobalIPv6Address string }
 		shown := b.e.Docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", b.e.Name(part, "one"))

@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/docker"
 )
 
 func (a *app) execCommand() *cobra.Command {
@@ -86,20 +87,20 @@ func commandAfterDash(required bool) cobra.PositionalArgs {
 // target is a bottle, or with a part one of its containers.
 type target struct {
 	slug string
-	part state.Part // "" when none is named
+	part state.ComponentName // "" when none is named
 }
 
 func parseTarget(text string) (target, error) {
 	slug, part, named := strings.Cut(text, "/")
-	if slug == "" || named && !slices.Contains(state.Parts, state.Part(part)) {
+	if slug == "" || named && !slices.Contains(state.ComponentOrder, state.ComponentName(part)) {
 		return target{}, exitError{exitBadInput, fmt.Errorf("%q: name a bottle, or a part as in BOTTLE/PART (%s)", text, partNames())}
 	}
-	return target{slug, state.Part(part)}, nil
+	return target{slug, state.ComponentName(part)}, nil
 }
 
 func partNames() string {
 	var names []string
-	for _, p := range state.Parts {
+	for _, p := range state.ComponentOrder {
 		names = append(names, string(p))
 	}
 	return strings.Join(names, ", ")
@@ -124,23 +125,23 @@ func (a *app) exec(ctx context.Context, to target, command []string, t *terminal
 }
 
 // running finds the container that a part runs in.
-func (a *app) running(ctx context.Context, engine state.Engine, of target) (state.Summary, error) {
-	all, err := engine.Containers(ctx, a.settings.Owner, of.slug)
+func (a *app) running(ctx context.Context, runtime engine.Engine, of target) (engine.Summary, error) {
+	all, err := runtime.Containers(ctx, a.settings.Owner, of.slug)
 	if err != nil {
-		return state.Summary{}, err
+		return engine.Summary{}, err
 	}
 	if len(all) == 0 {
-		return state.Summary{}, fmt.Errorf("owner %q has no such bottle", a.settings.Owner)
+		return engine.Summary{}, fmt.Errorf("owner %q has no such bottle", a.settings.Owner)
 	}
 	now := "missing"
 	for _, c := range all {
 		switch {
 		case c.Part() != of.part:
 			continue
-		case c.State == state.StateRunning:
+		case c.State == engine.StateRunning:
 			return c, nil
 		}
 		now = c.State
 	}
-	return state.Summary{}, fmt.Errorf("it does not run, it is %s: see bottled status %s", now, of.slug)
+	return engine.Summary{}, fmt.Errorf("it does not run, it is %s: see bottled status %s", now, of.slug)
 }

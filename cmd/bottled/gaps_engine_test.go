@@ -7,7 +7,8 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/observe"
 )
 
 // What the engine can't keep closed is told when bottled starts, and in the status, with and without a controller.
@@ -30,7 +31,7 @@ func TestGapsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := state.Gaps(info, filtered, settings)
+	want := observe.Warnings(info, filtered, settings)
 
 	status := func() string { return e.Expect(exitDone, "status").Stdout }
 	for _, gap := range want {
@@ -39,7 +40,7 @@ func TestGapsAreTold(t *testing.T) {
 		}
 	}
 	c := e.Controller().Ready()
-	if got := e.Live().Gaps; !slices.Equal(got, want) {
+	if got := e.Status().Warnings; !slices.Equal(got, want) {
 		t.Errorf("the controller tells %q, want %q", got, want)
 	}
 	for _, gap := range want {

@@ -83,7 +83,7 @@ func TestGitOps(t *testing.T) {
 	carriedOut := func(revision string, slugs ...string) {
 		t.Helper()
 		e.Eventually(wellWithin, "revision "+revision+" is carried out", func() (bool, string) {
-			live := e.Live()
+			live := e.Status()
 			ok := live.Controller.Revision == revision && len(live.Bottles) == len(slugs)
 			return ok, fmt.Sprintf("%+v %+v", live.Controller, live.Bottles)
 		})
@@ -106,14 +106,14 @@ func TestGitOps(t *testing.T) {
 	commit(map[string]string{"bottles/a.yaml": small("a") + "  sidecars: true\n", "bottles/c.yaml": small("c2")})
 	e.Eventually(wellWithin, "the broken manifest is told", func() (bool, string) {
 		b, _ := e.Bottle("a")
-		return b.Reason == reconciler.ReasonInvalid && len(e.Live().Controller.Problems) == 1, fmt.Sprintf("%+v", b)
+		return b.Reason == reconciler.ReasonInvalid && len(e.Status().Controller.Problems) == 1, fmt.Sprintf("%+v", b)
 	})
 	settledReady(t, e, "c2")
 	last := commit(map[string]string{"bottles/a.yaml": small("a")})
 	carriedOut(last, "a", "c", "c2")
 	down.Store(true)
 	e.Eventually(wellWithin, "the failed pull is told", func() (bool, string) {
-		live := e.Live()
+		live := e.Status()
 		return live.Controller.SourceError != "" && live.Controller.Revision == last, fmt.Sprintf("%+v", live.Controller)
 	})
 	e.Docker("rm", "-f", e.Name("agent", "a"))
@@ -124,7 +124,7 @@ func TestGitOps(t *testing.T) {
 	c.Stop()
 	c = run().Ready()
 	settledReady(t, e, "a")
-	if live := e.Live(); live.Controller.Revision != last || len(live.Bottles) != 3 {
+	if live := e.Status(); live.Controller.Revision != last || len(live.Bottles) != 3 {
 		t.Errorf("after a restart: %+v", live.Controller)
 	}
 	down.Store(false)

@@ -21,7 +21,7 @@ const (
 func engineSeen(t *testing.T, e *enginetest.Env, reachable bool) {
 	t.Helper()
 	e.Eventually(time.Minute, fmt.Sprintf("engine reachable: %v", reachable), func() (bool, string) {
-		live := e.Live()
+		live := e.Status()
 		return live.Controller.Engine.Reachable == reachable, fmt.Sprintf("%+v", live.Controller)
 	})
 }
@@ -55,7 +55,7 @@ func TestEngineGone(t *testing.T) {
 
 	engine.Stop() // its socket goes, too
 	engineSeen(t, e, false)
-	for _, b := range e.Live().Bottles {
+	for _, b := range e.Status().Bottles {
 		if b.Ready || conditionOf(b, reconciler.ConditionReady) != "Unknown" || b.Reason != reconciler.ReasonUnreachable {
 			t.Errorf("without an engine: %+v", b)
 		}

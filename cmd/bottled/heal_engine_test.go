@@ -155,7 +155,7 @@ func TestCrashLoop(t *testing.T) {
 	for n := range hopelessAt {
 		e.Eventually(time.Minute, "fragile runs again", func() (bool, string) {
 			b, _ := e.Bottle("fragile")
-			return b.Ready && b.Parts[1].Restarts == n, fmt.Sprintf("%+v", b)
+			return b.Ready && b.Components[1].Restarts == n, fmt.Sprintf("%+v", b)
 		})
 		crash(t, e, e.Name(state.Agent, "fragile"))
 		if n > 0 {
@@ -166,8 +166,8 @@ func TestCrashLoop(t *testing.T) {
 	if !strings.Contains(b.Message, "its last log lines") || !strings.Contains(b.Message, "no-such-command") {
 		t.Errorf("the last log lines are not told: %s", b.Message)
 	}
-	if b.Parts[1].Restarts < 2 {
-		t.Errorf("%d restarts are told", b.Parts[1].Restarts)
+	if b.Components[1].Restarts < 2 {
+		t.Errorf("%d restarts are told", b.Components[1].Restarts)
 	}
 	if r := e.Expect(exitDone, "status"); !strings.Contains(r.Stdout, reconciler.ReasonCrashing) {
 		t.Errorf("status:\n%s", r.Stdout)

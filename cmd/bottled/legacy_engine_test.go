@@ -72,7 +72,7 @@ func TestLegacyBottle(t *testing.T) {
 	e.Write("dev.md", strings.Replace(legacyFile("docs.demo.example"), "egress:", "egress_:", 1))
 	e.Eventually(wellWithin, "the problem is told", func() (bool, string) {
 		b, _ := e.Bottle("dev")
-		return b.Reason == reconciler.ReasonInvalid && strings.Contains(fmt.Sprint(e.Live().Controller.Problems), "dev.md:5:1: egress_: unknown key"), fmt.Sprintf("%+v", b)
+		return b.Reason == reconciler.ReasonInvalid && strings.Contains(fmt.Sprint(e.Status().Controller.Problems), "dev.md:5:1: egress_: unknown key"), fmt.Sprintf("%+v", b)
 	})
 
 	e.Write("dev.md", legacyFile("docs.demo.example"))
@@ -99,7 +99,7 @@ func TestLegacyWithoutImage(t *testing.T) {
 		t.Errorf("%s%s\nwant %s", r.Stdout, r.Stderr, want)
 	}
 	names := e.Docker("ps", "-a", "--format", "{{.Names}}", "--filter", "label="+state.LabelOwner+"="+e.Owner)
-	for _, part := range []state.Part{state.Pipelock, state.CredProxy, state.Supervise} {
+	for _, part := range []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise} {
 		if !strings.Contains(names, e.Name(part, "bare")) {
 			t.Errorf("%s is missing among %s", part, names)
 		}

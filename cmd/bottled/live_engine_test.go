@@ -26,10 +26,10 @@ func TestLiveReload(t *testing.T) {
 	settledReady(t, e, "one")
 	startUpstream(t, e, "one")
 	ids := containers(e)
-	digest := func(part state.Part) string {
+	digest := func(part state.ComponentName) string {
 		b, _ := e.Bottle("one")
-		for _, p := range b.Parts {
-			if p.Role == part {
+		for _, p := range b.Components {
+			if p.Component == part {
 				return p.Config
 			}
 		}
@@ -50,7 +50,7 @@ func TestLiveReload(t *testing.T) {
 	began := time.Now()
 	time.Sleep(time.Second)
 
-	reload := func(what string, part state.Part, change func()) {
+	reload := func(what string, part state.ComponentName, change func()) {
 		t.Helper()
 		before := digest(part)
 		change()
@@ -169,8 +169,8 @@ func TestDeclarations(t *testing.T) {
 	e.Write("a.yaml", small("a"))
 	must(os.Rename(path("b.yaml"), path("c.yaml")))
 	time.Sleep(3 * time.Second)
-	if now := containers(e); now != ids || len(e.Live().Controller.Problems) != 0 || c.LogCount(`"level":"warn"`) != warnings {
-		t.Fatalf("containers %s, then %s; problems %v\n%s", ids, now, e.Live().Controller.Problems, c.LogText())
+	if now := containers(e); now != ids || len(e.Status().Controller.Problems) != 0 || c.LogCount(`"level":"warn"`) != warnings {
+		t.Fatalf("containers %s, then %s; problems %v\n%s", ids, now, e.Status().Controller.Problems, c.LogText())
 	}
 
 	// Nonsense in one file: the other bottle goes on, this one is healed as it was declared last, also by a controller
@@ -180,7 +180,7 @@ func TestDeclarations(t *testing.T) {
 		t.Helper()
 		e.Eventually(wellWithin, "the problem is told", func() (bool, string) {
 			b, _ := e.Bottle("a")
-			return b.Reason == reconciler.ReasonInvalid && strings.Contains(fmt.Sprint(e.Live().Controller.Problems), "a.yaml:6:3"), fmt.Sprintf("%+v", b)
+			return b.Reason == reconciler.ReasonInvalid && strings.Contains(fmt.Sprint(e.Status().Controller.Problems), "a.yaml:6:3"), fmt.Sprintf("%+v", b)
 		})
 	}
 	invalid()
@@ -189,7 +189,7 @@ func TestDeclarations(t *testing.T) {
 		e.Docker("rm", "-f", e.Name(state.Pipelock, "a"))
 		e.Eventually(wellWithin, "pipelock is back", func() (bool, string) {
 			b, _ := e.Bottle("a")
-			return len(b.Parts) == 2 && b.Parts[0].Ready && b.Parts[0].State == "running", fmt.Sprintf("%+v", b)
+			return len(b.Components) == 2 && b.Components[0].Ready && b.Components[0].State == "running", fmt.Sprintf("%+v", b)
 		})
 	}
 	heal()
@@ -218,7 +218,7 @@ func TestDeclarations(t *testing.T) {
 	time.Sleep(time.Second)
 	must(os.Mkdir(e.Manifests, 0o755))
 	e.Eventually(wellWithin, "the guard holds", func() (bool, string) {
-		live := e.Live()
+		live := e.Status()
 		return len(live.Controller.Held) == 2, fmt.Sprintf("%+v", live.Controller)
 	})
 	if b, _ := e.Bottle("a"); b.Reason != reconciler.ReasonHeld {
@@ -272,7 +272,7 @@ func TestCheckout(t *testing.T) {
 	e.Write("b.yaml", strings.Replace(small("b"), "spec:\n", "spec:\n  supervise: true\n", 1))
 	e.Eventually(wellWithin, "the last change is carried out", func() (bool, string) {
 		b, _ := e.Bottle("b")
-		return len(b.Parts) == 3 && b.Ready, fmt.Sprintf("%+v", b)
+		return len(b.Components) == 3 && b.Ready, fmt.Sprintf("%+v", b)
 	})
 	time.Sleep(2 * time.Second)
 	if passes := e.Metric("bottled_passes_total", nil) - before; passes > 20 {
@@ -286,7 +286,7 @@ func TestStatusOfAController(t *testing.T) {
 	e.Write("a.yaml", small("a"))
 	c := e.Controller("--resync", "1h", "--listen", "127.0.0.1:0").Ready()
 	settledReady(t, e, "a")
-	var live reconciler.Live
+	var live reconciler.Status
 	r := e.Expect(exitDone, "status", "-o", "json")
 	if err := json.Unmarshal([]byte(r.Stdout), &live); err != nil || live.Controller == nil || live.Controller.PID != c.PID() {
 		t.Fatalf("status asks somebody else: %v\n%s", err, r.Stdout)
@@ -294,10 +294,10 @@ func TestStatusOfAController(t *testing.T) {
 	if r := e.Expect(exitDone, "sync"); !strings.Contains(r.Stdout, "in sync: 1 bottle") {
 		t.Errorf("sync: %s", r.Stdout)
 	}
-	syncs := e.Live().Controller.Syncs
+	syncs := e.Status().Controller.Syncs
 	c.Signal(hangup)
 	e.Eventually(wellWithin, "SIGHUP has everything looked at", func() (bool, string) {
-		now := e.Live().Controller.Syncs
+		now := e.Status().Controller.Syncs
 		return now > syncs, fmt.Sprint(now)
 	})
 	for name, labels := range map[string]map[string]string{

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
@@ -40,7 +41,7 @@ On a terminal, characters that could steer it are replaced. Elsewhere what was l
 			if err != nil {
 				return exitError{exitBadInput, err}
 			}
-			return a.logs(cmd.Context(), of, follow, state.OutputOptions{Since: from, Tail: tail})
+			return a.logs(cmd.Context(), of, follow, engine.LogOptions{Since: from, Tail: tail})
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on")
@@ -63,7 +64,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-func (a *app) logs(ctx context.Context, of target, follow bool, o state.OutputOptions) (err error) {
+func (a *app) logs(ctx context.Context, of target, follow bool, o engine.LogOptions) (err error) {
 	engine, err := docker.Connect(ctx)
 	if err != nil {
 		return err
@@ -99,12 +100,12 @@ func (a *app) logs(ctx context.Context, of target, follow bool, o state.OutputOp
 // logReader reads the logs of a bottle's parts.
 type logReader struct {
 	engine interface {
-		state.Engine
-		state.Interactive
+		engine.Engine
+		engine.SessionRuntime
 	}
 	owner string
 	of    target
-	show  func(state.Part, state.Line) error
+	show  func(state.ComponentName, engine.LogLine) error
 	warn  func(error)
 
 	mu        sync.Mutex
@@ -113,27 +114,27 @@ type logReader struct {
 }
 
 // containers are those of the parts, in their order. Sessions have no log.
-func (l *logReader) containers(ctx context.Context) ([]state.Summary, error) {
+func (l *logReader) containers(ctx context.Context) ([]engine.Summary, error) {
 	all, err := l.engine.Containers(ctx, l.owner, l.of.slug)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(c state.Summary) bool {
-		return !slices.Contains(state.Parts, c.Part()) || l.of.part != "" && l.of.part != c.Part()
+	all = slices.DeleteFunc(all, func(c engine.Summary) bool {
+		return !slices.Contains(state.ComponentOrder, c.Part()) || l.of.part != "" && l.of.part != c.Part()
 	})
-	slices.SortStableFunc(all, func(a, b state.Summary) int { return state.ComparePart(a.Part(), b.Part()) })
+	slices.SortStableFunc(all, func(a, b engine.Summary) int { return state.CompareComponents(a.Part(), b.Part()) })
 	return all, nil
 }
 
 // backlog shows what is in the logs now, merged by time.
-func (l *logReader) backlog(ctx context.Context, containers []state.Summary, o state.OutputOptions) error {
+func (l *logReader) backlog(ctx context.Context, containers []engine.Summary, o engine.LogOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
-	streams := make([]chan state.Line, len(containers))
+	streams := make([]chan engine.LogLine, len(containers))
 	for i, c := range containers {
-		streams[i] = make(chan state.Line)
+		streams[i] = make(chan engine.LogLine)
 		group.Go(func() error {
 			defer close(streams[i])
-			return l.read(ctx, c, o, func(line state.Line) error {
+			return l.read(ctx, c, o, func(line engine.LogLine) error {
 				line.Text = slices.Clone(line.Text)
 				select {
 				case streams[i] <- line:
@@ -149,8 +150,8 @@ func (l *logReader) backlog(ctx context.Context, containers []state.Summary, o s
 }
 
 // merge shows the earliest of the next lines until no stream has any.
-func (l *logReader) merge(containers []state.Summary, streams []chan state.Line) error {
-	next := make([]*state.Line, len(streams))
+func (l *logReader) merge(containers []engine.Summary, streams []chan engine.LogLine) error {
+	next := make([]*engine.LogLine, len(streams))
 	for {
 		first := -1
 		for i := range streams {
@@ -174,9 +175,9 @@ func (l *logReader) merge(containers []state.Summary, streams []chan state.Line)
 }
 
 // read reads the log of a container, which may be gone, or be going, meanwhile.
-func (l *logReader) read(ctx context.Context, c state.Summary, o state.OutputOptions, tell func(state.Line) error) error {
-	err := l.engine.Output(ctx, c.ID, o, tell)
-	if errors.Is(err, state.ErrNotFound) || errors.Is(err, state.ErrConflict) {
+func (l *logReader) read(ctx context.Context, c engine.Summary, o engine.LogOptions, tell func(engine.LogLine) error) error {
+	err := l.engine.StreamLogs(ctx, c.ID, o, tell)
+	if errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) {
 		return nil
 	}
 	if err != nil {
@@ -185,7 +186,7 @@ func (l *logReader) read(ctx context.Context, c state.Summary, o state.OutputOpt
 	return nil
 }
 
-func (l *logReader) tell(c state.Summary, line state.Line) error {
+func (l *logReader) tell(c engine.Summary, line engine.LogLine) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if line.At.After(l.last[c.ID]) { // stdout and stderr may overtake each other
@@ -236,7 +237,7 @@ func (l *logReader) follow(ctx context.Context) error {
 // hear calls look when a container of the bottle starts, and when that may have been missed.
 func (l *logReader) hear(ctx context.Context, since time.Time, look func()) {
 	for ctx.Err() == nil {
-		_ = l.engine.Events(ctx, since, func(e state.Event) { // an engine that is gone is told by the look
+		_ = l.engine.Events(ctx, since, func(e engine.Event) { // an engine that is gone is told by the look
 			if e.Action == "start" && e.Owner == l.owner && e.Slug == l.of.slug {
 				look()
 			}
@@ -251,13 +252,13 @@ func (l *logReader) hear(ctx context.Context, since time.Time, look func()) {
 }
 
 // unfollowed are the containers that say something nobody follows, or never were followed. They count as followed then.
-func (l *logReader) unfollowed(containers []state.Summary) []state.Summary {
+func (l *logReader) unfollowed(containers []engine.Summary) []engine.Summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var found []state.Summary
+	var found []engine.Summary
 	for _, c := range containers {
 		_, known := l.last[c.ID]
-		if l.following[c.ID] || known && c.State != state.StateRunning && c.State != state.StatePaused {
+		if l.following[c.ID] || known && c.State != engine.StateRunning && c.State != engine.StatePaused {
 			continue
 		}
 		if !known {
@@ -270,7 +271,7 @@ func (l *logReader) unfollowed(containers []state.Summary) []state.Summary {
 }
 
 // followOne follows a container until it ends. It may be started again, or another one in its place.
-func (l *logReader) followOne(ctx context.Context, c state.Summary, look func()) error {
+func (l *logReader) followOne(ctx context.Context, c engine.Summary, look func()) error {
 	defer look()
 	defer func() {
 		l.mu.Lock()
@@ -278,22 +279,22 @@ func (l *logReader) followOne(ctx context.Context, c state.Summary, look func())
 		delete(l.following, c.ID)
 	}()
 	l.mu.Lock()
-	o := state.OutputOptions{Since: l.last[c.ID], Tail: -1, Follow: true}
+	o := engine.LogOptions{Since: l.last[c.ID], Tail: -1, Follow: true}
 	l.mu.Unlock()
 	if !o.Since.IsZero() {
 		o.Since = o.Since.Add(time.Nanosecond)
 	}
-	err := l.read(ctx, c, o, func(line state.Line) error { return l.tell(c, line) })
-	if errors.Is(err, state.ErrUnavailable) {
+	err := l.read(ctx, c, o, func(line engine.LogLine) error { return l.tell(c, line) })
+	if errors.Is(err, engine.ErrUnavailable) {
 		return nil // the look tells, and goes on when the engine is back
 	}
 	return err
 }
 
 // logPrinter prints lines. named puts the part in front.
-func logPrinter(c console, named bool) func(state.Part, state.Line) error {
-	colours := map[state.Part]string{state.Pipelock: "36", state.CredProxy: "33", state.Supervise: "35", state.Agent: "32"}
-	return func(part state.Part, line state.Line) error {
+func logPrinter(c console, named bool) func(state.ComponentName, engine.LogLine) error {
+	colours := map[state.ComponentName]string{state.Pipelock: "36", state.CredProxy: "33", state.Supervise: "35", state.Agent: "32"}
+	return func(part state.ComponentName, line engine.LogLine) error {
 		text := line.Text
 		if c.terminal {
 			text = []byte(printable.Line(strings.ReplaceAll(string(bytes.TrimRight(text, "\r\n")), "\t", "    ")) + "\n")

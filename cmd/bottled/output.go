@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/printable"
 )
@@ -59,10 +60,10 @@ func (o output) data(c console, v any) (bool, error) {
 
 // bottles prints what a pass made, or what runs where no controller does.
 func (o output) bottles(c console, bottles []reconciler.BottleStatus) error {
-	return o.live(c, reconciler.Live{Bottles: bottles})
+	return o.live(c, reconciler.Status{Bottles: bottles})
 }
 
-func (o output) live(c console, live reconciler.Live) error {
+func (o output) live(c console, live reconciler.Status) error {
 	if live.Bottles == nil {
 		live.Bottles = []reconciler.BottleStatus{}
 	}
@@ -101,9 +102,9 @@ func imageName(ref string) string {
 }
 
 type bottlePlanJSON struct {
-	Slug  string            `json:"slug"`
-	Error string            `json:"error,omitempty"`
-	Items []reconciler.Item `json:"items"`
+	Slug  string      `json:"slug"`
+	Error string      `json:"error,omitempty"`
+	Items []plan.Item `json:"items"`
 }
 
 type planJSON struct {
@@ -114,7 +115,7 @@ type planJSON struct {
 	HeldReason    string           `json:"heldReason,omitempty"`
 }
 
-func (o output) plan(c console, plan reconciler.Plan, s state.Settings) error {
+func (o output) plan(c console, plan plan.Plan, s state.Settings) error {
 	v := planJSON{Changes: plan.Changes(), PipelockImage: s.PipelockImage, Bottles: []bottlePlanJSON{}, Held: plan.Held, HeldReason: plan.HeldWhy}
 	for _, b := range plan.Bottles {
 		p := bottlePlanJSON{Slug: b.Slug, Items: b.Items()}

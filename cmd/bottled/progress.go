@@ -9,7 +9,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/execute"
+	"github.com/bot-bottle/bottled/reconciler/pass"
 )
 
 // progress shows a line a bottle while a pass runs.
@@ -21,15 +22,15 @@ type progress struct {
 }
 
 // watch shows the reconciler's progress live on a terminal; elsewhere its steps are logged.
-func (a *app) watch(r *reconciler.Reconciler) *progress {
+func (a *app) watch(r *pass.Reconciler) *progress {
 	p := &progress{states: map[string]string{}, screen: newScreen(a.errs)}
 	if a.errs.terminal && a.log.GetLevel() > zerolog.DebugLevel {
-		r.Executor.Report = p.event
+		r.Executor.OnProgress = p.event
 	}
 	return p
 }
 
-func (p *progress) event(e reconciler.Event) {
+func (p *progress) event(e execute.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, known := p.states[e.Slug]; !known {

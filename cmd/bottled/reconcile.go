@@ -10,7 +10,10 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 type passFlags struct {
@@ -19,17 +22,17 @@ type passFlags struct {
 }
 
 func (p *passFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&p.prune, "prune", string(reconciler.PruneGuarded),
+	f.StringVar(&p.prune, "prune", string(plan.PruneGuarded),
 		"bottles whose manifest is gone: guarded (remove, unless that looks like an accident), all, none")
 	f.BoolVar(&p.deep, "deep", false, "inspect every container, also those that a listing shows unchanged")
 }
 
-func (p *passFlags) options() (reconciler.Options, error) {
-	switch policy := reconciler.PrunePolicy(p.prune); policy {
-	case reconciler.PruneGuarded, reconciler.PruneAll, reconciler.PruneNone:
-		return reconciler.Options{Prune: policy, Deep: p.deep}, nil
+func (p *passFlags) options() (pass.Options, error) {
+	switch policy := plan.PrunePolicy(p.prune); policy {
+	case plan.PruneGuarded, plan.PruneAll, plan.PruneNone:
+		return pass.Options{Prune: policy, Deep: p.deep}, nil
 	}
-	return reconciler.Options{}, exitError{exitBadInput, fmt.Errorf("--prune %q: use guarded, all or none", p.prune)}
+	return pass.Options{}, exitError{exitBadInput, fmt.Errorf("--prune %q: use guarded, all or none", p.prune)}
 }
 
 func (a *app) reconcileCommand() *cobra.Command {
@@ -75,7 +78,7 @@ events may have been missed, and tells by bottled status.`,
 }
 
 // begin reads the manifests and connects to the engine.
-func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests.Snapshot, *reconciler.Reconciler, error) {
+func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests.Snapshot, *pass.Reconciler, error) {
 	if err := format.check(); err != nil {
 		return manifests.Snapshot{}, nil, err
 	}
@@ -83,7 +86,7 @@ func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests
 	if err != nil {
 		return manifests.Snapshot{}, nil, err
 	}
-	memory, err := state.OpenPlaceMemory(settings)
+	memory, err := store.OpenPlaceMemory(settings)
 	if err != nil {
 		return manifests.Snapshot{}, nil, err
 	}
@@ -95,12 +98,12 @@ func (a *app) begin(cmd *cobra.Command, dirs []string, format output) (manifests
 	return snapshot, r, err
 }
 
-func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+func (a *app) reconcile(cmd *cobra.Command, dirs []string, options pass.Options, format output) error {
 	snapshot, r, err := a.begin(cmd, dirs, format)
 	if err != nil {
 		return err
 	}
-	release, err := reconciler.Lock(r.Settings.StateDir, r.Settings.Owner)
+	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
 	if err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func (a *app) reconcile(cmd *cobra.Command, dirs []string, options reconciler.Op
 
 // remember keeps in the state directory what the bottles' agents can write.
 func remember(s state.Settings, snapshot manifests.Snapshot) error {
-	memory, err := state.OpenPlaceMemory(s)
+	memory, err := store.OpenPlaceMemory(s)
 	if err != nil {
 		return err
 	}
@@ -138,10 +141,10 @@ type gapsAnswer struct {
 }
 
 // askGaps asks besides whatever else is asked: an engine takes 25 ms to tell of itself (20.10), since it runs programs for it.
-func askGaps(ctx context.Context, r *reconciler.Reconciler) <-chan gapsAnswer {
+func askGaps(ctx context.Context, r *pass.Reconciler) <-chan gapsAnswer {
 	answer := make(chan gapsAnswer, 1)
 	go func() {
-		gaps, err := r.Gaps(ctx)
+		gaps, err := r.Warnings(ctx)
 		answer <- gapsAnswer{gaps, err}
 	}()
 	return answer
@@ -155,7 +158,7 @@ func (a *app) warnOfGaps(answer gapsAnswer) error {
 }
 
 // verdict turns the outcome into the exit code.
-func (a *app) verdict(snapshot manifests.Snapshot, result reconciler.Result) error {
+func (a *app) verdict(snapshot manifests.Snapshot, result pass.Result) error {
 	if held := result.Plan.Held; len(held) > 0 && result.Plan.PruneErr == nil {
 		if err := a.errs.line("kept, though not declared: %v (%s)", held, result.Plan.HeldWhy); err != nil {
 			return err
@@ -199,7 +202,7 @@ func (a *app) planCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) plan(cmd *cobra.Command, dirs []string, options reconciler.Options, format output) error {
+func (a *app) plan(cmd *cobra.Command, dirs []string, options pass.Options, format output) error {
 	snapshot, r, err := a.begin(cmd, dirs, format)
 	if err != nil {
 		return err
@@ -217,7 +220,7 @@ func (a *app) plan(cmd *cobra.Command, dirs []string, options reconciler.Options
 			failed[b.Slug] = b.Err
 		}
 	}
-	if err := a.verdict(snapshot, reconciler.Result{Plan: plan, Failed: failed}); err != nil {
+	if err := a.verdict(snapshot, pass.Result{Plan: plan, Failed: failed}); err != nil {
 		return err
 	}
 	if plan.Changes() {

@@ -12,7 +12,11 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/render"
+	"github.com/bot-bottle/bottled/state/resolve"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -61,38 +65,38 @@ func (a *app) session(ctx context.Context, slug string, command []string, tty bo
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	t, stop := newTerminal(true, tty)
 	defer stop()
-	release, err := state.HoldSession(settings, c.Name)
+	release, err := store.HoldSession(settings, c.Name)
 	if err != nil {
 		return 0, err
 	}
-	code, err = host(ctx, engine, c, t, settings.CheckMounts)
+	code, err = host(ctx, engine, c, t, func(mounts []state.Mount) error { return resolve.CheckMounts(settings, mounts) })
 	return code, errors.Join(err, release())
 }
 
 // interactiveEngine is what a session is made with.
 type interactiveEngine interface {
-	state.Interactive
+	engine.SessionRuntime
 	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 	RemoveContainer(ctx context.Context, id string) error
 }
 
 // host is a session, from its container's beginning to its end. check is asked about its mounts before the engine resolves them.
-func host(ctx context.Context, engine interactiveEngine, c state.Container, t *terminal, check func([]state.Mount) error) (code int, err error) {
+func host(ctx context.Context, runtime interactiveEngine, c state.Container, t *terminal, check func([]state.Mount) error) (code int, err error) {
 	if err := check(c.Mounts); err != nil {
 		return 0, err
 	}
-	id, err := engine.CreateSession(ctx, c, t.tty)
-	if errors.Is(err, state.ErrConflict) {
+	id, err := runtime.CreateSession(ctx, c, t.tty)
+	if errors.Is(err, engine.ErrConflict) {
 		return 0, err // somebody else's
 	}
 	defer func() { // by its name, since the answer to the creation may be what was lost
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if removeErr := engine.RemoveContainer(ctx, c.Name); removeErr != nil {
+		if removeErr := runtime.RemoveContainer(ctx, c.Name); removeErr != nil {
 			err = errors.Join(err, fmt.Errorf("%w; by hand: docker rm -f %s", removeErr, c.Name))
 		}
 	}()
-	if errors.Is(err, state.ErrNotFound) {
+	if errors.Is(err, engine.ErrNotFound) {
 		return 0, fmt.Errorf("%w; a pass of the controller gets what is missing: see bottled status", err)
 	}
 	if err != nil {
@@ -101,11 +105,11 @@ func host(ctx context.Context, engine interactiveEngine, c state.Container, t *t
 	if err := check(c.Mounts); err != nil {
 		return 0, err
 	}
-	p, err := engine.StartSession(ctx, id, t.tty)
+	p, err := runtime.StartSession(ctx, id, t.tty)
 	if err != nil {
 		return 0, startError(err)
 	}
-	if err := state.CheckMounted(ctx, engine, id, c.Mounts); err != nil {
+	if err := resolve.CheckMounted(ctx, runtime, id, c.Mounts); err != nil {
 		return 0, errors.Join(err, p.Close()) // and removed at once
 	}
 	code, err = t.converse(context.WithoutCancel(ctx), p)
@@ -126,15 +130,15 @@ func startError(err error) error {
 
 // sessionContainer declares the session's container, from what was declared last of the bottle.
 func sessionContainer(s state.Settings, slug string, command []string) (state.Container, error) {
-	b, found, err := state.ReadRecord(s, slug)
+	b, found, err := store.ReadRecord(s, slug)
 	if err != nil {
 		return state.Container{}, err
 	}
 	if !found {
 		return state.Container{}, fmt.Errorf("there is no record of its declaration in %s: was it made with another --state-dir?", s.StateDir)
 	}
-	c, err := b.Session(s.Prefix, command)
-	if errors.Is(err, state.ErrNoAgent) {
+	c, err := render.Session(b, s.Prefix, command)
+	if errors.Is(err, render.ErrNoAgent) {
 		err = fmt.Errorf("%w, and a session is made as its agent is: declare one in %s, for instance\n  spec:\n    agent: {image: IMAGE, command: [COMMAND]}", err, b.Manifest)
 	}
 	return c, err
@@ -153,7 +157,7 @@ func (a *app) awaitSidecars(ctx context.Context, slug string) error {
 	wait, cancel := context.WithTimeout(ctx, a.settings.Timeout)
 	defer cancel()
 	var why string
-	err = from.follow(wait, func(live reconciler.Live) error {
+	err = from.follow(wait, func(live reconciler.Status) error {
 		first := why == ""
 		var hopeless error
 		why, hopeless = unfit(live, slug)
@@ -179,7 +183,7 @@ func (a *app) awaitSidecars(ctx context.Context, slug string) error {
 }
 
 // unfit says what a session still waits for, "" for nothing, or why waiting is of no use.
-func unfit(live reconciler.Live, slug string) (why string, err error) {
+func unfit(live reconciler.Status, slug string) (why string, err error) {
 	found, err := choose(live.Bottles, []string{slug})
 	switch {
 	case err != nil && live.Controller != nil && live.Controller.Syncs == 0:
@@ -190,12 +194,12 @@ func unfit(live reconciler.Live, slug string) (why string, err error) {
 		return "", errors.New("it is suspended: take suspend out of its manifest first")
 	}
 	sidecars := 0
-	for _, p := range found[0].Parts {
+	for _, p := range found[0].Components {
 		switch {
-		case p.Role == state.Agent || p.Role == state.Run:
+		case p.Component == state.Agent || p.Component == state.Session:
 			continue
 		case !p.Ready:
-			return because(string(p.Role), p.Cause), nil
+			return because(string(p.Component), p.Cause), nil
 		}
 		sidecars++
 	}

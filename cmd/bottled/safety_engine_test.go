@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 func TestPruneOnTheEngine(t *testing.T) {
@@ -158,7 +158,7 @@ func TestForeignNetworkAndMember(t *testing.T) {
 func TestLockAndStateDir(t *testing.T) {
 	e := enginetest.New(t)
 	e.Write("a.yaml", small("a"))
-	release, err := reconciler.Lock(e.StateDir, e.Owner)
+	release, err := store.Lock(e.StateDir, e.Owner)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/execute"
 )
 
 // emulator is a terminal, as far as these tests need one.
@@ -195,13 +195,13 @@ func TestProgressFits(t *testing.T) {
 	e := newEmulator(40, 6)
 	p := &progress{states: map[string]string{}, screen: &screen{out: console{w: e}, size: func() (int, int) { return e.width, e.height }}}
 	for i := range 10 {
-		p.event(reconciler.Event{Slug: fmt.Sprintf("b%d", i)})
+		p.event(execute.Progress{Slug: fmt.Sprintf("b%d", i)})
 	}
 	if got, want := e.text(), " 0 of 10 bottles done\n"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 5 {
 		t.Errorf("%q", got)
 	}
 	for i := range 8 {
-		p.event(reconciler.Event{Slug: fmt.Sprintf("b%d", i), Done: true})
+		p.event(execute.Progress{Slug: fmt.Sprintf("b%d", i), Done: true})
 	}
 	if got, want := e.text(), fmt.Sprintf(" 8 of 10 bottles done\n %-20s …\n %-20s …\n", "b8", "b9"); got != want {
 		t.Errorf("%q, want %q", got, want)

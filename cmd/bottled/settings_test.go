@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func resolve(t *testing.T, args ...string) (settings, error) {
+func resolveSettings(t *testing.T, args ...string) (settings, error) {
 	t.Helper()
 	var s settings
 	f := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -36,7 +36,7 @@ func TestSettingsPrecedence(t *testing.T) {
 	t.Setenv("BOTTLED_CRED_PROXY_IMAGE", "from-env")
 	t.Setenv("CLAUDE_BOTTLE_CRED_PROXY_IMAGE", "from-legacy-env")
 	t.Setenv("CLAUDE_BOTTLE_AGENT_IMAGE", "from-legacy-env")
-	s, err := resolve(t, "--prefix", "from-flag")
+	s, err := resolveSettings(t, "--prefix", "from-flag")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestBadSettings(t *testing.T) {
 		"yaml":            {"--config", config("a: [\n")},
 		"invalid syntax":  {"--config", config("parallel: many\n")},
 	} {
-		if _, err := resolve(t, args...); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := resolveSettings(t, args...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want an error with %q", args, err, says)
 		}
 	}

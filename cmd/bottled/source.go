@@ -17,7 +17,8 @@ import (
 	"github.com/bot-bottle/bottled/manifests/gitsource"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // dirSource reads manifests from directories and files, and watches them.
@@ -32,10 +33,10 @@ func (s dirSource) Read() (manifests.Snapshot, time.Duration, error) { return s.
 // rememberingReader keeps in the state directory what agents could write.
 type rememberingReader struct {
 	manifests.Reader
-	memory *state.PlaceMemory
+	memory *store.PlaceMemory
 }
 
-func newReader(memory *state.PlaceMemory, paths ...string) *rememberingReader {
+func newReader(memory *store.PlaceMemory, paths ...string) *rememberingReader {
 	return &rememberingReader{manifests.Reader{Paths: paths, Known: memory.Known()}, memory}
 }
 
@@ -57,7 +58,7 @@ func (s dirSource) Warnings() []string { return s.Late() }
 func (dirSource) Revision() (string, error) { return "", nil }
 
 // watchDirs begins to watch manifests in directories and files.
-func watchDirs(paths []string, writable safepath.Set, memory *state.PlaceMemory, log zerolog.Logger) (dirSource, error) {
+func watchDirs(paths []string, writable safepath.Set, memory *store.PlaceMemory, log zerolog.Logger) (dirSource, error) {
 	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
 		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
 	}})
@@ -116,11 +117,11 @@ type gitSource struct {
 
 	mu      sync.Mutex // held while the checkout changes or is read
 	reader  *rememberingReader
-	memory  *state.PlaceMemory
+	memory  *store.PlaceMemory
 	pullErr error
 }
 
-func newGitSource(g gitFlags, dir string, memory *state.PlaceMemory, log zerolog.Logger) (*gitSource, error) {
+func newGitSource(g gitFlags, dir string, memory *store.PlaceMemory, log zerolog.Logger) (*gitSource, error) {
 	repository, err := g.open(dir)
 	if err != nil {
 		return nil, err
@@ -207,4 +208,4 @@ func (s *gitSource) Revision() (string, error) {
 
 var errOneSource = errors.New("name directories of manifests or, with --git, a repository: one of the two")
 
-var _ reconciler.Source = (*gitSource)(nil)
+var _ control.Source = (*gitSource)(nil)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
@@ -88,7 +89,7 @@ func choose(all []reconciler.BottleStatus, slugs []string) ([]reconciler.BottleS
 // lookout sees the bottles: through the controller where one runs, on the engine where none does.
 type lookout struct {
 	controller *api.Client
-	engine     func(context.Context) (reconciler.Live, error)
+	engine     func(context.Context) (reconciler.Status, error)
 	pause      time.Duration // between two looks at the engine
 }
 
@@ -97,8 +98,8 @@ func (a *app) lookout() (*lookout, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r *reconciler.Reconciler // from the first look on
-	engine := func(ctx context.Context) (live reconciler.Live, err error) {
+	var r *pass.Reconciler // from the first look on
+	engine := func(ctx context.Context) (live reconciler.Status, err error) {
 		if r == nil {
 			if r, err = a.connect(ctx); err != nil {
 				return live, err
@@ -107,14 +108,14 @@ func (a *app) lookout() (*lookout, error) {
 		gaps := askGaps(ctx, r)
 		live.Bottles, err = r.Status(ctx)
 		answer := <-gaps
-		live.Gaps = answer.gaps
+		live.Warnings = answer.gaps
 		return live, errors.Join(err, answer.err)
 	}
 	return &lookout{controller: api.Dial(socket), engine: engine, pause: 2 * time.Second}, nil
 }
 
-func (l *lookout) look(ctx context.Context) (reconciler.Live, error) {
-	live, err := l.controller.Live(ctx)
+func (l *lookout) look(ctx context.Context) (reconciler.Status, error) {
+	live, err := l.controller.Status(ctx)
 	if errors.Is(err, api.ErrNoController) {
 		return l.engine(ctx)
 	}
@@ -123,10 +124,10 @@ func (l *lookout) look(ctx context.Context) (reconciler.Live, error) {
 
 // follow calls tell with the status, at once and whenever it may have changed, until ctx ends. The controller may come and
 // go meanwhile. What else is in the way goes to trouble, unless nothing could be told yet: then follow fails.
-func (l *lookout) follow(ctx context.Context, tell func(reconciler.Live) error, trouble func(error)) error {
+func (l *lookout) follow(ctx context.Context, tell func(reconciler.Status) error, trouble func(error)) error {
 	var failed error
 	told := 0
-	see := func(live reconciler.Live) error {
+	see := func(live reconciler.Status) error {
 		told++
 		failed = tell(live)
 		return failed
@@ -158,7 +159,7 @@ func (l *lookout) follow(ctx context.Context, tell func(reconciler.Live) error, 
 	}
 }
 
-func (l *lookout) seeEngine(ctx context.Context, see func(reconciler.Live) error) error {
+func (l *lookout) seeEngine(ctx context.Context, see func(reconciler.Status) error) error {
 	live, err := l.engine(ctx)
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ type testController struct {
 	stop func()
 }
 
-func serve(t *testing.T, socket string, live reconciler.Live) *testController {
+func serve(t *testing.T, socket string, live reconciler.Status) *testController {
 	t.Helper()
 	c := &testController{Source: &apitest.Source{}}
 	c.Set(live)
@@ -113,8 +113,8 @@ func TestSocketPath(t *testing.T) {
 }
 
 // live is what a controller tells of some bottles.
-func live(bottles ...reconciler.BottleStatus) reconciler.Live {
-	return reconciler.Live{Controller: controller(), Bottles: bottles}
+func live(bottles ...reconciler.BottleStatus) reconciler.Status {
+	return reconciler.Status{Controller: controller(), Bottles: bottles}
 }
 
 func TestLookout(t *testing.T) {
@@ -123,8 +123,8 @@ func TestLookout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.engine = func(context.Context) (reconciler.Live, error) {
-		return reconciler.Live{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
+	l.engine = func(context.Context) (reconciler.Status, error) {
+		return reconciler.Status{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
 	}
 	got, err := l.look(t.Context())
 	if err != nil || got.Controller != nil || len(got.Bottles) != 1 || got.Bottles[0].Slug != "engine" {
@@ -136,7 +136,7 @@ func TestLookout(t *testing.T) {
 		t.Errorf("with a controller: %+v, %v", got, err)
 	}
 	c.stop()
-	l.engine = func(context.Context) (reconciler.Live, error) { return reconciler.Live{}, errors.New("no engine") }
+	l.engine = func(context.Context) (reconciler.Status, error) { return reconciler.Status{}, errors.New("no engine") }
 	if _, err := l.look(t.Context()); err == nil || err.Error() != "no engine" {
 		t.Errorf("without both: %v", err)
 	}
@@ -147,18 +147,18 @@ func TestFollow(t *testing.T) {
 	_, _, socket := testApp(t)
 	var engineDown atomic.Bool
 	var looks atomic.Int64
-	l := &lookout{controller: api.Dial(socket), pause: 10 * time.Millisecond, engine: func(context.Context) (reconciler.Live, error) {
+	l := &lookout{controller: api.Dial(socket), pause: 10 * time.Millisecond, engine: func(context.Context) (reconciler.Status, error) {
 		if engineDown.Load() {
-			return reconciler.Live{}, errors.New("no engine")
+			return reconciler.Status{}, errors.New("no engine")
 		}
 		looks.Add(1)
-		return reconciler.Live{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
+		return reconciler.Status{Bottles: []reconciler.BottleStatus{bottle("engine", "Ready", "")}}, nil
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var last, problem atomic.Value
 	ended := make(chan error, 1)
 	go func() {
-		ended <- l.follow(ctx, func(live reconciler.Live) error {
+		ended <- l.follow(ctx, func(live reconciler.Status) error {
 			last.Store(live.Bottles[0].Slug)
 			return nil
 		}, func(err error) { problem.Store(err.Error()) })
@@ -194,15 +194,15 @@ func TestFollow(t *testing.T) {
 
 func TestFollowFails(t *testing.T) {
 	_, _, socket := testApp(t)
-	l := &lookout{controller: api.Dial(socket), pause: time.Millisecond, engine: func(context.Context) (reconciler.Live, error) {
-		return reconciler.Live{}, errors.New("no engine")
+	l := &lookout{controller: api.Dial(socket), pause: time.Millisecond, engine: func(context.Context) (reconciler.Status, error) {
+		return reconciler.Status{}, errors.New("no engine")
 	}}
 	ignore := func(err error) { t.Errorf("told of %v", err) }
-	if err := l.follow(t.Context(), func(reconciler.Live) error { return nil }, ignore); err == nil || err.Error() != "no engine" {
+	if err := l.follow(t.Context(), func(reconciler.Status) error { return nil }, ignore); err == nil || err.Error() != "no engine" {
 		t.Errorf("a first look that fails: %v", err)
 	}
 	serve(t, socket, live())
-	if err := l.follow(t.Context(), func(reconciler.Live) error { return errClosed }, ignore); !errors.Is(err, errClosed) {
+	if err := l.follow(t.Context(), func(reconciler.Status) error { return errClosed }, ignore); !errors.Is(err, errClosed) {
 		t.Errorf("telling fails: %v", err)
 	}
 }
@@ -224,11 +224,11 @@ func TestStatusOutput(t *testing.T) {
 		"json": json.Unmarshal,
 		"yaml": func(data []byte, v any) error { return yaml.UnmarshalStrict(data, v) },
 	} {
-		var got reconciler.Live
+		var got reconciler.Status
 		if err := errors.Join(status("-o", format), read(stdout.Bytes(), &got)); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(reconciler.PartStatus{})); format == "json" && diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(reconciler.ComponentStatus{})); format == "json" && diff != "" {
 			t.Errorf("%s (-want +got):\n%s", format, diff)
 		}
 		if got.Controller == nil || len(got.Bottles) != 2 {
@@ -287,7 +287,7 @@ func TestWatchWithoutTerminal(t *testing.T) {
 		}
 	}
 	for i, l := range strings.Split(strings.TrimSpace(watchOutput(t, "json")), "\n") {
-		var got reconciler.Live
+		var got reconciler.Status
 		if err := json.Unmarshal([]byte(l), &got); err != nil || got.Controller == nil || len(got.Bottles) != 2 {
 			t.Errorf("line %d: %q, %v", i, l, err)
 		}
@@ -297,7 +297,7 @@ func TestWatchWithoutTerminal(t *testing.T) {
 		t.Errorf("%q", documents)
 	}
 	for _, d := range documents[1:] {
-		var got reconciler.Live
+		var got reconciler.Status
 		if err := yaml.UnmarshalStrict([]byte(d), &got); err != nil || len(got.Bottles) != 2 {
 			t.Errorf("document %q: %v", d, err)
 		}

@@ -57,11 +57,11 @@ func (a *app) sync(ctx context.Context, confirm, noWait bool) error {
 var errSynced = errors.New("synced")
 
 // awaitSync follows the controller until a full resync, and all that came of it, is done.
-func awaitSync(ctx context.Context, controller *api.Client, target int64, timeout time.Duration) (reconciler.Live, error) {
+func awaitSync(ctx context.Context, controller *api.Client, target int64, timeout time.Duration) (reconciler.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var last reconciler.Live
-	err := controller.Watch(ctx, func(live reconciler.Live) error {
+	var last reconciler.Status
+	err := controller.Watch(ctx, func(live reconciler.Status) error {
 		last = live
 		if len(pending(live, target)) == 0 {
 			return errSynced
@@ -78,7 +78,7 @@ func awaitSync(ctx context.Context, controller *api.Client, target int64, timeou
 }
 
 // pending is what a resync is not done with.
-func pending(live reconciler.Live, target int64) []string {
+func pending(live reconciler.Status, target int64) []string {
 	var left []string
 	if c := live.Controller; c == nil || c.Syncs < target {
 		left = append(left, "the resync is not done")
@@ -98,7 +98,7 @@ func pending(live reconciler.Live, target int64) []string {
 }
 
 // syncVerdict prints the outcome, or turns it into an error.
-func (a *app) syncVerdict(live reconciler.Live) error {
+func (a *app) syncVerdict(live reconciler.Status) error {
 	var unready []string
 	for _, b := range live.Bottles {
 		if !fine(b) && b.Reason != reconciler.ReasonInvalid { // the problem in its manifest is told below

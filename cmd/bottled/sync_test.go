@@ -11,7 +11,7 @@ import (
 )
 
 // after is what a controller tells when it has completed so many syncs.
-func after(syncs int64, bottles ...reconciler.BottleStatus) reconciler.Live {
+func after(syncs int64, bottles ...reconciler.BottleStatus) reconciler.Status {
 	l := live(bottles...)
 	l.Controller.Syncs, l.Controller.Revision = syncs, "main@sha1:1f0c"
 	return l
@@ -22,13 +22,13 @@ func TestSync(t *testing.T) {
 	waiting := ready
 	waiting.Generation, waiting.ObservedGeneration = "2", "1"
 	for name, test := range map[string]struct {
-		then  []reconciler.Live // what the controller tells after the request, one after the other
+		then  []reconciler.Status // what the controller tells after the request, one after the other
 		out   string
 		fails string
 		code  int
 	}{
 		"in sync": {
-			then: []reconciler.Live{
+			then: []reconciler.Status{
 				after(0, ready),
 				after(0, conditions(ready, 0, "looking", "")),
 				after(1, conditions(ready, 0, "starting", "")),
@@ -38,42 +38,42 @@ func TestSync(t *testing.T) {
 			out: "in sync: 2 bottles, revision main@sha1:1f0c\n",
 		},
 		"some are not ready": {
-			then:  []reconciler.Live{after(1, bottle("a", "Failed", "no\nimage"), ready, bottle("c", "NotReady", ""))},
+			then:  []reconciler.Status{after(1, bottle("a", "Failed", "no\nimage"), ready, bottle("c", "NotReady", ""))},
 			fails: "2 of 3 bottles not ready: a (Failed: no image), c (NotReady)", code: exitFailed,
 		},
 		"never done": {
-			then:  []reconciler.Live{after(0, conditions(ready, 0, "waits for its turn", "")), after(0, conditions(ready, 0, "pulls", ""), waiting)},
+			then:  []reconciler.Status{after(0, conditions(ready, 0, "waits for its turn", "")), after(0, conditions(ready, 0, "pulls", ""), waiting)},
 			fails: "not in sync after 1.5s: the resync is not done; a is being reconciled (r: pulls); a has a newer declaration that waits", code: exitFailed,
 		},
 		"no engine": {
-			then: func() []reconciler.Live {
+			then: func() []reconciler.Status {
 				l := after(0, ready)
 				l.Controller.Engine = reconciler.EngineStatus{Error: "refused"}
-				return []reconciler.Live{l}
+				return []reconciler.Status{l}
 			}(),
 			fails: "not in sync after 1.5s: the resync is not done; engine unreachable: refused", code: exitFailed,
 		},
 		"engine gone since": {
-			then: func() []reconciler.Live {
+			then: func() []reconciler.Status {
 				l := after(1, ready)
 				l.Controller.Engine = reconciler.EngineStatus{Error: "refused"}
-				return []reconciler.Live{l}
+				return []reconciler.Status{l}
 			}(),
 			fails: "engine unreachable: refused", code: exitFailed,
 		},
 		"no source": {
-			then: func() []reconciler.Live {
+			then: func() []reconciler.Status {
 				l := after(1, ready)
 				l.Controller.SourceError = "fetch failed"
-				return []reconciler.Live{l}
+				return []reconciler.Status{l}
 			}(),
 			fails: "source can't be read: fetch failed", code: exitFailed,
 		},
 		"bad manifests": {
-			then: func() []reconciler.Live {
+			then: func() []reconciler.Status {
 				l := after(1, ready)
 				l.Controller.Problems = []string{"x.yaml:1: no kind"}
-				return []reconciler.Live{l}
+				return []reconciler.Status{l}
 			}(),
 			fails: "1 problem in the manifests: x.yaml:1: no kind", code: exitBadInput,
 		},

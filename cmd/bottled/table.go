@@ -24,14 +24,14 @@ const (
 
 // report is the status for people: what the controller has to tell, the bottles, why some are not ready, and what the engine
 // leaves open.
-func report(live reconciler.Live, now time.Time, d detail) []line {
+func report(live reconciler.Status, now time.Time, d detail) []line {
 	lines := controllerLines(live.Controller, now)
 	if len(lines) > 0 {
 		lines = append(lines, line{})
 	}
 	lines = append(lines, bottleLines(live.Bottles, now, d)...)
 	if d == everything {
-		lines = append(lines, gapLines(live.Gaps)...)
+		lines = append(lines, gapLines(live.Warnings)...)
 	}
 	return lines
 }
@@ -135,8 +135,8 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []l
 		if hidden {
 			continue
 		}
-		for _, p := range b.Parts {
-			row(!p.Ready && !fine(b), "", string(p.Role), yesNo(p.Ready), p.State, restartCell(p.Restarts, true), "", imageName(p.Image))
+		for _, p := range b.Components {
+			row(!p.Ready && !fine(b), "", string(p.Component), yesNo(p.Ready), p.State, restartCell(p.Restarts, true), "", imageName(p.Image))
 		}
 	}
 	_ = t.Flush() // a strings.Builder takes everything
@@ -220,7 +220,7 @@ func isTrue(b reconciler.BottleStatus, kind string) bool {
 
 func restartsOf(b reconciler.BottleStatus) int {
 	n := 0
-	for _, p := range b.Parts {
+	for _, p := range b.Components {
 		n += p.Restarts
 	}
 	return n
@@ -250,7 +250,7 @@ func age(then, now time.Time) string {
 }
 
 // fit is the report with as much detail as a terminal has room for; whatever happens, at most height lines.
-func fit(live reconciler.Live, more []line, now time.Time, height, width int) []line {
+func fit(live reconciler.Status, more []line, now time.Time, height, width int) []line {
 	var lines []line
 	for d := everything; d <= unreadyBottles; d++ {
 		lines = wrapped(append(slices.Clone(more), report(live, now, d)...), width)

@@ -15,13 +15,13 @@ import (
 // testNow is when the reports of these tests are made.
 var testNow = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 
-func part(role state.Part, partState string, restarts int) reconciler.PartStatus {
-	return reconciler.PartStatus{Role: role, State: partState, Ready: partState == "running", Image: "img:1", Restarts: restarts}
+func part(role state.ComponentName, partState string, restarts int) reconciler.ComponentStatus {
+	return reconciler.ComponentStatus{Component: role, State: partState, Ready: partState == "running", Image: "img:1", Restarts: restarts}
 }
 
 // bottle is one as StatusOf makes it.
-func bottle(slug, reason, message string, parts ...reconciler.PartStatus) reconciler.BottleStatus {
-	return reconciler.BottleStatus{Slug: slug, Ready: reason == reconciler.ReasonReady, Reason: reason, Message: message, Parts: parts}
+func bottle(slug, reason, message string, parts ...reconciler.ComponentStatus) reconciler.BottleStatus {
+	return reconciler.BottleStatus{Slug: slug, Ready: reason == reconciler.ReasonReady, Reason: reason, Message: message, Components: parts}
 }
 
 // conditions are what a controller tells besides; ready is how long ago that changed.
@@ -66,11 +66,11 @@ func TestReport(t *testing.T) {
 	starting := &reconciler.ControllerStatus{}
 
 	for name, test := range map[string]struct {
-		live   reconciler.Live
+		live   reconciler.Status
 		detail detail
 		want   string
 	}{
-		"no controller": {live: reconciler.Live{Bottles: []reconciler.BottleStatus{
+		"no controller": {live: reconciler.Status{Bottles: []reconciler.BottleStatus{
 			bottle("alpha", "Ready", "", part(state.Pipelock, "running", 0)),
 			bottle("dev", "NotReady", "agent: it ended with exit code 0", part(state.Pipelock, "running", 0), part(state.Agent, "exited", 0)),
 			bottle("off", "Suspended", "", part(state.Pipelock, "exited", 0)),
@@ -87,14 +87,14 @@ func TestReport(t *testing.T) {
 ! dev: agent: it ended with exit code 0
 `},
 		"no bottles": {want: "\n  no bottles\n"},
-		"controller, all well": {live: reconciler.Live{Controller: controller(), Bottles: []reconciler.BottleStatus{
+		"controller, all well": {live: reconciler.Status{Controller: controller(), Bottles: []reconciler.BottleStatus{
 			conditions(bottle("alpha", "Ready", "", part(state.Pipelock, "running", 0)), 12*time.Second, "", ""),
 		}}, want: `
   BOTTLE   PART       READY   STATE     SINCE     IMAGE
   alpha               yes     Ready     12s ago
            pipelock   yes     running             img:1
 `},
-		"crash loop and a waiting declaration": {live: reconciler.Live{Controller: controller(), Bottles: []reconciler.BottleStatus{crashing, waiting}}, want: `
+		"crash loop and a waiting declaration": {live: reconciler.Status{Controller: controller(), Bottles: []reconciler.BottleStatus{crashing, waiting}}, want: `
   BOTTLE   PART       READY   STATE                                          RESTARTS   SINCE    IMAGE
 ! dev                 no      NotReady, stalled                                         3m ago
            pipelock   yes     running                                                            img:1
@@ -109,7 +109,7 @@ func TestReport(t *testing.T) {
   web: reconciling: waits for its turn
 `},
 		"a message that two conditions have": {
-			live: reconciler.Live{Bottles: []reconciler.BottleStatus{conditions(bottle("dev", "Failed", "no such image"), time.Hour, "", "no such image")}},
+			live: reconciler.Status{Bottles: []reconciler.BottleStatus{conditions(bottle("dev", "Failed", "no such image"), time.Hour, "", "no such image")}},
 			want: `
   BOTTLE   PART   READY   STATE             SINCE    IMAGE
 ! dev             no      Failed, stalled   1h ago
@@ -117,7 +117,7 @@ func TestReport(t *testing.T) {
 ! dev: no such image
 `,
 		},
-		"troubles": {live: reconciler.Live{Controller: troubled}, want: `
+		"troubles": {live: reconciler.Status{Controller: troubled}, want: `
   revision main@sha1:1f0c
 ! engine unreachable for 1m: connection refused
 ! source: fetch: timed out
@@ -127,13 +127,13 @@ func TestReport(t *testing.T) {
 
   no bottles
 `},
-		"starting": {live: reconciler.Live{Controller: starting}, want: `
+		"starting": {live: reconciler.Status{Controller: starting}, want: `
   the controller has started, and its first sync is not done yet
 ! engine unreachable
 
   no bottles
 `},
-		"without the parts of what is well": {live: reconciler.Live{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: partsOfUnready, want: `
+		"without the parts of what is well": {live: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: partsOfUnready, want: `
   BOTTLE   PART       READY   STATE                                          RESTARTS   SINCE    IMAGE
 ! dev                 no      NotReady, stalled                                         3m ago
            pipelock   yes     running                                                            img:1
@@ -144,7 +144,7 @@ func TestReport(t *testing.T) {
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
   web: reconciling: waits for its turn
 `},
-		"what is not well": {live: reconciler.Live{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyOnly, want: `
+		"what is not well": {live: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyOnly, want: `
   1 of 2 bottles as they should be
   BOTTLE   PART       READY   STATE               RESTARTS   SINCE    IMAGE
 ! dev                 no      NotReady, stalled              3m ago
@@ -154,7 +154,7 @@ func TestReport(t *testing.T) {
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
 `},
-		"without parts": {live: reconciler.Live{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyBottles, want: `
+		"without parts": {live: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyBottles, want: `
   1 of 2 bottles as they should be
   BOTTLE   PART   READY   STATE               RESTARTS   SINCE    IMAGE
 ! dev             no      NotReady, stalled   7          3m ago
@@ -162,18 +162,18 @@ func TestReport(t *testing.T) {
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
 `},
-		"gaps": {live: reconciler.Live{Gaps: []string{"a door", "a win\ndow"}}, want: `
+		"gaps": {live: reconciler.Status{Warnings: []string{"a door", "a win\ndow"}}, want: `
   no bottles
 
   warning: a door
   warning: a win\ndow
 `},
 		"gaps where there is no room": {
-			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}, Gaps: []string{"a door"}}, detail: unreadyBottles,
+			live: reconciler.Status{Bottles: []reconciler.BottleStatus{waiting}, Warnings: []string{"a door"}}, detail: unreadyBottles,
 			want: "\n  1 of 1 bottle as they should be\n",
 		},
 		"nothing but what is well": {
-			live: reconciler.Live{Bottles: []reconciler.BottleStatus{waiting}}, detail: unreadyBottles,
+			live: reconciler.Status{Bottles: []reconciler.BottleStatus{waiting}}, detail: unreadyBottles,
 			want: "\n  1 of 1 bottle as they should be\n",
 		},
 	} {
@@ -199,7 +199,7 @@ func TestAge(t *testing.T) {
 
 // TestFit: whatever there is to tell, it fits, and what is not as it should be is told first.
 func TestFit(t *testing.T) {
-	var live reconciler.Live
+	var live reconciler.Status
 	for i := range 20 {
 		live.Bottles = append(live.Bottles, bottle(fmt.Sprintf("good-%d", i), "Ready", "", part(state.Pipelock, "running", 0), part(state.Agent, "running", 0)))
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
 )
 
 const (
@@ -54,7 +54,7 @@ func newTerminal(stdin, tty bool) (t *terminal, release func()) {
 }
 
 // converse connects the terminal to a program until that ends, and returns its exit code. ctx must not end with a signal.
-func (t *terminal) converse(ctx context.Context, p state.Process) (int, error) {
+func (t *terminal) converse(ctx context.Context, p engine.Process) (int, error) {
 	restore, err := t.raw()
 	if err != nil {
 		return 0, err
@@ -85,7 +85,7 @@ type end struct {
 }
 
 // await passes signals on until the program ends, or is given up.
-func (t *terminal) await(ctx context.Context, p state.Process, ended <-chan end) (int, error) {
+func (t *terminal) await(ctx context.Context, p engine.Process, ended <-chan end) (int, error) {
 	var last syscall.Signal
 	var giveUp <-chan time.Time
 	var why error
@@ -124,7 +124,7 @@ func (t *terminal) raw() (restore func(), err error) {
 }
 
 // send copies what is typed. The end of a pipe is told; a terminal can only be told as if it was typed.
-func (t *terminal) send(p state.Process) {
+func (t *terminal) send(p engine.Process) {
 	_, err := io.Copy(p, t.in)
 	if t.tty {
 		_, err = io.WriteString(p, endOfInput)
@@ -135,7 +135,7 @@ func (t *terminal) send(p state.Process) {
 }
 
 // followSize keeps the program's terminal as large as this one until stop is called.
-func (t *terminal) followSize(ctx context.Context, p state.Process) (stop func()) {
+func (t *terminal) followSize(ctx context.Context, p engine.Process) (stop func()) {
 	changes := make(chan os.Signal, 1)
 	signal.Notify(changes, syscall.SIGWINCH)
 	done := make(chan struct{})
@@ -161,7 +161,7 @@ func (t *terminal) followSize(ctx context.Context, p state.Process) (stop func()
 	}
 }
 
-func (t *terminal) resize(ctx context.Context, p state.Process) error {
+func (t *terminal) resize(ctx context.Context, p engine.Process) error {
 	for _, f := range []*os.File{t.out, t.in} {
 		if width, height, err := term.GetSize(int(f.Fd())); err == nil {
 			return p.Resize(ctx, width, height)

@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
 )
 
 // deaf is a program that does what it is not told.
 type deaf struct {
-	state.Process
+	engine.Process
 	signals []syscall.Signal
 	err     error
 }
@@ -63,7 +64,7 @@ func TestGivenUp(t *testing.T) {
 }
 
 func TestLogLines(t *testing.T) {
-	line := state.Line{Text: []byte("a\x1b[2J\tb\r\n")}
+	line := engine.LogLine{Text: []byte("a\x1b[2J\tb\r\n")}
 	for want, c := range map[string]struct{ terminal, named bool }{
 		"a\x1b[2J\tb\r\n":                              {false, false},
 		"agent      | a\x1b[2J\tb\r\n":                 {false, true},
@@ -81,17 +82,17 @@ func TestLogLines(t *testing.T) {
 // TestMerge shows lines of several logs in the order of time.
 func TestMerge(t *testing.T) {
 	var out bytes.Buffer
-	l := &logReader{last: map[string]time.Time{}, show: func(_ state.Part, line state.Line) error { _, err := out.Write(line.Text); return err }}
-	var containers []state.Summary
-	var streams []chan state.Line
+	l := &logReader{last: map[string]time.Time{}, show: func(_ state.ComponentName, line engine.LogLine) error { _, err := out.Write(line.Text); return err }}
+	var containers []engine.Summary
+	var streams []chan engine.LogLine
 	for i, times := range [][]int64{{1, 4, 5}, {}, {2, 3, 9}} {
-		containers = append(containers, state.Summary{ID: string(rune('a' + i))})
-		stream := make(chan state.Line)
+		containers = append(containers, engine.Summary{ID: string(rune('a' + i))})
+		stream := make(chan engine.LogLine)
 		streams = append(streams, stream)
 		go func() {
 			defer close(stream)
 			for _, at := range times {
-				stream <- state.Line{At: time.Unix(at, 0), Text: []byte{'0' + byte(at)}}
+				stream <- engine.LogLine{At: time.Unix(at, 0), Text: []byte{'0' + byte(at)}}
 			}
 		}()
 	}

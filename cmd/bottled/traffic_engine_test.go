@@ -193,7 +193,7 @@ func TestIsolation(t *testing.T) {
 	}
 	gateway := e.Docker("network", "inspect", "-f", `{{(index .IPAM.Config 0).Subnet}}`, e.Network("net", "one"))
 	targets = append(targets, fmt.Sprintf("%s:%d", strings.Replace(gateway, ".0/28", ".1", 1), port))
-	for _, part := range []state.Part{state.Agent, state.Supervise, state.CredProxy, state.Pipelock} {
+	for _, part := range []state.ComponentName{state.Agent, state.Supervise, state.CredProxy, state.Pipelock} {
 		name := e.Name(part, "two")
 		for _, ip := range strings.Fields(e.Docker("inspect", "-f", `{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}`, name)) {
 			for _, p := range []string{"8888", "9099", "9100"} {
@@ -225,7 +225,7 @@ func TestIsolation(t *testing.T) {
 	if out, code := e.Agent("one", "resolve", "pipelock"); code != 0 {
 		t.Errorf("the agent does not resolve its own sidecar:\n%s", out)
 	}
-	for _, part := range []state.Part{state.Agent, state.Supervise} {
+	for _, part := range []state.ComponentName{state.Agent, state.Supervise} {
 		var networks map[string]any
 		if err := json.Unmarshal([]byte(e.Docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", e.Name(part, "one"))), &networks); err != nil {
 			t.Fatal(err)

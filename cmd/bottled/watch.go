@@ -42,7 +42,7 @@ type feed struct {
 	warned string
 }
 
-func (f *feed) show(live reconciler.Live) error {
+func (f *feed) show(live reconciler.Status) error {
 	f.warned = ""
 	var missing error
 	live.Bottles, missing = choose(live.Bottles, f.slugs)
@@ -60,7 +60,7 @@ func (f *feed) show(live reconciler.Live) error {
 	return f.print(live, missing, first)
 }
 
-func (f *feed) print(live reconciler.Live, missing error, first bool) error {
+func (f *feed) print(live reconciler.Status, missing error, first bool) error {
 	var before string
 	switch {
 	case f.format.format == "json":
@@ -93,11 +93,11 @@ type display struct {
 	slugs  []string
 
 	mu   sync.Mutex
-	live *reconciler.Live // nil until it is known
-	more []line           // above the status
+	live *reconciler.Status // nil until it is known
+	more []line             // above the status
 }
 
-func (d *display) show(live reconciler.Live) error {
+func (d *display) show(live reconciler.Status) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var missing error

@@ -16,7 +16,7 @@ import (
 
 	imagebuild "github.com/docker/docker/api/types/build"
 
-	"github.com/bot-bottle/bottled/reconciler/selfimage"
+	"github.com/bot-bottle/bottled/state/engine/selfimage"
 )
 
 // Arm puts the attacker into the images that the Env's bottles are made of: bottled's own, and AgentImage, whose user is

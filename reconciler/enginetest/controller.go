@@ -186,7 +186,7 @@ func (c *Controller) LogCount(text string) int {
 }
 
 // Live is what the running controller tells about its bottles.
-func (e *Env) Live() reconciler.Live {
+func (e *Env) Status() reconciler.Status {
 	e.tb.Helper()
 	live, err := e.live()
 	e.must(err)
@@ -208,8 +208,8 @@ func (e *Env) Bottle(slug string) (status reconciler.BottleStatus, ok bool) {
 	return reconciler.BottleStatus{Slug: slug, Message: "the controller does not know it"}, false
 }
 
-func (e *Env) live() (reconciler.Live, error) {
-	var live reconciler.Live
+func (e *Env) live() (reconciler.Status, error) {
+	var live reconciler.Status
 	data, err := e.get("/v1/status")
 	if err == nil {
 		err = json.Unmarshal(data, &live)

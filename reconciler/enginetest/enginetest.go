@@ -29,9 +29,9 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
-	"github.com/bot-bottle/bottled/reconciler/selfimage"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/docker"
+	"github.com/bot-bottle/bottled/state/engine/docker"
+	"github.com/bot-bottle/bottled/state/engine/selfimage"
 )
 
 // runID marks everything that this test process makes.
@@ -354,7 +354,7 @@ func (e *Env) Expect(code int, args ...string) Result {
 }
 
 // Name is the name of a part's container.
-func (e *Env) Name(part state.Part, slug string) string {
+func (e *Env) Name(part state.ComponentName, slug string) string {
 	return e.Prefix + "-" + string(part) + "-" + slug
 }
 

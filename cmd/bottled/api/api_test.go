@@ -24,8 +24,8 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
-func liveAt(revision string, bottles ...reconciler.BottleStatus) reconciler.Live {
-	return reconciler.Live{
+func liveAt(revision string, bottles ...reconciler.BottleStatus) reconciler.Status {
+	return reconciler.Status{
 		Controller: &reconciler.ControllerStatus{
 			Version: "v1", PID: 7, Owner: "default", Revision: revision, Started: time.Date(2026, 11, 2, 3, 4, 5, 0, time.UTC),
 			Engine: reconciler.EngineStatus{Reachable: true, Since: time.Date(2026, 11, 2, 3, 4, 6, 0, time.UTC)}, Syncs: 3,
@@ -164,20 +164,20 @@ func TestClient(t *testing.T) {
 	want := liveAt("main@sha1:1f0c", reconciler.BottleStatus{
 		Slug: "dev", Reason: reconciler.ReasonNotReady, Message: "agent: <&> \u2028 \n it ended", Generation: "a", ObservedGeneration: "b",
 		Conditions: []reconciler.Condition{{Type: reconciler.ConditionReady, Status: "False", Reason: "x", LastTransitionTime: time.Unix(1e9, 5).UTC()}},
-		Parts:      []reconciler.PartStatus{{Role: "agent", Name: "n", State: "exited", Restarts: 3}},
-	}, reconciler.BottleStatus{Slug: "alpha", Parts: []reconciler.PartStatus{}})
+		Components: []reconciler.ComponentStatus{{Component: "agent", Name: "n", State: "exited", Restarts: 3}},
+	}, reconciler.BottleStatus{Slug: "alpha", Components: []reconciler.ComponentStatus{}})
 	r.source.Set(want)
 	c := Dial(r.socket)
-	got, err := c.Live(t.Context())
+	got, err := c.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(reconciler.PartStatus{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(reconciler.ComponentStatus{})); diff != "" {
 		t.Errorf("Live (-want +got):\n%s", diff)
 	}
 	done := errors.New("enough")
-	err = c.Watch(t.Context(), func(live reconciler.Live) error {
-		if diff := cmp.Diff(want, live, cmp.AllowUnexported(reconciler.PartStatus{})); diff != "" {
+	err = c.Watch(t.Context(), func(live reconciler.Status) error {
+		if diff := cmp.Diff(want, live, cmp.AllowUnexported(reconciler.ComponentStatus{})); diff != "" {
 			t.Errorf("Watch (-want +got):\n%s", diff)
 		}
 		return done
@@ -200,14 +200,14 @@ func TestNoController(t *testing.T) {
 		"stale": stale, "too long": "/" + strings.Repeat("x", 200),
 	} {
 		c := Dial(socket)
-		_, err := c.Live(t.Context())
+		_, err := c.Status(t.Context())
 		if !errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), socket) || strings.Contains(err.Error(), "http:") {
 			t.Errorf("%s: Live: %v", name, err)
 		}
 		if _, err := c.Sync(t.Context(), false); !errors.Is(err, ErrNoController) {
 			t.Errorf("%s: Sync: %v", name, err)
 		}
-		if err := c.Watch(t.Context(), func(reconciler.Live) error { return nil }); !errors.Is(err, ErrNoController) {
+		if err := c.Watch(t.Context(), func(reconciler.Status) error { return nil }); !errors.Is(err, ErrNoController) {
 			t.Errorf("%s: Watch: %v", name, err)
 		}
 	}
@@ -242,8 +242,8 @@ func TestClientErrors(t *testing.T) {
 		go server.Serve(l)
 		defer server.Close()
 		c := Dial(socket)
-		_, liveErr := c.Live(t.Context())
-		watchErr := c.Watch(t.Context(), func(reconciler.Live) error { return nil })
+		_, liveErr := c.Status(t.Context())
+		watchErr := c.Watch(t.Context(), func(reconciler.Status) error { return nil })
 		for call, err := range map[string]error{"Live": liveErr, "Watch": watchErr} {
 			if err == nil || errors.Is(err, ErrNoController) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), socket) {
 				t.Errorf("%s: %v, want %q", call, err, says)
@@ -258,13 +258,13 @@ func TestWatchNoticesSilence(t *testing.T) {
 	c.silence = 400 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := c.Watch(ctx, func(reconciler.Live) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.Watch(ctx, func(reconciler.Status) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a stream with signs of life ended: %v", err)
 	}
 	mute := start(t, Options{}, pace{settle: time.Millisecond, keepAlive: time.Hour, write: time.Second})
 	c = Dial(mute.socket)
 	c.silence = 100 * time.Millisecond
-	if err := c.Watch(t.Context(), func(reconciler.Live) error { return nil }); err == nil || !strings.Contains(err.Error(), "silent for 100ms") {
+	if err := c.Watch(t.Context(), func(reconciler.Status) error { return nil }); err == nil || !strings.Contains(err.Error(), "silent for 100ms") {
 		t.Errorf("a silent stream: %v", err)
 	}
 }
@@ -284,7 +284,7 @@ func TestStream(t *testing.T) {
 	seen := [2]chan string{make(chan string, 100), make(chan string, 100)}
 	for _, c := range seen {
 		group.Go(func() {
-			err := Dial(r.socket).Watch(ctx, func(live reconciler.Live) error {
+			err := Dial(r.socket).Watch(ctx, func(live reconciler.Status) error {
 				c <- live.Controller.Revision
 				return nil
 			})
@@ -351,7 +351,7 @@ func TestCoalesce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	got := make(chan string, 1000)
-	go Dial(r.socket).Watch(ctx, func(live reconciler.Live) error {
+	go Dial(r.socket).Watch(ctx, func(live reconciler.Status) error {
 		got <- live.Controller.Revision
 		return nil
 	})
@@ -377,14 +377,14 @@ func TestStreamsAreBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for range unixBudget.streams {
-		go Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return nil })
+		go Dial(r.socket).Watch(ctx, func(reconciler.Status) error { return nil })
 	}
 	waitFor(t, "all streams are taken", func() bool { return len(r.unix.streams) == unixBudget.streams })
-	err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return nil })
+	err := Dial(r.socket).Watch(ctx, func(reconciler.Status) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("one stream too many: %v", err)
 	}
-	if _, err := Dial(r.socket).Live(t.Context()); err != nil {
+	if _, err := Dial(r.socket).Status(t.Context()); err != nil {
 		t.Errorf("a plain request beside: %v", err)
 	}
 	cancel()
@@ -395,7 +395,7 @@ func TestShutdown(t *testing.T) {
 	r := start(t, Options{TCP: "127.0.0.1:0"}, defaultPace)
 	watched := make(chan error, 1)
 	go func() {
-		watched <- Dial(r.socket).Watch(context.Background(), func(reconciler.Live) error { return nil })
+		watched <- Dial(r.socket).Watch(context.Background(), func(reconciler.Status) error { return nil })
 	}()
 	waitFor(t, "the stream runs", func() bool { return r.source.Followers() == 1 })
 	half, err := net.Dial("unix", r.socket) // a request that never gets complete

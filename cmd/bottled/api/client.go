@@ -54,8 +54,8 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // Live asks for the status. The error is ErrNoController where no controller runs; so with the other calls.
-func (c *Client) Live(ctx context.Context) (reconciler.Live, error) {
-	var live reconciler.Live
+func (c *Client) Status(ctx context.Context) (reconciler.Status, error) {
+	var live reconciler.Status
 	return live, c.ask(ctx, http.MethodGet, "/v1/status", http.StatusOK, &live)
 }
 
@@ -73,7 +73,7 @@ func (c *Client) Sync(ctx context.Context, confirm bool) (int64, error) {
 
 // Watch calls tell with the status at once and after every change. It returns tell's error as it is, ctx's when that
 // ends, and otherwise why the stream ended: it does not connect again.
-func (c *Client) Watch(ctx context.Context, tell func(reconciler.Live) error) error {
+func (c *Client) Watch(ctx context.Context, tell func(reconciler.Status) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	quiet := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the controller at %s has been silent for %s", c.socket, c.silence)) })
@@ -93,7 +93,7 @@ func (c *Client) Watch(ctx context.Context, tell func(reconciler.Live) error) er
 		if event != "status" {
 			continue
 		}
-		var live reconciler.Live
+		var live reconciler.Status
 		if err := json.Unmarshal(data, &live); err != nil {
 			return c.broken(ctx, err)
 		}

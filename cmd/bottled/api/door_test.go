@@ -18,13 +18,13 @@ func operator(t *testing.T, r *running) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if _, err := Dial(r.socket).Live(ctx); err != nil {
+	if _, err := Dial(r.socket).Status(ctx); err != nil {
 		t.Errorf("status: %v", err)
 	}
 	if _, err := Dial(r.socket).Sync(ctx, false); err != nil {
 		t.Errorf("sync: %v", err)
 	}
-	if err := Dial(r.socket).Watch(ctx, func(reconciler.Live) error { return io.EOF }); !errors.Is(err, io.EOF) {
+	if err := Dial(r.socket).Watch(ctx, func(reconciler.Status) error { return io.EOF }); !errors.Is(err, io.EOF) {
 		t.Errorf("watch: %v", err)
 	}
 }
@@ -65,7 +65,7 @@ func TestStreamOutlivesTheTimeForARequest(t *testing.T) {
 	defer func() { unixBudget = before }()
 	r := start(t, Options{}, pace{settle: time.Millisecond, keepAlive: 20 * time.Millisecond, write: time.Second})
 	began, last := time.Now(), ""
-	err := Dial(r.socket).Watch(t.Context(), func(l reconciler.Live) error {
+	err := Dial(r.socket).Watch(t.Context(), func(l reconciler.Status) error {
 		if last = l.Controller.Revision; last == "r1" {
 			return io.EOF
 		}
@@ -87,10 +87,10 @@ func TestAnswersDoNotSteerTheTerminal(t *testing.T) {
 			t.Errorf("%s: %q", path, body)
 		}
 	}
-	if live, err := Dial(r.socket).Live(t.Context()); err != nil || live.Controller.Revision != hostile {
+	if live, err := Dial(r.socket).Status(t.Context()); err != nil || live.Controller.Revision != hostile {
 		t.Errorf("%q, %v", live.Controller.Revision, err)
 	}
-	err := Dial(r.socket).Watch(t.Context(), func(live reconciler.Live) error {
+	err := Dial(r.socket).Watch(t.Context(), func(live reconciler.Status) error {
 		if live.Controller.Revision != hostile {
 			t.Errorf("the stream says %q", live.Controller.Revision)
 		}

@@ -57,7 +57,7 @@ func TestLiveSocket(t *testing.T) {
 	if _, err := listen(t, Options{Socket: r.socket}); err == nil || !strings.Contains(err.Error(), "another controller listens at "+r.socket) {
 		t.Errorf("a second controller: %v", err)
 	}
-	if _, err := Dial(r.socket).Live(t.Context()); err != nil {
+	if _, err := Dial(r.socket).Status(t.Context()); err != nil {
 		t.Errorf("the first one: %v", err)
 	}
 }
@@ -87,7 +87,7 @@ func TestBadSockets(t *testing.T) {
 	}
 	// The longest path that is promised to work does.
 	r := start(t, Options{Socket: long[:maxSocketPath]}, defaultPace)
-	if _, err := Dial(r.socket).Live(t.Context()); err != nil {
+	if _, err := Dial(r.socket).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -30,7 +30,7 @@ import (
 
 // Source is the running controller. Its methods are called from many goroutines.
 type Source interface {
-	Live() reconciler.Live
+	Status() reconciler.Status
 	// Changed returns a channel that receives (capacity 1, level-triggered) whenever Live may have changed, and a function
 	// that ends that.
 	Changed() (<-chan struct{}, func())
@@ -173,8 +173,8 @@ func (s *Server) json(w http.ResponseWriter, code int, v any) {
 }
 
 // live is the source's status with a list, if an empty one, where programs expect a list.
-func live(s Source) reconciler.Live {
-	l := s.Live()
+func live(s Source) reconciler.Status {
+	l := s.Status()
 	if l.Bottles == nil {
 		l.Bottles = []reconciler.BottleStatus{}
 	}

@@ -13,7 +13,7 @@ type Source struct {
 	OnSync func(n int64)
 
 	mu      sync.Mutex
-	live    reconciler.Live
+	live    reconciler.Status
 	unready error
 	syncs   int64
 	last    bool
@@ -21,14 +21,14 @@ type Source struct {
 }
 
 // Live returns what was Set.
-func (s *Source) Live() reconciler.Live {
+func (s *Source) Status() reconciler.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
 }
 
 // Set changes what Live returns.
-func (s *Source) Set(live reconciler.Live) {
+func (s *Source) Set(live reconciler.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live = live

@@ -1,0 +1,65 @@
+package control
+
+import (
+	"time"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// The values of a condition's status.
+const (
+	statusTrue    = "True"
+	statusFalse   = "False"
+	statusUnknown = "Unknown"
+)
+
+// phase is what the controller does about a bottle.
+type phase int
+
+const (
+	settled  phase = iota // nothing: it is looked at again when something happens
+	working               // it carries out a plan
+	retrying              // it waits for the next try
+	stalled               // it goes on trying, but somebody's help is needed
+)
+
+// publish replaces what is told of a bottle.
+func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
+	s.Conditions = conditions(b.status.Conditions, s, p, time.Now())
+	b.status = s
+}
+
+// conditions are the three of a bottle. A condition keeps the time of its last transition until its status changes.
+func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phase, now time.Time) []reconciler.Condition {
+	ready := reconciler.Condition{Type: reconciler.ConditionReady, Status: conditionStatus(s.Ready), Reason: s.Reason, Message: s.Message}
+	if s.Reason == reconciler.ReasonUnreachable || s.Reason == reconciler.ReasonPending {
+		ready.Status = statusUnknown
+	}
+	reconciling := reconciler.Condition{Type: reconciler.ConditionReconciling, Status: conditionStatus(p == working || p == retrying), Reason: "Settled"}
+	switch p {
+	case working:
+		reconciling.Reason = "Progressing"
+	case retrying:
+		reconciling.Reason = "Retrying"
+	case settled, stalled:
+	}
+	stuck := reconciler.Condition{Type: reconciler.ConditionStalled, Status: conditionStatus(p == stalled), Reason: "Settled"}
+	if p == stalled {
+		stuck.Reason, stuck.Message = s.Reason, s.Message
+	}
+	all := []reconciler.Condition{ready, reconciling, stuck}
+	for i := range all {
+		all[i].ObservedGeneration, all[i].LastTransitionTime = s.ObservedGeneration, now
+		if i < len(before) && before[i].Status == all[i].Status {
+			all[i].LastTransitionTime = before[i].LastTransitionTime
+		}
+	}
+	return all
+}
+
+func conditionStatus(b bool) string {
+	if b {
+		return statusTrue
+	}
+	return statusFalse
+}

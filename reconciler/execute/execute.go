@@ -1,0 +1,375 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/reconciler/collect"
+	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/resolve"
+)
+
+const (
+	// callLimit bounds every single engine call that changes something, but for image transfers.
+	callLimit = 2 * time.Minute
+	// agentGrace is how long an agent may take to end, as with `docker stop`.
+	agentGrace = 10 * time.Second
+	// agentSettles is how long an agent must have run to count as started.
+	agentStableAfter = 500 * time.Millisecond
+)
+
+var (
+	// errStale marks a step that failed because something changed after it was planned: a pass that was killed a
+	// moment ago may still have a call under way in the engine. A new plan is worth making.
+	ErrStale = errors.New("the engine changed while the plan was carried out")
+	// errTaken marks a name that somebody else has.
+	errTaken = errors.New("name taken")
+)
+
+// Event is something the executor did, for logs and progress.
+type Progress struct {
+	Slug string
+	Step *plan.Step // nil: the bottle itself
+	Done bool       // false: begins
+	Took time.Duration
+	Err  error
+}
+
+// Executor carries out plans. It is the only place that changes the engine.
+type Executor struct {
+	Engine   engine.Engine
+	Settings state.Settings
+	Cache    *observe.Cache
+	// BuiltinImage is loaded when a part needs it and the engine doesn't have it.
+	BuiltinImage BuiltinImage
+	Parallel     int                // bottles worked on at once, not counting those that wait for long
+	Timeout      time.Duration      // for a part to become ready
+	OnProgress   func(Progress)     // called from many goroutines; never nil
+	Audit        *collect.Collector // has a sidecar's last decisions on record before its container is removed; nil for none
+
+	images singleflight.Group
+	slots  chan struct{} // taken by the bottles that are worked on
+	once   sync.Once
+
+	mu    sync.Mutex
+	users *engine.UserMapping // nil: the engine was not asked
+}
+
+// BuiltinImage is the image of the built-in sidecars.
+type BuiltinImage interface {
+	Load(ctx context.Context, e engine.Engine) error
+}
+
+// Run carries out a plan, bottle beside bottle, and returns the error of each bottle that failed. When ctx ends, the
+// steps in hand are finished and no further ones begun.
+func (x *Executor) Run(ctx context.Context, plan plan.Plan) map[string]error {
+	var mu sync.Mutex
+	failed := map[string]error{}
+	var group sync.WaitGroup
+	for _, b := range plan.Bottles {
+		group.Go(func() {
+			if err := x.Bottle(ctx, b); err != nil {
+				mu.Lock()
+				failed[b.Slug] = err
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	_ = os.Remove(x.Settings.RunDir) // it goes with the last bottle's tokens, and fails as long as there are others
+	return failed
+}
+
+// Bottle carries out the plan of one bottle, when its turn comes.
+func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
+	if plan.Err != nil || len(plan.Steps) == 0 {
+		return plan.Err
+	}
+	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
+	run := &execution{Executor: x, slug: plan.Slug, ids: map[state.ComponentName]string{}, unstarted: map[string]string{}}
+	run.acquireSlot()
+	defer run.releaseSlot()
+	began := time.Now()
+	x.OnProgress(Progress{Slug: plan.Slug})
+	err := run.stages(ctx, plan.Steps)
+	if err != nil {
+		err = errors.Join(err, run.discard(ctx))
+	}
+	x.OnProgress(Progress{Slug: plan.Slug, Done: true, Took: time.Since(began), Err: err})
+	return err
+}
+
+// run is the execution of one bottle's plan.
+type execution struct {
+	*Executor
+	slug string
+
+	mu        sync.Mutex
+	ids       map[state.ComponentName]string // containers created by this run
+	unstarted map[string]string              // of those, the name by ID of the ones not started yet
+
+	slotMu  sync.Mutex // held while has is changed
+	hasSlot bool       // a place among Executor.places
+}
+
+// StepError is the failure of one step.
+type StepError struct {
+	Step plan.Step
+	Err  error
+}
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Step.Action, e.Step.Object, e.Err)
+}
+func (e *StepError) Unwrap() error { return e.Err }
+
+func (r *execution) stages(ctx context.Context, steps []plan.Step) error {
+	for len(steps) > 0 {
+		n := slices.IndexFunc(steps, func(s plan.Step) bool { return s.Stage != steps[0].Stage })
+		if n < 0 {
+			n = len(steps)
+		}
+		if err := r.stage(ctx, steps[:n]); err != nil {
+			return err
+		}
+		steps = steps[n:]
+	}
+	return nil
+}
+
+// stage runs the parts side by side, the steps of one part one after the other.
+func (r *execution) stage(ctx context.Context, steps []plan.Step) error {
+	var group errgroup.Group
+	for len(steps) > 0 {
+		n := 1
+		for n < len(steps) && steps[0].Component != "" && steps[n].Component == steps[0].Component {
+			n++
+		}
+		same := steps[:n]
+		steps = steps[n:]
+		group.Go(func() error {
+			for _, s := range same {
+				if err := r.step(ctx, s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (r *execution) step(ctx context.Context, s plan.Step) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("interrupted before: %s %s: %w", s.Action, s.Object, context.Cause(ctx))
+	}
+	began := time.Now()
+	r.OnProgress(Progress{Slug: r.slug, Step: &s})
+	err := r.perform(ctx, s)
+	if err != nil {
+		if isStale(s, err) {
+			err = fmt.Errorf("%w: %w", ErrStale, err)
+		}
+		err = &StepError{s, err}
+	}
+	r.OnProgress(Progress{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
+	return err
+}
+
+// stale says whether a step failed for something that its plan did not know.
+func isStale(s plan.Step, err error) bool {
+	switch {
+	case errors.Is(err, buildcontext.ErrChanged):
+		return true
+	case s.Action == plan.EnsureImage, s.Action == plan.BuildImage, errors.Is(err, errTaken):
+		return false // a registry that does not have an image, or a name that is somebody else's, will not change
+	}
+	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, state.ErrMount)
+}
+
+// do carries out one step. What changes the engine is not cut off half-way when ctx ends.
+func (r *execution) perform(ctx context.Context, s plan.Step) error {
+	call, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), callLimit, fmt.Errorf("%w within %s", engine.ErrUnavailable, callLimit))
+	defer cancel()
+	err := r.dispatch(ctx, call, s)
+	if err != nil && call.Err() != nil {
+		return errors.Join(context.Cause(call), err)
+	}
+	return err
+}
+
+func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
+	id := r.container(s)
+	switch s.Action {
+	case plan.EnsureImage:
+		return r.yieldSlotWhile(func() error { return r.image(ctx, s.Object, r.fetch) })
+	case plan.BuildImage:
+		return r.yieldSlotWhile(func() error { return r.image(ctx, s.Object, build{r, s.Declared.Build}.image) })
+	case plan.CreateNetwork:
+		return r.createNetwork(call, s.Network)
+	case plan.RemoveNetwork:
+		return r.removeNetwork(call, s)
+	case plan.WriteFiles:
+		to, err := r.owner(call)
+		if err != nil {
+			return err
+		}
+		return writeDir(s.Dir, r.Settings, to)
+	case plan.RemoveFiles:
+		return removeFiles(s.Object, r.Settings)
+	case plan.Create:
+		return r.create(call, s)
+	case plan.Start:
+		return r.start(ctx, call, id, s)
+	case plan.Await:
+		return r.yieldSlotWhile(func() error { return r.await(ctx, id, time.Time{}) })
+	case plan.Reload:
+		return r.reload(ctx, call, id, s.Declared)
+	case plan.Unpause:
+		return r.Engine.UnpauseContainer(call, id)
+	case plan.Connect:
+		return r.Engine.Connect(call, s.Attachment.Network, id, s.Attachment.Aliases)
+	case plan.Reconnect:
+		if err := r.Engine.Disconnect(call, s.Attachment.Network, id); err != nil {
+			return err
+		}
+		return r.Engine.Connect(call, s.Attachment.Network, id, s.Attachment.Aliases)
+	case plan.Disconnect:
+		return r.Engine.Disconnect(call, s.Attachment.Network, id)
+	case plan.UpdateLimits:
+		r.Cache.Forget(id)
+		return r.Engine.UpdateLimits(call, id, s.Declared.Container.Limits)
+	case plan.Stop:
+		return r.yieldSlotWhile(func() error { return r.Engine.StopContainer(call, id, agentGrace) })
+	case plan.Remove:
+		return r.remove(call, s)
+	}
+	return fmt.Errorf("unknown action %q", s.Action)
+}
+
+func (r *execution) container(s plan.Step) string {
+	if s.ContainerID != "" {
+		return s.ContainerID
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ids[s.Component]
+}
+
+func (r *execution) create(ctx context.Context, s plan.Step) error {
+	if err := resolve.CheckMounts(r.Settings, s.Declared.Container.Mounts); err != nil {
+		return err
+	}
+	if err := r.chownDirs(ctx, s.Declared.DirPaths); err != nil {
+		return err
+	}
+	id, err := r.Engine.CreateContainer(ctx, s.Declared.Container)
+	if errors.Is(err, engine.ErrConflict) {
+		return r.explainConflict(ctx, s.Object, err)
+	}
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids[s.Component], r.unstarted[id] = id, s.Object
+	return nil
+}
+
+// explainConflict says whose the container is that has the name.
+func (r *execution) explainConflict(ctx context.Context, name string, conflict error) error {
+	id, owner, err := r.Engine.ContainerOwner(ctx, name)
+	switch {
+	case err != nil:
+		return errors.Join(conflict, err)
+	case owner == "":
+		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (docker rm -f %.12s), or use another --prefix", errTaken, name, id, id)
+	case owner != r.Settings.Owner:
+		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errTaken, name, id, owner)
+	}
+	return conflict
+}
+
+func (r *execution) start(ctx, call context.Context, id string, s plan.Step) error {
+	began := time.Now()
+	if err := resolve.CheckMounts(r.Settings, s.Declared.Container.Mounts); err != nil {
+		return err
+	}
+	if err := r.Engine.StartContainer(call, id); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	delete(r.unstarted, id)
+	r.mu.Unlock()
+	if err := resolve.CheckMounted(call, r.Engine, id, s.Declared.Container.Mounts); err != nil {
+		return errors.Join(err, r.Engine.RemoveContainer(call, id))
+	}
+	return r.yieldSlotWhile(func() error {
+		switch {
+		case s.Declared.Name == state.Agent:
+			return r.awaitStable(ctx, id, began)
+		case s.Declared.Config == "":
+			return r.await(ctx, id, began)
+		}
+		// Not since the call: a pass that was killed may have started it a moment ago.
+		return r.awaitConfig(ctx, id, s.LastRun, s.Declared.Config, "start")
+	})
+}
+
+func (r *execution) reload(ctx, call context.Context, id string, m state.Component) error {
+	since := time.Now()
+	if err := r.Engine.SignalContainer(call, id, "SIGHUP"); err != nil {
+		return err
+	}
+	if m.Config == "" {
+		return nil // an image of others does not say
+	}
+	return r.yieldSlotWhile(func() error { return r.awaitConfig(ctx, id, since, m.Config, "signal") })
+}
+
+func (r *execution) remove(ctx context.Context, s plan.Step) error {
+	if s.Graceful {
+		err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, s.ContainerID, agentGrace) })
+		if err != nil {
+			return err
+		}
+	}
+	r.drainAudit(ctx, s)
+	if err := r.Engine.RemoveContainer(ctx, s.ContainerID); err != nil {
+		return fmt.Errorf("%w; by hand: docker rm -f %s", err, s.Object)
+	}
+	return nil
+}
+
+// discard removes what a failed run created and did not start, so that a failure leaves nothing behind.
+func (r *execution) discard(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	defer cancel()
+	var failed []error
+	for id, name := range r.unstarted {
+		if err := r.Engine.RemoveContainer(ctx, id); err != nil {
+			failed = append(failed, fmt.Errorf("%w; by hand: docker rm -f %s", err, name))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// record has a sidecar's last decisions put on record before its container, and its log with it, is removed. That does not
+// wait for long, and does not keep the container: what is missing is a gap in the audit log.
+func (r *execution) drainAudit(ctx context.Context, s plan.Step) {
+	if r.Audit != nil && s.Component.Audited() {
+		r.Audit.Last(ctx, r.slug, s.Component, s.ContainerID)
+	}
+}

@@ -1,0 +1,75 @@
+package pass
+
+import (
+	"path"
+
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/resolve"
+)
+
+// noteRunning keeps what the containers that exist can write, of one bottle or, with slug "", of all: a container may have been
+// made of an older declaration than those of a snapshot.
+func (r *Reconciler) recordWritable(have observe.Observed, slug string) {
+	found := map[string][]writtenPlace{}
+	for _, c := range have.Containers {
+		found[c.Slug()] = append(found[c.Slug()], writableBy(c)...)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slug == "" {
+		r.running = found
+		return
+	}
+	if r.running == nil {
+		r.running = map[string][]writtenPlace{}
+	}
+	r.running[slug] = found[slug]
+}
+
+// writtenPlace is what the container of an agent, or of a session, can write.
+type writtenPlace struct {
+	safepath.Place
+	by state.ComponentName
+}
+
+func writableBy(c observe.ObservedContainer) []writtenPlace {
+	if c.Part() != state.Agent && c.Part() != state.Session {
+		return nil
+	}
+	var places []writtenPlace
+	for _, m := range c.Container.Mounts {
+		if m.ReadOnly {
+			continue
+		}
+		p, err := safepath.NewPlace(m.Source)
+		if err != nil {
+			continue // it was removed: nobody can write it by that path
+		}
+		p.Bottle, p.Field, p.Where = c.Slug(), "its mount at "+m.Target, "container "+c.Name
+		for _, other := range c.Container.Mounts {
+			if name := path.Base(other.Source); other.Target == m.Target+"/"+name && other.Source == m.Source+"/"+name {
+				p.Covered = append(p.Covered, name)
+			}
+		}
+		places = append(places, writtenPlace{p, c.Part()})
+	}
+	return places
+}
+
+// inputReader reads what a bottle's manifest refers to, knowing what agents can write: those that are declared, and those that
+// run. The bottle's own agent does not count as it runs now, since it is gone before another one is created.
+func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Reader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var running []safepath.Place
+	for of, places := range r.running {
+		for _, p := range places {
+			if of != slug || p.by != state.Agent {
+				running = append(running, p.Place)
+			}
+		}
+	}
+	return resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: &r.builds, Writable: declared.With(running...)}
+}

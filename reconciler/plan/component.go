@@ -1,0 +1,317 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// member plans one part: the container as declared, running, ready and serving its files.
+func (p *planner) member(m state.Component, changed map[string]bool) {
+	have := p.claim(m)
+	switch {
+	case have == nil && m.Blocked != "":
+		p.plan.Components = append(p.plan.Components, reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: m.Blocked})
+		return
+	case have == nil:
+		p.plan.Components = append(p.plan.Components, reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: "it is missing"})
+		p.create(m, "it is missing", nil)
+		return
+	}
+	drift := observe.Diff(m.Container, *have, p.networkIDs, p.images[m.Container.Image])
+	cause, changes := p.recreateCause(m, *have, drift)
+	if m.Blocked != "" {
+		p.confine(m, *have, drift)
+		p.plan.Components = append(p.plan.Components, partStatus(*have, false, m.Blocked))
+		return
+	}
+	if cause != "" {
+		p.add(removeStep(*have, cause))
+		p.create(m, cause, changes)
+	} else {
+		cause = p.repair(m, *have, drift, changed)
+	}
+	p.plan.Components = append(p.plan.Components, partStatus(*have, isReady(m, *have), cause))
+}
+
+// claim finds the part's container and removes others that claim to be it.
+func (p *planner) claim(m state.Component) *observe.ObservedContainer {
+	var claims []observe.ObservedContainer
+	for _, c := range p.have.containers {
+		if c.Part() == m.Name {
+			claims = append(claims, c)
+		}
+	}
+	slices.SortStableFunc(claims, func(a, b observe.ObservedContainer) int {
+		return rank(a, m) - rank(b, m)
+	})
+	if len(claims) == 0 {
+		return nil
+	}
+	for _, c := range claims[1:] {
+		p.add(removeStep(c, "it is a second "+string(m.Name)))
+	}
+	return &claims[0]
+}
+
+func rank(c observe.ObservedContainer, m state.Component) int {
+	if c.Name == m.Container.Name {
+		return 0
+	}
+	return 1
+}
+
+// recreateCause says why the part needs a new container; "" when it does not.
+func (p *planner) recreateCause(m state.Component, have observe.ObservedContainer, drift observe.Drift) (string, []observe.Change) {
+	for _, n := range m.Container.Networks {
+		if p.remade[n.Network] {
+			return "its network " + n.Network + " is created anew", nil
+		}
+	}
+	for _, path := range m.DirPaths {
+		mounted := slices.ContainsFunc(have.Container.Mounts, func(m state.Mount) bool { return m.Source == path })
+		if _, ok := p.dirs[path]; !ok && mounted {
+			// The container holds on to the directory that was deleted; a new one would not reach it.
+			return "its directory " + path + " was deleted", nil
+		}
+	}
+	if len(drift.Recreate) > 0 {
+		digests := func(c observe.Change) bool { return c.Field == fixedConfig || c.Field == heldMounts } // they say nothing to people
+		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
+	}
+	switch {
+	case have.State == "dead":
+		return "the engine failed to remove it", nil
+	case have.State == "removing":
+		return "it is being removed", nil
+	case have.State == engine.StateRunning && have.Health == engine.HealthUnhealthy:
+		return "it is unhealthy", nil
+	}
+	return "", nil
+}
+
+const (
+	fixedConfig = "labels." + state.LabelFixed
+	heldMounts  = "labels." + state.LabelMounts
+)
+
+func fields(changes []observe.Change) string {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = c.Field
+		switch c.Field {
+		case fixedConfig:
+			names[i] = "configuration that it reads only at its start"
+		case heldMounts:
+			names[i] = "another directory is at the source of a mount"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p *planner) create(m state.Component, cause string, changes []observe.Change) {
+	name := m.Container.Name
+	if image := m.Container.Image; p.images[image] == "" && !p.fetched[image] {
+		p.fetched[image] = true
+		step := Step{Stage: StageImages, Action: EnsureImage, Component: m.Name, Object: image, Cause: "the engine does not have it", Declared: m}
+		if m.Build != nil {
+			step.Action, step.Cause = BuildImage, p.buildCause(m)
+		}
+		p.add(step)
+	}
+	p.add(Step{Stage: StageCreate, Action: Create, Component: m.Name, Object: name, Cause: cause, Changes: changes, Declared: m})
+	p.add(Step{Stage: startStage(m.Name), Action: Start, Component: m.Name, Object: name, Cause: cause, Declared: m})
+}
+
+// buildCause says why the part's image is built.
+func (p *planner) buildCause(m state.Component) string {
+	for _, c := range p.have.containers {
+		if c.Part() == m.Name && c.Image != m.Container.Image && strings.HasPrefix(c.Image, buildcontext.Repository+":") {
+			return "its build context changed"
+		}
+	}
+	return "the engine does not have it"
+}
+
+// repair plans what can be done to the existing container and says what is wrong with it; "" for nothing.
+func (p *planner) repair(m state.Component, have observe.ObservedContainer, drift observe.Drift, changed map[string]bool) string {
+	var causes []string
+	step := func(stage int, action Action, cause string, fill func(*Step)) {
+		s := Step{Stage: stage, Action: action, Component: m.Name, Object: have.Name, Cause: cause, Declared: m, ContainerID: have.ID, LastRun: have.EndedAt}
+		if fill != nil {
+			fill(&s)
+		}
+		p.add(s)
+		causes = append(causes, cause)
+	}
+	stage := startStage(m.Name)
+	if cause := p.confine(m, have, drift); cause != "" {
+		causes = append(causes, cause)
+	}
+	for _, a := range drift.Attach {
+		step(stage, Connect, "it is not on network "+a.Network, func(s *Step) { s.Attachment = a })
+	}
+	for _, a := range drift.Reattach {
+		step(stage, Reconnect, "its alias on network "+a.Network+" is not as declared", func(s *Step) { s.Attachment = a })
+	}
+	if len(drift.Limits) > 0 {
+		step(stage, UpdateLimits, "its limits were changed: "+fields(drift.Limits), func(s *Step) { s.Changes = drift.Limits })
+	}
+	switch have.State {
+	case engine.StateRunning:
+		if action, cause := p.refresh(m, have, changed); action != "" {
+			step(stage, action, cause, nil)
+		}
+	case engine.StatePaused:
+		step(stage, Unpause, "it is paused", nil)
+		if action, cause := p.refresh(m, have, changed); action == Reload {
+			step(stage, action, cause, nil)
+		}
+	case engine.StateCreated:
+		step(stage, Start, "it was never started", nil)
+	case engine.StateExited:
+		step(stage, Start, exitCause(have), nil)
+	}
+	return strings.Join(causes, "; ")
+}
+
+func exitCause(c observe.ObservedContainer) string {
+	if c.OOMKilled {
+		return "it was killed for exceeding its memory limit"
+	}
+	return fmt.Sprintf("it ended with exit code %d", c.ExitCode)
+}
+
+// confine detaches the part from networks where it must not be, and says which; "" for none.
+func (p *planner) confine(m state.Component, have observe.ObservedContainer, drift observe.Drift) string {
+	var causes []string
+	for _, e := range drift.Detach {
+		cause := "it is on network " + e.Network + ", which is not declared"
+		p.add(Step{
+			Stage: stageDetach, Action: Disconnect, Component: m.Name, Object: have.Name, Cause: cause, Declared: m,
+			ContainerID: have.ID, LastRun: have.EndedAt, Attachment: state.Attachment{Network: e.Network},
+		})
+		causes = append(causes, cause)
+	}
+	return strings.Join(causes, "; ")
+}
+
+// refresh says what a running part needs to serve what is in its files.
+func (p *planner) refresh(m state.Component, have observe.ObservedContainer, changed map[string]bool) (Action, string) {
+	for _, path := range m.DirPaths {
+		if changed[path] && m.Reloads {
+			return Reload, "its files changed"
+		}
+	}
+	switch {
+	case m.Config != "" && have.Config == "":
+		return Reload, "it has not said which configuration it serves"
+	case m.Config != "" && have.Config != m.Config:
+		return Reload, "it serves an older configuration"
+	case m.Config == "" && m.Name != state.Agent && have.Health == engine.HealthStarting:
+		return Await, "its health check has no outcome yet"
+	}
+	return "", ""
+}
+
+// isReady says whether the part serves what it should, whatever else about it is not as declared.
+func isReady(m state.Component, have observe.ObservedContainer) bool {
+	switch {
+	case have.State != engine.StateRunning || have.Health == engine.HealthUnhealthy:
+		return false
+	case m.Config != "":
+		return have.Config == m.Config
+	case m.Name == state.Agent:
+		return true
+	}
+	return have.Health != engine.HealthStarting
+}
+
+const causeDirMissing = "the directory is missing"
+
+// files plans what to write and returns the directories whose content changes.
+func (p *planner) files() map[string]bool {
+	changed := map[string]bool{}
+	for _, dir := range p.want.Dirs {
+		have, exists := p.dirs[dir.Path]
+		changes := dirChanges(dir, have)
+		if exists && len(changes) == 0 {
+			continue
+		}
+		changed[dir.Path] = exists
+		_, record := dir.Files[store.RecordFile]
+		cause := "they are not as declared"
+		if !exists {
+			cause = causeDirMissing
+		}
+		p.add(Step{Stage: StagePrepare, Action: WriteFiles, Object: dir.Path, Cause: cause, Changes: changes, Record: record, Dir: dir})
+	}
+	return changed
+}
+
+func dirChanges(want state.Dir, have map[string]observe.ObservedFile) []observe.Change {
+	if want.Spool {
+		return nil
+	}
+	var changes []observe.Change
+	for _, name := range slices.Sorted(maps.Keys(want.Files)) {
+		w := want.Files[name]
+		h, ok := have[name]
+		same := ok && string(h.Content.Reveal()) == string(w.Content.Reveal())
+		switch {
+		case !same:
+			before, after := describe(h, w, ok)
+			changes = append(changes, observe.Change{Field: name, Before: before, After: after})
+		case h.Mode != w.Mode:
+			changes = append(changes, observe.Change{Field: name, Before: fmt.Sprintf("mode %04o", h.Mode), After: fmt.Sprintf("mode %04o", w.Mode)})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, ok := want.Files[name]; !ok {
+			changes = append(changes, observe.Change{Field: name, Before: "present", After: "(none)"})
+		}
+	}
+	return changes
+}
+
+// describe shows the lines that differ, and nothing at all of a secret.
+func describe(have observe.ObservedFile, want state.File, exists bool) (before, after string) {
+	switch {
+	case !exists:
+		return "(none)", "written"
+	case want.Secret:
+		return "(secret)", "(another secret)"
+	}
+	removed, added := lineDiff(string(have.Content.Reveal()), string(want.Content.Reveal()))
+	return strings.Join(removed, "\n"), strings.Join(added, "\n")
+}
+
+// lineDiff returns the lines that are in one text only, each in the order of its text.
+func lineDiff(before, after string) (removed, added []string) {
+	count := map[string]int{}
+	for _, l := range strings.Split(before, "\n") {
+		count[l]++
+	}
+	for _, l := range strings.Split(after, "\n") {
+		if count[l] > 0 {
+			count[l]--
+			continue
+		}
+		added = append(added, strings.TrimSpace(l))
+	}
+	for _, l := range strings.Split(before, "\n") {
+		if count[l] > 0 {
+			count[l]--
+			removed = append(removed, strings.TrimSpace(l))
+		}
+	}
+	return removed, added
+}

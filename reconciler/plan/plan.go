@@ -1,0 +1,266 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+)
+
+// Desired is everything that is declared.
+type Desired struct {
+	Bottles []state.Bottle
+	// Failed are bottles that are declared in a way that can't be carried out (a bad manifest, a missing
+	// token). They are left as they run.
+	Failed map[string]error
+	// Stale are bottles, among Bottles, that are as they were declared before, and why: their newest declaration can't be
+	// carried out.
+	Stale map[string]error
+	// Unknown are documents that can't even be told the name of the bottle they declare. While there is one,
+	// nothing is pruned.
+	Unknown []string
+	// Unread are the directories and files that are not read for manifests any more, since an agent can write there. A bottle
+	// that was declared in one of them is not pruned.
+	Unread []string
+}
+
+// MakePlan compares what is declared with what is observed. It is pure: no clock, no engine, no file.
+func Compute(want Desired, have observe.Observed, owner, stateDir string, prune PrunePolicy) Plan {
+	bySlug := GroupBySlug(have, owner)
+	var plan Plan
+	declared := map[string]bool{}
+	for slug, err := range want.Failed {
+		declared[slug] = true
+		plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Err: err, Components: observedParts(bySlug[slug])})
+	}
+	for _, b := range want.Bottles {
+		declared[b.Slug] = true
+		p := planBottle(b, bySlug[b.Slug], have, owner, stateDir)
+		p.SpecHash, p.Suspended, p.Stale = b.SpecHash, b.Suspended, want.Stale[b.Slug]
+		plan.Bottles = append(plan.Bottles, p)
+	}
+	var gone []string
+	for _, slug := range slices.Sorted(maps.Keys(bySlug)) {
+		if !declared[slug] {
+			gone = append(gone, slug)
+		}
+	}
+	plan.prune(gone, bySlug, want, prune)
+	for _, slug := range gone {
+		if plan.HeldWhy != "" {
+			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Components: observedParts(bySlug[slug])})
+			continue
+		}
+		plan.Bottles = append(plan.Bottles, Removal(slug, bySlug[slug], stateDir, "its manifest is gone"))
+	}
+	slices.SortFunc(plan.Bottles, func(a, b BottlePlan) int { return strings.Compare(a.Slug, b.Slug) })
+	return plan
+}
+
+// owned is what exists on the engine of one bottle.
+type owned struct {
+	containers []observe.ObservedContainer
+	networks   []engine.ObservedNetwork
+}
+
+func GroupBySlug(have observe.Observed, owner string) map[string]owned {
+	bySlug := map[string]owned{}
+	for _, c := range have.Containers {
+		o := bySlug[c.Slug()]
+		o.containers = append(o.containers, c)
+		bySlug[c.Slug()] = o
+	}
+	for _, n := range have.Networks {
+		if n.Labels[state.LabelOwner] != owner || n.Labels[state.LabelSlug] == "" {
+			continue
+		}
+		o := bySlug[n.Labels[state.LabelSlug]]
+		o.networks = append(o.networks, n)
+		bySlug[n.Labels[state.LabelSlug]] = o
+	}
+	return bySlug
+}
+
+// planRemoval takes everything of a bottle away: the last part first, containers before networks.
+func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
+	p := BottlePlan{Slug: slug, Remove: true, Components: observedParts(o)}
+	if p.Err = otherStateDir(slug, o, stateDir); p.Err != nil {
+		return p
+	}
+	for _, c := range o.containers {
+		p.Steps = append(p.Steps, removeStep(c, cause))
+	}
+	for _, n := range o.networks {
+		p.Steps = append(p.Steps, Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: cause, NetworkID: n.ID})
+	}
+	p.Steps = append(p.Steps, Step{Stage: StagePrepare, Action: RemoveFiles, Object: slug, Cause: cause})
+	sortSteps(p.Steps)
+	return p
+}
+
+func removeStep(c observe.ObservedContainer, cause string) Step {
+	return Step{
+		Stage: removeStage(c.Part()), Action: Remove, Component: c.Part(), Object: c.Name, Cause: cause,
+		ContainerID: c.ID, Graceful: !c.Orphan && (c.Part() == state.Agent || c.Part() == state.Session) && c.State == engine.StateRunning,
+	}
+}
+
+func sortSteps(steps []Step) {
+	slices.SortStableFunc(steps, func(a, b Step) int {
+		if a.Stage != b.Stage {
+			return a.Stage - b.Stage
+		}
+		return state.CompareComponents(a.Component, b.Component)
+	})
+}
+
+// planner plans one bottle.
+type planner struct {
+	want       state.Bottle
+	have       owned
+	images     map[string]string
+	dirs       map[string]map[string]observe.ObservedFile
+	networkIDs map[string]string
+	// remade are the networks that are created anew: whatever is attached to them must be, too.
+	remade  map[string]bool
+	fetched map[string]bool // images that the plan gets already
+	plan    BottlePlan
+}
+
+func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stateDir string) BottlePlan {
+	p := planner{
+		want: want, have: have, images: all.Images, dirs: all.Dirs,
+		networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
+	}
+	if err := conflicts(want, have, all.Networks, owner, stateDir); err != nil {
+		p.plan.Err, p.plan.Components = err, observedParts(have)
+		return p.plan
+	}
+	p.networks()
+	changed := p.files()
+	if want.Suspended {
+		p.suspend()
+	} else {
+		for _, m := range want.Components {
+			p.member(m, changed)
+		}
+	}
+	p.sessions()
+	p.unwanted()
+	sortSteps(p.plan.Steps)
+	slices.SortStableFunc(p.plan.Components, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
+	return p.plan
+}
+
+// conflicts finds what bottled must not touch in the bottle's way.
+func conflicts(want state.Bottle, have owned, all []engine.ObservedNetwork, owner, stateDir string) error {
+	if err := otherStateDir(want.Slug, have, stateDir); err != nil {
+		return err
+	}
+	for _, n := range all {
+		for _, w := range want.Networks {
+			if n.Name != w.Name || n.Labels[state.LabelOwner] == owner && n.Labels[state.LabelSlug] == want.Slug {
+				continue
+			}
+			if other := n.Labels[state.LabelOwner]; other != "" {
+				return fmt.Errorf("network %s belongs to bottled's owner %q: use another --prefix, or another name for the bottle", n.Name, other)
+			}
+			return fmt.Errorf("network %s exists and was not made by bottled: remove it (docker network rm %s), or use another --prefix", n.Name, n.ID[:min(12, len(n.ID))])
+		}
+	}
+	return nil
+}
+
+// otherStateDir keeps a controller from a bottle whose files are another's.
+func otherStateDir(slug string, o owned, stateDir string) error {
+	dirs := map[string]bool{}
+	for _, c := range o.containers {
+		dirs[c.Labels[state.LabelStateDir]] = true
+	}
+	for _, n := range o.networks {
+		dirs[n.Labels[state.LabelStateDir]] = true
+	}
+	for dir := range dirs {
+		if dir != stateDir {
+			return fmt.Errorf("it was made with --state-dir %s, this is %s: go on with that one, or remove the bottle with it (bottled delete %s --state-dir %s)", dir, stateDir, slug, dir)
+		}
+	}
+	return nil
+}
+
+func (p *planner) add(s Step) { p.plan.Steps = append(p.plan.Steps, s) }
+
+// networks creates what is missing and replaces what is not as declared: a network can't be changed.
+func (p *planner) networks() {
+	wanted := map[string]bool{}
+	for _, w := range p.want.Networks {
+		wanted[w.Name] = true
+		var same []engine.ObservedNetwork
+		for _, n := range p.have.networks {
+			if n.Name == w.Name {
+				same = append(same, n)
+			}
+		}
+		p.network(w, same)
+	}
+	for _, n := range p.have.networks {
+		if !wanted[n.Name] {
+			p.add(Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: "it is not part of the bottle any more", NetworkID: n.ID})
+		}
+	}
+}
+
+func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
+	create := Step{Stage: StagePrepare, Action: CreateNetwork, Object: w.Name, Cause: "it is missing", Network: w}
+	if len(same) == 0 {
+		p.add(create)
+		return
+	}
+	changes := observe.DiffNetwork(w, same[0])
+	if len(same) > 1 {
+		changes = append(changes, observe.Change{Field: "networks of this name", Before: fmt.Sprint(len(same)), After: "1"})
+	}
+	if len(changes) == 0 {
+		p.networkIDs[w.Name] = same[0].ID
+		return
+	}
+	p.remade[w.Name] = true
+	create.Cause, create.Changes = "it is not as declared", changes
+	p.add(create)
+	for _, n := range same {
+		p.add(Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: "it is not as declared", NetworkID: n.ID})
+	}
+}
+
+// unwanted removes containers of the bottle that no member claims.
+func (p *planner) unwanted() {
+	wanted := map[state.ComponentName]bool{state.Session: true}
+	for _, m := range p.want.Components {
+		wanted[m.Name] = true
+	}
+	for _, c := range p.have.containers {
+		if !wanted[c.Part()] {
+			cause := "the bottle has no " + string(c.Part()) + " any more"
+			p.add(removeStep(c, cause))
+			p.plan.Components = append(p.plan.Components, partStatus(c, false, cause))
+		}
+	}
+}
+
+func observedParts(o owned) []reconciler.ComponentStatus {
+	var parts []reconciler.ComponentStatus
+	for _, c := range o.containers {
+		parts = append(parts, partStatus(c, c.State == engine.StateRunning && c.Health != engine.HealthUnhealthy, ""))
+	}
+	slices.SortStableFunc(parts, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
+	return parts
+}
+
+func partStatus(c observe.ObservedContainer, ready bool, cause string) reconciler.ComponentStatus {
+	return reconciler.ComponentStatus{Component: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
+}

@@ -1,0 +1,67 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+)
+
+// sessions leaves the containers of sessions (bottled run) alone, as long as they can't leave the bottle: they are neither
+// repaired nor replaced. They go when nobody is there any more who talks to them, or when the bottle does not run.
+func (p *planner) sessions() {
+	for _, c := range p.have.containers {
+		if c.Part() != state.Session {
+			continue
+		}
+		cause := p.endSession(c)
+		if cause != "" {
+			p.add(removeStep(c, cause))
+		} else {
+			cause = p.sealSession(c)
+		}
+		p.plan.Components = append(p.plan.Components, partStatus(c, true, cause))
+	}
+}
+
+// endSession says why a session must end; "" when it need not.
+func (p *planner) endSession(c observe.ObservedContainer) string {
+	switch {
+	case p.want.Suspended:
+		return causeSuspended
+	case c.Orphan:
+		return "nobody is there for whom it runs"
+	case p.remade[p.want.Networks[0].Name]:
+		return "its network " + p.want.Networks[0].Name + " is created anew"
+	}
+	if drift := p.sessionDrift(c); len(drift.Recreate) > 0 {
+		return "it is not confined to the bottle: " + fields(drift.Recreate)
+	}
+	return ""
+}
+
+// sealSession takes a session off the networks on which it must not be, and says so.
+func (p *planner) sealSession(c observe.ObservedContainer) string {
+	var causes []string
+	step := func(stage int, action Action, a state.Attachment, cause string) {
+		p.add(Step{Stage: stage, Action: action, Component: c.Part(), Object: c.Name, Cause: cause, ContainerID: c.ID, Attachment: a})
+		causes = append(causes, cause)
+	}
+	drift := p.sessionDrift(c)
+	for _, e := range drift.Detach {
+		step(stageDetach, Disconnect, state.Attachment{Network: e.Network}, "it is on network "+e.Network+", which is not declared")
+	}
+	for _, a := range drift.Reattach {
+		step(startStage(c.Part()), Reconnect, a, "its alias on network "+a.Network+" is not as declared")
+	}
+	return strings.Join(causes, "; ")
+}
+
+// sessionDrift is none for a session that begins or ends: what it is attached to is not settled then.
+func (p *planner) sessionDrift(c observe.ObservedContainer) observe.Drift {
+	if c.State != engine.StateRunning && c.State != engine.StatePaused {
+		return observe.Drift{}
+	}
+	return observe.SessionDrift(p.want, c, p.networkIDs)
+}

@@ -1,0 +1,50 @@
+package plan
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// StatusOf sums up a plan and, after it was carried out, the error of that.
+func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
+	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Reason: reconciler.ReasonReady, Generation: p.SpecHash, ObservedGeneration: p.SpecHash}
+	if s.Components == nil {
+		s.Components = []reconciler.ComponentStatus{}
+	}
+	var causes []string
+	for _, part := range p.Components {
+		if !part.Ready {
+			s.Reason = reconciler.ReasonNotReady
+		}
+		if part.Cause != "" {
+			causes = append(causes, string(part.Component)+": "+part.Cause)
+		}
+	}
+	for _, step := range p.Steps {
+		if step.Component == "" && !step.Record && step.Cause != causeDirMissing { // which nobody has to know of
+			causes = append(causes, step.Object+": "+step.Cause)
+		}
+	}
+	s.Message = strings.Join(causes, "; ")
+	switch {
+	case errors.Is(err, reconciler.ErrInvalid):
+		s.Reason, s.Message = reconciler.ReasonInvalid, err.Error()
+	case err != nil:
+		s.Reason, s.Message = reconciler.ReasonFailed, err.Error()
+	case p.Suspended && !p.Changes():
+		s.Reason = reconciler.ReasonSuspend
+	case s.Reason == reconciler.ReasonReady && p.Changes():
+		s.Reason = reconciler.ReasonDrifted
+	}
+	s.Ready = s.Reason == reconciler.ReasonReady
+	if p.Stale != nil && err == nil {
+		s.Ready, s.Reason = false, reconciler.ReasonInvalid
+		s.Message = strings.Trim(p.Stale.Error()+"; "+s.Message, "; ")
+	}
+	if p.Held != "" {
+		s.Reason, s.Message = reconciler.ReasonHeld, "it is not declared any more, and is kept: "+p.Held
+	}
+	return s
+}

@@ -1,0 +1,38 @@
+package plan
+
+import (
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+)
+
+const causeSuspended = "the bottle is suspended"
+
+// suspend stops what runs, the last part first. Nothing is removed, and nothing is repaired before the bottle is resumed.
+func (p *planner) suspend() {
+	for _, m := range p.want.Components {
+		status := reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image}
+		for _, c := range p.have.containers {
+			if c.Part() == m.Name {
+				status = partStatus(c, false, p.stop(c))
+			}
+		}
+		p.plan.Components = append(p.plan.Components, status)
+	}
+}
+
+func (p *planner) stop(c observe.ObservedContainer) (cause string) {
+	step := Step{Stage: removeStage(c.Part()), Component: c.Part(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID}
+	switch c.State {
+	case engine.StatePaused:
+		unpause := step
+		unpause.Action = Unpause
+		p.add(unpause)
+		fallthrough
+	case engine.StateRunning:
+		step.Action = Stop
+		p.add(step)
+		return causeSuspended
+	}
+	return ""
+}

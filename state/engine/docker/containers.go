@@ -1,0 +1,193 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// Containers lists the containers of the owner, of one bottle or all.
+func (e *Engine) Containers(ctx context.Context, owner, slug string) ([]engine.Summary, error) {
+	labels := filters.NewArgs(filters.Arg("label", state.LabelOwner+"="+owner))
+	if slug != "" {
+		labels.Add("label", state.LabelSlug+"="+slug)
+	}
+	list, err := e.client.ContainerList(ctx, container.ListOptions{All: true, Filters: labels})
+	if err != nil {
+		return nil, wrap(err, "list containers")
+	}
+	found := make([]engine.Summary, 0, len(list))
+	for _, c := range list {
+		found = append(found, fromSummary(c))
+	}
+	return found, nil
+}
+
+// Inspect reads one container completely.
+func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) {
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return engine.Detail{}, wrap(err, "inspect container %s", id)
+	}
+	defaults, err := e.imageDefaults(ctx, c.Image)
+	if errors.Is(err, engine.ErrNotFound) {
+		// The image was removed under the container: whatever runs is taken for the image's.
+		defaults = engine.ImageDefaults{Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User}
+	} else if err != nil {
+		return engine.Detail{}, err
+	}
+	return fromInspect(c, defaults), nil
+}
+
+// NameHolder returns the container that has a name and its owner label.
+func (e *Engine) ContainerOwner(ctx context.Context, name string) (id, owner string, err error) {
+	c, err := e.client.ContainerInspect(ctx, name)
+	if err != nil {
+		return "", "", wrap(err, "inspect container %s", name)
+	}
+	return c.ID, c.Config.Labels[state.LabelOwner], nil
+}
+
+// CreateContainer creates a container, attaches it to its networks, and puts the files in its user's home.
+func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string, error) {
+	config, host := toCreate(c)
+	return e.create(ctx, c, config, host)
+}
+
+func (e *Engine) create(ctx context.Context, c state.Container, config *container.Config, host *container.HostConfig) (string, error) {
+	first := c.Networks[0]
+	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: {Aliases: first.Aliases}}}
+	created, err := e.client.ContainerCreate(ctx, config, host, endpoints, nil, c.Name)
+	if err != nil {
+		return "", wrap(err, "create container %s", c.Name)
+	}
+	if err := e.furnish(ctx, created.ID, c); err != nil {
+		return "", errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), created.ID))
+	}
+	return created.ID, nil
+}
+
+// furnish gives a container that was created all that it must have when it starts.
+func (e *Engine) furnish(ctx context.Context, id string, c state.Container) error {
+	for _, a := range c.Networks[1:] {
+		if err := e.Connect(ctx, a.Network, id, a.Aliases); err != nil {
+			return err
+		}
+	}
+	return e.putHome(ctx, id, c)
+}
+
+// StartContainer starts a container.
+func (e *Engine) StartContainer(ctx context.Context, id string) error {
+	return wrap(e.client.ContainerStart(ctx, id, container.StartOptions{}), "start container")
+}
+
+// StopContainer asks a container to end, then kills it; a missing one is success.
+func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) error {
+	seconds := int(grace.Round(time.Second) / time.Second)
+	return wrap(ignoreNotFound(e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})), "stop container")
+}
+
+// RemoveContainer kills and removes a container with its anonymous volumes; a missing one is success.
+func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
+	err := ignoreNotFound(e.client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true}))
+	if err != nil && strings.Contains(err.Error(), "is already in progress") {
+		return nil
+	}
+	return wrap(err, "remove container")
+}
+
+// UnpauseContainer lets a paused container go on.
+func (e *Engine) UnpauseContainer(ctx context.Context, id string) error {
+	return wrap(e.client.ContainerUnpause(ctx, id), "unpause container")
+}
+
+// SignalContainer sends a signal to a container's first process.
+func (e *Engine) SignalContainer(ctx context.Context, id, signal string) error {
+	return wrap(e.client.ContainerKill(ctx, id, signal), "send %s to container", signal)
+}
+
+// UpdateLimits sets limits, and the restart policy that every container of ours has, while it runs.
+func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) error {
+	_, err := e.client.ContainerUpdate(ctx, id, container.UpdateConfig{
+		Resources: toResources(l), RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+	})
+	return wrap(err, "update limits")
+}
+
+// Logs streams a container's output.
+func (e *Engine) Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
+	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow, Tail: "all", Since: formatTime(since)}
+	if tail > 0 {
+		opts.Tail = fmt.Sprint(tail)
+	}
+	raw, err := e.client.ContainerLogs(ctx, id, opts)
+	if errdefs.IsConflict(err) { // it is dead or marked for removal
+		return nil, fmt.Errorf("read log: %w: %w", engine.ErrNotFound, err)
+	}
+	if err != nil {
+		return nil, wrap(err, "read log")
+	}
+	lines, in := io.Pipe()
+	go func() {
+		_, err := stdcopy.StdCopy(in, in, raw)
+		in.CloseWithError(err) // nil is EOF
+	}()
+	return readCloser{lines, func() error { return errors.Join(raw.Close(), lines.Close()) }}, nil
+}
+
+type readCloser struct {
+	io.Reader
+	close func() error
+}
+
+func (r readCloser) Close() error { return r.close() }
+
+// Health waits until the engine's check of a container has an outcome: asked at once, then told by events.
+func (e *Engine) WaitHealthy(ctx context.Context, id string) (string, error) {
+	outcome, err := e.health(ctx, id)
+	if err != nil || outcome != engine.HealthStarting {
+		return outcome, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", id),
+		filters.Arg("event", string(events.ActionHealthStatus)), filters.Arg("event", string(events.ActionDie)),
+	)})
+	for {
+		// Again, for what happened before the events began.
+		if outcome, err = e.health(ctx, id); err != nil || outcome != engine.HealthStarting {
+			return outcome, err
+		}
+		select {
+		case <-messages:
+		case err := <-errs:
+			return "", wrap(err, "wait for the health check")
+		}
+	}
+}
+
+func (e *Engine) health(ctx context.Context, id string) (string, error) {
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return "", wrap(err, "inspect container")
+	}
+	if !c.State.Running {
+		return "", fmt.Errorf("%w: exit code %d", engine.ErrEnded, c.State.ExitCode)
+	}
+	return checkedHealth(c.State.Health), nil
+}

@@ -1,0 +1,143 @@
+package docker
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/seccomp"
+)
+
+// toCreate and fromInspect are each other's inverse for everything that bottled sets. What the engine's daemon.json has defaults
+// for, and what opens something, is said explicitly (docs/engine-defaults.md).
+func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
+	config := &container.Config{
+		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+		config.Env = append(config.Env, k+"="+c.Env[k])
+	}
+	if h := c.Health; len(h.Command) > 0 {
+		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	}
+	host := &container.HostConfig{
+		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
+		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize,
+		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
+		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
+		LogConfig:     container.LogConfig{Type: c.Log.Driver, Config: c.Log.Options},
+	}
+	for _, m := range c.Mounts {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	host.Ulimits = ulimits()
+	// Where the host's resolvers are used, an engine before 26 looks for those on a loopback address in the container as soon as
+	// one of these is set. pipelock asks for absolute names only.
+	if len(c.DNS) > 0 {
+		host.DNSSearch, host.DNSOptions = noSearch, noOptions
+	}
+	return config, host
+}
+
+func toResources(l state.Limits) container.Resources {
+	// Swap as large as memory means none besides it.
+	r := container.Resources{Memory: l.Memory, MemorySwap: l.Memory, NanoCPUs: l.NanoCPUs}
+	if l.Pids > 0 {
+		r.PidsLimit = &l.Pids
+	}
+	return r
+}
+
+func fromSummary(c container.Summary) engine.Summary {
+	s := engine.Summary{ID: c.ID, Image: c.Image, ImageID: c.ImageID, Labels: c.Labels, State: c.State, Health: healthOf(c.Status)}
+	if len(c.Names) > 0 {
+		s.Name = strings.TrimPrefix(c.Names[0], "/")
+	}
+	if c.NetworkSettings != nil {
+		for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+			n := c.NetworkSettings.Networks[name]
+			s.Endpoints = append(s.Endpoints, engine.Endpoint{Network: name, NetworkID: n.NetworkID, ID: n.EndpointID})
+		}
+	}
+	return s
+}
+
+// healthOf reads the health out of a listing's status ("Up 2 hours (healthy)"): API 1.41 has no field for it.
+func healthOf(status string) string {
+	switch {
+	case strings.HasSuffix(status, "(healthy)"):
+		return engine.HealthHealthy
+	case strings.HasSuffix(status, "(unhealthy)"):
+		return engine.HealthUnhealthy
+	case strings.HasSuffix(status, "(health: starting)"):
+		return engine.HealthStarting
+	}
+	return ""
+}
+
+// checkedHealth is the outcome of the engine's checks. When a container is paused the engine calls it unhealthy,
+// and still does after it goes on until the next check; no check has failed then.
+func checkedHealth(h *container.Health) string {
+	switch {
+	case h == nil || h.Status == container.NoHealthcheck:
+		return ""
+	case h.Status == container.Unhealthy && h.FailingStreak == 0:
+		return engine.HealthStarting
+	}
+	return h.Status
+}
+
+func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) engine.Detail {
+	host := c.HostConfig
+	got := state.Container{
+		Name: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image,
+		Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User, Labels: c.Config.Labels,
+		DNS: host.DNS, Runtime: host.Runtime, ReadOnlyRoot: host.ReadonlyRootfs,
+		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: seccomp.Abbreviate(host.SecurityOpt),
+		OOMScore: host.OomScoreAdj,
+		Limits:   state.Limits{Memory: host.Memory, Swap: swapOf(host.Resources), NanoCPUs: host.NanoCPUs},
+		Restart:  string(host.RestartPolicy.Name),
+		Log:      state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
+	}
+	if got.Restart == "" {
+		got.Restart = string(container.RestartPolicyDisabled)
+	}
+	if host.PidsLimit != nil && *host.PidsLimit > 0 {
+		got.Limits.Pids = *host.PidsLimit
+	}
+	if h := c.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] == "CMD" {
+		got.Health = state.Health{Command: h.Test[1:], Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	}
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeBind {
+			got.Mounts = append(got.Mounts, state.Mount{Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(c.NetworkSettings.Networks[name].Aliases, c.ID)})
+	}
+	got.Extras = extras(c, got)
+	d := engine.Detail{Container: got, Defaults: defaults}
+	if c.State != nil {
+		d.Checked = checkedHealth(c.State.Health)
+		d.ExitCode, d.OOMKilled, d.EndedAt = c.State.ExitCode, c.State.OOMKilled, parseTime(c.State.FinishedAt)
+	}
+	return d
+}
+
+// aliases leaves out the short container ID, which engines before 25 add by themselves.
+func aliases(list []string, id string) []string {
+	var own []string
+	for _, a := range list {
+		if !strings.HasPrefix(id, a) {
+			own = append(own, a)
+		}
+	}
+	return own
+}

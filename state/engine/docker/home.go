@@ -1,0 +1,177 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/moby/sys/user"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// maxHomeFile is how much is read of a file of the image, in bytes.
+const maxHomeFile = 1 << 20
+
+// home puts files into the home of a container's user. The container was created and not started yet.
+type home struct {
+	*Engine
+	id     string
+	dir    string
+	uid    int
+	gid    int
+	within func(path string) bool // in a mount
+
+	archive *tar.Writer
+	made    map[string]bool // directories in the archive
+}
+
+// putHome puts a container's files in place (PUT /containers/{id}/archive). A file in a mount is left to whoever the mount
+// belongs to.
+func (e *Engine) putHome(ctx context.Context, id string, c state.Container) error {
+	if len(c.Home) == 0 {
+		return nil
+	}
+	h, err := e.homeOf(ctx, id, c)
+	if err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	h.archive = tar.NewWriter(&archive)
+	for _, f := range c.Home {
+		if err := h.add(ctx, f); err != nil {
+			return fmt.Errorf("%s: %w", path.Join(h.dir, f.Path), err)
+		}
+	}
+	if err := h.archive.Close(); err != nil {
+		return err
+	}
+	return wrap(e.client.CopyToContainer(ctx, id, "/", &archive, container.CopyToContainerOptions{}), "put files into the home %s", h.dir)
+}
+
+// homeOf finds the home and the IDs of a container's user as the runtime will: by the environment, then by the image's
+// /etc/passwd.
+func (e *Engine) homeOf(ctx context.Context, id string, c state.Container) (*home, error) {
+	created, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return nil, wrap(err, "inspect container")
+	}
+	h := &home{Engine: e, id: id, made: map[string]bool{}, within: func(path string) bool {
+		return slices.ContainsFunc(created.Mounts, func(m container.MountPoint) bool { return state.Within(path, m.Destination) })
+	}}
+	passwd, err := h.read(ctx, "/etc/passwd")
+	if err != nil {
+		return nil, err
+	}
+	group, err := h.read(ctx, "/etc/group")
+	if err != nil {
+		return nil, err
+	}
+	who, err := user.GetExecUser(created.Config.User, &user.ExecUser{Home: "/"}, bytes.NewReader(passwd), bytes.NewReader(group))
+	if err != nil {
+		return nil, fmt.Errorf("user %q of image %s: %w", created.Config.User, c.Image, err)
+	}
+	h.dir, h.uid, h.gid = who.Home, who.Uid, who.Gid
+	if given := envMap(created.Config.Env)["HOME"]; given != "" {
+		h.dir = given
+	}
+	if !path.IsAbs(h.dir) {
+		return nil, fmt.Errorf("the home %q of user %q is no absolute path: set HOME in the agent's env", h.dir, created.Config.User)
+	}
+	return h, nil
+}
+
+// add puts one file into the archive, with the directories around it that are missing.
+func (h *home) add(ctx context.Context, f state.HomeFile) error {
+	file := path.Join(h.dir, f.Path)
+	if h.within(file) {
+		return nil
+	}
+	content := []byte(f.Content)
+	if f.Merge {
+		there, err := h.read(ctx, file)
+		if err == nil && len(bytes.TrimSpace(there)) > 0 {
+			content, err = MergeJSON(there, content)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := h.addMissing(ctx, path.Dir(file)); err != nil {
+		return err
+	}
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Size: int64(len(content)), Mode: 0o600, Uid: h.uid, Gid: h.gid}
+	if err := h.archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := h.archive.Write(content)
+	return err
+}
+
+func (h *home) addMissing(ctx context.Context, dir string) error {
+	if dir == "/" || h.made[dir] {
+		return nil
+	}
+	_, err := h.client.ContainerStatPath(ctx, h.id, dir)
+	if err == nil {
+		return nil // what is there keeps its owner and mode
+	}
+	if !errdefs.IsNotFound(err) {
+		return wrap(err, "look for %s", dir)
+	}
+	if err := h.addMissing(ctx, path.Dir(dir)); err != nil {
+		return err
+	}
+	h.made[dir] = true
+	return h.archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755, Uid: h.uid, Gid: h.gid})
+}
+
+// maxLinks is how many symbolic links one after the other are followed in an image.
+const maxLinks = 8
+
+// read returns a file of the container; nothing when it is not there.
+func (h *home) read(ctx context.Context, name string) ([]byte, error) {
+	for range maxLinks {
+		content, target, err := h.readOnce(ctx, name)
+		if err != nil || target == "" {
+			return content, err
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(name), target)
+		}
+		name = target
+	}
+	return nil, fmt.Errorf("%s: more than %d symbolic links follow each other in the image", name, maxLinks)
+}
+
+// readOnce returns a file's content, or where a symbolic link leads.
+func (h *home) readOnce(ctx context.Context, name string) (content []byte, target string, err error) {
+	archive, stat, err := h.client.CopyFromContainer(ctx, h.id, name)
+	if errdefs.IsNotFound(err) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", wrap(err, "read %s", name)
+	}
+	defer archive.Close()
+	if stat.LinkTarget != "" {
+		return nil, stat.LinkTarget, nil
+	}
+	files := tar.NewReader(archive)
+	header, err := files.Next()
+	if err != nil {
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	if header.Typeflag != tar.TypeReg || header.Size > maxHomeFile {
+		return nil, "", fmt.Errorf("%s is no regular file of at most %d bytes in the image", name, maxHomeFile)
+	}
+	content, err = io.ReadAll(files)
+	return content, "", err
+}

@@ -1,0 +1,118 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/jsonmessage"
+
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// Images returns the ID of each reference that the engine has.
+func (e *Engine) Images(ctx context.Context, refs []string) (map[string]string, error) {
+	found := map[string]string{}
+	if len(refs) == 0 {
+		return found, nil
+	}
+	args := filters.NewArgs()
+	for _, ref := range refs {
+		args.Add("reference", ref)
+	}
+	list, err := e.client.ImageList(ctx, image.ListOptions{Filters: args})
+	if err != nil {
+		return nil, wrap(err, "list images")
+	}
+	ids := map[string]string{}
+	for _, img := range list {
+		for _, name := range append(img.RepoTags, img.RepoDigests...) {
+			ids[familiar(name)] = img.ID
+		}
+	}
+	for _, ref := range refs {
+		if id, ok := ids[familiar(ref)]; ok {
+			found[ref] = id
+		}
+	}
+	return found, nil
+}
+
+// familiar is the form in which the engine names images: alpine is alpine:latest.
+func familiar(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref // an image ID
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named))
+}
+
+// LoadImage loads a docker-save archive.
+func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
+	resp, err := e.client.ImageLoad(ctx, archive)
+	if err != nil {
+		return wrap(err, "load image")
+	}
+	return wrap(errors.Join(drain(resp.Body), resp.Body.Close()), "load image")
+}
+
+// PullImage pulls with the credentials that `docker login` stored.
+func (e *Engine) PullImage(ctx context.Context, ref string) error {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return wrap(err, "pull image %s", ref)
+	}
+	auth, err := e.config.GetAuthConfig(authKey(reference.Domain(named)))
+	if err != nil {
+		return wrap(err, "pull image %s: stored credentials", ref)
+	}
+	encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
+		Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
+		ServerAddress: auth.ServerAddress, IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+	})
+	if err != nil {
+		return wrap(err, "pull image %s: stored credentials", ref)
+	}
+	progress, err := e.client.ImagePull(ctx, reference.FamiliarString(reference.TagNameOnly(named)), image.PullOptions{RegistryAuth: encoded})
+	if err != nil {
+		return wrap(err, "pull image %s", ref)
+	}
+	return wrap(errors.Join(drain(progress), progress.Close()), "pull image %s", ref)
+}
+
+// authKey is where the docker CLI stores a registry's credentials.
+func authKey(domain string) string {
+	if domain == "docker.io" {
+		return "https://index.docker.io/v1/"
+	}
+	return domain
+}
+
+// drain reads a progress stream to its end, which is where the engine puts the error.
+func drain(r io.Reader) error {
+	return jsonmessage.DisplayJSONMessagesStream(r, io.Discard, 0, false, nil)
+}
+
+func (e *Engine) imageDefaults(ctx context.Context, id string) (engine.ImageDefaults, error) {
+	e.mu.Lock()
+	defaults, ok := e.images[id]
+	e.mu.Unlock()
+	if ok {
+		return defaults, nil
+	}
+	img, err := e.client.ImageInspect(ctx, id)
+	if err != nil {
+		return engine.ImageDefaults{}, wrap(err, "inspect image %s", id)
+	}
+	if c := img.Config; c != nil {
+		defaults = engine.ImageDefaults{Entrypoint: c.Entrypoint, Command: c.Cmd, Env: envMap(c.Env), User: c.User}
+	}
+	e.mu.Lock()
+	e.images[id] = defaults
+	e.mu.Unlock()
+	return defaults, nil
+}

@@ -1,0 +1,65 @@
+package docker
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+
+	"github.com/docker/docker/api/types/swarm"
+	"github.com/docker/docker/api/types/system"
+
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// Info asks the engine about itself.
+func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
+	info, err := e.client.Info(ctx)
+	if err != nil {
+		return engine.Info{}, wrap(err, "ask the engine about itself")
+	}
+	return engine.Info{
+		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
+		Users: usersOf(info), VXLANPort: vxlanPort(info.Swarm),
+	}, nil
+}
+
+// remappedRoot is the end of the data directory of an engine with userns-remap.
+var remappedRoot = regexp.MustCompile(`/(\d+)\.(\d+)$`)
+
+// usersOf reads how the engine maps users. With userns-remap the data directory has root's IDs in its name.
+func usersOf(info system.Info) engine.UserMapping {
+	names, err := system.DecodeSecurityOptions(info.SecurityOptions)
+	if err != nil {
+		return engine.UserMapping{Unknown: true}
+	}
+	var m engine.UserMapping
+	for _, option := range names {
+		switch option.Name {
+		case "rootless":
+			return engine.UserMapping{Unknown: true}
+		case "userns":
+			ids := remappedRoot.FindStringSubmatch(info.DockerRootDir)
+			if ids == nil {
+				return engine.UserMapping{Unknown: true}
+			}
+			uid, uidErr := strconv.Atoi(ids[1])
+			gid, gidErr := strconv.Atoi(ids[2])
+			m = engine.UserMapping{UID: uid, GID: gid, Unknown: uidErr != nil || gidErr != nil}
+		}
+	}
+	return m
+}
+
+// defaultVXLANPort is Swarm's data path port unless `docker swarm init --data-path-port` said otherwise. Only managers know.
+const defaultVXLANPort = 4789
+
+// vxlanPort is the UDP port of a Swarm's overlay networks; 0 for an engine that is no member of one.
+func vxlanPort(s swarm.Info) int {
+	switch {
+	case s.LocalNodeState == swarm.LocalNodeStateInactive || s.LocalNodeState == "":
+		return 0
+	case s.Cluster != nil && s.Cluster.DataPathPort != 0:
+		return int(s.Cluster.DataPathPort)
+	}
+	return defaultVXLANPort
+}

@@ -1,0 +1,156 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/owndir"
+)
+
+// Cache remembers what inspections told, so that a pass over unchanged containers asks the engine nothing
+// about them. It is only ever an optimisation: without it the next pass inspects again. What a listing can't
+// show and the engine changes without a trace in it (limits, by docker update) is found by a deep pass.
+type Cache struct {
+	path string
+
+	mu      sync.Mutex
+	changed bool
+	entries map[string]cacheEntry // by container ID
+	reports map[string]Report     // by container ID, of this run
+}
+
+// cacheFormat changes with what an inspection reads of a container, so that entries of an older bottled are not believed.
+const cacheFormat = "2"
+
+type cacheEntry struct {
+	Slug   string
+	Print  string // fingerprint of the Summary that the entry belongs to
+	Detail engine.Detail
+	Config string
+}
+
+// Report is what a sidecar said last about the configuration that it serves.
+type Report struct {
+	Config string
+	At     time.Time
+}
+
+// OpenCache reads the cache file; a missing or unreadable one is an empty cache.
+func OpenCache(path string) *Cache {
+	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]Report{}}
+	data, err := owndir.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
+		c.entries = map[string]cacheEntry{}
+	}
+	return c
+}
+
+// fingerprint changes whenever the container is started, stopped, renamed or (dis)connected: endpoint IDs
+// are new each time (measured on 20.10).
+func fingerprint(s engine.Summary) string {
+	parts := []string{s.Name, s.State, s.ImageID + " " + cacheFormat}
+	for _, e := range s.Endpoints {
+		parts = append(parts, e.Network+"/"+e.NetworkID+"/"+e.ID)
+	}
+	slices.Sort(parts[3:])
+	return state.DigestJSON(parts)
+}
+
+func (c *Cache) get(s engine.Summary) (ObservedContainer, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.entries[s.ID]
+	if !ok || entry.Print != fingerprint(s) {
+		return ObservedContainer{}, false
+	}
+	found := ObservedContainer{Summary: s, Detail: entry.Detail, Config: entry.Config}
+	if r, ok := c.reports[s.ID]; ok && r.At.After(entry.Detail.EndedAt) {
+		found.Config = r.Config
+	}
+	return found, true
+}
+
+// put replaces what the cache knows of one bottle, or with slug "" of all, by exactly these containers.
+func (c *Cache) put(containers []ObservedContainer, slug string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh := make(map[string]cacheEntry, len(containers))
+	if slug != "" {
+		for id, e := range c.entries {
+			if e.Slug != slug {
+				fresh[id] = e
+			}
+		}
+	}
+	for _, o := range containers {
+		fresh[o.ID] = cacheEntry{Slug: o.Slug(), Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config}
+		old, ok := c.entries[o.ID]
+		c.changed = c.changed || !ok || old.Print != fresh[o.ID].Print || old.Config != o.Config
+	}
+	c.changed = c.changed || len(fresh) != len(c.entries)
+	for id := range c.entries {
+		if _, exists := fresh[id]; !exists {
+			delete(c.reports, id)
+		}
+	}
+	c.entries = fresh
+}
+
+// SetReport records what a sidecar said.
+func (c *Cache) SetReport(id string, r Report) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reports[id] = r
+	c.changed = true
+}
+
+// Slug is the bottle that a container belongs to; "" when it is not known.
+func (c *Cache) Slug(id string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[id].Slug
+}
+
+// Forget makes the next pass inspect a container that was changed in a way that no listing shows.
+func (c *Cache) Forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, id)
+}
+
+// reported returns the configuration that a running sidecar said it serves: heard in this run, or read
+// from its log. "" when it has said nothing.
+func (c *Cache) reported(ctx context.Context, e engine.Engine, id string, endedAt time.Time) (string, error) {
+	c.mu.Lock()
+	r, ok := c.reports[id]
+	c.mu.Unlock()
+	if ok && r.At.After(endedAt) {
+		return r.Config, nil
+	}
+	last, err := LastReport(ctx, e, id, endedAt)
+	return last.Config, err
+}
+
+// Save writes the cache if it changed.
+func (c *Cache) Save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.changed {
+		return nil
+	}
+	data, err := json.Marshal(c.entries)
+	if err != nil {
+		return fmt.Errorf("save the inspection cache: %w", err)
+	}
+	if err := owndir.WriteFile(c.path, data, 0o600, nil); err != nil {
+		return fmt.Errorf("save the inspection cache: %w", err)
+	}
+	c.changed = false
+	return nil
+}

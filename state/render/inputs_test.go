@@ -1,0 +1,125 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/resolve"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestHostileInputs: special files, files without end and files of an agent are no tokens, CA bundles or build contexts. None of
+// them blocks, and none is read to its end.
+func TestHostileInputs(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"work/context", "context", "ignored"} {
+		must(t, os.MkdirAll(at(name), 0o700))
+	}
+	for _, name := range []string{"work/token", "work/context/Dockerfile", "context/Dockerfile", "ignored/Dockerfile"} {
+		must(t, os.WriteFile(at(name), []byte("x"), 0o600))
+	}
+	must(t, syscall.Mkfifo(at("fifo"), 0o600))
+	must(t, syscall.Mkfifo(at("ignored/.dockerignore"), 0o600))
+	must(t, os.WriteFile(at("large"), nil, 0o600))
+	must(t, os.Truncate(at("large"), 1<<40))
+	must(t, os.Symlink("work/token", at("link")))
+	must(t, os.Symlink("../fifo", at("work/out")))
+	place, err := safepath.NewPlace(at("work"))
+	must(t, err)
+	place.Bottle = "evil"
+	reader := resolve.Reader{Settings: testSettings, Builds: new(buildcontext.Reader), Writable: safepath.NewSet(place)}
+
+	const notRegular, large, agents = "not a regular file", "too large", "the agent of bottle evil can write it"
+	for path, want := range map[string]string{
+		at("fifo"): notRegular, "/dev/zero": notRegular, "/dev/tty": notRegular, dir: notRegular, at("large"): large,
+		at("work/token"): agents, at("link"): agents, at("work/out"): agents, at("work/../work/token"): agents, "/proc/self/environ": "link of /proc",
+	} {
+		for kind, m := range map[string]manifests.CredProxy{
+			"token":     {Routes: []manifests.Route{{Token: manifests.SecretRef{File: path}}}},
+			"CA bundle": {CABundle: path},
+		} {
+			wantError(t, kind+" "+path, want, func() error {
+				_, err := reader.Read(manifests.Bottle{Spec: manifests.Spec{CredProxy: &m}})
+				return err
+			})
+		}
+	}
+	for context, want := range map[string]string{at("work/context"): agents, at("ignored"): notRegular, at("fifo"): "not a directory"} {
+		wantError(t, "context "+context, want, func() error { _, err := reader.Read(built(context)); return err })
+	}
+}
+
+// wantError fails when a call does not return soon, or not with the error.
+func wantError(t *testing.T, what, want string, call func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", what, err, want)
+		}
+	case <-time.After(10 * time.Second):
+		t.Errorf("%s: it blocks", what)
+	}
+}
+
+type mounted map[string]safepath.ID
+
+func (m mounted) MountIDs(context.Context, string) (map[string]safepath.ID, error) { return m, nil }
+
+// TestMountsThatWereReplaced: what was judged is checked before a container is started, and after.
+func TestMountsThatWereReplaced(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must(t, os.MkdirAll(at("a/work"), 0o700))
+	m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: at("a/work"), Target: "/work"}}}}}
+	in, err := resolve.Reader{Settings: testSettings}.Read(m)
+	must(t, err)
+	b, err := Bottle(m, in, testNets, testSettings)
+	must(t, err)
+	mounts := b.Components[1].Container.Mounts
+	must(t, resolve.CheckMounts(testSettings, mounts))
+	for what, replace := range map[string]func() error{
+		"by another directory":  func() error { return os.MkdirAll(at("a/work"), 0o700) },
+		"by a link to itself":   func() error { return os.Symlink("../moved/work", at("a")) },
+		"by a link to another":  func() error { return os.Symlink("/", at("a")) },
+		"by nothing":            func() error { return nil },
+		"by a link in its name": func() error { return errors.Join(os.Mkdir(at("a"), 0o700), os.Symlink("../moved/work", at("a/work"))) },
+	} {
+		must(t, os.Rename(at("a"), at("moved")))
+		must(t, replace())
+		if err := resolve.CheckMounts(testSettings, mounts); !errors.Is(err, state.ErrMount) {
+			t.Errorf("replaced %s: %v", what, err)
+		}
+		must(t, os.RemoveAll(at("a")))
+		must(t, os.Rename(at("moved"), at("a")))
+		must(t, resolve.CheckMounts(testSettings, mounts))
+	}
+	for what, ids := range map[string]mounted{"another one": {"/work": {Dev: 1, Ino: 2}}, "nothing": {}} {
+		if err := resolve.CheckMounted(t.Context(), ids, "id", mounts); !errors.Is(err, state.ErrMount) {
+			t.Errorf("%s is mounted: %v", what, err)
+		}
+	}
+	must(t, resolve.CheckMounted(t.Context(), mounted{"/work": mounts[0].ID}, "id", mounts))
+	must(t, resolve.CheckMounted(t.Context(), mounted(nil), "id", mounts)) // it can't be told
+}

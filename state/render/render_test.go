@@ -1,0 +1,485 @@
+package render
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/state/resolve"
+	"github.com/bot-bottle/bottled/state/routesconf"
+	"github.com/bot-bottle/bottled/state/seccomp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var testSettings = state.Settings{
+	Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
+	PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef", User: "65532:65532",
+}
+
+var testNets = state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
+
+func fullManifest() manifests.Bottle {
+	return manifests.Bottle{
+		Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+		Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+		Spec: manifests.Spec{
+			Supervise: true,
+			Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
+			CredProxy: &manifests.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []manifests.Route{
+				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{File: "/etc/npm-token"}, Roles: []manifests.Role{manifests.RoleNPMRegistry}},
+				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: manifests.SecretRef{Env: "GIT"}, Roles: []manifests.Role{manifests.RoleGitInsteadOf}},
+			}},
+			Agent: &manifests.Agent{
+				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+				Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
+				Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512}, Runtime: "runsc",
+			},
+		},
+	}
+}
+
+func inputsOf(m manifests.Bottle) resolve.Inputs {
+	in := resolve.Inputs{Tokens: map[manifests.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
+	for _, r := range m.Spec.CredProxy.Routes {
+		in.Tokens[r.Token] = state.NewContent([]byte("the-secret-token"))
+	}
+	if m.Spec.Agent != nil {
+		for i, mount := range m.Spec.Agent.Mounts {
+			in.Mounts[mount.Source] = resolve.MountSource{Path: mount.Source, ID: safepath.ID{Dev: 1, Ino: uint64(i) + 2}, Directory: true}
+		}
+	}
+	return in
+}
+
+// TestDesireGolden shows everything that is made of a full manifest, but for the tokens' content.
+func TestDesireGolden(t *testing.T) {
+	m := fullManifest()
+	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := string(shown) + "\n"
+	for _, d := range b.Dirs {
+		for _, name := range []string{"pipelock.yaml", "routes.json", "ca.pem", "allowlist", "private-cidrs", "Dockerfile", "env-TOKEN", "env-GIT"} {
+			f, ok := d.Files[name]
+			switch {
+			case ok && f.Secret:
+				out += fmt.Sprintf("=== %s/%s %04o (secret)\n", d.Path, name, f.Mode)
+			case ok:
+				out += fmt.Sprintf("=== %s/%s %04o\n%s", d.Path, name, f.Mode, f.Content.Reveal())
+			}
+		}
+	}
+	if strings.Contains(out, "the-secret-token") || strings.Contains(fmt.Sprintf("%v%+v%#v", b, b, b), "the-secret-token") {
+		t.Error("the token is shown")
+	}
+	path := filepath.Join("testdata", "desired.golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), out); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestRoutesReadBack keeps routesconf.Route.Declared, by which supervise judges an agent's routes, in step with
+// what a manifest can say about a route.
+func TestRoutesReadBack(t *testing.T) {
+	token := manifests.SecretRef{Env: "TOKEN"}
+	routes := []manifests.Route{
+		{
+			Path: "/a/", Upstream: "http://a.example/x", AuthScheme: "Basic", Token: token, Roles: []manifests.Role{manifests.RoleTeaLogin},
+			InsecureUpstream: true, Methods: []string{"GET"}, MaxRequestBody: "1024", AllowSetCookie: true,
+			Paths: &manifests.PathRules{Allow: []string{"/v1"}, Deny: []string{"/v1/admin"}}, RateLimit: &manifests.RateLimit{RequestsPerMinute: 60, Burst: 5},
+		},
+		{Path: "/b/", Upstream: "https://b.example", AuthHeader: "X-Api-Key", Token: token},
+		{Path: "/c/", Upstream: "https://c.example", AuthQuery: "key", Token: token},
+	}
+	for i := range reflect.TypeFor[manifests.Route]().NumField() {
+		if !slices.ContainsFunc(routes, func(r manifests.Route) bool { return !reflect.ValueOf(r).Field(i).IsZero() }) {
+			t.Fatalf("set %s above, so that it is tested", reflect.TypeFor[manifests.Route]().Field(i).Name)
+		}
+	}
+	m := fullManifest()
+	m.Spec.CredProxy.Routes = routes
+	data, err := (renderer{m: m}).routesFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := routesconf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, route := range routes {
+		if diff := cmp.Diff(route, file.Routes[i].Declared(token)); diff != "" {
+			t.Errorf("route (-manifest +read back):\n%s", diff)
+		}
+	}
+}
+
+// TestSupervisedWithoutAgent is a bottle whose agent somebody else starts.
+func TestSupervisedWithoutAgent(t *testing.T) {
+	m := fullManifest()
+	m.Spec.Agent = nil
+	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(b.Dirs, func(d state.Dir) bool { return filepath.Base(d.Path) == "current-config" })
+	if i < 0 {
+		t.Fatal("no current-config for supervise")
+	}
+	if _, ok := b.Dirs[i].Files["Dockerfile"]; ok {
+		t.Error("a Dockerfile though there is no agent")
+	}
+}
+
+func TestDirsAreWrittenOnce(t *testing.T) {
+	b, err := Bottle(fullManifest(), inputsOf(fullManifest()), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, d := range b.Dirs {
+		if seen[d.Path] {
+			t.Errorf("%s is there twice", d.Path)
+		}
+		seen[d.Path] = true
+	}
+}
+
+func TestDesireIsPure(t *testing.T) {
+	m := fullManifest()
+	first, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // map orders differ from call to call
+		again, err := Bottle(m, inputsOf(m), testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(first, again, cmp.AllowUnexported(state.Content{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
+// Two bottles that differ in their tokens alone differ in no digest, label, record or anything else that is shown:
+// a digest of a token would let others guess it.
+func TestTokensEnterNoDigest(t *testing.T) {
+	m := fullManifest()
+	shown := func(token string) string {
+		in := inputsOf(m)
+		for ref := range in.Tokens {
+			in.Tokens[ref] = state.NewContent([]byte(token))
+		}
+		b, err := Bottle(m, in, testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets := 0
+		out, err := json.Marshal(b)
+		for _, d := range b.Dirs {
+			for name, f := range d.Files {
+				if f.Secret {
+					secrets++
+					f.Content = state.Content{}
+				}
+				d.Files[name] = f
+			}
+			for _, name := range slices.Sorted(maps.Keys(d.Files)) {
+				out = fmt.Appendf(out, "%s/%s %s\n", d.Path, name, d.Files[name].Content.Reveal())
+			}
+		}
+		if err != nil || secrets != 3 {
+			t.Fatalf("%d secret files, %v", secrets, err)
+		}
+		return string(out)
+	}
+	if diff := cmp.Diff(shown("one-token"), shown("another-token")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever a manifest may say of a route, the cred-proxy is told, and takes.
+func TestRouteReachesTheCredProxy(t *testing.T) {
+	snapshot, err := manifests.Load("../../manifests/testdata/good/route-rules.yaml")
+	if err != nil || len(snapshot.Bottles) != 1 {
+		t.Fatal(snapshot, err)
+	}
+	d := renderer{m: snapshot.Bottles[0]}
+	data, err := d.routesFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := routesconf.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := routesconf.File{Routes: []routesconf.Route{
+		{
+			Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthHeader: "x-api-key", TokenSlot: "env-ANTHROPIC_API_KEY",
+			Methods: []string{"GET", "POST"}, Paths: &routesconf.Paths{Allow: []string{"/v1/messages", "/v1/models/"}, Deny: []string{"/v1/messages/batches"}},
+			RateLimit: &routesconf.RateLimit{RequestsPerMinute: 120, Burst: 20}, MaxRequestBody: 32 << 20,
+		},
+		{
+			Path: "/gemini/", Upstream: "https://generativelanguage.googleapis.com", AuthQuery: "key", TokenSlot: "env-GEMINI_API_KEY",
+			Paths: &routesconf.Paths{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: 1_000_000,
+		},
+		{
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: tokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
+			Paths: &routesconf.Paths{Deny: []string{"/*/*/admin"}}, RateLimit: &routesconf.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
+		},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The format of the manifest and that of the routes.json refuse the same, so that a manifest that is valid renders.
+func TestManifestAndRoutesAgree(t *testing.T) {
+	for _, field := range []string{
+		"authHeader: X-Api-Key", "authHeader: a", "authHeader: a_b", "authHeader: Host", "authHeader: TE", "authHeader: user-agent", "authHeader: Authorization",
+		"authHeader: Cookie", "authHeader: a-", "authQuery: key", "authQuery: api_key", "authQuery: a&b", "authQuery: a.b-c", "authQuery: _a",
+		"methods: [GET]", "methods: [VERSION-CONTROL]", "methods: [G1]", "methods: [TRACK]", "methods: [-GET]",
+		"paths: {allow: [/a/*]}", "paths: {allow: [/a*]}", "paths: {deny: ['/a;b']}", "paths: {deny: [/a/..]}", "paths: {deny: [\"/a:b=c,d!e$f&g'h(i)j\"]}",
+		"paths: {allow: [/a/]}", "paths: {allow: [/a//]}", "rateLimit: {requestsPerMinute: 1000000, burst: 1}", "rateLimit: {requestsPerMinute: 1000001}",
+		"maxRequestBody: 1Ti", "allowSetCookie: true",
+	} {
+		path := filepath.Join(t.TempDir(), "b.yaml")
+		text := "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: b}\nspec:\n  credProxy:\n    routes:\n" +
+			"      - path: /a/\n        upstream: https://a.example.com\n        token: {env: T}\n        " + field + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		snapshot, err := manifests.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What does not validate has not been completed, so it is decoded here.
+		var m manifests.Bottle
+		if err := yaml.UnmarshalStrict([]byte(text), &m); err != nil {
+			t.Fatal(field, err)
+		}
+		_, err = renderer{m: m}.routesFile()
+		if valid := len(snapshot.Problems) == 0; valid != (err == nil) {
+			t.Errorf("%s: as a manifest %v, as routes.json %v", field, snapshot.Problems, err)
+		}
+	}
+}
+
+// Every container, whatever the manifest says, is boxed in.
+func TestEveryContainerIsHardened(t *testing.T) {
+	m := fullManifest()
+	m.Spec.Agent.Resources.Pids = 0
+	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks := map[state.ComponentName]int{state.Pipelock: 2, state.CredProxy: 1, state.Supervise: 1, state.Agent: 1}
+	for _, member := range b.Components {
+		c := member.Container
+		if !slices.Equal(c.CapDrop, []string{"ALL"}) || len(c.CapAdd) > 0 || !slices.Equal(c.SecurityOpt, []string{"no-new-privileges", seccomp.Option()}) || c.Restart != "no" {
+			t.Errorf("%s may do too much: %+v", member.Name, c)
+		}
+		if len(c.Networks) != networks[member.Name] || c.Networks[0].Network != "claude-bottle-net-dev" || !slices.Equal(c.Networks[0].Aliases, []string{string(member.Name)}) {
+			t.Errorf("%s is on %v", member.Name, c.Networks)
+		}
+		if (len(c.DNS) > 0) != (member.Name != state.Pipelock) {
+			t.Errorf("%s asks %v for names", member.Name, c.DNS)
+		}
+		if member.Name == state.Agent {
+			if c.Limits.Pids == 0 || c.OOMScore != 1000 {
+				t.Errorf("the agent may take the host's processes or memory: %+v", c)
+			}
+			continue
+		}
+		if c.User != "65532:65532" || !c.ReadOnlyRoot || c.Limits.Memory == 0 || c.Limits.NanoCPUs == 0 || c.Limits.Pids == 0 || len(c.Health.Command) == 0 {
+			t.Errorf("%s is not hardened: %+v", member.Name, c)
+		}
+	}
+}
+
+func TestDesireRefuses(t *testing.T) {
+	for says, change := range map[string]func(*manifests.Bottle){
+		"dlpAction":    func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = "strip" },
+		"privateCIDRs": func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
+	} {
+		m := fullManifest()
+		change(&m)
+		if _, err := Bottle(m, inputsOf(m), testNets, testSettings); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("want an error about %s, got %v", says, err)
+		}
+	}
+}
+
+func TestReadInputs(t *testing.T) {
+	dir := t.TempDir()
+	good, empty := filepath.Join(dir, "good"), filepath.Join(dir, "empty")
+	for path, content := range map[string]string{good: "abc\n", empty: "\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"SET": "v", "EMPTY": ""}[name]
+		return v, ok
+	}
+	for _, c := range []struct {
+		ref        manifests.SecretRef
+		want, says string
+	}{
+		{manifests.SecretRef{Env: "SET"}, "v", ""},
+		{manifests.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
+		{manifests.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
+		{manifests.SecretRef{File: good}, "abc", ""},
+		{manifests.SecretRef{File: empty}, "", "is empty"},
+		{manifests.SecretRef{File: good + "x"}, "", "no such file"},
+	} {
+		m := manifests.Bottle{Spec: manifests.Spec{CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Token: c.ref}}}}}
+		in, err := resolve.Reader{Getenv: env}.Read(m)
+		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
+			t.Errorf("%+v: %v, %v", c.ref, in, err)
+		}
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "routes[0].token")) {
+			t.Errorf("%+v: %v, want an error with %q", c.ref, err, c.says)
+		}
+	}
+}
+
+func TestMountsAreWhatTheyReallyAre(t *testing.T) {
+	dir := t.TempDir()
+	link := func(name, target string) string {
+		path := filepath.Join(dir, name)
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, name := range []string{"work", "state/bottles", "r/un"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for source, want := range map[string]string{
+		link("good", "work"):                         "",
+		link("root", "/"):                            "leave its sandbox",
+		link("proc", "/proc/self"):                   "leads through a link of /proc",
+		link("bottles", "state/bottles"):             "own files in " + filepath.Join(dir, "state"),
+		filepath.Join(dir, "r"):                      "own files in " + filepath.Join(dir, "r", "un"),
+		filepath.Join(dir, "none"):                   "no such file",
+		link("own", "../../../var/lib/bottled/none"): "no such file",
+	} {
+		m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: source, Target: "/work"}}}}}
+		in, err := resolve.Reader{Settings: state.Settings{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "r", "un")}}.Read(m)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
+				t.Errorf("%s: %v, want an error with %q", source, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Bottle(m, in, testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work, err := filepath.EvalSymlinks(filepath.Join(dir, "work"))
+		if got := b.Components[1].Container.Mounts[0].Source; err != nil || got != work {
+			t.Errorf("mounted is %s, want %s (%v)", got, work, err)
+		}
+	}
+}
+
+// TestDesirePorts: an upstream's port and an entry's are opened by the built-in pipelock only. The official one
+// can't open one port alone: it refuses what was declared and opens a host for an upstream.
+func TestDesirePorts(t *testing.T) {
+	m := fullManifest()
+	m.Spec.CredProxy.Routes[0].Upstream = "https://api.anthropic.com:443"
+	m.Spec.CredProxy.Routes[1].Upstream, m.Spec.CredProxy.Routes[1].InsecureUpstream = "http://192.168.7.9:4873", true
+	m.Spec.CredProxy.Routes[2].Upstream = "https://[fd12::1]:3000/git"
+	official := testSettings
+	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	for _, c := range []struct {
+		settings state.Settings
+		declared string
+		want     string
+	}{
+		{testSettings, "git.example.com:8443", "192.168.7.9 [fd12::1]:3000 api.anthropic.com cred-proxy git.example.com:8443 supervise"},
+		{testSettings, "git.example.com", "192.168.7.9 [fd12::1]:3000 api.anthropic.com cred-proxy git.example.com supervise"},
+		{official, "git.example.com", "192.168.7.9 api.anthropic.com cred-proxy fd12::1 git.example.com supervise"},
+		{official, "git.example.com:8443", ""},
+	} {
+		m.Spec.Egress.Allowlist = []string{c.declared}
+		b, err := Bottle(m, inputsOf(m), testNets, c.settings)
+		if c.want == "" {
+			if err == nil || !strings.Contains(err.Error(), "spec.egress.allowlist[0]: git.example.com:8443 has a port") {
+				t.Errorf("%s: %v", c.declared, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range b.Dirs {
+			if allow, ok := dir.Files["allowlist"]; ok && strings.Join(strings.Fields(string(allow.Content.Reveal())), " ") != c.want {
+				t.Errorf("%s: %s, want %s", c.declared, allow.Content.Reveal(), c.want)
+			}
+			if file, ok := dir.Files["pipelock.yaml"]; ok {
+				config, err := pipelockconf.Parse(file.Content.Reveal())
+				if err != nil || strings.Join(config.APIAllowlist, " ") != c.want {
+					t.Errorf("%s: %v, %v, want %s", c.declared, config.APIAllowlist, err, c.want)
+				}
+			}
+		}
+	}
+}
+
+// TestDesireDLP: block unless the manifest says warn, whoever's pipelock it is.
+func TestDesireDLP(t *testing.T) {
+	official := testSettings
+	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	for _, settings := range []state.Settings{testSettings, official} {
+		for declared, want := range map[manifests.DLPAction]string{"": "block", manifests.DLPBlock: "block", manifests.DLPWarn: "warn"} {
+			m := fullManifest()
+			m.Spec.Egress.DLPAction = declared
+			b, err := Bottle(m, inputsOf(m), testNets, settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, err := pipelockconf.Parse(b.Dirs[0].Files["pipelock.yaml"].Content.Reveal())
+			if err != nil || !config.RequestBodyScanning.Enabled || config.RequestBodyScanning.Action != want {
+				t.Errorf("%s: %+v, %v", declared, config, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// checkContext keeps the host's and bottled's own files, tokens among them, out of images. What was checked out of a repository
+// is no secret of bottled's.
+func checkContext(s state.Settings, o *safepath.Object) error {
+	if err := manifests.CheckBuildContext(o.Real); err != nil {
+		return fmt.Errorf("%s: %w", o.Real, err)
+	}
+	own, shows, err := showsOwn(s, o.Location())
+	if err != nil || !shows {
+		return err
+	}
+	checkouts, _, err := safepath.Trace(s.CheckoutDir())
+	if err != nil {
+		return err
+	}
+	if _, inside := o.Location().Within(checkouts[len(checkouts)-1]); inside {
+		return nil
+	}
+	return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", o.Real, own)
+}
+
+// showsOwn reports whether a file or directory of the host is, holds or leads to one of bottled's own directories, and which.
+func showsOwn(s state.Settings, at safepath.Location) (dir string, shows bool, err error) {
+	for _, own := range []string{s.StateDir, s.RunDir} {
+		trace, _, err := safepath.Trace(own)
+		if err != nil {
+			return own, false, err
+		}
+		_, inside := at.Within(trace[len(trace)-1])
+		around := func(l safepath.Location) bool { _, yes := l.Within(at); return yes }
+		if inside || slices.ContainsFunc(trace, around) {
+			return own, true, nil
+		}
+	}
+	return "", false, nil
+}

@@ -1,0 +1,169 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// Limits of what is read besides manifests, in bytes.
+const (
+	maxToken    = 64 << 10
+	maxCABundle = 4 << 20
+)
+
+// Inputs are what a manifest refers to but does not hold. They are read before anything is planned.
+type Inputs struct {
+	Tokens   map[manifests.SecretRef]state.Content
+	CABundle []byte
+	Mounts   map[string]MountSource // by a mount's source
+	Build    *buildcontext.Context
+}
+
+// MountSource is what the source of a mount was when it was judged.
+type MountSource struct {
+	Path      string // without symbolic links
+	ID        safepath.ID
+	Directory bool
+}
+
+// InputReader reads what manifests refer to.
+type Reader struct {
+	Settings state.Settings
+	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+	Builds   *buildcontext.Reader
+	// Writable is what agents can write: nothing there is read or mounted.
+	Writable safepath.Set
+}
+
+// Read reads the tokens from the environment or files, the CA bundle, where the mounts' sources lead, and what the agent's
+// image is built from.
+func (r Reader) Read(m manifests.Bottle) (Inputs, error) {
+	in := Inputs{Tokens: map[manifests.SecretRef]state.Content{}}
+	var err error
+	in.Mounts, err = r.Mounts(m)
+	failed := []error{err, r.readCredentials(&in, m)}
+	if in.Build, err = r.Build(m); err != nil {
+		failed = append(failed, fmt.Errorf("spec.agent.build: %w", err))
+	}
+	return in, errors.Join(failed...)
+}
+
+// Mounts judges the sources of the agent's mounts. The error wraps ErrMount.
+func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
+	sources := map[string]MountSource{}
+	if m.Spec.Agent == nil {
+		return sources, nil
+	}
+	var problems []error
+	for i, mount := range m.Spec.Agent.Mounts {
+		source, err := r.mount(mount)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w: %w", i, mount.Source, state.ErrMount, err))
+			continue
+		}
+		sources[mount.Source] = source
+	}
+	return sources, errors.Join(problems...)
+}
+
+func (r Reader) mount(m manifests.Mount) (MountSource, error) {
+	o, err := safepath.Open(m.Source)
+	if err != nil {
+		if unshared := r.Settings.CheckShared(m.Source); unshared != nil {
+			return MountSource{}, unshared // in a container, a directory of the host is not there, or is another one
+		}
+		return MountSource{}, withoutPath(err)
+	}
+	defer o.Close()
+	if place, ok := r.Writable.Mountable(o.Trace); !ok {
+		return MountSource{}, &safepath.Error{Path: m.Source, Place: place}
+	}
+	if err := manifests.CheckMount(o, m); err != nil {
+		return MountSource{}, err
+	}
+	if own, shows, err := showsOwn(r.Settings, o.Location()); err != nil || shows {
+		return MountSource{}, errors.Join(err, fmt.Errorf("it would show the agent bottled's own files in %s: mount another directory", own))
+	}
+	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir()}, r.Settings.CheckShared(o.Real)
+}
+
+// withoutPath is an error of opening a path without the path, which the message names already.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+func (r Reader) readCredentials(in *Inputs, m manifests.Bottle) error {
+	if m.Spec.CredProxy == nil {
+		return nil
+	}
+	var problems []error
+	for i, route := range m.Spec.CredProxy.Routes {
+		token, err := r.token(route.Token)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", m.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].token", i)), err))
+			continue
+		}
+		in.Tokens[route.Token] = token
+	}
+	if path := m.Spec.CredProxy.CABundle; path != "" {
+		var err error
+		if in.CABundle, err = r.Writable.ReadFile(path, maxCABundle); err != nil {
+			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (r Reader) token(ref manifests.SecretRef) (state.Content, error) {
+	value, from, err := r.lookUp(ref)
+	if err != nil {
+		return state.Content{}, err
+	}
+	value = strings.TrimRight(value, "\r\n")
+	if value == "" {
+		return state.Content{}, fmt.Errorf("%s is empty", from)
+	}
+	return state.NewContent([]byte(value)), nil
+}
+
+func (r Reader) lookUp(ref manifests.SecretRef) (value, from string, err error) {
+	if ref.Env == "" {
+		data, err := r.Writable.ReadFile(ref.File, maxToken)
+		return string(data), ref.File, err
+	}
+	from = "environment variable " + ref.Env
+	value, ok := r.Getenv(ref.Env)
+	if !ok {
+		return "", from, fmt.Errorf("%s is not set: export it where bottled runs", from)
+	}
+	return value, from, nil
+}
+
+// Build reads what the agent's image is built from; nil when it is not built. It is bottled that reads it, so it need not be
+// shared with the engine's host where bottled runs in a container.
+func (r Reader) Build(m manifests.Bottle) (*buildcontext.Context, error) {
+	if m.Spec.Agent == nil || m.Spec.Agent.Build == nil {
+		return nil, nil
+	}
+	source := m.Spec.Agent.Build.Source()
+	o, err := r.Writable.Open(source.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("context: %w", err)
+	}
+	defer o.Close()
+	if err := checkContext(r.Settings, o); err != nil {
+		return nil, fmt.Errorf("context: %w", err)
+	}
+	return r.Builds.Read(source, o.Real)
+}

@@ -1,0 +1,56 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/bot-bottle/bottled/state/owndir"
+)
+
+// Lock keeps two controllers of one owner apart. It is a lock on a file in the state directory, which the kernel
+// releases when the process ends, however it ends; every container bears the state directory in a label, so that a
+// controller with another one refuses to touch it. A state directory belongs to one owner.
+func Lock(stateDir, owner string) (release func() error, err error) {
+	if err := owndir.Make(stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w; or choose another with --state-dir", err)
+	}
+	path := filepath.Join(stateDir, "lock")
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|owndir.NoFollow), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the state directory: %w", err)
+	}
+	if !locked {
+		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it; a controller also removes a bottle whose manifest is removed", owner, path)
+	}
+	if err := claim(path, owner); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return lock.Unlock, nil
+}
+
+// claim notes in the lock file whose state directory it is.
+func claim(path, owner string) error {
+	data, err := owndir.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("lock the state directory: %w", err)
+	}
+	switch was := strings.TrimSpace(string(data)); was {
+	case owner:
+		return nil
+	case "":
+		file, err := owndir.Open(path, os.O_WRONLY, 0) // not another file in its place: this one is locked
+		if err != nil {
+			return fmt.Errorf("lock the state directory: %w", err)
+		}
+		_, err = file.WriteString(owner + "\n")
+		return errors.Join(err, file.Close())
+	default:
+		return fmt.Errorf("state directory %s belongs to owner %q, not %q: give each owner its own --state-dir", filepath.Dir(path), was, owner)
+	}
+}
