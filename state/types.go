@@ -176,6 +176,12 @@ type File struct {
 	Secret  bool   // never shown, not even as a difference
 }
 
+// ObservedFile is a file in one of the directories that bottled writes.
+type ObservedFile struct {
+	Content Content
+	Mode    uint32
+}
+
 // Content is a file's content. It may be a secret, so it can't be printed or marshalled.
 type Content struct{ bytes []byte }
 

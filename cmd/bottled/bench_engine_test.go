@@ -194,7 +194,10 @@ func (m *bench) changed() (replaced, reloaded row) {
 		replaces = append(replaces, m.time(func() { m.raw.must(m.raw.replace(ctx, pipelock)) }))
 		m.write(i, "more.demo.example", "192.168.1.0/24")
 		reloaded.bottled = append(reloaded.bottled, m.step("reload"))
-		signals = append(signals, m.time(func() { m.raw.must(m.raw.engine.SignalContainer(ctx, pipelock.Name, "SIGHUP")) }))
+		signals = append(signals, m.time(func() {
+			_, err := m.raw.engine.Reload(ctx, pipelock.Name, "")
+			m.raw.must(err)
+		}))
 	}
 	replaced.raw, reloaded.raw = median(replaces), median(signals)
 	m.raw.must(m.raw.down(context.WithoutCancel(ctx), 4, one))

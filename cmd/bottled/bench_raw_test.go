@@ -36,7 +36,7 @@ func newRaw(tb testing.TB, of *enginetest.Env) *raw {
 	r := &raw{tb: tb}
 	image, err := selfimage.Of(enginetest.Binary(tb), "bottled")
 	r.must(err)
-	r.engine, err = docker.Connect(tb.Context())
+	r.engine, err = docker.Connect(tb.Context(), state.Settings{})
 	r.must(err)
 	tb.Cleanup(func() { _ = r.engine.Close() })
 	r.must(image.Load(tb.Context(), r.engine)) // so that no cold start measures it
@@ -119,7 +119,7 @@ func (r *raw) run(ctx context.Context, c state.Container) error {
 	if err != nil {
 		return err
 	}
-	return r.engine.StartContainer(ctx, id)
+	return r.engine.StartContainer(ctx, id, c.Mounts)
 }
 
 // replace makes one container anew.

@@ -60,7 +60,7 @@ func loadOwnImage(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := docker.Connect(t.Context())
+	engine, err := docker.Connect(t.Context(), state.Settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

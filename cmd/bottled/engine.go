@@ -40,7 +40,7 @@ func (a *app) reconciler(ctx context.Context, meter func(engine.Engine) engine.E
 	if err != nil {
 		return nil, err
 	}
-	real, err := docker.New()
+	real, err := docker.New(settings)
 	if err != nil {
 		return nil, err
 	}

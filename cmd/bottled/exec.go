@@ -107,7 +107,7 @@ func partNames() string {
 }
 
 func (a *app) exec(ctx context.Context, to target, command []string, t *terminal) (code int, err error) {
-	engine, err := docker.Connect(ctx)
+	engine, err := docker.Connect(ctx, state.Settings{})
 	if err != nil {
 		return 0, err
 	}

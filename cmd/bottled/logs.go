@@ -65,7 +65,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 }
 
 func (a *app) logs(ctx context.Context, of target, follow bool, o engine.LogOptions) (err error) {
-	engine, err := docker.Connect(ctx)
+	engine, err := docker.Connect(ctx, state.Settings{})
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ func (l *logReader) follow(ctx context.Context) error {
 func (l *logReader) hear(ctx context.Context, since time.Time, look func()) {
 	for ctx.Err() == nil {
 		_ = l.engine.Events(ctx, since, func(e engine.Event) { // an engine that is gone is told by the look
-			if e.Action == "start" && e.Owner == l.owner && e.Slug == l.of.slug {
+			if e.Kind == engine.EventStarted && e.Owner == l.owner && e.Slug == l.of.slug {
 				look()
 			}
 		})

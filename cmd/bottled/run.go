@@ -9,13 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/render"
-	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -58,7 +56,7 @@ func (a *app) session(ctx context.Context, slug string, command []string, tty bo
 	if err != nil {
 		return 0, err
 	}
-	engine, err := docker.Connect(ctx)
+	engine, err := docker.Connect(ctx, settings)
 	if err != nil {
 		return 0, err
 	}
@@ -69,25 +67,21 @@ func (a *app) session(ctx context.Context, slug string, command []string, tty bo
 	if err != nil {
 		return 0, err
 	}
-	code, err = host(ctx, engine, c, t, func(mounts []state.Mount) error { return resolve.CheckMounts(settings, mounts) })
+	code, err = host(ctx, engine, c, t)
 	return code, errors.Join(err, release())
 }
 
 // interactiveEngine is what a session is made with.
 type interactiveEngine interface {
 	engine.SessionRuntime
-	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 	RemoveContainer(ctx context.Context, id string) error
 }
 
-// host is a session, from its container's beginning to its end. check is asked about its mounts before the engine resolves them.
-func host(ctx context.Context, runtime interactiveEngine, c state.Container, t *terminal, check func([]state.Mount) error) (code int, err error) {
-	if err := check(c.Mounts); err != nil {
-		return 0, err
-	}
+// host is a session, from its container's beginning to its end.
+func host(ctx context.Context, runtime interactiveEngine, c state.Container, t *terminal) (code int, err error) {
 	id, err := runtime.CreateSession(ctx, c, t.tty)
-	if errors.Is(err, engine.ErrConflict) {
-		return 0, err // somebody else's
+	if errors.Is(err, engine.ErrConflict) || errors.Is(err, state.ErrMount) {
+		return 0, err // the name is somebody else's, or nothing was created
 	}
 	defer func() { // by its name, since the answer to the creation may be what was lost
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -102,15 +96,9 @@ func host(ctx context.Context, runtime interactiveEngine, c state.Container, t *
 	if err != nil {
 		return 0, err
 	}
-	if err := check(c.Mounts); err != nil {
-		return 0, err
-	}
-	p, err := runtime.StartSession(ctx, id, t.tty)
+	p, err := runtime.StartSession(ctx, id, c.Mounts, t.tty)
 	if err != nil {
 		return 0, startError(err)
-	}
-	if err := resolve.CheckMounted(ctx, runtime, id, c.Mounts); err != nil {
-		return 0, errors.Join(err, p.Close()) // and removed at once
 	}
 	code, err = t.converse(context.WithoutCancel(ctx), p)
 	return code, errors.Join(err, p.Close())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/engine/selfimage"
 )
@@ -48,7 +49,7 @@ func loadImage(ctx context.Context) (ref string, err error) {
 	if err != nil {
 		return "", err
 	}
-	engine, err := docker.Connect(ctx)
+	engine, err := docker.Connect(ctx, state.Settings{})
 	if err != nil {
 		return "", err
 	}

@@ -141,25 +141,23 @@ func (c *Controller) handleEvent(e engine.Event) {
 	if slug == "" {
 		return
 	}
-	switch e.Action {
-	case "kill":
-		if e.Signal != signalHUP {
-			c.killRequested[e.Container] = e.Time
-		}
-		return // what it leads to is told by the next event
-	case "die":
+	switch e.Kind {
+	case engine.EventKillRequested:
+		c.killRequested[e.Container] = e.Time
+		return // the next event reports what it leads to
+	case engine.EventEnded:
 		if _, known := c.deadSince[e.Container]; !known {
 			c.deadSince[e.Container] = time.Now()
 		}
-	case "start", "destroy":
+	case engine.EventStarted, engine.EventRemoved:
 		c.Reconciler.Executor.Audit.Wake()
 		delete(c.killRequested, e.Container)
 		delete(c.deadSince, e.Container)
-	case "update":
+	case engine.EventUpdated:
 		c.Reconciler.Observer.Cache.Forget(e.Container) // no listing shows it
 	}
 	b := c.bottle(slug)
-	if b.status.Ready && e.Action == "health_status: "+engine.HealthHealthy {
+	if b.status.Ready && e.Kind == engine.EventHealthy {
 		return // as every container once, a minute after its start
 	}
 	if b.interrupt == nil {
@@ -173,9 +171,6 @@ func (c *Controller) handleEvent(e engine.Event) {
 // 0.2 s (measured on 20.10), and no other event follows. So a bottle is looked at again after an event, and a part that
 // died is asked about until it shows. What a pass does itself, it sees at its end.
 var recheckDelays = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
-
-// signalHUP is how the engine's events name it.
-const signalHUP = "1"
 
 const (
 	dyingPoll  = 50 * time.Millisecond // at first; later a quarter of the time that it has taken

@@ -11,7 +11,6 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
-	"github.com/bot-bottle/bottled/state/observe"
 )
 
 const (
@@ -156,7 +155,7 @@ func (c *Controller) recordCrashes(ctx context.Context, plan plan.BottlePlan) {
 		c.mu.Lock()
 		started := c.bottle(plan.Slug).backoffOf(p.Component).started
 		c.mu.Unlock()
-		last, err := observe.QuoteLog(ctx, c.Reconciler.Observer.Engine, p.ID, started)
+		last, err := engine.QuoteLog(ctx, c.Reconciler.Observer.Engine, p.ID, started)
 		c.mu.Lock()
 		h := c.bottle(plan.Slug).backoffOf(p.Component)
 		h.retryAt = time.Now().Add(backoffDelay(n - 1))

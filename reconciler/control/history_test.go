@@ -121,14 +121,13 @@ func TestEventsWakeTheirBottle(t *testing.T) {
 		event engine.Event
 		want  string
 	}{
-		{"ours", engine.Event{Action: "die", Owner: "o", Slug: "b", Container: "id"}, "b"},
-		{"another owner's", engine.Event{Action: "die", Owner: "x", Slug: "b", Container: "id"}, ""},
-		{"nobody's", engine.Event{Action: "die", Container: "id"}, ""},
-		{"a foreign container on our network", engine.Event{Action: "connect", Container: "foreign", Network: "p-net-b"}, "b"},
-		{"our network removed", engine.Event{Action: "destroy", Network: "p-egress-b"}, "b"},
-		{"a network that looks like ours", engine.Event{Action: "connect", Container: "foreign", Network: "p-net-other"}, ""},
-		{"a signal for a reload", engine.Event{Action: "kill", Owner: "o", Slug: "b", Container: "id", Signal: signalHUP}, ""},
-		{"a kill, which is told again as a death", engine.Event{Action: "kill", Owner: "o", Slug: "b", Container: "id", Signal: "9"}, ""},
+		{"ours", engine.Event{Kind: engine.EventEnded, Owner: "o", Slug: "b", Container: "id"}, "b"},
+		{"another owner's", engine.Event{Kind: engine.EventEnded, Owner: "x", Slug: "b", Container: "id"}, ""},
+		{"nobody's", engine.Event{Kind: engine.EventEnded, Container: "id"}, ""},
+		{"a foreign container on our network", engine.Event{Kind: engine.EventConnected, Container: "foreign", Network: "p-net-b"}, "b"},
+		{"our network removed", engine.Event{Kind: engine.EventRemoved, Network: "p-egress-b"}, "b"},
+		{"a network that looks like ours", engine.Event{Kind: engine.EventConnected, Container: "foreign", Network: "p-net-other"}, ""},
+		{"a kill, which is told again as a death", engine.Event{Kind: engine.EventKillRequested, Owner: "o", Slug: "b", Container: "id"}, ""},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			c := newTestController()
@@ -140,7 +139,7 @@ func TestEventsWakeTheirBottle(t *testing.T) {
 				t.Errorf("woke %q, want %q", got, s.want)
 			}
 			_, ordered := c.killRequested["id"]
-			if ordered != (s.event.Signal == "9") {
+			if ordered != (s.event.Kind == engine.EventKillRequested) {
 				t.Errorf("counts as ordered: %v", ordered)
 			}
 		})

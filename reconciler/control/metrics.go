@@ -2,14 +2,10 @@ package control
 
 import (
 	"context"
-	"io"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -93,147 +89,14 @@ func (k conditionCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Meter counts an engine's calls and errors by verb.
-func (m *Metrics) Meter(e engine.Engine) engine.Engine { return metered{e, m} }
-
-type metered struct {
-	engine.Engine
-	m *Metrics
-}
-
-func (e metered) count(verb string, err *error) {
-	e.m.calls.WithLabelValues(verb).Inc()
-	if *err != nil {
-		e.m.callErrors.WithLabelValues(verb).Inc()
-	}
-}
-
-func (e metered) Ping(ctx context.Context) (err error) {
-	defer e.count("ping", &err)
-	return e.Engine.Ping(ctx)
-}
-
-func (e metered) Info(ctx context.Context) (info engine.Info, err error) {
-	defer e.count("info", &err)
-	return e.Engine.Info(ctx)
-}
-
-func (e metered) Events(ctx context.Context, since time.Time, tell func(engine.Event)) (err error) {
-	defer e.count("events", &err)
-	return e.Engine.Events(ctx, since, tell)
-}
-
-func (e metered) Containers(ctx context.Context, owner, slug string) (found []engine.Summary, err error) {
-	defer e.count("list_containers", &err)
-	return e.Engine.Containers(ctx, owner, slug)
-}
-
-func (e metered) Networks(ctx context.Context) (found []engine.ObservedNetwork, err error) {
-	defer e.count("list_networks", &err)
-	return e.Engine.Networks(ctx)
-}
-
-func (e metered) Images(ctx context.Context, refs []string) (ids map[string]string, err error) {
-	defer e.count("list_images", &err)
-	return e.Engine.Images(ctx, refs)
-}
-
-func (e metered) Inspect(ctx context.Context, id string) (d engine.Detail, err error) {
-	defer e.count("inspect_container", &err)
-	return e.Engine.Inspect(ctx, id)
-}
-
-func (e metered) Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (r io.ReadCloser, err error) {
-	defer e.count("logs", &err)
-	return e.Engine.Logs(ctx, id, since, tail, follow)
-}
-
-func (e metered) WaitHealthy(ctx context.Context, id string) (health string, err error) {
-	defer e.count("health", &err)
-	return e.Engine.WaitHealthy(ctx, id)
-}
-
-func (e metered) MountIDs(ctx context.Context, id string) (ids map[string]safepath.ID, err error) {
-	defer e.count("inspect_container", &err)
-	return e.Engine.MountIDs(ctx, id)
-}
-
-func (e metered) NetworkMembers(ctx context.Context, id string) (names []string, err error) {
-	defer e.count("inspect_network", &err)
-	return e.Engine.NetworkMembers(ctx, id)
-}
-
-func (e metered) ContainerOwner(ctx context.Context, name string) (id, owner string, err error) {
-	defer e.count("inspect_container", &err)
-	return e.Engine.ContainerOwner(ctx, name)
-}
-
-func (e metered) CreateNetwork(ctx context.Context, n state.Network) (made engine.ObservedNetwork, err error) {
-	defer e.count("create_network", &err)
-	return e.Engine.CreateNetwork(ctx, n)
-}
-
-func (e metered) RemoveNetwork(ctx context.Context, id string) (err error) {
-	defer e.count("remove_network", &err)
-	return e.Engine.RemoveNetwork(ctx, id)
-}
-
-func (e metered) CreateContainer(ctx context.Context, c state.Container) (id string, err error) {
-	defer e.count("create_container", &err)
-	return e.Engine.CreateContainer(ctx, c)
-}
-
-func (e metered) StartContainer(ctx context.Context, id string) (err error) {
-	defer e.count("start_container", &err)
-	return e.Engine.StartContainer(ctx, id)
-}
-
-func (e metered) StopContainer(ctx context.Context, id string, grace time.Duration) (err error) {
-	defer e.count("stop_container", &err)
-	return e.Engine.StopContainer(ctx, id, grace)
-}
-
-func (e metered) RemoveContainer(ctx context.Context, id string) (err error) {
-	defer e.count("remove_container", &err)
-	return e.Engine.RemoveContainer(ctx, id)
-}
-
-func (e metered) UnpauseContainer(ctx context.Context, id string) (err error) {
-	defer e.count("unpause_container", &err)
-	return e.Engine.UnpauseContainer(ctx, id)
-}
-
-func (e metered) SignalContainer(ctx context.Context, id, signal string) (err error) {
-	defer e.count("signal_container", &err)
-	return e.Engine.SignalContainer(ctx, id, signal)
-}
-
-func (e metered) UpdateLimits(ctx context.Context, id string, l state.Limits) (err error) {
-	defer e.count("update_container", &err)
-	return e.Engine.UpdateLimits(ctx, id, l)
-}
-
-func (e metered) Connect(ctx context.Context, network, id string, aliases []string) (err error) {
-	defer e.count("connect_network", &err)
-	return e.Engine.Connect(ctx, network, id, aliases)
-}
-
-func (e metered) Disconnect(ctx context.Context, network, id string) (err error) {
-	defer e.count("disconnect_network", &err)
-	return e.Engine.Disconnect(ctx, network, id)
-}
-
-func (e metered) LoadImage(ctx context.Context, archive io.Reader) (err error) {
-	defer e.count("load_image", &err)
-	return e.Engine.LoadImage(ctx, archive)
-}
-
-func (e metered) PullImage(ctx context.Context, ref string) (err error) {
-	defer e.count("pull_image", &err)
-	return e.Engine.PullImage(ctx, ref)
-}
-
-func (e metered) BuildImage(ctx context.Context, b engine.ImageBuild, archive io.Reader) (err error) {
-	defer e.count("build_image", &err)
-	return e.Engine.BuildImage(ctx, b, archive)
+// Meter returns an engine whose calls and errors are counted by verb.
+func (m *Metrics) Meter(e engine.Engine) engine.Engine {
+	return engine.Intercept(e, func(ctx context.Context, c engine.Call, next func(context.Context) error) error {
+		m.calls.WithLabelValues(c.Verb).Inc()
+		err := next(ctx)
+		if err != nil {
+			m.callErrors.WithLabelValues(c.Verb).Inc()
+		}
+		return err
+	})
 }

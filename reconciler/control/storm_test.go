@@ -89,6 +89,10 @@ func (s *storm) Inspect(context.Context, string) (engine.Detail, error) {
 	return engine.Detail{}, nil
 }
 
+func (s *storm) Files(context.Context, string) (map[string]map[string]state.ObservedFile, error) {
+	return nil, nil
+}
+
 // empty is a source that declares nothing.
 type empty struct{}
 
@@ -142,21 +146,21 @@ func runStormIn(t *testing.T, stateDir string, do func(*storm)) {
 	})
 }
 
-func event(action, slug string) engine.Event {
-	return engine.Event{Time: time.Now(), Action: action, Container: slug, Owner: "o", Slug: slug}
+func event(kind engine.EventKind, slug string) engine.Event {
+	return engine.Event{Time: time.Now(), Kind: kind, Container: slug, Owner: "o", Slug: slug}
 }
 
 // TestEventStormOfOneBottle sends a thousand events a second about one bottle for 15 s, of each kind that an agent can cause.
 func TestEventStormOfOneBottle(t *testing.T) {
-	for _, action := range []string{"oom", "health_status: unhealthy", "start", "die"} {
-		t.Run(action, func(t *testing.T) {
+	for _, kind := range []engine.EventKind{engine.EventUnhealthy, engine.EventStarted, engine.EventEnded} {
+		t.Run(string(kind), func(t *testing.T) {
 			runStorm(t, func(s *storm) {
 				began := time.Now()
 				quiet := began.Add(7500 * time.Millisecond)
 				for time.Since(began) < 15*time.Second {
-					s.events <- event(action, "loud")
+					s.events <- event(kind, "loud")
 					if time.Now().Equal(quiet) {
-						s.events <- event("connect", "quiet")
+						s.events <- event(engine.EventConnected, "quiet")
 					}
 					time.Sleep(time.Millisecond)
 				}
@@ -189,7 +193,7 @@ func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
 	runStorm(t, func(s *storm) {
 		for range 20 {
 			at := time.Now()
-			s.events <- event("connect", "quiet")
+			s.events <- event(engine.EventConnected, "quiet")
 			time.Sleep(time.Minute)
 			s.mu.Lock()
 			var after []time.Duration
@@ -218,7 +222,7 @@ func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.events <- event("connect", "quiet")
+		s.events <- event(engine.EventConnected, "quiet")
 		time.Sleep(time.Minute)
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("%d files are left, %v", len(left), err)
@@ -236,7 +240,7 @@ func TestEveryEventIsLookedAtUntilItMustShow(t *testing.T) {
 			for range 1 + random.IntN(60) {
 				time.Sleep(time.Duration(random.IntN(1<<random.IntN(11))) * time.Millisecond)
 				last = time.Now()
-				s.events <- event("connect", "quiet")
+				s.events <- event(engine.EventConnected, "quiet")
 			}
 			time.Sleep(time.Duration(5+random.IntN(60)) * time.Second)
 			s.mu.Lock()

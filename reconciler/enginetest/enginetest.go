@@ -445,7 +445,7 @@ func loadOnce(tb testing.TB, c *client.Client) {
 		}
 		fmt.Fprintln(watchdogInput, "image", agent.Ref)
 		fmt.Fprintln(watchdogInput, "image", AgentImage)
-		engine, err := docker.Connect(ctx)
+		engine, err := docker.Connect(ctx, state.Settings{})
 		if err != nil {
 			imagesOnce.err = err
 			return

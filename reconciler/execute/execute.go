@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
-	"github.com/bot-bottle/bottled/state/resolve"
 )
 
 const (
@@ -62,9 +60,6 @@ type Executor struct {
 	images singleflight.Group
 	slots  chan struct{} // taken by the bottles that are worked on
 	once   sync.Once
-
-	mu    sync.Mutex
-	users *engine.UserMapping // nil: the engine was not asked
 }
 
 // BuiltinImage is the image of the built-in sidecars.
@@ -88,7 +83,6 @@ func (x *Executor) Run(ctx context.Context, plan plan.Plan) map[string]error {
 		})
 	}
 	group.Wait()
-	_ = os.Remove(x.Settings.RunDir) // it goes with the last bottle's tokens, and fails as long as there are others
 	return failed
 }
 
@@ -196,7 +190,7 @@ func isStale(s plan.Step, err error) bool {
 	case s.Action == plan.EnsureImage, s.Action == plan.BuildImage, errors.Is(err, errTaken):
 		return false // a registry that does not have an image, or a name that is somebody else's, will not change
 	}
-	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, state.ErrMount)
+	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, engine.ErrPaused) || errors.Is(err, state.ErrMount)
 }
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.
@@ -222,21 +216,17 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 	case plan.RemoveNetwork:
 		return r.removeNetwork(call, s)
 	case plan.WriteFiles:
-		to, err := r.owner(call)
-		if err != nil {
-			return err
-		}
-		return writeDir(s.Dir, r.Settings, to)
+		return r.Engine.WriteFiles(call, s.Dir)
 	case plan.RemoveFiles:
-		return removeFiles(s.Object, r.Settings)
+		return r.Engine.RemoveFiles(call, s.Object)
 	case plan.Create:
 		return r.create(call, s)
 	case plan.Start:
 		return r.start(ctx, call, id, s)
 	case plan.Await:
-		return r.yieldSlotWhile(func() error { return r.await(ctx, id, time.Time{}) })
+		return r.yieldSlotWhile(func() error { return r.awaitReady(ctx, id, engine.Readiness{}, time.Time{}) })
 	case plan.Reload:
-		return r.reload(ctx, call, id, s.Declared)
+		return r.reload(ctx, id, s.Declared.Config)
 	case plan.Unpause:
 		return r.Engine.UnpauseContainer(call, id)
 	case plan.Connect:
@@ -269,12 +259,6 @@ func (r *execution) container(s plan.Step) string {
 }
 
 func (r *execution) create(ctx context.Context, s plan.Step) error {
-	if err := resolve.CheckMounts(r.Settings, s.Declared.Container.Mounts); err != nil {
-		return err
-	}
-	if err := r.chownDirs(ctx, s.Declared.DirPaths); err != nil {
-		return err
-	}
 	id, err := r.Engine.CreateContainer(ctx, s.Declared.Container)
 	if errors.Is(err, engine.ErrConflict) {
 		return r.explainConflict(ctx, s.Object, err)
@@ -295,7 +279,8 @@ func (r *execution) explainConflict(ctx context.Context, name string, conflict e
 	case err != nil:
 		return errors.Join(conflict, err)
 	case owner == "":
-		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (docker rm -f %.12s), or use another --prefix", errTaken, name, id, id)
+		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (%s), or use another --prefix", errTaken, name, id,
+			fmt.Sprintf(r.Engine.Capabilities().Commands.RemoveContainer, id[:min(12, len(id))]))
 	case owner != r.Settings.Owner:
 		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errTaken, name, id, owner)
 	}
@@ -304,39 +289,26 @@ func (r *execution) explainConflict(ctx context.Context, name string, conflict e
 
 func (r *execution) start(ctx, call context.Context, id string, s plan.Step) error {
 	began := time.Now()
-	if err := resolve.CheckMounts(r.Settings, s.Declared.Container.Mounts); err != nil {
-		return err
-	}
-	if err := r.Engine.StartContainer(call, id); err != nil {
+	if err := r.Engine.StartContainer(call, id, s.Declared.Container.Mounts); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	delete(r.unstarted, id)
 	r.mu.Unlock()
-	if err := resolve.CheckMounted(call, r.Engine, id, s.Declared.Container.Mounts); err != nil {
-		return errors.Join(err, r.Engine.RemoveContainer(call, id))
-	}
 	return r.yieldSlotWhile(func() error {
-		switch {
-		case s.Declared.Name == state.Agent:
+		if s.Declared.Name == state.Agent {
 			return r.awaitStable(ctx, id, began)
-		case s.Declared.Config == "":
-			return r.await(ctx, id, began)
 		}
-		// Not since the call: a pass that was killed may have started it a moment ago.
-		return r.awaitConfig(ctx, id, s.LastRun, s.Declared.Config, "start")
+		// Reports count since the last run ended, not since the call: an execution that was killed may have started it before.
+		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: s.LastRun}, began)
 	})
 }
 
-func (r *execution) reload(ctx, call context.Context, id string, m state.Component) error {
-	since := time.Now()
-	if err := r.Engine.SignalContainer(call, id, "SIGHUP"); err != nil {
-		return err
-	}
-	if m.Config == "" {
-		return nil // an image of others does not say
-	}
-	return r.yieldSlotWhile(func() error { return r.awaitConfig(ctx, id, since, m.Config, "signal") })
+func (r *execution) reload(ctx context.Context, id, config string) error {
+	began := time.Now()
+	return r.yieldSlotWhile(func() error {
+		return r.bounded(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.Reload(ctx, id, config) })
+	})
 }
 
 func (r *execution) remove(ctx context.Context, s plan.Step) error {
@@ -348,7 +320,7 @@ func (r *execution) remove(ctx context.Context, s plan.Step) error {
 	}
 	r.drainAudit(ctx, s)
 	if err := r.Engine.RemoveContainer(ctx, s.ContainerID); err != nil {
-		return fmt.Errorf("%w; by hand: docker rm -f %s", err, s.Object)
+		return fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveContainer, err, s.Object)
 	}
 	return nil
 }
@@ -360,7 +332,7 @@ func (r *execution) discard(ctx context.Context) error {
 	var failed []error
 	for id, name := range r.unstarted {
 		if err := r.Engine.RemoveContainer(ctx, id); err != nil {
-			failed = append(failed, fmt.Errorf("%w; by hand: docker rm -f %s", err, name))
+			failed = append(failed, fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveContainer, err, name))
 		}
 	}
 	return errors.Join(failed...)

@@ -29,7 +29,7 @@ func (r *execution) createNetwork(ctx context.Context, n state.Network) error {
 	err = fmt.Errorf("the engine made the network otherwise than declared: %s. Remove the setting from default-network-opts in the engine's "+
 		"daemon.json and restart the engine (docs/engine-defaults.md)", strings.Join(differs, "; "))
 	if removeErr := r.Engine.RemoveNetwork(ctx, made.ID); removeErr != nil {
-		return errors.Join(err, fmt.Errorf("%w; by hand: docker network rm %s", removeErr, n.Name))
+		return errors.Join(err, fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveNetwork, removeErr, n.Name))
 	}
 	return err
 }
@@ -41,8 +41,8 @@ func (r *execution) removeNetwork(ctx context.Context, s plan.Step) error {
 	}
 	members, inspectErr := r.Engine.NetworkMembers(ctx, s.NetworkID)
 	if inspectErr != nil || len(members) == 0 {
-		return fmt.Errorf("%w; by hand: docker network rm %s", err, s.Object)
+		return fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveNetwork, err, s.Object)
 	}
-	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off, so that it can be removed (docker network disconnect -f %s NAME): %w",
-		strings.Join(members, ", "), s.Object, err)
+	return fmt.Errorf("containers that are not bottled's are on it: %s; take them off, so that it can be removed (%s): %w",
+		strings.Join(members, ", "), fmt.Sprintf(r.Engine.Capabilities().Commands.Detach, s.Object, "NAME"), err)
 }

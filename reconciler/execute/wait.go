@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/state/engine"
-	"github.com/bot-bottle/bottled/state/observe"
 )
 
 // patience is how long a bottle may wait for something before its place goes to another one.
@@ -41,80 +39,35 @@ func (r *execution) yieldSlotWhile(wait func() error) error {
 	return err
 }
 
-// settle sees whether an agent stays: one that can't run its command ends at once, and says so by nothing else.
-func (r *execution) awaitStable(ctx context.Context, id string, since time.Time) error {
+// awaitStable waits until an agent counts as started. One that can't run its command ends at once, and reports nothing.
+func (r *execution) awaitStable(ctx context.Context, id string, began time.Time) error {
 	select {
 	case <-ctx.Done(): // the next pass will see
 	case <-time.After(agentStableAfter):
 	}
-	return r.await(ctx, id, since)
+	return r.awaitReady(ctx, id, engine.Readiness{}, began)
 }
 
-// await waits for the engine's health check, where there is one.
-func (r *execution) await(ctx context.Context, id string, since time.Time) error {
-	ctx, cancel := r.watchContainer(ctx, id)
+// awaitReady waits until a container is ready.
+func (r *execution) awaitReady(ctx context.Context, id string, want engine.Readiness, began time.Time) error {
+	return r.bounded(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.WaitReady(ctx, id, want) })
+}
+
+// bounded waits for a component for as long as it may take to become ready, and notes what it reports. An error quotes the
+// container's log since began.
+func (r *execution) bounded(ctx context.Context, id string, began time.Time, wait func(context.Context) (engine.Report, error)) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
 	defer cancel()
-	health, err := r.Engine.WaitHealthy(ctx, id)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		last, logErr := observe.QuoteLog(context.WithoutCancel(ctx), r.Engine, id, since)
-		return errors.Join(fmt.Errorf("%w%s", err, last), logErr)
-	}
-	if health == engine.HealthUnhealthy {
-		return errors.New("its health check fails: see docker inspect " + id[:min(12, len(id))])
-	}
-	return nil
-}
-
-// whileItRuns bounds a wait for a container: by the time that it may take to become ready, and by its end. An engine does
-// not always end the log of a container that is removed while somebody follows it (seen on 20.10).
-func (r *execution) watchContainer(ctx context.Context, id string) (context.Context, context.CancelFunc) {
-	ctx, end := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
-				if err := r.checkRunning(ctx, id); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		}
-	}()
-	return ctx, func() {
-		cancel(nil)
-		end()
-	}
-}
-
-// gone says whether a container has ended or was removed. What can't be asked is not known.
-func (r *execution) checkRunning(ctx context.Context, id string) error {
-	all, err := r.Engine.Containers(ctx, r.Settings.Owner, r.slug)
-	if err != nil {
-		return nil //nolint:nilerr // the wait goes on
-	}
-	i := slices.IndexFunc(all, func(s engine.Summary) bool { return s.ID == id })
+	report, err := wait(bounded)
 	switch {
-	case i < 0:
-		return fmt.Errorf("%w: it was removed", engine.ErrNotFound)
-	case all[i].State == engine.StateExited || all[i].State == "dead":
-		return engine.ErrEnded
-	}
-	return nil
-}
-
-func (r *execution) awaitConfig(ctx context.Context, id string, since time.Time, config string, causes ...string) error {
-	ctx, cancel := r.watchContainer(ctx, id)
-	defer cancel()
-	report, err := observe.Await(ctx, r.Engine, id, since, config, causes...)
-	if err != nil {
+	case err == nil && report != (engine.Report{}):
+		r.Cache.SetReport(id, report)
+		return nil
+	case err == nil, errors.Is(err, engine.ErrPaused), errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrUnavailable):
 		return err
+	case bounded.Err() != nil:
+		err = context.Cause(bounded)
 	}
-	r.Cache.SetReport(id, report)
-	return nil
+	last, logErr := engine.QuoteLog(context.WithoutCancel(ctx), r.Engine, id, began)
+	return errors.Join(fmt.Errorf("%w%s", err, last), logErr)
 }

@@ -182,7 +182,6 @@ func (r *Reconciler) Warnings(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Executor.SetUsers(info.Users)
 	filtered, err := r.HostReversePathFilter()
 	if err != nil {
 		return nil, err

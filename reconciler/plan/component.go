@@ -257,7 +257,7 @@ func (p *planner) files() map[string]bool {
 	return changed
 }
 
-func dirChanges(want state.Dir, have map[string]observe.ObservedFile) []observe.Change {
+func dirChanges(want state.Dir, have map[string]state.ObservedFile) []observe.Change {
 	if want.Spool {
 		return nil
 	}
@@ -283,7 +283,7 @@ func dirChanges(want state.Dir, have map[string]observe.ObservedFile) []observe.
 }
 
 // describe shows the lines that differ, and nothing at all of a secret.
-func describe(have observe.ObservedFile, want state.File, exists bool) (before, after string) {
+func describe(have state.ObservedFile, want state.File, exists bool) (before, after string) {
 	switch {
 	case !exists:
 		return "(none)", "written"

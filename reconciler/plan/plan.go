@@ -124,7 +124,7 @@ type planner struct {
 	want       state.Bottle
 	have       owned
 	images     map[string]string
-	dirs       map[string]map[string]observe.ObservedFile
+	dirs       map[string]map[string]state.ObservedFile
 	networkIDs map[string]string
 	// remade are the networks that are created anew: whatever is attached to them must be, too.
 	remade  map[string]bool

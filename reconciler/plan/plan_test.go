@@ -95,7 +95,7 @@ func (w *world) desire(t *testing.T) state.Bottle {
 
 // converged is an engine on which everything is exactly as declared.
 func converged(b state.Bottle) observe.Observed {
-	have := observe.Observed{Images: map[string]string{}, Dirs: map[string]map[string]observe.ObservedFile{}}
+	have := observe.Observed{Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
 	for _, n := range b.Networks {
 		have.Networks = append(have.Networks, engine.ObservedNetwork{ID: "id-of-" + n.Name, Network: n, Subnets: []netip.Prefix{n.Subnet}})
 	}
@@ -119,9 +119,9 @@ func converged(b state.Bottle) observe.Observed {
 		have.Containers = append(have.Containers, o)
 	}
 	for _, d := range b.Dirs {
-		have.Dirs[d.Path] = map[string]observe.ObservedFile{}
+		have.Dirs[d.Path] = map[string]state.ObservedFile{}
 		for name, f := range d.Files {
-			have.Dirs[d.Path][name] = observe.ObservedFile{Content: f.Content, Mode: f.Mode}
+			have.Dirs[d.Path][name] = state.ObservedFile{Content: f.Content, Mode: f.Mode}
 		}
 	}
 	return have
@@ -199,10 +199,10 @@ func TestPlan(t *testing.T) {
 	cases := map[string]func(*testing.T, *world){
 		"as-declared": func(*testing.T, *world) {},
 		"nothing-there": func(_ *testing.T, w *world) {
-			w.have = observe.Observed{Dirs: map[string]map[string]observe.ObservedFile{}}
+			w.have = observe.Observed{Dirs: map[string]map[string]state.ObservedFile{}}
 		},
 		"images-there": func(_ *testing.T, w *world) {
-			w.have = observe.Observed{Dirs: map[string]map[string]observe.ObservedFile{}, Images: w.have.Images}
+			w.have = observe.Observed{Dirs: map[string]map[string]state.ObservedFile{}, Images: w.have.Images}
 		},
 		"agent-missing":    func(_ *testing.T, w *world) { w.without(state.Agent) },
 		"pipelock-missing": func(_ *testing.T, w *world) { w.without(state.Pipelock) },
@@ -368,7 +368,7 @@ func TestPlan(t *testing.T) {
 		},
 		"directory-deleted": func(_ *testing.T, w *world) { delete(w.have.Dirs, "/var/lib/bottled/bottles/dev/pipelock") },
 		"file-edited": func(_ *testing.T, w *world) {
-			w.have.Dirs["/var/lib/bottled/bottles/dev/pipelock"]["pipelock.yaml"] = observe.ObservedFile{Content: state.NewContent([]byte("mode: audit\n")), Mode: 0o444}
+			w.have.Dirs["/var/lib/bottled/bottles/dev/pipelock"]["pipelock.yaml"] = state.ObservedFile{Content: state.NewContent([]byte("mode: audit\n")), Mode: 0o444}
 		},
 		"file-mode-changed": func(_ *testing.T, w *world) {
 			f := w.have.Dirs["/run/bottled/x/dev/tokens"]["env-TOKEN"]
@@ -376,7 +376,7 @@ func TestPlan(t *testing.T) {
 			w.have.Dirs["/run/bottled/x/dev/tokens"]["env-TOKEN"] = f
 		},
 		"file-planted": func(_ *testing.T, w *world) {
-			w.have.Dirs["/run/bottled/x/dev/tokens"]["other"] = observe.ObservedFile{}
+			w.have.Dirs["/run/bottled/x/dev/tokens"]["other"] = state.ObservedFile{}
 		},
 		"manifest-gone": func(_ *testing.T, w *world) {
 			w.want = Desired{Bottles: nil, Failed: map[string]error{"other": reconciler.ErrInvalid}}

@@ -1,24 +1,38 @@
 package engine
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
 const (
-	QuotedLines  = 5  // of a container's last lines in an error
-	quotedOutput = 10 // of a build's last lines
+	quotedLines  = 5   // of a container's log in an error
+	quotedOutput = 10  // of a build's output in an error
+	quotedLength = 300 // characters of a line
 )
 
-func QuoteLog(lines []string) string {
-	if len(lines) == 0 {
-		return "; its log is empty"
-	}
-	return "; its last log lines:" + quote(lines)
+// LogStreamer is what [QuoteLog] needs of an engine.
+type LogStreamer interface {
+	StreamLogs(ctx context.Context, id string, o LogOptions, handle func(LogLine) error) error
 }
 
-// QuoteOutput returns the last of the lines that a build has written, for the end of an error message; "" when there are none.
+// QuoteLog returns the last lines of a container's log since a time, escaped, for the end of an error message.
+func QuoteLog(ctx context.Context, e LogStreamer, id string, since time.Time) (string, error) {
+	var lines []string
+	err := e.StreamLogs(ctx, id, LogOptions{Since: since, Tail: quotedLines}, func(l LogLine) error {
+		lines = append(lines, strings.TrimRight(string(l.Text), "\r\n"))
+		return nil
+	})
+	if len(lines) == 0 {
+		return "; its log is empty", err
+	}
+	return "; its last log lines:" + quote(lines), err
+}
+
+// QuoteOutput returns the last lines of a build's output, escaped, for the end of an error message; "" when there are none.
 func QuoteOutput(lines []string) string {
 	if len(lines) == 0 {
 		return ""
@@ -29,21 +43,16 @@ func QuoteOutput(lines []string) string {
 func quote(lines []string) string {
 	text := ""
 	for _, l := range lines {
-		text += "\n    " + quotable(l)
+		text += "\n    " + escapeLine(l)
 	}
 	return text
 }
 
-// quotable is a line for a terminal, and not longer than is good for a message.
-func quotable(line string) string {
+// escapeLine returns a line that is safe on a terminal, cut to quotedLength.
+func escapeLine(line string) string {
 	runes := []rune(strings.ToValidUTF8(line, "\uFFFD"))
 	if len(runes) > quotedLength {
 		runes = append(runes[:quotedLength], '…')
 	}
 	return printable.Line(strings.ReplaceAll(string(runes), "\t", "    "))
 }
-
-const (
-	quotedLength = 300     // characters
-	LineLength   = 1 << 16 // bytes; what is beyond is cut off
-)

@@ -9,17 +9,16 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Interactive is what people's sessions ask of a container engine. It is apart from Engine, which is what the controller
-// asks, so that what wraps that one needs to know nothing of terminals. Errors are as Engine's.
+// SessionRuntime runs what people talk to, and reads logs.
 type SessionRuntime interface {
 	// CreateSession creates a container that the engine removes when it ends, and whose stdin ends with the one session.
 	CreateSession(ctx context.Context, c state.Container, tty bool) (id string, err error)
-	// StartSession starts it with its terminal, or its pipes, attached.
-	StartSession(ctx context.Context, id string, tty bool) (Process, error)
+	// StartSession starts it with its terminal, or its pipes, attached. mounts are as with Writer.StartContainer.
+	StartSession(ctx context.Context, id string, mounts []state.Mount, tty bool) (Process, error)
 	// Exec runs a command in a running container, with a stdin or without.
 	Exec(ctx context.Context, id string, command []string, stdin, tty bool) (Process, error)
-	// Output tells every line of a container's log, until its end or, with Follow, until the container ends.
-	StreamLogs(ctx context.Context, id string, o LogOptions, tell func(LogLine) error) error
+	// StreamLogs calls handle for every line of a container's log, until its end or, with Follow, until the container ends.
+	StreamLogs(ctx context.Context, id string, o LogOptions, handle func(LogLine) error) error
 }
 
 // Process is a program in a container that somebody talks to. Its methods may be called side by side.

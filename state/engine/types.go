@@ -15,23 +15,43 @@ var (
 	ErrUnavailable = errors.New("the engine does not answer")
 )
 
-// Event is something that happened on the engine.
+// EventKind is what happened.
+type EventKind string
+
+// The kinds of events. Kinds that an engine does not have never come.
+const (
+	EventStarted       EventKind = "started"
+	EventEnded         EventKind = "ended"          // the first process ended
+	EventKillRequested EventKind = "kill requested" // somebody had a signal sent that is not a reload's
+	EventStopped       EventKind = "stopped"        // somebody had it stopped
+	EventPaused        EventKind = "paused"
+	EventUnpaused      EventKind = "unpaused"
+	EventRenamed       EventKind = "renamed"
+	EventUpdated       EventKind = "updated" // its limits or restart policy
+	EventRemoved       EventKind = "removed"
+	EventHealthy       EventKind = "healthy"   // its health check passed
+	EventUnhealthy     EventKind = "unhealthy" // its health check failed
+	EventConnected     EventKind = "connected"
+	EventDisconnected  EventKind = "disconnected"
+)
+
+// Event is something that happened to a container or a network on the engine.
 type Event struct {
-	Time   time.Time
-	Action string // the engine's word: start, die, connect, …
-	// Container is the ID of the container that it is about, Owner and Slug are from its labels; the engine tells no
-	// labels where a network is concerned.
+	Time time.Time
+	Kind EventKind
+	// Container is the ID of the container; Owner and Slug come from its labels. Events of networks carry no labels.
 	Container, Owner, Slug string
-	Network                string // name of the network; "" when none is concerned
-	Signal                 string // of a kill
+	Network                string // name of the network; "" for an event of a container alone
 }
 
-// Container states, as the engine names them.
+// Container states.
 const (
-	StateCreated = "created"
-	StateRunning = "running"
-	StatePaused  = "paused"
-	StateExited  = "exited"
+	StateCreated  = "created"
+	StateRunning  = "running"
+	StatePaused   = "paused"
+	StateExited   = "exited"
+	StateDead     = "dead"     // the engine failed to remove it
+	StateRemoving = "removing" // its removal is under way
 )
 
 // Outcomes of the engine's health check; "" when a container has none.
@@ -98,5 +118,9 @@ type Info struct {
 	VXLANPort int
 }
 
-// ErrEnded marks a container that did not stay.
-var ErrEnded = errors.New("it ended before it was ready")
+// What can end the wait for a container.
+var (
+	ErrEnded     = errors.New("it ended before it was ready")
+	ErrPaused    = errors.New("it was paused before it was ready")
+	ErrUnhealthy = errors.New("its health check fails")
+)

@@ -21,8 +21,8 @@ type Cache struct {
 
 	mu      sync.Mutex
 	changed bool
-	entries map[string]cacheEntry // by container ID
-	reports map[string]Report     // by container ID, of this run
+	entries map[string]cacheEntry    // by container ID
+	reports map[string]engine.Report // by container ID, of this run
 }
 
 // cacheFormat changes with what an inspection reads of a container, so that entries of an older bottled are not believed.
@@ -35,15 +35,9 @@ type cacheEntry struct {
 	Config string
 }
 
-// Report is what a sidecar said last about the configuration that it serves.
-type Report struct {
-	Config string
-	At     time.Time
-}
-
 // OpenCache reads the cache file; a missing or unreadable one is an empty cache.
 func OpenCache(path string) *Cache {
-	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]Report{}}
+	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]engine.Report{}}
 	data, err := owndir.ReadFile(path)
 	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
 		c.entries = map[string]cacheEntry{}
@@ -103,7 +97,7 @@ func (c *Cache) put(containers []ObservedContainer, slug string) {
 }
 
 // SetReport records what a sidecar said.
-func (c *Cache) SetReport(id string, r Report) {
+func (c *Cache) SetReport(id string, r engine.Report) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reports[id] = r
@@ -133,7 +127,7 @@ func (c *Cache) reported(ctx context.Context, e engine.Engine, id string, endedA
 	if ok && r.At.After(endedAt) {
 		return r.Config, nil
 	}
-	last, err := LastReport(ctx, e, id, endedAt)
+	last, err := e.LastReport(ctx, id, endedAt)
 	return last.Config, err
 }
 

@@ -27,19 +27,13 @@ type ObservedContainer struct {
 	Orphan bool
 }
 
-// ObservedFile is a file in one of the directories that bottled writes.
-type ObservedFile struct {
-	Content state.Content
-	Mode    uint32
-}
-
 // Observed is everything that runs and exists, at one moment.
 type Observed struct {
 	Networks   []engine.ObservedNetwork // all: foreign ones take names and subnets
 	Containers []ObservedContainer      // the owner's
 	Images     map[string]string        // image ID by reference, of the references asked for
 	Routes     []netip.Prefix           // of the host
-	Dirs       map[string]map[string]ObservedFile
+	Dirs       map[string]map[string]state.ObservedFile
 }
 
 // Observer reads the engine and the host.
@@ -93,7 +87,7 @@ func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		got.Dirs, err = readDirs(o.Settings, look.Slug)
+		got.Dirs, err = o.Engine.Files(gctx, look.Slug)
 		return err
 	})
 	group.Go(func() (err error) {

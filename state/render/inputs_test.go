@@ -1,8 +1,6 @@
 package render
 
 import (
-	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
-	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
@@ -80,46 +77,4 @@ func wantError(t *testing.T, what, want string, call func() error) {
 	case <-time.After(10 * time.Second):
 		t.Errorf("%s: it blocks", what)
 	}
-}
-
-type mounted map[string]safepath.ID
-
-func (m mounted) MountIDs(context.Context, string) (map[string]safepath.ID, error) { return m, nil }
-
-// TestMountsThatWereReplaced: what was judged is checked before a container is started, and after.
-func TestMountsThatWereReplaced(t *testing.T) {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
-	at := func(name string) string { return filepath.Join(dir, name) }
-	must(t, os.MkdirAll(at("a/work"), 0o700))
-	m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: at("a/work"), Target: "/work"}}}}}
-	in, err := resolve.Reader{Settings: testSettings}.Read(m)
-	must(t, err)
-	b, err := Bottle(m, in, testNets, testSettings)
-	must(t, err)
-	mounts := b.Components[1].Container.Mounts
-	must(t, resolve.CheckMounts(testSettings, mounts))
-	for what, replace := range map[string]func() error{
-		"by another directory":  func() error { return os.MkdirAll(at("a/work"), 0o700) },
-		"by a link to itself":   func() error { return os.Symlink("../moved/work", at("a")) },
-		"by a link to another":  func() error { return os.Symlink("/", at("a")) },
-		"by nothing":            func() error { return nil },
-		"by a link in its name": func() error { return errors.Join(os.Mkdir(at("a"), 0o700), os.Symlink("../moved/work", at("a/work"))) },
-	} {
-		must(t, os.Rename(at("a"), at("moved")))
-		must(t, replace())
-		if err := resolve.CheckMounts(testSettings, mounts); !errors.Is(err, state.ErrMount) {
-			t.Errorf("replaced %s: %v", what, err)
-		}
-		must(t, os.RemoveAll(at("a")))
-		must(t, os.Rename(at("moved"), at("a")))
-		must(t, resolve.CheckMounts(testSettings, mounts))
-	}
-	for what, ids := range map[string]mounted{"another one": {"/work": {Dev: 1, Ino: 2}}, "nothing": {}} {
-		if err := resolve.CheckMounted(t.Context(), ids, "id", mounts); !errors.Is(err, state.ErrMount) {
-			t.Errorf("%s is mounted: %v", what, err)
-		}
-	}
-	must(t, resolve.CheckMounted(t.Context(), mounted{"/work": mounts[0].ID}, "id", mounts))
-	must(t, resolve.CheckMounted(t.Context(), mounted(nil), "id", mounts)) // it can't be told
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/pkg/stdcopy"
@@ -63,6 +62,12 @@ func (e *Engine) ContainerOwner(ctx context.Context, name string) (id, owner str
 
 // CreateContainer creates a container, attaches it to its networks, and puts the files in its user's home.
 func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string, error) {
+	if err := e.files.checkMounts(c.Mounts); err != nil {
+		return "", err
+	}
+	if err := e.files.chown(ctx, c.Mounts); err != nil {
+		return "", err
+	}
 	config, host := toCreate(c)
 	return e.create(ctx, c, config, host)
 }
@@ -74,25 +79,34 @@ func (e *Engine) create(ctx context.Context, c state.Container, config *containe
 	if err != nil {
 		return "", wrap(err, "create container %s", c.Name)
 	}
-	if err := e.furnish(ctx, created.ID, c); err != nil {
+	if err := e.attachAndSeedHome(ctx, created.ID, c); err != nil {
 		return "", errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), created.ID))
 	}
 	return created.ID, nil
 }
 
-// furnish gives a container that was created all that it must have when it starts.
-func (e *Engine) furnish(ctx context.Context, id string, c state.Container) error {
+// attachAndSeedHome gives a created container all that it must have when it starts.
+func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Container) error {
 	for _, a := range c.Networks[1:] {
 		if err := e.Connect(ctx, a.Network, id, a.Aliases); err != nil {
 			return err
 		}
 	}
-	return e.putHome(ctx, id, c)
+	return e.seedHome(ctx, id, c)
 }
 
-// StartContainer starts a container.
-func (e *Engine) StartContainer(ctx context.Context, id string) error {
-	return wrap(e.client.ContainerStart(ctx, id, container.StartOptions{}), "start container")
+// StartContainer starts a container on the mounts that were judged, or not at all.
+func (e *Engine) StartContainer(ctx context.Context, id string, mounts []state.Mount) error {
+	if err := e.files.checkMounts(mounts); err != nil {
+		return err
+	}
+	if err := e.client.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return wrap(err, "start container")
+	}
+	if err := checkMounted(ctx, e, id, mounts); err != nil {
+		return errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), id))
+	}
+	return nil
 }
 
 // StopContainer asks a container to end, then kills it; a missing one is success.
@@ -115,11 +129,6 @@ func (e *Engine) UnpauseContainer(ctx context.Context, id string) error {
 	return wrap(e.client.ContainerUnpause(ctx, id), "unpause container")
 }
 
-// SignalContainer sends a signal to a container's first process.
-func (e *Engine) SignalContainer(ctx context.Context, id, signal string) error {
-	return wrap(e.client.ContainerKill(ctx, id, signal), "send %s to container", signal)
-}
-
 // UpdateLimits sets limits, and the restart policy that every container of ours has, while it runs.
 func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) error {
 	_, err := e.client.ContainerUpdate(ctx, id, container.UpdateConfig{
@@ -128,8 +137,8 @@ func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) er
 	return wrap(err, "update limits")
 }
 
-// Logs streams a container's output.
-func (e *Engine) Logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
+// logs streams a container's output.
+func (e *Engine) logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
 	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow, Tail: "all", Since: formatTime(since)}
 	if tail > 0 {
 		opts.Tail = fmt.Sprint(tail)
@@ -155,39 +164,3 @@ type readCloser struct {
 }
 
 func (r readCloser) Close() error { return r.close() }
-
-// Health waits until the engine's check of a container has an outcome: asked at once, then told by events.
-func (e *Engine) WaitHealthy(ctx context.Context, id string) (string, error) {
-	outcome, err := e.health(ctx, id)
-	if err != nil || outcome != engine.HealthStarting {
-		return outcome, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
-		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", id),
-		filters.Arg("event", string(events.ActionHealthStatus)), filters.Arg("event", string(events.ActionDie)),
-	)})
-	for {
-		// Again, for what happened before the events began.
-		if outcome, err = e.health(ctx, id); err != nil || outcome != engine.HealthStarting {
-			return outcome, err
-		}
-		select {
-		case <-messages:
-		case err := <-errs:
-			return "", wrap(err, "wait for the health check")
-		}
-	}
-}
-
-func (e *Engine) health(ctx context.Context, id string) (string, error) {
-	c, err := e.client.ContainerInspect(ctx, id)
-	if err != nil {
-		return "", wrap(err, "inspect container")
-	}
-	if !c.State.Running {
-		return "", fmt.Errorf("%w: exit code %d", engine.ErrEnded, c.State.ExitCode)
-	}
-	return checkedHealth(c.State.Health), nil
-}

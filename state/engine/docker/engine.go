@@ -19,12 +19,14 @@ import (
 	"github.com/docker/cli/cli/context/store"
 	"github.com/docker/docker/client"
 
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
 // Engine talks to one Docker engine.
 type Engine struct {
 	client *client.Client
+	files  *files
 	config *configfile.ConfigFile // credentials for pulls
 
 	mu     sync.Mutex
@@ -32,8 +34,8 @@ type Engine struct {
 }
 
 // Connect is New, and fails when the engine does not answer.
-func Connect(ctx context.Context) (*Engine, error) {
-	e, err := New()
+func Connect(ctx context.Context, s state.Settings) (*Engine, error) {
+	e, err := New(s)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +46,8 @@ func Connect(ctx context.Context) (*Engine, error) {
 }
 
 // New finds the engine as the docker CLI does (DOCKER_HOST, DOCKER_CONTEXT, the current context), without asking it for
-// anything yet. It must be on this host: bottled bind-mounts files that it writes.
-func New() (*Engine, error) {
+// anything yet. It must be on this host: bottled bind-mounts files that it writes, where the settings say.
+func New(s state.Settings) (*Engine, error) {
 	config := cliconfig.LoadDefaultConfigFile(os.Stderr)
 	opts, err := clientOptions(config)
 	if err != nil {
@@ -60,7 +62,9 @@ func New() (*Engine, error) {
 		return nil, errors.Join(c.Close(), fmt.Errorf(
 			"the docker engine at %s is not on this host (only unix:// sockets are): bottled bind-mounts the files it writes, so run it on the engine's host", host))
 	}
-	return &Engine{client: c, config: config, images: map[string]engine.ImageDefaults{}}, nil
+	e := &Engine{client: c, config: config, images: map[string]engine.ImageDefaults{}}
+	e.files = &files{settings: s, info: e.Info}
+	return e, nil
 }
 
 func clientOptions(config *configfile.ConfigFile) ([]client.Opt, error) {
@@ -126,3 +130,16 @@ func ignoreNotFound(err error) error {
 	}
 	return err
 }
+
+// Capabilities are all: an engine on this host can change what runs.
+func (e *Engine) Capabilities() engine.Capabilities {
+	return engine.Capabilities{
+		UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true,
+		Commands: engine.Commands{
+			RemoveContainer: "docker rm -f %s", RemoveNetwork: "docker network rm %s",
+			InspectContainer: "docker inspect %s", Detach: "docker network disconnect -f %s %s",
+		},
+	}
+}
+
+var _ engine.Engine = (*Engine)(nil)

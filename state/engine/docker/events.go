@@ -39,33 +39,52 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
 }
 
-// Events tells what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.
-func (e *Engine) Events(ctx context.Context, since time.Time, tell func(engine.Event)) error {
+// Events reports what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.
+func (e *Engine) Events(ctx context.Context, since time.Time, handle func(engine.Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	kinds := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("type", string(events.NetworkEventType)))
+	filter := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("type", string(events.NetworkEventType)))
 	for _, action := range watched {
-		kinds.Add("event", string(action))
+		filter.Add("event", string(action))
 	}
-	options := events.ListOptions{Filters: kinds, Since: formatTime(since)}
+	options := events.ListOptions{Filters: filter, Since: formatTime(since)}
 	messages, errs := e.client.Events(ctx, options)
 	for {
 		select {
 		case m := <-messages:
-			tell(fromEvent(m))
+			if event, ok := fromEvent(m); ok {
+				handle(event)
+			}
 		case err := <-errs:
 			return wrap(err, "listen to the engine's events")
 		}
 	}
 }
 
-func fromEvent(m events.Message) engine.Event {
-	e := engine.Event{Time: time.Unix(0, m.TimeNano), Action: string(m.Action)}
+// kinds translates the engine's words.
+var kinds = map[events.Action]engine.EventKind{
+	events.ActionStart: engine.EventStarted, events.ActionDie: engine.EventEnded, events.ActionKill: engine.EventKillRequested,
+	events.ActionStop: engine.EventStopped, events.ActionPause: engine.EventPaused, events.ActionUnPause: engine.EventUnpaused,
+	events.ActionRename: engine.EventRenamed, events.ActionUpdate: engine.EventUpdated, events.ActionDestroy: engine.EventRemoved,
+	events.ActionHealthStatusHealthy: engine.EventHealthy, events.ActionHealthStatusUnhealthy: engine.EventUnhealthy,
+	events.ActionConnect: engine.EventConnected, events.ActionDisconnect: engine.EventDisconnected,
+}
+
+// signalHUP is how the engine's events name it: the signal of a reload.
+const signalHUP = "1"
+
+// fromEvent translates an event; false for one that says nothing about a bottle.
+func fromEvent(m events.Message) (engine.Event, bool) {
 	about := m.Actor.Attributes
+	kind, known := kinds[m.Action]
+	if !known || m.Action == events.ActionKill && about["signal"] == signalHUP {
+		return engine.Event{}, false
+	}
+	e := engine.Event{Time: time.Unix(0, m.TimeNano), Kind: kind}
 	if m.Type == events.NetworkEventType {
 		e.Container, e.Network = about["container"], about["name"]
-		return e
+		return e, true
 	}
-	e.Container, e.Owner, e.Slug, e.Signal = m.Actor.ID, about[state.LabelOwner], about[state.LabelSlug], about["signal"]
-	return e
+	e.Container, e.Owner, e.Slug = m.Actor.ID, about[state.LabelOwner], about[state.LabelSlug]
+	return e, true
 }

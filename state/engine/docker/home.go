@@ -33,9 +33,9 @@ type home struct {
 	made    map[string]bool // directories in the archive
 }
 
-// putHome puts a container's files in place (PUT /containers/{id}/archive). A file in a mount is left to whoever the mount
+// seedHome puts a container's files in place (PUT /containers/{id}/archive). A file in a mount is left to whoever the mount
 // belongs to.
-func (e *Engine) putHome(ctx context.Context, id string, c state.Container) error {
+func (e *Engine) seedHome(ctx context.Context, id string, c state.Container) error {
 	if len(c.Home) == 0 {
 		return nil
 	}

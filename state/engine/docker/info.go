@@ -17,9 +17,11 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	if err != nil {
 		return engine.Info{}, wrap(err, "ask the engine about itself")
 	}
+	users := usersOf(info)
+	e.files.setUsers(users)
 	return engine.Info{
 		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
-		Users: usersOf(info), VXLANPort: vxlanPort(info.Swarm),
+		Users: users, VXLANPort: vxlanPort(info.Swarm),
 	}, nil
 }
 

@@ -12,10 +12,10 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
-// MountIDs returns what is mounted at the target of each bind mount of a running container, as its first process sees it. It is
+// mountIDs returns what is mounted at the target of each bind mount of a running container, as its first process sees it. It is
 // nil where that can't be told: the process has ended, belongs to another user, or is in a process namespace of its own, as
 // under an engine that runs in a container.
-func (e *Engine) MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error) {
+func (e *Engine) mountIDs(ctx context.Context, id string) (map[string]safepath.ID, error) {
 	c, err := e.client.ContainerInspect(ctx, id)
 	if err != nil {
 		return nil, wrap(err, "inspect container")

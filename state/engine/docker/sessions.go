@@ -24,6 +24,9 @@ const noDetach = "ctrl-^,ctrl-@,ctrl-^,ctrl-_,ctrl-^,ctrl-@,ctrl-^,ctrl-_"
 
 // CreateSession creates a container for one session.
 func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool) (string, error) {
+	if err := e.files.checkMounts(c.Mounts); err != nil {
+		return "", err
+	}
 	config, host := toCreate(c)
 	config.Tty, config.OpenStdin, config.StdinOnce = tty, true, true
 	config.AttachStdin, config.AttachStdout, config.AttachStderr = true, true, true
@@ -33,7 +36,7 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool)
 
 // StartSession starts a container that CreateSession made. It is attached, and its end waited for, before that: nothing is
 // missed then.
-func (e *Engine) StartSession(ctx context.Context, id string, tty bool) (engine.Process, error) {
+func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, tty bool) (engine.Process, error) {
 	// Its end is waited for also when ctx ends after it has started.
 	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, cancel)()
@@ -62,7 +65,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, tty bool) (engine.
 			}
 		},
 	}
-	if err := e.StartContainer(ctx, id); err != nil {
+	if err := e.StartContainer(ctx, id, mounts); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil

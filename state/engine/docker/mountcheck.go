@@ -1,4 +1,4 @@
-package resolve
+package docker
 
 import (
 	"context"
@@ -9,11 +9,12 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// CheckMounts makes sure that the mounts' sources are still what was judged, right before an engine resolves the paths again.
-func CheckMounts(s state.Settings, mounts []state.Mount) error {
+// checkMounts makes sure that the sources of an agent's mounts are still what was judged, right before the engine resolves the
+// paths again.
+func (f *files) checkMounts(mounts []state.Mount) error {
 	for _, m := range mounts {
-		if state.Within(m.Source, s.StateDir) || state.Within(m.Source, s.RunDir) {
-			continue // bottled's own: no agent's mount is there
+		if f.delivered(m) {
+			continue
 		}
 		o, err := safepath.Open(m.Source)
 		if err != nil {
@@ -30,19 +31,19 @@ func CheckMounts(s state.Settings, mounts []state.Mount) error {
 	return nil
 }
 
-// mountTeller says what is mounted in a running container.
+// mountInspector is what checkMounted needs of an engine.
 type mountInspector interface {
-	MountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
+	mountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 }
 
-// CheckMounted makes sure that a container was started on what was judged. The engine resolves the paths of mounts by itself, so
-// somebody who may write on the way can be faster than CheckMounts. Where the engine's processes can't be seen, it says nothing.
-func CheckMounted(ctx context.Context, engine mountInspector, id string, mounts []state.Mount) error {
+// checkMounted makes sure that a container was started on what was judged. The engine resolves the paths of mounts by itself, so
+// somebody who can write on the way can be faster than checkMounts. Where the engine's processes can't be seen, it checks nothing.
+func checkMounted(ctx context.Context, e mountInspector, id string, mounts []state.Mount) error {
 	judged := slices.DeleteFunc(slices.Clone(mounts), func(m state.Mount) bool { return m.ID == (safepath.ID{}) })
 	if len(judged) == 0 {
 		return nil
 	}
-	mounted, err := engine.MountIDs(ctx, id)
+	mounted, err := e.mountIDs(ctx, id)
 	if err != nil || mounted == nil {
 		return err
 	}

@@ -1,6 +1,7 @@
-package observe
+package docker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,11 +13,14 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// readDirs reads every directory that bottled writes for the sidecars, of one bottle or, with slug "", of all: below
-// <state dir>/bottles and below the run directory. Of the queues it only tells that they are there. Symbolic links and
-// anything else that is no regular file count as absent.
-func readDirs(s state.Settings, slug string) (map[string]map[string]ObservedFile, error) {
-	dirs := map[string]map[string]ObservedFile{}
+// Files reads the directories of this host that were delivered: below <state dir>/bottles and below the run directory. Of the
+// queues it reports only that they exist. Symbolic links and anything else but regular files count as absent.
+func (e *Engine) Files(_ context.Context, slug string) (map[string]map[string]state.ObservedFile, error) {
+	return readDirs(e.files.settings, slug)
+}
+
+func readDirs(s state.Settings, slug string) (map[string]map[string]state.ObservedFile, error) {
+	dirs := map[string]map[string]state.ObservedFile{}
 	for _, root := range []string{s.BottleDir(slug), filepath.Join(s.RunDir, slug)} {
 		if err := readTree(dirs, root); err != nil {
 			return nil, fmt.Errorf("read %s: %w", root, err)
@@ -25,20 +29,20 @@ func readDirs(s state.Settings, slug string) (map[string]map[string]ObservedFile
 	return dirs, readQueues(dirs, s, slug)
 }
 
-func readQueues(dirs map[string]map[string]ObservedFile, s state.Settings, slug string) error {
+func readQueues(dirs map[string]map[string]state.ObservedFile, s state.Settings, slug string) error {
 	entries, err := os.ReadDir(s.QueueDir(""))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the proposal queues: %w", err)
 	}
 	for _, e := range entries {
 		if e.IsDir() && (slug == "" || slug == e.Name()) {
-			dirs[s.QueueDir(e.Name())] = map[string]ObservedFile{}
+			dirs[s.QueueDir(e.Name())] = map[string]state.ObservedFile{}
 		}
 	}
 	return nil
 }
 
-func readTree(dirs map[string]map[string]ObservedFile, root string) error {
+func readTree(dirs map[string]map[string]state.ObservedFile, root string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -46,7 +50,7 @@ func readTree(dirs map[string]map[string]ObservedFile, root string) error {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			dirs[path] = map[string]ObservedFile{}
+			dirs[path] = map[string]state.ObservedFile{}
 			return nil
 		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-"):
 			return nil
@@ -55,7 +59,7 @@ func readTree(dirs map[string]map[string]ObservedFile, root string) error {
 	})
 }
 
-func readFile(dirs map[string]map[string]ObservedFile, path string) error {
+func readFile(dirs map[string]map[string]state.ObservedFile, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -70,6 +74,6 @@ func readFile(dirs map[string]map[string]ObservedFile, path string) error {
 	if err != nil {
 		return err
 	}
-	dirs[filepath.Dir(path)][filepath.Base(path)] = ObservedFile{Content: state.NewContent(data), Mode: uint32(info.Mode().Perm())}
+	dirs[filepath.Dir(path)][filepath.Base(path)] = state.ObservedFile{Content: state.NewContent(data), Mode: uint32(info.Mode().Perm())}
 	return nil
 }

@@ -1,4 +1,4 @@
-package execute
+package docker
 
 import (
 	"os"
@@ -17,13 +17,10 @@ import (
 func TestFilesOfRemappedUsers(t *testing.T) {
 	root := os.Geteuid() == 0
 	dir := state.Dir{Path: filepath.Join(t.TempDir(), "cred-proxy"), Files: map[string]state.File{"routes.json": {Mode: 0o600}}}
-	x := &Executor{Settings: state.Settings{User: "65532:65532"}}
+	f := &files{settings: state.Settings{User: "65532:65532"}}
 	for _, mapping := range []engine.UserMapping{{}, {UID: 300000, GID: 400000}, {UID: 500000, GID: 500000}, {}} {
-		x.SetUsers(mapping)
-		to, err := x.owner(t.Context())
-		if err == nil {
-			err = writeDir(dir, x.Settings, to)
-		}
+		f.setUsers(mapping)
+		err := f.write(t.Context(), dir)
 		if !root && mapping.Remaps() {
 			if err == nil || !strings.Contains(err.Error(), "run bottled as root") {
 				t.Errorf("an unprivileged bottled on an engine that remaps: %v", err)
@@ -37,9 +34,9 @@ func TestFilesOfRemappedUsers(t *testing.T) {
 			expectOwner(t, dir.Path, mapping)
 		}
 	}
-	x.SetUsers(engine.UserMapping{UID: 600000, GID: 600000})
-	r := &execution{Executor: x}
-	if err := r.chownDirs(t.Context(), []string{dir.Path}); err != nil {
+	f.setUsers(engine.UserMapping{UID: 600000, GID: 600000})
+	f.settings.StateDir = filepath.Dir(dir.Path)
+	if err := f.chown(t.Context(), []state.Mount{{Source: dir.Path}}); err != nil {
 		t.Fatal(err)
 	}
 	if root {
@@ -62,12 +59,8 @@ func expectOwner(t *testing.T, dir string, m engine.UserMapping) {
 
 // TestFilesOfUnknownUsers: on a rootless engine only what everybody can read is written for a sidecar.
 func TestFilesOfUnknownUsers(t *testing.T) {
-	x := &Executor{Settings: state.Settings{User: "65532:65532"}}
-	x.SetUsers(engine.UserMapping{Unknown: true})
-	to, err := x.owner(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := &files{settings: state.Settings{User: "65532:65532"}}
+	f.setUsers(engine.UserMapping{Unknown: true})
 	for name, dir := range map[string]struct {
 		dir     state.Dir
 		refused bool
@@ -78,7 +71,7 @@ func TestFilesOfUnknownUsers(t *testing.T) {
 		"queue":      {state.Dir{Spool: true}, true},
 	} {
 		dir.dir.Path = filepath.Join(t.TempDir(), name)
-		err := writeDir(dir.dir, x.Settings, to)
+		err := f.write(t.Context(), dir.dir)
 		if refused := err != nil && strings.Contains(err.Error(), "rootless"); refused != dir.refused || err != nil && !refused {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -1,0 +1,148 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// Reload sends SIGHUP and waits for the sidecar's report of it.
+func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, error) {
+	signal := func() error {
+		return wrap(e.client.ContainerKill(ctx, id, "SIGHUP"), "send SIGHUP to container")
+	}
+	if config == "" {
+		return engine.Report{}, signal()
+	}
+	since := time.Now()
+	return e.watch(ctx, id, func(ctx context.Context) (engine.Report, error) {
+		if err := signal(); err != nil {
+			return engine.Report{}, err
+		}
+		return e.awaitReport(ctx, id, since, config, "signal")
+	})
+}
+
+// WaitReady waits for a sidecar's report in its log, or for the outcome of the engine's health check.
+func (e *Engine) WaitReady(ctx context.Context, id string, r engine.Readiness) (engine.Report, error) {
+	return e.watch(ctx, id, func(ctx context.Context) (engine.Report, error) {
+		if r.Config != "" {
+			return e.awaitReport(ctx, id, r.Since, r.Config, "start")
+		}
+		return engine.Report{}, e.awaitHealth(ctx, id)
+	})
+}
+
+func (e *Engine) awaitReport(ctx context.Context, id string, since time.Time, config, cause string) (engine.Report, error) {
+	logs, err := e.logs(ctx, id, since, 0, true)
+	if err != nil {
+		return engine.Report{}, err
+	}
+	defer logs.Close()
+	return followReport(logs, since, config, cause)
+}
+
+// watch waits for something of a container, and ends the wait when the container ends, is paused or is removed. An engine does
+// not always end the log of such a container (seen on 20.10).
+func (e *Engine) watch(ctx context.Context, id string, wait func(context.Context) (engine.Report, error)) (engine.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", id),
+		filters.Arg("event", string(events.ActionDie)), filters.Arg("event", string(events.ActionPause)), filters.Arg("event", string(events.ActionDestroy)),
+	)})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case m := <-messages:
+			cancel(interruption(m))
+		case err := <-errs:
+			if ctx.Err() == nil {
+				cancel(wrap(err, "watch container"))
+			}
+		}
+	}()
+	report, err := engine.Report{}, e.checkRunning(ctx, id) // what happened before the events began
+	if err == nil {
+		report, err = wait(ctx)
+	}
+	interrupted := context.Cause(ctx)
+	if errors.Is(err, engine.ErrEnded) && interrupted == nil {
+		// The log ends with the container. A removal or a pause explains it better.
+		if now := e.checkRunning(ctx, id); now != nil {
+			err = now
+		}
+	}
+	cancel(nil)
+	<-done
+	if err != nil && interrupted != nil {
+		err = interrupted
+	}
+	return report, err
+}
+
+// interruption is the error of an event that ends a wait.
+func interruption(m events.Message) error {
+	switch m.Action {
+	case events.ActionPause:
+		return engine.ErrPaused
+	case events.ActionDestroy:
+		return fmt.Errorf("%w: it was removed", engine.ErrNotFound)
+	}
+	return fmt.Errorf("%w: exit code %s", engine.ErrEnded, m.Actor.Attributes["exitCode"])
+}
+
+// checkRunning returns nil for a container that runs.
+func (e *Engine) checkRunning(ctx context.Context, id string) error {
+	_, err := e.inspectRunning(ctx, id)
+	return err
+}
+
+func (e *Engine) inspectRunning(ctx context.Context, id string) (container.InspectResponse, error) {
+	c, err := e.client.ContainerInspect(ctx, id)
+	switch {
+	case errdefs.IsNotFound(err):
+		return c, fmt.Errorf("%w: it was removed", engine.ErrNotFound)
+	case err != nil:
+		return c, wrap(err, "inspect container")
+	case c.State.Paused:
+		return c, engine.ErrPaused
+	case !c.State.Running:
+		return c, fmt.Errorf("%w: exit code %d", engine.ErrEnded, c.State.ExitCode)
+	}
+	return c, nil
+}
+
+// awaitHealth waits until the engine's health check has an outcome: asked at once, and again after each event of it.
+func (e *Engine) awaitHealth(ctx context.Context, id string) error {
+	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", id), filters.Arg("event", string(events.ActionHealthStatus)),
+	)})
+	for {
+		c, err := e.inspectRunning(ctx, id)
+		if err != nil {
+			return err
+		}
+		switch checkedHealth(c.State.Health) {
+		case engine.HealthUnhealthy:
+			return fmt.Errorf("%w: see docker inspect %.12s", engine.ErrUnhealthy, id)
+		case engine.HealthStarting:
+		default:
+			return nil
+		}
+		select {
+		case <-messages:
+		case err := <-errs:
+			return wrap(err, "wait for the health check")
+		}
+	}
+}
