@@ -1,0 +1,328 @@
+// Package sim runs the real controller, executor and planner in process, on the engine in memory and a virtual clock.
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/reconciler/execute"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/fake"
+	"github.com/bot-bottle/bottled/state/observe"
+)
+
+const (
+	owner  = "sim"
+	prefix = "p"
+	agent1 = "agent:1"
+	agent2 = "agent:2"
+	own    = "bottled:0123456789abcdef"
+)
+
+// world is an engine, the manifests, and the controller that is at work, if one is.
+type world struct {
+	t        *testing.T
+	settings state.Settings
+	engine   *fake.Engine
+	hands    fake.Hands
+	source   *source
+	// program may change what a component does.
+	program func(name state.ComponentName, p *fake.Program)
+
+	controller *control.Controller
+	stop       func() // ends the controller and waits for it
+}
+
+// simulate runs a test on a world with a virtual clock.
+func simulate(t *testing.T, test func(w *world)) {
+	t.Helper()
+	dir := t.TempDir() // outside the bubble: its removal is none of the test's
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir)
+		defer w.end()
+		test(w)
+	})
+}
+
+func newWorld(t *testing.T, dir string) *world {
+	t.Helper()
+	w := &world{
+		t: t, source: &source{changes: make(chan struct{}, 1), bottles: map[string]manifests.Bottle{}},
+		settings: state.Settings{
+			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
+			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: own, User: "65532:65532",
+		},
+	}
+	w.engine = fake.New(fake.Options{
+		Settings: w.settings, Latency: time.Millisecond, EndShownAfter: 200 * time.Millisecond, PauseShownAfter: 5 * time.Millisecond,
+		Images:  map[string]engine.ImageDefaults{agent1: {Command: []string{"sleep"}}, agent2: {Command: []string{"sleep"}}},
+		Program: w.programOf,
+	})
+	w.hands = w.engine.Hands()
+	return w
+}
+
+// programOf is what the components of a bottle do: sidecars report the digest of their files 100 ms after their start.
+func (w *world) programOf(c state.Container) fake.Program {
+	name := state.ComponentName(c.Labels[state.LabelRole])
+	p := fake.Program{}
+	if name != state.Agent && name != state.Session {
+		p = fake.Program{Boot: 100 * time.Millisecond, Reload: 20 * time.Millisecond, Config: configOf(name)}
+	}
+	if w.program != nil {
+		w.program(name, &p)
+	}
+	return p
+}
+
+func configOf(name state.ComponentName) func(map[string]map[string][]byte) (string, error) {
+	target := map[state.ComponentName]string{state.Pipelock: "/etc/pipelock", state.CredProxy: "/etc/cred-proxy"}[name]
+	return func(mounted map[string]map[string][]byte) (string, error) {
+		if target == "" {
+			return configdigest.Of(nil), nil
+		}
+		files, ok := mounted[target]
+		if !ok {
+			return "", fmt.Errorf("nothing is mounted at %s", target)
+		}
+		return configdigest.Of(files), nil
+	}
+}
+
+// source is what is declared.
+type source struct {
+	changes chan struct{}
+	mu      sync.Mutex
+	bottles map[string]manifests.Bottle
+	broken  map[string]string // by bottle: an invalid manifest, with the problem
+}
+
+func (s *source) Refresh(context.Context) {}
+
+func (s *source) Read() (manifests.Snapshot, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var snapshot manifests.Snapshot
+	for slug, b := range s.bottles {
+		if problem := s.broken[slug]; problem != "" {
+			snapshot.Problems = append(snapshot.Problems, manifests.Problem{File: b.Source.Path, Slug: slug, Reason: problem})
+			continue
+		}
+		snapshot.Bottles = append(snapshot.Bottles, b)
+	}
+	slices.SortFunc(snapshot.Bottles, func(a, b manifests.Bottle) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
+	return snapshot, 0, nil
+}
+
+func (s *source) Changes() <-chan struct{} { return s.changes }
+
+func (s *source) Follow([]string, safepath.Set) {}
+
+func (s *source) Warnings() []string { return nil }
+
+func (s *source) Revision() (string, error) { return "", nil }
+
+// change changes the declarations.
+func (s *source) change(do func(bottles map[string]manifests.Bottle)) {
+	s.mu.Lock()
+	do(s.bottles)
+	s.mu.Unlock()
+	select {
+	case s.changes <- struct{}{}:
+	default:
+	}
+}
+
+// full is a bottle of all components.
+func full(slug string) manifests.Bottle {
+	return manifests.Bottle{
+		Metadata: manifests.Metadata{Name: slug},
+		Source:   manifests.Source{Path: "/etc/bottles/" + slug + ".yaml", Line: 1},
+		Spec: manifests.Spec{
+			Supervise: true,
+			Egress:    manifests.Egress{Allowlist: []string{"example.com"}},
+			CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{
+				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: manifests.SecretRef{Env: "TOKEN"},
+			}}},
+			Agent: &manifests.Agent{Image: agent1, Resources: manifests.Resources{Memory: "1Gi", Pids: 100}},
+		},
+	}
+}
+
+// declare adds or replaces bottles.
+func (w *world) declare(bottles ...manifests.Bottle) {
+	w.source.change(func(all map[string]manifests.Bottle) {
+		for _, b := range bottles {
+			all[b.Metadata.Name] = b
+		}
+	})
+}
+
+// edit changes a declared bottle.
+func (w *world) edit(slug string, change func(*manifests.Bottle)) {
+	w.source.change(func(all map[string]manifests.Bottle) {
+		b := all[slug]
+		change(&b)
+		all[slug] = b
+	})
+}
+
+// withdraw removes bottles from what is declared.
+func (w *world) withdraw(slugs ...string) {
+	w.source.change(func(all map[string]manifests.Bottle) {
+		for _, slug := range slugs {
+			delete(all, slug)
+		}
+	})
+}
+
+// name is a container's name.
+func name(component state.ComponentName, slug string) string {
+	return prefix + "-" + string(component) + "-" + slug
+}
+
+// builtin loads the sidecars' image.
+type builtin struct{}
+
+func (builtin) Load(ctx context.Context, e engine.Engine) error {
+	return e.LoadImage(ctx, strings.NewReader(own))
+}
+
+// reconciler makes one on the engine, as seen through a wrapper.
+func (w *world) reconciler(e engine.Engine) *pass.Reconciler {
+	cache := observe.OpenCache(filepath.Join(w.settings.StateDir, "cache.json"))
+	return &pass.Reconciler{
+		Settings: w.settings,
+		Observer: observe.Observer{Engine: e, Settings: w.settings, Cache: cache, Routes: func() ([]netip.Prefix, error) { return nil, nil }},
+		Executor: &execute.Executor{
+			Engine: e, Settings: w.settings, Cache: cache, BuiltinImage: builtin{}, Parallel: 4, Timeout: 30 * time.Second,
+			OnProgress: func(execute.Progress) {},
+		},
+		Getenv:                func(string) (string, bool) { return "secret", true },
+		HostReversePathFilter: func() (bool, error) { return true, nil },
+	}
+}
+
+// run starts a controller. An interceptor, if given, stands between it and the engine.
+func (w *world) run(around engine.Interceptor) *control.Controller {
+	w.t.Helper()
+	w.end()
+	c := engine.Engine(w.engine)
+	if around != nil {
+		c = engine.Intercept(c, around)
+	}
+	registry := prometheus.NewRegistry()
+	w.controller = control.NewController(control.ControllerConfig{
+		Reconciler: w.reconciler(c), Source: w.source, Prune: plan.PruneGuarded, Resync: 5 * time.Minute,
+		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Identity: reconciler.ControllerStatus{Owner: owner},
+	})
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.controller.Run(ctx)
+	}()
+	w.stop = func() {
+		cancel()
+		<-ended
+	}
+	return w.controller
+}
+
+// end stops the controller, if one runs.
+func (w *world) end() {
+	if w.stop != nil {
+		w.stop()
+		w.stop = nil
+	}
+}
+
+// status returns what the controller reports of a bottle.
+func (w *world) status(slug string) (reconciler.BottleStatus, bool) {
+	for _, b := range w.controller.Status().Bottles {
+		if b.Slug == slug {
+			return b, true
+		}
+	}
+	return reconciler.BottleStatus{}, false
+}
+
+// settle waits, at most for a while, until every bottle that is declared is as declared and nothing else is there.
+func (w *world) settle(most time.Duration) {
+	w.t.Helper()
+	if err := w.settled(most); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) settled(most time.Duration) error {
+	var err error
+	for deadline := time.Now().Add(most); ; {
+		synctest.Wait()
+		if err = w.converged(); err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("after %s: %w", most, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// converged asks a reconciler of its own, that knows nothing, whether anything is left to do, and the controller whether it says so.
+func (w *world) converged() error {
+	r := w.reconciler(w.engine)
+	r.Observer.Cache = observe.OpenCache("/nonexistent")
+	snapshot, _, err := w.source.Read()
+	if err != nil {
+		return err
+	}
+	todo, err := r.Plan(context.Background(), snapshot, pass.Options{Prune: plan.PruneAll, Deep: true})
+	if err != nil {
+		return err
+	}
+	if todo.Changes() {
+		var text strings.Builder
+		if err := todo.Write(&text, func(_, line string) string { return line }); err != nil {
+			return err
+		}
+		return errors.New("left to do:\n" + text.String())
+	}
+	if w.controller == nil {
+		return nil
+	}
+	for _, b := range snapshot.Bottles {
+		s, ok := w.status(b.Metadata.Name)
+		want := reconciler.ReasonReady
+		if b.Spec.Suspend {
+			want = reconciler.ReasonSuspend
+		}
+		if !ok || s.Reason != want {
+			return fmt.Errorf("bottle %s is reported as %s (%s), want %s", b.Metadata.Name, s.Reason, s.Message, want)
+		}
+	}
+	if all := w.controller.Status().Bottles; len(all) != len(snapshot.Bottles) {
+		return fmt.Errorf("%d bottles are reported, %d are declared", len(all), len(snapshot.Bottles))
+	}
+	return nil
+}
