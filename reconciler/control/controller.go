@@ -59,7 +59,7 @@ type Controller struct {
 	resyncRequested chan struct{} // a resync was asked for
 	passes          sync.WaitGroup
 
-	resyncing sync.Mutex
+	resyncing chan struct{} // taken by the resync under way
 
 	mu             sync.Mutex
 	read           bool      // a snapshot was read
@@ -109,6 +109,7 @@ func NewController(config ControllerConfig) *Controller {
 		queue:            workqueue.NewTypedDelayingQueue[string](),
 		observeSlots:     make(chan struct{}, maxObservations),
 		resyncRequested:  make(chan struct{}, 1),
+		resyncing:        make(chan struct{}, 1),
 		bottles:          map[string]*bottle{},
 		status:           config.Identity,
 		killRequested:    map[string]time.Time{},

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,21 +41,35 @@ func (c *Controller) listen(ctx context.Context) {
 	}
 }
 
-// session listens to the engine's events until it is lost. It begins with a look at everything, since what happened
-// before is not known: an engine keeps its last 256 events at most.
-func (c *Controller) watchEngine(ctx context.Context) error {
-	engine := c.Reconciler.Observer.Engine
-	if err := engine.Ping(ctx); err != nil {
+// connectLimit bounds how long an engine may take to say that it is there, and what it is.
+const connectLimit = 30 * time.Second
+
+// connect asks whether the engine answers, and what it can't enforce.
+func (c *Controller) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connectLimit, fmt.Errorf("%w within %s", engine.ErrUnavailable, connectLimit))
+	defer cancel()
+	if err := c.Reconciler.Observer.Engine.Ping(ctx); err != nil {
 		return err
 	}
-	gaps, err := c.Reconciler.Warnings(ctx)
+	warnings, err := c.Reconciler.Warnings(ctx)
 	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.logWarnings(warnings)
+	return nil
+}
+
+// watchEngine connects and follows the engine's events until the connection is lost. It begins with a resync, since what happened
+// before is not known: an engine keeps its last 256 events at most.
+func (c *Controller) watchEngine(ctx context.Context) error {
+	if err := c.connect(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.mu.Lock()
-	c.logWarnings(gaps)
 	c.disconnect = cancel
 	since := c.lastEvent
 	if since.IsZero() {
@@ -62,7 +77,7 @@ func (c *Controller) watchEngine(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	group, both := errgroup.WithContext(ctx)
-	group.Go(func() error { return engine.Events(both, since, c.handleEvent) })
+	group.Go(func() error { return c.Reconciler.Observer.Engine.Events(both, since, c.handleEvent) })
 	group.Go(func() error {
 		if err := c.resync(both, true); err != nil {
 			return err
@@ -70,21 +85,21 @@ func (c *Controller) watchEngine(ctx context.Context) error {
 		c.markReachable()
 		return nil
 	})
-	err = group.Wait()
+	err := group.Wait()
 	if lost := context.Cause(ctx); lost != nil {
 		return lost
 	}
 	return err
 }
 
-// tellGaps logs what the engine can't keep closed, once as long as it stays the same.
-func (c *Controller) logWarnings(gaps []string) {
-	if slices.Equal(gaps, c.warnings) {
+// logWarnings logs what the engine does not enforce, once as long as it stays the same.
+func (c *Controller) logWarnings(warnings []string) {
+	if slices.Equal(warnings, c.warnings) {
 		return
 	}
-	c.warnings = gaps
-	for _, gap := range gaps {
-		c.Log.Warn().Msg(gap)
+	c.warnings = warnings
+	for _, text := range warnings {
+		c.Log.Warn().Msg(text)
 	}
 	c.notifySubscribers()
 }

@@ -47,8 +47,12 @@ func (c *Controller) Sync(confirm bool) int64 {
 
 // resync looks at everything, and wakes the bottles for which there is something to do.
 func (c *Controller) resync(ctx context.Context, deep bool) error {
-	c.resyncing.Lock()
-	defer c.resyncing.Unlock()
+	select {
+	case c.resyncing <- struct{}{}:
+		defer func() { <-c.resyncing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	c.mu.Lock()
 	snapshot, read, policy := c.snapshot, c.read, c.Prune
 	switch left := time.Until(c.pruneNotBefore); {

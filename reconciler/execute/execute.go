@@ -92,7 +92,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 		return plan.Err
 	}
 	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
-	run := &execution{Executor: x, slug: plan.Slug, ids: map[state.ComponentName]string{}, unstarted: map[string]string{}}
+	run := &execution{Executor: x, slug: plan.Slug, ids: map[state.ComponentName]string{}, unstarted: map[string]string{}, slotLock: make(chan struct{}, 1)}
 	run.acquireSlot()
 	defer run.releaseSlot()
 	began := time.Now()
@@ -114,8 +114,8 @@ type execution struct {
 	ids       map[state.ComponentName]string // containers created by this run
 	unstarted map[string]string              // of those, the name by ID of the ones not started yet
 
-	slotMu  sync.Mutex // held while has is changed
-	hasSlot bool       // a place among Executor.places
+	slotLock chan struct{} // taken while hasSlot is changed
+	hasSlot  bool          // a place among Executor.places
 }
 
 // StepError is the failure of one step.
@@ -195,7 +195,7 @@ func isStale(s plan.Step, err error) bool {
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.
 func (r *execution) perform(ctx context.Context, s plan.Step) error {
-	call, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), callLimit, fmt.Errorf("%w within %s", engine.ErrUnavailable, callLimit))
+	call, cancel := limited(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	err := r.dispatch(ctx, call, s)
 	if err != nil && call.Err() != nil {

@@ -14,8 +14,13 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// buildLimit bounds one build, however much it does: a RUN step may wait for ever.
-const buildLimit = 30 * time.Minute
+const (
+	// buildLimit bounds one build, however much it does: a RUN step may wait for ever.
+	buildLimit = 30 * time.Minute
+	// pullLimit bounds one pull, loadLimit the load of bottled's own image.
+	pullLimit = 30 * time.Minute
+	loadLimit = 5 * time.Minute
+)
 
 // image gets an image that the engine does not have. Many bottles may wait for the same one, and it may have come since the
 // plan was made.
@@ -31,7 +36,9 @@ func (r *execution) image(ctx context.Context, ref string, get func(ctx context.
 
 func (r *execution) imageOnce(ctx context.Context, ref string, get func(ctx context.Context, ref string) error) error {
 	_, err, _ := r.images.Do(ref, func() (any, error) {
-		have, err := r.Engine.Images(ctx, []string{ref})
+		list, cancel := limited(ctx, callLimit)
+		defer cancel()
+		have, err := r.Engine.Images(list, []string{ref})
 		if err != nil || have[ref] != "" {
 			return nil, err
 		}
@@ -43,9 +50,18 @@ func (r *execution) imageOnce(ctx context.Context, ref string, get func(ctx cont
 // fetch loads or pulls an image.
 func (r *execution) fetch(ctx context.Context, ref string) error {
 	if ref == r.Settings.BuiltinImage {
+		ctx, cancel := limited(ctx, loadLimit)
+		defer cancel()
 		return r.BuiltinImage.Load(ctx, r.Engine)
 	}
+	ctx, cancel := limited(ctx, pullLimit)
+	defer cancel()
 	return r.Engine.PullImage(ctx, ref)
+}
+
+// limited bounds a call of an engine that may hang.
+func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", engine.ErrUnavailable, limit))
 }
 
 // build builds an image.

@@ -13,8 +13,8 @@ import (
 const yieldSlotAfter = 2 * time.Second
 
 func (r *execution) acquireSlot() {
-	r.slotMu.Lock()
-	defer r.slotMu.Unlock()
+	r.slotLock <- struct{}{}
+	defer func() { <-r.slotLock }()
 	if !r.hasSlot {
 		r.slots <- struct{}{}
 		r.hasSlot = true
@@ -22,8 +22,8 @@ func (r *execution) acquireSlot() {
 }
 
 func (r *execution) releaseSlot() {
-	r.slotMu.Lock()
-	defer r.slotMu.Unlock()
+	r.slotLock <- struct{}{}
+	defer func() { <-r.slotLock }()
 	if r.hasSlot {
 		<-r.slots
 		r.hasSlot = false

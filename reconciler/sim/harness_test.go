@@ -276,16 +276,17 @@ func (w *world) settle(most time.Duration) {
 }
 
 func (w *world) settled(most time.Duration) error {
-	var err error
-	for deadline := time.Now().Add(most); ; {
+	step := 50 * time.Millisecond
+	for deadline := time.Now().Add(most); ; step = min(step*5/4, 10*time.Second) {
 		synctest.Wait()
-		if err = w.converged(); err == nil {
+		err := w.converged()
+		if err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("after %s: %w", most, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(step)
 	}
 }
 

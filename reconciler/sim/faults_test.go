@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// fault is what goes wrong with one call.
+type fault string
+
+const (
+	refuse      fault = "refused"
+	loseAnswer  fault = "answer lost"
+	hang        fault = "hangs"
+	conflict    fault = "conflict"
+	notFound    fault = "not found"
+	crashBefore fault = "crash before"
+	crashAfter  fault = "crash after"
+)
+
+var faults = []fault{refuse, loseAnswer, hang, conflict, notFound, crashBefore, crashAfter}
+
+// injector has one fault happen at one call of a controller, counted from when it is armed.
+type injector struct {
+	fault fault
+	at    int64
+
+	armed   atomic.Bool
+	calls   atomic.Int64
+	crashed chan struct{} // closed at a crash: this controller's connection is gone for good
+
+	mu  sync.Mutex
+	hit engine.Call
+}
+
+func newInjector(f fault, at int64) *injector {
+	return &injector{fault: f, at: at, crashed: make(chan struct{})}
+}
+
+var errRefused = errors.New("refused by the test")
+
+func (i *injector) around(ctx context.Context, c engine.Call, next func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {})()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-i.crashed:
+			cancel()
+		case <-stop:
+		}
+	}()
+	if i.isCrashed() {
+		return engine.ErrUnavailable
+	}
+	if !i.armed.Load() || i.calls.Add(1) != i.at {
+		err := next(ctx)
+		if i.isCrashed() {
+			return engine.ErrUnavailable
+		}
+		return err
+	}
+	i.mu.Lock()
+	i.hit = c
+	i.mu.Unlock()
+	return i.inject(ctx, next)
+}
+
+func (i *injector) inject(ctx context.Context, next func(context.Context) error) error {
+	switch i.fault {
+	case refuse:
+		return errRefused
+	case conflict:
+		return engine.ErrConflict
+	case notFound:
+		return engine.ErrNotFound
+	case hang:
+		<-ctx.Done()
+		return context.Cause(ctx)
+	case crashBefore:
+		close(i.crashed)
+	case loseAnswer, crashAfter:
+		if err := next(ctx); err != nil {
+			return err
+		}
+		if i.fault == crashAfter {
+			close(i.crashed)
+		}
+	}
+	return fmt.Errorf("%w: %s", engine.ErrUnavailable, i.fault)
+}
+
+func (i *injector) isCrashed() bool {
+	select {
+	case <-i.crashed:
+		return true
+	default:
+		return false
+	}
+}
+
+// scenario is a change of what is declared, on a world that is as declared.
+type scenario struct {
+	name   string
+	cold   bool // nothing exists yet
+	change func(w *world)
+}
+
+var scenarios = []scenario{
+	{"cold converge", true, func(*world) {}},
+	{"change", false, func(w *world) { w.edit("a", func(b *manifests.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
+	{"prune", false, func(w *world) { w.withdraw("a") }},
+	{"reload", false, func(w *world) {
+		w.edit("a", func(b *manifests.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+	}},
+	{"suspend", false, func(w *world) { w.edit("a", func(b *manifests.Bottle) { b.Spec.Suspend = true }) }},
+}
+
+func agentOf(image string) *manifests.Agent {
+	return &manifests.Agent{Image: image, Resources: manifests.Resources{Memory: "1Gi", Pids: 100}}
+}
+
+// play runs a scenario under a fault, and returns an error when the world does not become as declared.
+func (s scenario) play(w *world, i *injector) error {
+	w.declare(full("a"), full("b"))
+	if !s.cold {
+		w.run(i.around)
+		if err := w.settled(10 * time.Second); err != nil {
+			return err
+		}
+		i.armed.Store(true)
+		s.change(w)
+	} else {
+		i.armed.Store(true)
+		w.run(i.around)
+	}
+	err := w.settled(2 * time.Second)
+	if i.isCrashed() { // a new process
+		w.run(nil)
+		err = errors.New("crashed")
+	}
+	if err != nil {
+		err = w.settled(20 * time.Minute)
+	}
+	return err
+}
+
+// calls counts the calls of a scenario without a fault.
+func (s scenario) calls(t *testing.T) (n int64) {
+	simulate(t, func(w *world) {
+		i := newInjector("", -1)
+		if err := s.play(w, i); err != nil {
+			t.Fatalf("without a fault: %v", err)
+		}
+		n = i.calls.Load()
+	})
+	return n
+}
+
+// TestFaultMatrix injects every fault into every call of every scenario.
+func TestFaultMatrix(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			n := s.calls(t)
+			passed, total := 0, 0
+			for at := int64(1); at <= n; at++ {
+				for _, f := range faults {
+					total++
+					if injected(t, s, f, at) {
+						passed++
+					}
+				}
+			}
+			t.Logf("fault matrix: %s: %d calls, %d/%d passed", s.name, n, passed, total)
+		})
+	}
+}
+
+func injected(t *testing.T, s scenario, f fault, at int64) bool {
+	return t.Run(fmt.Sprintf("%s at call %d", f, at), func(t *testing.T) {
+		simulate(t, func(w *world) {
+			i := newInjector(f, at)
+			if err := s.play(w, i); err != nil {
+				t.Errorf("%s (%s %s): %v", f, i.hit.Verb, i.hit.Object, err)
+			}
+		})
+	})
+}
