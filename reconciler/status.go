@@ -16,10 +16,13 @@ type BottleStatus struct {
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason"`  // one word, for programs
 	Message string `json:"message"` // for people; "" when all is well
-	// Generation is a digest of the declaration, ObservedGeneration that of the one that the status is about. They
-	// differ while a newer declaration waits for its pass; "" where it is not known.
-	Generation         string `json:"generation,omitempty"`
-	ObservedGeneration string `json:"observedGeneration,omitempty"`
+	// Generation counts the declarations of the bottle: it grows by one with each change of its spec. ObservedGeneration is that of
+	// the declaration that the status is about. They differ while a newer declaration waits for its pass; 0 where it is not known.
+	Generation         int64 `json:"generation,omitempty"`
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// SpecHash and ObservedSpecHash are digests of the same two declarations; "" where they are not known.
+	SpecHash         string `json:"specHash,omitempty"`
+	ObservedSpecHash string `json:"observedSpecHash,omitempty"`
 	// Conditions are Ready, Reconciling and Stalled, in this order; only a running controller tells them.
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`
@@ -31,7 +34,7 @@ type Condition struct {
 	Status             string    `json:"status"` // True, False or Unknown
 	Reason             string    `json:"reason"`
 	Message            string    `json:"message,omitempty"`
-	ObservedGeneration string    `json:"observedGeneration,omitempty"`
+	ObservedGeneration int64     `json:"observedGeneration,omitempty"`
 	LastTransitionTime time.Time `json:"lastTransitionTime"`
 }
 

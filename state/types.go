@@ -125,9 +125,10 @@ func DigestJSON(v any) string {
 type Bottle struct {
 	Slug     string
 	Manifest string // absolute path
-	// Declared is the manifest that it was made from, and Generation a digest of that.
+	// Declared is the manifest that it was made from, SpecHash a digest of that. Generation counts the changes of SpecHash.
 	Declared   manifests.Bottle
-	SpecHash   string      `json:"Generation"` // the name in records since 0.1
+	SpecHash   string      `json:"-"`
+	Generation int64       `json:"-"`
 	Suspended  bool        // nothing of it runs, everything is kept
 	Networks   []Network   // internal, egress
 	Components []Component `json:"Members"` // in dependency order

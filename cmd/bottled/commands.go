@@ -66,7 +66,7 @@ func (a *app) remove(cmd *cobra.Command, slugs []string) error {
 		return errors.Join(a.out.line("no bottles"), release())
 	}
 	progress := a.watch(r)
-	failed := r.Executor.Run(cmd.Context(), plan)
+	failed := r.Execute(cmd.Context(), plan)
 	progress.end()
 	var errs []error
 	for _, b := range plan.Bottles {

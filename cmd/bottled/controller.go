@@ -152,7 +152,7 @@ func (a *app) teardown(r *pass.Reconciler, slugs []string) error {
 		return err
 	}
 	var failed []error
-	for _, err := range r.Executor.Run(ctx, plan) {
+	for _, err := range r.Execute(ctx, plan) {
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)

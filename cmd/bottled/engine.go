@@ -151,7 +151,7 @@ func (a *app) logEvent(e execute.Progress) {
 
 // logStep logs a step that was done. What failed is told with the bottle.
 func (a *app) logStep(e execute.Progress) {
-	if e.Done && e.Step != nil && e.Err == nil && !e.Step.Record {
+	if e.Done && e.Step != nil && e.Err == nil {
 		line := a.log.Info().Str("bottle", e.Slug)
 		if e.Step.Component != "" {
 			line.Str("part", string(e.Step.Component))

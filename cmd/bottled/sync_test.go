@@ -20,7 +20,7 @@ func after(syncs int64, bottles ...reconciler.BottleStatus) reconciler.Status {
 func TestSync(t *testing.T) {
 	ready := bottle("a", "Ready", "")
 	waiting := ready
-	waiting.Generation, waiting.ObservedGeneration = "2", "1"
+	waiting.Generation, waiting.ObservedGeneration = 2, 1
 	for name, test := range map[string]struct {
 		then  []reconciler.Status // what the controller tells after the request, one after the other
 		out   string

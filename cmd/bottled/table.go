@@ -201,7 +201,7 @@ func stateOf(b reconciler.BottleStatus) string {
 
 // waits says whether the status is not about what is declared now.
 func waits(b reconciler.BottleStatus) bool {
-	return b.ObservedGeneration != "" && b.Generation != b.ObservedGeneration
+	return b.ObservedGeneration != 0 && b.Generation != b.ObservedGeneration
 }
 
 func condition(b reconciler.BottleStatus, kind string) *reconciler.Condition {

@@ -57,7 +57,7 @@ func TestReport(t *testing.T) {
 	crashing := conditions(bottle("dev", "NotReady", "agent: it ended with exit code 1",
 		part(state.Pipelock, "running", 0), part(state.Agent, "exited", 7)), 3*time.Minute, "", "agent ended 7 times in 3m; the next start is in 40s")
 	waiting := conditions(bottle("web", "Ready", "", part(state.Pipelock, "running", 0)), 50*time.Hour, "waits for its turn", "")
-	waiting.Generation, waiting.ObservedGeneration = "b", "a"
+	waiting.Generation, waiting.ObservedGeneration = 2, 1
 	troubled := controller()
 	troubled.Revision, troubled.SourceError = "main@sha1:1f0c", "fetch: timed\nout"
 	troubled.Engine = reconciler.EngineStatus{Since: testNow.Add(-90 * time.Second), Error: "connection refused"}

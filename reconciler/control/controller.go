@@ -83,7 +83,8 @@ type bottle struct {
 	status       reconciler.BottleStatus
 	interrupt    context.CancelCauseFunc // ends the waits of the pass under way; nil when there is none
 	dirtySince   time.Time               // when it was first noticed that something is to do; zero when nothing is
-	specHash     string                  // generation of its newest declaration; "" when it was not declared since the start
+	generation   int64                   // of its newest declaration; 0 when it was not declared since the start
+	specHash     string                  // of the same
 	resuming     bool                    // it was suspended until it was declared anew
 	removing     bool                    // it is not declared any more, and may be removed
 	rechecks     []time.Duration         // when to look again, since an engine tells of some changes before it knows them itself

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -58,7 +60,8 @@ func (b *bottle) backoffOf(part state.ComponentName) *backoff {
 
 // held says until when something of the bottle is held back, and why.
 func (b *bottle) retryTime(now time.Time) (until time.Time, why error) {
-	for _, h := range b.backoffs {
+	for _, component := range slices.Sorted(maps.Keys(b.backoffs)) {
+		h := b.backoffs[component]
 		if h.retryAt.After(now) {
 			if until.IsZero() || h.retryAt.Before(until) {
 				until = h.retryAt
@@ -110,20 +113,33 @@ func (b *bottle) retryNow() {
 	}
 }
 
-// failed holds back the part whose step failed, and what comes after it, for longer each time.
+// recordFailure puts the components whose steps failed in backoff, or the whole bottle when it was no step that failed.
 func (c *Controller) recordFailure(slug string, err error) {
-	var step *execute.StepError
-	part := state.ComponentName("")
-	if errors.As(err, &step) {
-		part = step.Step.Component
+	reasons := map[state.ComponentName]error{}
+	for _, failed := range execute.StepErrors(err) {
+		component := failed.Step.Component
+		reasons[component] = errors.Join(reasons[component], failed)
 	}
-	h := c.bottle(slug).backoffOf(part)
+	if len(reasons) == 0 {
+		reasons[""] = err
+	}
+	for component, reason := range reasons {
+		if len(reasons) == 1 {
+			reason = err // with what failed besides: the clean-up, say
+		}
+		c.backOff(slug, component, reason)
+	}
+}
+
+// backOff holds a component back, for longer each time in a row.
+func (c *Controller) backOff(slug string, component state.ComponentName, err error) {
+	h := c.bottle(slug).backoffOf(component)
 	h.failures++
 	h.retryAt, h.reason = time.Now().Add(backoffDelay(h.failures)), err
 	if h.failures > 1 && errors.Is(err, engine.ErrEnded) {
 		h.reason = fmt.Errorf("%w (%d times): %w", errCrashing, h.failures, err)
 	}
-	c.Log.Error().Str("bottle", slug).Str("part", string(part)).Int("failures", h.failures).
+	c.Log.Error().Str("bottle", slug).Str("part", string(component)).Int("failures", h.failures).
 		Dur("next_try_ms", time.Until(h.retryAt)).Err(err).Msg("failed; it is tried again")
 }
 
@@ -145,7 +161,7 @@ func (c *Controller) applyBackoff(ctx context.Context, plan plan.BottlePlan) pla
 // crashes notes the parts that ended without being told to. The first time they are started again at once.
 func (c *Controller) recordCrashes(ctx context.Context, plan plan.BottlePlan) {
 	for _, p := range plan.Components {
-		if p.State != engine.StateExited || p.Component == state.Session || plan.Suspended || plan.Remove {
+		if p.State != engine.StateExited || p.Component == state.Session || plan.Desired != nil && plan.Desired.Suspended || plan.Remove {
 			continue
 		}
 		n := c.countCrash(plan.Slug, p)

@@ -125,14 +125,14 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 			return plan, changed, nil // the picture is wrong, and will be looked at again
 		}
 		if !plan.Changes() {
-			return plan, changed, c.Reconciler.Executor.Bottle(ctx, plan) // the record of the declaration may be a new one
+			return plan, changed, c.Reconciler.ExecuteBottle(ctx, plan) // the record of the declaration may be a new one
 		}
 		if attempt > pass.Attempts {
 			return plan, changed, fmt.Errorf("it is not as declared after %d passes: %s", pass.Attempts, pass.DescribeSteps(plan.Steps))
 		}
 		changed = true
 		drift := c.publishStart(plan)
-		if err = c.Reconciler.Executor.Bottle(ctx, plan); err != nil && !errors.Is(err, execute.ErrStale) {
+		if err = c.Reconciler.ExecuteBottle(ctx, plan); err != nil && !errors.Is(err, execute.ErrStale) {
 			return plan, changed, err
 		}
 		if err == nil {
@@ -142,14 +142,18 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 		select {
 		case <-ctx.Done():
 			return plan, changed, ctx.Err()
-		case <-time.After(time.Duration(attempt) * 200 * time.Millisecond):
+		case <-time.After(pass.RetryDelay(attempt)):
 		}
 	}
 }
 
 // look plans one bottle. A plan without a slug: it is not declared, and nothing of it is there.
 func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.BottlePlan, error) {
-	c.observeSlots <- struct{}{}
+	select {
+	case c.observeSlots <- struct{}{}:
+	case <-ctx.Done():
+		return plan.BottlePlan{Slug: slug}, context.Cause(ctx)
+	}
 	defer func() { <-c.observeSlots }()
 	c.mu.Lock()
 	only := c.snapshot.Only(slug)
@@ -183,7 +187,7 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.bottle(plan.Slug)
-	drift = plan.SpecHash != "" && plan.SpecHash == b.status.ObservedGeneration
+	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash
 	c.count(c.Metrics.found, plan, drift)
 	c.publishProgress(plan)
 	return drift
@@ -210,6 +214,7 @@ func (c *Controller) publishProgress(planned plan.BottlePlan) {
 	b.setRestarts(planned.Components)
 	status := plan.StatusOf(planned, nil)
 	status.Generation, status.ObservedGeneration = b.status.Generation, b.status.ObservedGeneration
+	status.SpecHash, status.ObservedSpecHash = b.status.SpecHash, b.status.ObservedSpecHash
 	if b.isStalled() {
 		b.publish(status, stalled) // another try is no progress yet
 	} else {
@@ -223,9 +228,7 @@ func (c *Controller) count(counter *prometheus.CounterVec, plan plan.BottlePlan,
 		return
 	}
 	for _, s := range plan.Steps {
-		if !s.Record {
-			counter.WithLabelValues(string(s.Action)).Inc()
-		}
+		counter.WithLabelValues(string(s.Action)).Inc()
 	}
 }
 
@@ -249,10 +252,10 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	if planned.Components == nil {
 		status.Components = b.status.Components // it could not be looked at
 	}
-	if b.specHash != "" {
-		status.Generation = b.specHash
+	if b.generation != 0 {
+		status.Generation, status.SpecHash = b.generation, b.specHash
 	}
-	status.ObservedGeneration = status.Generation // whatever came of it
+	status.ObservedGeneration, status.ObservedSpecHash = status.Generation, status.SpecHash // whatever came of it
 	phase := settled
 	switch {
 	case b.isStalled() || planned.Err != nil || planned.Stale != nil || planned.Held != "":

@@ -15,7 +15,11 @@ import (
 func (c *Controller) reread() (again time.Duration) {
 	snapshot, again, err := c.Source.Read()
 	revision, pullErr := c.Source.Revision()
-	inputs := c.examineInputs(snapshot, err)
+	var inputs map[string]inputsState
+	if err == nil {
+		inputs = c.examineInputs(snapshot)
+		c.Reconciler.Declare(snapshot)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.notifySubscribers()
@@ -95,7 +99,7 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[stri
 		was, known := old[slug]
 		switch {
 		case !known || !reflect.DeepEqual(was, m):
-			c.redeclared(slug, render.SpecHash(m))
+			c.redeclared(slug, c.Reconciler.Generation(slug), render.SpecHash(m))
 		case wasInvalid[slug]:
 			c.enqueue(slug)
 		default:
@@ -128,10 +132,7 @@ type inputsState struct {
 
 // examineInputs reads what the manifests refer to, for those that are as they were. It is called without the lock: a file system
 // may take its time.
-func (c *Controller) examineInputs(now manifests.Snapshot, unread error) map[string]inputsState {
-	if unread != nil {
-		return nil
-	}
+func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsState {
 	c.mu.Lock()
 	old := bySlug(c.snapshot)
 	c.mu.Unlock()
@@ -178,10 +179,11 @@ func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
 }
 
 // redeclared takes up a new declaration: what failed before is forgotten, and a pass for the old one stops waiting.
-func (c *Controller) redeclared(slug, generation string) {
+func (c *Controller) redeclared(slug string, generation int64, specHash string) {
 	b := c.bottle(slug)
 	b.backoffs, b.resuming = nil, b.status.Reason == reconciler.ReasonSuspend
-	b.specHash, b.status.Generation = generation, generation
+	b.generation, b.specHash = generation, specHash
+	b.status.Generation, b.status.SpecHash = generation, specHash
 	if b.interrupt != nil {
 		b.interrupt(errSuperseded)
 	}

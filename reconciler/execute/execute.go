@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/reconciler/collect"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -29,7 +26,7 @@ const (
 )
 
 var (
-	// errStale marks a step that failed because something changed after it was planned: a pass that was killed a
+	// ErrStale marks an execution that failed only because something changed after it was planned: a pass that was killed a
 	// moment ago may still have a call under way in the engine. A new plan is worth making.
 	ErrStale = errors.New("the engine changed while the plan was carried out")
 	// errTaken marks a name that somebody else has.
@@ -67,25 +64,6 @@ type BuiltinImage interface {
 	Load(ctx context.Context, e engine.Engine) error
 }
 
-// Run carries out a plan, bottle beside bottle, and returns the error of each bottle that failed. When ctx ends, the
-// steps in hand are finished and no further ones begun.
-func (x *Executor) Run(ctx context.Context, plan plan.Plan) map[string]error {
-	var mu sync.Mutex
-	failed := map[string]error{}
-	var group sync.WaitGroup
-	for _, b := range plan.Bottles {
-		group.Go(func() {
-			if err := x.Bottle(ctx, b); err != nil {
-				mu.Lock()
-				failed[b.Slug] = err
-				mu.Unlock()
-			}
-		})
-	}
-	group.Wait()
-	return failed
-}
-
 // Bottle carries out the plan of one bottle, when its turn comes.
 func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 	if plan.Err != nil || len(plan.Steps) == 0 {
@@ -97,7 +75,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 	defer run.releaseSlot()
 	began := time.Now()
 	x.OnProgress(Progress{Slug: plan.Slug})
-	err := run.stages(ctx, plan.Steps)
+	err := run.walk(ctx, plan.Steps)
 	if err != nil {
 		err = errors.Join(err, run.discard(ctx))
 	}
@@ -116,81 +94,6 @@ type execution struct {
 
 	slotLock chan struct{} // taken while hasSlot is changed
 	hasSlot  bool          // a place among Executor.places
-}
-
-// StepError is the failure of one step.
-type StepError struct {
-	Step plan.Step
-	Err  error
-}
-
-func (e *StepError) Error() string {
-	return fmt.Sprintf("%s %s: %v", e.Step.Action, e.Step.Object, e.Err)
-}
-func (e *StepError) Unwrap() error { return e.Err }
-
-func (r *execution) stages(ctx context.Context, steps []plan.Step) error {
-	for len(steps) > 0 {
-		n := slices.IndexFunc(steps, func(s plan.Step) bool { return s.Stage != steps[0].Stage })
-		if n < 0 {
-			n = len(steps)
-		}
-		if err := r.stage(ctx, steps[:n]); err != nil {
-			return err
-		}
-		steps = steps[n:]
-	}
-	return nil
-}
-
-// stage runs the parts side by side, the steps of one part one after the other.
-func (r *execution) stage(ctx context.Context, steps []plan.Step) error {
-	var group errgroup.Group
-	for len(steps) > 0 {
-		n := 1
-		for n < len(steps) && steps[0].Component != "" && steps[n].Component == steps[0].Component {
-			n++
-		}
-		same := steps[:n]
-		steps = steps[n:]
-		group.Go(func() error {
-			for _, s := range same {
-				if err := r.step(ctx, s); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-func (r *execution) step(ctx context.Context, s plan.Step) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted before: %s %s: %w", s.Action, s.Object, context.Cause(ctx))
-	}
-	began := time.Now()
-	r.OnProgress(Progress{Slug: r.slug, Step: &s})
-	err := r.perform(ctx, s)
-	if err != nil {
-		if isStale(s, err) {
-			err = fmt.Errorf("%w: %w", ErrStale, err)
-		}
-		err = &StepError{s, err}
-	}
-	r.OnProgress(Progress{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
-	return err
-}
-
-// stale says whether a step failed for something that its plan did not know.
-func isStale(s plan.Step, err error) bool {
-	switch {
-	case errors.Is(err, buildcontext.ErrChanged):
-		return true
-	case s.Action == plan.EnsureImage, s.Action == plan.BuildImage, errors.Is(err, errTaken):
-		return false // a registry that does not have an image, or a name that is somebody else's, will not change
-	}
-	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, engine.ErrPaused) || errors.Is(err, state.ErrMount)
 }
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -98,18 +100,21 @@ func newBuildWorld(t *testing.T) *buildWorld {
 
 // plan builds, and goes on to remove the agent that runs.
 func (w *buildWorld) plan(slug string) plan.BottlePlan {
-	steps := []plan.Step{{Stage: plan.StageImages, Action: plan.BuildImage, Component: state.Agent, Object: w.from.Ref(), Declared: state.Component{Build: w.from}}}
+	steps := []plan.Step{{Action: plan.BuildImage, Component: state.Agent, Object: w.from.Ref(), Declared: state.Component{Build: w.from}}}
 	if slug == "removes" {
-		steps = append(steps, plan.Step{Stage: plan.StageRemove, Action: plan.Remove, Component: state.Agent, Object: "agent", ContainerID: "id"})
+		steps = append(steps, plan.Step{ID: 1, After: []int{0}, Action: plan.Remove, Component: state.Agent, Object: "agent", ContainerID: "id"})
 	}
 	return plan.BottlePlan{Slug: slug, Steps: steps}
 }
 
 func TestBuildOnce(t *testing.T) {
 	w := newBuildWorld(t)
-	failed := w.x.Run(t.Context(), plan.Plan{Bottles: []plan.BottlePlan{w.plan("a"), w.plan("b"), w.plan("c")}})
-	if len(failed) > 0 || len(w.engine.builds) != 1 {
-		t.Fatalf("%v, %d builds", failed, len(w.engine.builds))
+	var group errgroup.Group
+	for _, slug := range []string{"a", "b", "c"} {
+		group.Go(func() error { return w.x.Bottle(t.Context(), w.plan(slug)) })
+	}
+	if err := group.Wait(); err != nil || len(w.engine.builds) != 1 {
+		t.Fatalf("%v, %d builds", err, len(w.engine.builds))
 	}
 	b := w.engine.builds[0]
 	if b.Ref != w.from.Ref() || b.Dockerfile != "Dockerfile" || b.Network != "none" || b.Labels[state.LabelBuild] != w.from.Digest || len(b.Labels) != 1 {

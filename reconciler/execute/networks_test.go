@@ -47,8 +47,8 @@ func TestEngineOpensNetworks(t *testing.T) {
 		x := &Executor{Engine: engine, Parallel: 1, OnProgress: func(Progress) {}}
 		n := state.Network{Name: "net", Internal: true, Isolated: true, Subnet: netip.MustParsePrefix("10.213.0.0/28")}
 		err := x.Bottle(t.Context(), plan.BottlePlan{Slug: "dev", Steps: []plan.Step{
-			{Stage: plan.StagePrepare, Action: plan.CreateNetwork, Object: "net", Network: n},
-			{Stage: plan.StageCreate, Action: plan.Create, Component: state.Pipelock, Object: "pipelock"}, // panics when it is reached
+			{Action: plan.CreateNetwork, Object: "net", Network: n},
+			{ID: 1, After: []int{0}, Action: plan.Create, Component: state.Pipelock, Object: "pipelock"}, // panics when it is reached
 		}})
 		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "default-network-opts") {
 			t.Errorf("%v\nwant: %s", err, says)

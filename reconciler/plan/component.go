@@ -11,7 +11,6 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
-	"github.com/bot-bottle/bottled/state/store"
 )
 
 // member plans one part: the container as declared, running, ready and serving its files.
@@ -121,14 +120,14 @@ func (p *planner) create(m state.Component, cause string, changes []observe.Chan
 	name := m.Container.Name
 	if image := m.Container.Image; p.images[image] == "" && !p.fetched[image] {
 		p.fetched[image] = true
-		step := Step{Stage: StageImages, Action: EnsureImage, Component: m.Name, Object: image, Cause: "the engine does not have it", Declared: m}
+		step := Step{Action: EnsureImage, Component: m.Name, Object: image, Cause: "the engine does not have it", Declared: m}
 		if m.Build != nil {
 			step.Action, step.Cause = BuildImage, p.buildCause(m)
 		}
 		p.add(step)
 	}
-	p.add(Step{Stage: StageCreate, Action: Create, Component: m.Name, Object: name, Cause: cause, Changes: changes, Declared: m})
-	p.add(Step{Stage: startStage(m.Name), Action: Start, Component: m.Name, Object: name, Cause: cause, Declared: m})
+	p.add(Step{Action: Create, Component: m.Name, Object: name, Cause: cause, Changes: changes, Declared: m})
+	p.add(Step{Action: Start, Component: m.Name, Object: name, Cause: cause, Declared: m})
 }
 
 // buildCause says why the part's image is built.
@@ -144,41 +143,40 @@ func (p *planner) buildCause(m state.Component) string {
 // repair plans what can be done to the existing container and says what is wrong with it; "" for nothing.
 func (p *planner) repair(m state.Component, have observe.ObservedContainer, drift observe.Drift, changed map[string]bool) string {
 	var causes []string
-	step := func(stage int, action Action, cause string, fill func(*Step)) {
-		s := Step{Stage: stage, Action: action, Component: m.Name, Object: have.Name, Cause: cause, Declared: m, ContainerID: have.ID, LastRun: have.EndedAt}
+	step := func(action Action, cause string, fill func(*Step)) {
+		s := Step{Action: action, Component: m.Name, Object: have.Name, Cause: cause, Declared: m, ContainerID: have.ID, LastRun: have.EndedAt}
 		if fill != nil {
 			fill(&s)
 		}
 		p.add(s)
 		causes = append(causes, cause)
 	}
-	stage := startStage(m.Name)
 	if cause := p.confine(m, have, drift); cause != "" {
 		causes = append(causes, cause)
 	}
 	for _, a := range drift.Attach {
-		step(stage, Connect, "it is not on network "+a.Network, func(s *Step) { s.Attachment = a })
+		step(Connect, "it is not on network "+a.Network, func(s *Step) { s.Attachment = a })
 	}
 	for _, a := range drift.Reattach {
-		step(stage, Reconnect, "its alias on network "+a.Network+" is not as declared", func(s *Step) { s.Attachment = a })
+		step(Reconnect, "its alias on network "+a.Network+" is not as declared", func(s *Step) { s.Attachment = a })
 	}
 	if len(drift.Limits) > 0 {
-		step(stage, UpdateLimits, "its limits were changed: "+fields(drift.Limits), func(s *Step) { s.Changes = drift.Limits })
+		step(UpdateLimits, "its limits were changed: "+fields(drift.Limits), func(s *Step) { s.Changes = drift.Limits })
 	}
 	switch have.State {
 	case engine.StateRunning:
 		if action, cause := p.refresh(m, have, changed); action != "" {
-			step(stage, action, cause, nil)
+			step(action, cause, nil)
 		}
 	case engine.StatePaused:
-		step(stage, Unpause, "it is paused", nil)
+		step(Unpause, "it is paused", nil)
 		if action, cause := p.refresh(m, have, changed); action == Reload {
-			step(stage, action, cause, nil)
+			step(action, cause, nil)
 		}
 	case engine.StateCreated:
-		step(stage, Start, "it was never started", nil)
+		step(Start, "it was never started", nil)
 	case engine.StateExited:
-		step(stage, Start, exitCause(have), nil)
+		step(Start, exitCause(have), nil)
 	}
 	return strings.Join(causes, "; ")
 }
@@ -196,7 +194,7 @@ func (p *planner) confine(m state.Component, have observe.ObservedContainer, dri
 	for _, e := range drift.Detach {
 		cause := "it is on network " + e.Network + ", which is not declared"
 		p.add(Step{
-			Stage: stageDetach, Action: Disconnect, Component: m.Name, Object: have.Name, Cause: cause, Declared: m,
+			Action: Disconnect, Component: m.Name, Object: have.Name, Cause: cause, Declared: m,
 			ContainerID: have.ID, LastRun: have.EndedAt, Attachment: state.Attachment{Network: e.Network},
 		})
 		causes = append(causes, cause)
@@ -247,12 +245,11 @@ func (p *planner) files() map[string]bool {
 			continue
 		}
 		changed[dir.Path] = exists
-		_, record := dir.Files[store.RecordFile]
 		cause := "they are not as declared"
 		if !exists {
 			cause = causeDirMissing
 		}
-		p.add(Step{Stage: StagePrepare, Action: WriteFiles, Object: dir.Path, Cause: cause, Changes: changes, Record: record, Dir: dir})
+		p.add(Step{Action: WriteFiles, Object: dir.Path, Cause: cause, Changes: changes, Dir: dir})
 	}
 	return changed
 }

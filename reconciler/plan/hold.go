@@ -6,20 +6,16 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// without leaves out of a plan what concerns parts that are held back, by the reason: they failed or crashed a moment
-// ago. "" holds back the whole bottle. Cutting off what is not declared is never held back, nor are limits.
+// Without returns the plan minus the steps of components in backoff; held maps each to its reason, "" stands for the whole bottle.
+// Two kinds of steps are never held back: those that cut off what is not declared, and changes of limits.
 func (p BottlePlan) Without(held map[state.ComponentName]string) BottlePlan {
 	if len(held) == 0 {
 		return p
 	}
 	waits := p.waiting(held)
-	p.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool {
-		switch s.Action {
-		case Disconnect, UpdateLimits:
-			return false
-		}
-		return held[""] != "" || p.Remove || waits[s.Component] && s.Component != ""
-	})
+	before := len(p.Steps)
+	p.drop(func(s Step) bool { return s.heldBack() && (p.Remove || waits[""] || waits[s.Component]) })
+	p.Partial = len(p.Steps) < before
 	p.Components = slices.Clone(p.Components)
 	for i := range p.Components {
 		if why := held[p.Components[i].Component]; why != "" {
@@ -29,20 +25,27 @@ func (p BottlePlan) Without(held map[state.ComponentName]string) BottlePlan {
 	return p
 }
 
-// waiting are the parts that are held back, and those after them that would be started: a part starts when every one
-// before it is ready.
+func (s *Step) heldBack() bool { return s.Action != Disconnect && s.Action != UpdateLimits }
+
+// waiting returns the components in backoff and those that can't be created or started without them: without their image, or
+// before one of them is ready.
 func (p BottlePlan) waiting(held map[state.ComponentName]string) map[state.ComponentName]bool {
 	waits := map[state.ComponentName]bool{}
-	first := len(state.ComponentOrder)
-	for part := range held {
-		waits[part] = true
-		if part != "" {
-			first = min(first, part.Order())
-		}
+	for c := range held {
+		waits[c] = true
 	}
-	for _, s := range p.Steps {
-		if s.Action == Start && s.Component.Order() > first {
-			waits[s.Component] = true
+	for i := range p.Steps { // in an order in which no step comes before what it waits for
+		s := &p.Steps[i]
+		if waits[s.Component] || s.Action != Create && s.Action != Start {
+			continue
+		}
+		for j := range p.Steps[:i] {
+			on := &p.Steps[j]
+			needs := s.Action == Create && on.getsImage() && on.Object == s.Declared.Container.Image ||
+				s.Action == Start && on.makesReady() && on.Component.Order() < s.Component.Order()
+			if needs && waits[on.Component] {
+				waits[s.Component] = true
+			}
 		}
 	}
 	return waits

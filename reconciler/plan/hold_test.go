@@ -30,10 +30,12 @@ func TestHeldBack(t *testing.T) {
 			w := newWorld(t)
 			broken(w)
 			p := w.plan()
-			before := text(t, p)
+			before := text(t, p) + graph(p)
 			p.Bottles = []BottlePlan{p.Bottles[0].Without(held)}
-			golden(t, name, text(t, p))
-			if again := text(t, w.plan()); again != before {
+			golden(t, "plan/"+name, text(t, p))
+			golden(t, "graph/"+name, graph(p))
+			again := w.plan()
+			if text(t, again)+graph(again) != before {
 				t.Error("holding back changed what was planned")
 			}
 		})

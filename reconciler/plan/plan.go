@@ -41,7 +41,7 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 	for _, b := range want.Bottles {
 		declared[b.Slug] = true
 		p := planBottle(b, bySlug[b.Slug], have, owner, stateDir)
-		p.SpecHash, p.Suspended, p.Stale = b.SpecHash, b.Suspended, want.Stale[b.Slug]
+		p.Desired, p.Stale = &b, want.Stale[b.Slug]
 		plan.Bottles = append(plan.Bottles, p)
 	}
 	var gone []string
@@ -96,27 +96,26 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 		p.Steps = append(p.Steps, removeStep(c, cause))
 	}
 	for _, n := range o.networks {
-		p.Steps = append(p.Steps, Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: cause, NetworkID: n.ID})
+		p.Steps = append(p.Steps, Step{Action: RemoveNetwork, Object: n.Name, Cause: cause, NetworkID: n.ID})
 	}
-	p.Steps = append(p.Steps, Step{Stage: StagePrepare, Action: RemoveFiles, Object: slug, Cause: cause})
-	sortSteps(p.Steps)
+	p.Steps = append(p.Steps, Step{Action: RemoveFiles, Object: slug, Cause: cause})
+	p.arrange()
 	return p
 }
 
 func removeStep(c observe.ObservedContainer, cause string) Step {
 	return Step{
-		Stage: removeStage(c.Part()), Action: Remove, Component: c.Part(), Object: c.Name, Cause: cause,
-		ContainerID: c.ID, Graceful: !c.Orphan && (c.Part() == state.Agent || c.Part() == state.Session) && c.State == engine.StateRunning,
+		Action: Remove, Component: c.Part(), Object: c.Name, Cause: cause,
+		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && (c.Part() == state.Agent || c.Part() == state.Session) && c.State == engine.StateRunning,
 	}
 }
 
-func sortSteps(steps []Step) {
-	slices.SortStableFunc(steps, func(a, b Step) int {
-		if a.Stage != b.Stage {
-			return a.Stage - b.Stage
-		}
-		return state.CompareComponents(a.Component, b.Component)
-	})
+func mountSources(c observe.ObservedContainer) []string {
+	var sources []string
+	for _, m := range c.Container.Mounts {
+		sources = append(sources, m.Source)
+	}
+	return sources
 }
 
 // planner plans one bottle.
@@ -152,7 +151,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 	}
 	p.sessions()
 	p.unwanted()
-	sortSteps(p.plan.Steps)
+	p.plan.arrange()
 	slices.SortStableFunc(p.plan.Components, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
 	return p.plan
 }
@@ -210,13 +209,13 @@ func (p *planner) networks() {
 	}
 	for _, n := range p.have.networks {
 		if !wanted[n.Name] {
-			p.add(Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: "it is not part of the bottle any more", NetworkID: n.ID})
+			p.add(Step{Action: RemoveNetwork, Object: n.Name, Cause: "it is not part of the bottle any more", NetworkID: n.ID})
 		}
 	}
 }
 
 func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
-	create := Step{Stage: StagePrepare, Action: CreateNetwork, Object: w.Name, Cause: "it is missing", Network: w}
+	create := Step{Action: CreateNetwork, Object: w.Name, Cause: "it is missing", Network: w}
 	if len(same) == 0 {
 		p.add(create)
 		return
@@ -233,7 +232,7 @@ func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
 	create.Cause, create.Changes = "it is not as declared", changes
 	p.add(create)
 	for _, n := range same {
-		p.add(Step{Stage: stageRemoveNetworks, Action: RemoveNetwork, Object: n.Name, Cause: "it is not as declared", NetworkID: n.ID})
+		p.add(Step{Action: RemoveNetwork, Object: n.Name, Cause: "it is not as declared", NetworkID: n.ID})
 	}
 }
 

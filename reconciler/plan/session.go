@@ -44,16 +44,16 @@ func (p *planner) endSession(c observe.ObservedContainer) string {
 // sealSession takes a session off the networks on which it must not be, and says so.
 func (p *planner) sealSession(c observe.ObservedContainer) string {
 	var causes []string
-	step := func(stage int, action Action, a state.Attachment, cause string) {
-		p.add(Step{Stage: stage, Action: action, Component: c.Part(), Object: c.Name, Cause: cause, ContainerID: c.ID, Attachment: a})
+	step := func(action Action, a state.Attachment, cause string) {
+		p.add(Step{Action: action, Component: c.Part(), Object: c.Name, Cause: cause, ContainerID: c.ID, Attachment: a})
 		causes = append(causes, cause)
 	}
 	drift := p.sessionDrift(c)
 	for _, e := range drift.Detach {
-		step(stageDetach, Disconnect, state.Attachment{Network: e.Network}, "it is on network "+e.Network+", which is not declared")
+		step(Disconnect, state.Attachment{Network: e.Network}, "it is on network "+e.Network+", which is not declared")
 	}
 	for _, a := range drift.Reattach {
-		step(startStage(c.Part()), Reconnect, a, "its alias on network "+a.Network+" is not as declared")
+		step(Reconnect, a, "its alias on network "+a.Network+" is not as declared")
 	}
 	return strings.Join(causes, "; ")
 }

@@ -9,7 +9,12 @@ import (
 
 // StatusOf sums up a plan and, after it was carried out, the error of that.
 func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
-	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Reason: reconciler.ReasonReady, Generation: p.SpecHash, ObservedGeneration: p.SpecHash}
+	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Reason: reconciler.ReasonReady}
+	suspended := false
+	if d := p.Desired; d != nil {
+		s.Generation, s.ObservedGeneration, s.SpecHash, s.ObservedSpecHash = d.Generation, d.Generation, d.SpecHash, d.SpecHash
+		suspended = d.Suspended
+	}
 	if s.Components == nil {
 		s.Components = []reconciler.ComponentStatus{}
 	}
@@ -23,7 +28,7 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		}
 	}
 	for _, step := range p.Steps {
-		if step.Component == "" && !step.Record && step.Cause != causeDirMissing { // which nobody has to know of
+		if step.Component == "" && step.Cause != causeDirMissing { // which nobody has to know of
 			causes = append(causes, step.Object+": "+step.Cause)
 		}
 	}
@@ -33,7 +38,7 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		s.Reason, s.Message = reconciler.ReasonInvalid, err.Error()
 	case err != nil:
 		s.Reason, s.Message = reconciler.ReasonFailed, err.Error()
-	case p.Suspended && !p.Changes():
+	case suspended && !p.Changes():
 		s.Reason = reconciler.ReasonSuspend
 	case s.Reason == reconciler.ReasonReady && p.Changes():
 		s.Reason = reconciler.ReasonDrifted

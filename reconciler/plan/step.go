@@ -1,5 +1,5 @@
-// Package reconciler makes the engine equal to what is declared: a pure plan of steps with their causes, an
-// executor that is the only place which changes the engine, and the pass that ties them together.
+// Package plan computes what has to change: the difference between desired and observed state, as a graph of steps with their
+// causes. It is pure: no clock, no engine, no file.
 package plan
 
 import (
@@ -34,17 +34,15 @@ const (
 	Remove        Action = "remove"         // a container
 )
 
-// Step is one thing to do, and why. Steps of one stage run side by side, except that those of one part run in
-// their order; a stage begins when the one before it is done.
+// Step is one change, and its cause. It begins when every step in After is done; steps that don't wait for each other run at once.
 type Step struct {
-	Stage     int
+	ID        int   // its index in the plan
+	After     []int // the IDs of its prerequisites, each smaller than its own (see rules)
 	Action    Action
 	Component state.ComponentName // "" for what belongs to the whole bottle
 	Object    string              // name of the container, network, image or directory
 	Cause     string
 	Changes   []observe.Change
-	// Record marks the step that only notes what was declared; it is no difference.
-	Record bool
 
 	ContainerID string // "" when the container is created by this plan
 	NetworkID   string
@@ -54,23 +52,10 @@ type Step struct {
 	Dir         state.Dir
 	Graceful    bool      // give the container time to end
 	LastRun     time.Time // when the container ended last; what it said after that, it said in the run to come
-}
 
-// The stages of a bottle's plan. What needs no waiting comes early; what cuts off an escape comes first of all.
-const (
-	stageDetach = iota
-	StageImages
-	StageRemove                                   // the last part first: one stage a part
-	stageRemoveNetworks = StageRemove + 10        //
-	StagePrepare        = stageRemoveNetworks + 1 // networks and files
-	StageCreate         = StagePrepare + 1
-	stageStart          = StageCreate + 1 // the first part first: one stage a part
-)
-
-func removeStage(p state.ComponentName) int {
-	return StageRemove + len(state.ComponentOrder) - p.Order()
+	halts   bool     // an Unpause that only allows the Stop after it
+	mounted []string // sources of the mounts of a container that goes
 }
-func startStage(p state.ComponentName) int { return stageStart + p.Order() }
 
 // BottlePlan is what to do for one bottle.
 type BottlePlan struct {
@@ -83,21 +68,15 @@ type BottlePlan struct {
 	Err error
 	// Stale says why the bottle is as it was declared before, not as it is declared now.
 	Stale error
-	// Generation is that of the declaration; "" where there is none.
-	SpecHash   string
-	Suspended  bool
+	// Desired is the bottle as it is declared; nil where there is no declaration.
+	Desired *state.Bottle
+	// Partial says that steps are left out, so that the bottle is not as desired when those that are left are done.
+	Partial    bool
 	Components []reconciler.ComponentStatus
 }
 
-// Changes says whether the plan changes anything.
-func (p BottlePlan) Changes() bool {
-	for _, s := range p.Steps {
-		if !s.Record {
-			return true
-		}
-	}
-	return false
-}
+// Changes reports whether the plan changes anything.
+func (p BottlePlan) Changes() bool { return len(p.Steps) > 0 }
 
 // Plan is what to do for all bottles.
 type Plan struct {
@@ -109,7 +88,7 @@ type Plan struct {
 	PruneErr error
 }
 
-// Changes says whether the plan changes anything.
+// Changes reports whether the plan changes anything.
 func (p Plan) Changes() bool {
 	for _, b := range p.Bottles {
 		if b.Changes() {

@@ -22,11 +22,11 @@ func (p *planner) suspend() {
 }
 
 func (p *planner) stop(c observe.ObservedContainer) (cause string) {
-	step := Step{Stage: removeStage(c.Part()), Component: c.Part(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID}
+	step := Step{Component: c.Part(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID, mounted: mountSources(c)}
 	switch c.State {
 	case engine.StatePaused:
 		unpause := step
-		unpause.Action = Unpause
+		unpause.Action, unpause.halts = Unpause, true
 		p.add(unpause)
 		fallthrough
 	case engine.StateRunning:

@@ -38,9 +38,6 @@ func (p BottlePlan) Items() []Item {
 	items := []Item{}
 	index := map[string]int{}
 	for _, s := range p.Steps {
-		if s.Record {
-			continue
-		}
 		kind, verb := s.subject()
 		i, seen := index[kind+s.Object]
 		if !seen {

@@ -155,3 +155,14 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 	}
 	return c, err
 }
+
+// Images returns the IDs of images by reference; those that the engine does not have are missing.
+func (o Observer) Images(ctx context.Context, refs []string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, observeTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, observeTimeout))
+	defer cancel()
+	images, err := o.Engine.Images(ctx, refs)
+	if err != nil {
+		return nil, errors.Join(context.Cause(ctx), fmt.Errorf("read the current state: %w", err))
+	}
+	return images, nil
+}

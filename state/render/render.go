@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,7 +14,6 @@ import (
 	"github.com/bot-bottle/bottled/state/pipelockconf"
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/routesconf"
-	"github.com/bot-bottle/bottled/state/store"
 )
 
 // Desire turns a manifest into what should run. It is pure.
@@ -51,15 +49,10 @@ func Bottle(m manifests.Bottle, in resolve.Inputs, nets state.Subnets, s state.S
 		}
 		b.Components = append(b.Components, member)
 	}
-	record, err := json.MarshalIndent(b, "", "  ")
-	if err != nil {
-		return state.Bottle{}, fmt.Errorf("record of bottle %s: %w", d.slug, err)
-	}
-	b.Dirs = append(b.Dirs, state.Dir{Path: s.BottleDir(d.slug), Files: map[string]state.File{store.RecordFile: {Content: state.NewContent(record), Mode: 0o600}}})
 	return b, nil
 }
 
-// Generation is a digest of what a manifest declares, wherever it lies.
+// SpecHash is a digest of what a manifest declares, wherever it lies.
 func SpecHash(m manifests.Bottle) string { return state.DigestJSON(m) }
 
 type renderer struct {

@@ -162,7 +162,7 @@ func TestEndpoints(t *testing.T) {
 func TestClient(t *testing.T) {
 	r := start(t, Options{}, defaultPace)
 	want := liveAt("main@sha1:1f0c", reconciler.BottleStatus{
-		Slug: "dev", Reason: reconciler.ReasonNotReady, Message: "agent: <&> \u2028 \n it ended", Generation: "a", ObservedGeneration: "b",
+		Slug: "dev", Reason: reconciler.ReasonNotReady, Message: "agent: <&> \u2028 \n it ended", Generation: 2, ObservedGeneration: 1, SpecHash: "b", ObservedSpecHash: "a",
 		Conditions: []reconciler.Condition{{Type: reconciler.ConditionReady, Status: "False", Reason: "x", LastTransitionTime: time.Unix(1e9, 5).UTC()}},
 		Components: []reconciler.ComponentStatus{{Component: "agent", Name: "n", State: "exited", Restarts: 3}},
 	}, reconciler.BottleStatus{Slug: "alpha", Components: []reconciler.ComponentStatus{}})

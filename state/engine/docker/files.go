@@ -12,7 +12,6 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/owndir"
-	"github.com/bot-bottle/bottled/state/store"
 )
 
 // files delivers configuration as directories of this host, which containers bind-mount.
@@ -81,7 +80,6 @@ func (f *files) write(ctx context.Context, dir state.Dir) error {
 	if to.err != nil && !public(dir) {
 		return to.err
 	}
-	_, record := dir.Files[store.RecordFile]
 	mode := fs.FileMode(0o755) // the agent, whoever it runs as, reads its current configuration
 	if dir.Spool || state.Within(dir.Path, f.settings.RunDir) {
 		mode = 0o700
@@ -92,16 +90,11 @@ func (f *files) write(ctx context.Context, dir state.Dir) error {
 	if err := makeDir(dir.Path, mode); err != nil {
 		return err
 	}
-	if record {
-		mode = 0o700
-	}
 	if err := os.Chmod(dir.Path, mode); err != nil {
 		return err
 	}
-	if !record {
-		if err := to.give(func(uid, gid int) error { return os.Lchown(dir.Path, uid, gid) }); err != nil {
-			return err
-		}
+	if err := to.give(func(uid, gid int) error { return os.Lchown(dir.Path, uid, gid) }); err != nil {
+		return err
 	}
 	for name, file := range dir.Files {
 		own := func(opened *os.File) error { return to.give(opened.Chown) }
@@ -117,8 +110,8 @@ func (f *files) write(ctx context.Context, dir state.Dir) error {
 
 // public reports whether a sidecar can use a directory that belongs to somebody else: everybody can read all of it.
 func public(dir state.Dir) bool {
-	for name, f := range dir.Files {
-		if f.Mode&0o004 == 0 && name != store.RecordFile { // the record is bottled's own
+	for _, f := range dir.Files {
+		if f.Mode&0o004 == 0 {
 			return false
 		}
 	}

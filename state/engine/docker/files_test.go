@@ -9,7 +9,6 @@ import (
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
-	"github.com/bot-bottle/bottled/state/store"
 )
 
 // TestFilesOfRemappedUsers writes a sidecar's files for an engine with userns-remap, and gives them away again when the engine
@@ -66,7 +65,6 @@ func TestFilesOfUnknownUsers(t *testing.T) {
 		refused bool
 	}{
 		"pipelock":   {state.Dir{Files: map[string]state.File{"pipelock.yaml": {Mode: 0o444}}}, false},
-		"record":     {state.Dir{Files: map[string]state.File{store.RecordFile: {Mode: 0o600}}}, false},
 		"cred-proxy": {state.Dir{Files: map[string]state.File{"ca.pem": {Mode: 0o444}, "routes.json": {Mode: 0o600}}}, true},
 		"queue":      {state.Dir{Spool: true}, true},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/owndir"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // Files reads the directories of this host that were delivered: below <state dir>/bottles and below the run directory. Of the
@@ -52,7 +53,7 @@ func readTree(dirs map[string]map[string]state.ObservedFile, root string) error 
 		case entry.IsDir():
 			dirs[path] = map[string]state.ObservedFile{}
 			return nil
-		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-"):
+		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-") || entry.Name() == store.RecordFile:
 			return nil
 		}
 		return readFile(dirs, path)

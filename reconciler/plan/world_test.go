@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/render"
+	"github.com/bot-bottle/bottled/state/resolve"
+)
+
+// world is what one planner test starts from: the declaration, and an engine on which all is as declared.
+type world struct {
+	manifest manifests.Bottle
+	settings state.Settings
+	token    string
+	build    *buildcontext.Context
+	// workInode is the directory that the agent mounts.
+	workInode uint64
+	want      Desired
+	have      observe.Observed
+	prune     PrunePolicy
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		manifest: manifests.Bottle{
+			Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+			Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+			Spec: manifests.Spec{
+				Supervise: true,
+				Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
+				CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{
+					Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer",
+					Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL},
+				}}},
+				Agent: &manifests.Agent{
+					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+					Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
+					Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512},
+				},
+			},
+		},
+		settings: state.Settings{
+			Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
+			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef",
+			User: "65532:65532",
+		},
+		token: "a", prune: PruneGuarded,
+	}
+	b := w.desire(t)
+	w.have = converged(b)
+	return w
+}
+
+// desire builds the bottle from the world's manifest as it is now.
+func (w *world) desire(t *testing.T) state.Bottle {
+	t.Helper()
+	tokens := map[manifests.SecretRef]state.Content{}
+	if w.manifest.Spec.CredProxy != nil {
+		for _, r := range w.manifest.Spec.CredProxy.Routes {
+			tokens[r.Token] = state.NewContent([]byte(w.token))
+		}
+	}
+	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
+	mounts := map[string]resolve.MountSource{"/home/me/work": {Path: "/home/me/work", ID: safepath.ID{Ino: w.workInode}, Directory: true}}
+	b, err := render.Bottle(w.manifest, resolve.Inputs{Tokens: tokens, Mounts: mounts, Build: w.build}, nets, w.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want = Desired{Bottles: []state.Bottle{b}}
+	return b
+}
+
+// converged returns an engine on which everything is exactly as declared.
+func converged(b state.Bottle) observe.Observed {
+	have := observe.Observed{Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
+	for _, n := range b.Networks {
+		have.Networks = append(have.Networks, engine.ObservedNetwork{ID: "id-of-" + n.Name, Network: n, Subnets: []netip.Prefix{n.Subnet}})
+	}
+	for _, m := range b.Components {
+		c := m.Container
+		have.Images[c.Image] = "sha256:1111111111111111"
+		o := observe.ObservedContainer{
+			Summary: engine.Summary{
+				ID: "id-of-" + c.Name, Name: c.Name, Image: c.Image, ImageID: have.Images[c.Image],
+				Labels: maps.Clone(c.Labels), State: engine.StateRunning,
+			},
+			Detail: engine.Detail{Container: c, EndedAt: time.Unix(1, 0), Defaults: engine.ImageDefaults{Env: map[string]string{"PATH": "/bin"}}},
+			Config: m.Config,
+		}
+		o.Container.Env = maps.Clone(c.Env)
+		o.Container.Env["PATH"] = "/bin"
+		o.Container.Networks = slices.Clone(c.Networks)
+		for _, a := range c.Networks {
+			o.Endpoints = append(o.Endpoints, engine.Endpoint{Network: a.Network, NetworkID: "id-of-" + a.Network, ID: "ep"})
+		}
+		have.Containers = append(have.Containers, o)
+	}
+	for _, d := range b.Dirs {
+		have.Dirs[d.Path] = map[string]state.ObservedFile{}
+		for name, f := range d.Files {
+			have.Dirs[d.Path][name] = state.ObservedFile{Content: f.Content, Mode: f.Mode}
+		}
+	}
+	return have
+}
+
+// builds has the agent's image built from a context with this digest.
+func (w *world) builds(t *testing.T, digest string) {
+	t.Helper()
+	agent := *w.manifest.Spec.Agent
+	agent.Image, agent.Build = "", &manifests.Build{Context: "/etc/bottles/agent", Dockerfile: "Dockerfile", Network: manifests.BuildNetworkNone}
+	w.manifest.Spec.Agent = &agent
+	w.build = &buildcontext.Context{Source: agent.Build.Source(), Digest: strings.Repeat(digest, 64), Text: []byte("FROM scratch\n# " + digest + "\n")}
+	w.desire(t)
+}
+
+func (w *world) container(part state.ComponentName) *observe.ObservedContainer {
+	for i := range w.have.Containers {
+		if w.have.Containers[i].Part() == part {
+			return &w.have.Containers[i]
+		}
+	}
+	panic("no " + part)
+}
+
+// session adds a running session, as `bottled run` makes it.
+func (w *world) session(t *testing.T) *observe.ObservedContainer {
+	t.Helper()
+	c, err := render.Session(w.want.Bottles[0], w.settings.Prefix, []string{"bash"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Name = "claude-bottle-run-dev-abcd2345"
+	w.have.Containers = append(w.have.Containers, observe.ObservedContainer{
+		Summary: engine.Summary{
+			ID: "id-of-session", Name: c.Name, Image: c.Image, ImageID: w.have.Images[c.Image], Labels: c.Labels, State: engine.StateRunning,
+			Endpoints: []engine.Endpoint{{Network: c.Networks[0].Network, NetworkID: "id-of-" + c.Networks[0].Network, ID: "ep"}},
+		},
+		Detail: engine.Detail{Container: c},
+	})
+	return w.container(state.Session)
+}
+
+// block keeps the agent from being started, as a mount that was refused does.
+func (w *world) block() {
+	w.want.Bottles[0].Block(state.Agent, "a mount is refused")
+	w.want.Stale = map[string]error{"dev": fmt.Errorf("%w; it is kept as it was declared last", state.ErrMount)}
+}
+
+func (w *world) without(part state.ComponentName) {
+	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c observe.ObservedContainer) bool { return c.Part() == part })
+}
+
+func (w *world) plan() Plan {
+	return Compute(w.want, w.have, w.settings.Owner, w.settings.StateDir, w.prune)
+}
