@@ -20,31 +20,18 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/fake"
 	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// blank is an engine on which nothing exists but images, and which refuses to make networks. Any other call panics.
+// blank is an engine on which nothing exists but images, and which refuses to make networks.
 type blank struct {
-	engine.Engine
+	*fake.Engine
 	refuses error
 
 	mu       sync.Mutex
 	attempts int
-}
-
-func (*blank) Info(context.Context) (engine.Info, error) { return engine.Info{}, nil }
-
-func (*blank) Containers(context.Context, string, string) ([]engine.Summary, error) { return nil, nil }
-
-func (*blank) Networks(context.Context) ([]engine.ObservedNetwork, error) { return nil, nil }
-
-func (*blank) Images(_ context.Context, refs []string) (map[string]string, error) {
-	have := map[string]string{}
-	for _, ref := range refs {
-		have[ref] = "sha256:1"
-	}
-	return have, nil
 }
 
 func (b *blank) CreateNetwork(_ context.Context, n state.Network) (engine.ObservedNetwork, error) {
@@ -69,11 +56,12 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{engine: &blank{refuses: engine.ErrNotFound}, token: "a"}
+	b := &bench{token: "a"}
 	s := state.Settings{
 		Owner: "o", Prefix: "p", StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool, User: "65532:65532",
 		PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:1",
 	}
+	b.engine = &blank{refuses: engine.ErrNotFound, Engine: fake.New(fake.Options{Settings: s, Images: map[string]engine.ImageDefaults{"agent": {}, "bottled:1": {}}})}
 	cache := observe.OpenCache(filepath.Join(dir, "cache.json"))
 	b.Reconciler = &Reconciler{
 		Settings: s,
