@@ -20,10 +20,10 @@ func extra(network string) engine.Endpoint {
 var cases = map[string]func(*testing.T, *world){
 	"as-declared": func(*testing.T, *world) {},
 	"nothing-there": func(_ *testing.T, w *world) {
-		w.have = observe.Observed{Dirs: map[string]map[string]state.ObservedFile{}}
+		w.have = observe.Observed{Capabilities: docker, Dirs: map[string]map[string]state.ObservedFile{}}
 	},
 	"images-there": func(_ *testing.T, w *world) {
-		w.have = observe.Observed{Dirs: map[string]map[string]state.ObservedFile{}, Images: w.have.Images}
+		w.have = observe.Observed{Capabilities: docker, Dirs: map[string]map[string]state.ObservedFile{}, Images: w.have.Images}
 	},
 	"agent-missing":    func(_ *testing.T, w *world) { w.without(state.Agent) },
 	"pipelock-missing": func(_ *testing.T, w *world) { w.without(state.Pipelock) },

@@ -26,7 +26,7 @@ func (p *planner) member(m state.Component, changed map[string]bool) {
 		return
 	}
 	drift := observe.Diff(m.Container, *have, p.networkIDs, p.images[m.Container.Image])
-	cause, changes := p.recreateCause(m, *have, drift)
+	cause, changes := p.recreateCause(m, *have, drift, changed)
 	if m.Blocked != "" {
 		p.confine(m, *have, drift)
 		p.plan.Components = append(p.plan.Components, partStatus(*have, false, m.Blocked))
@@ -69,7 +69,7 @@ func rank(c observe.ObservedContainer, m state.Component) int {
 }
 
 // recreateCause says why the part needs a new container; "" when it does not.
-func (p *planner) recreateCause(m state.Component, have observe.ObservedContainer, drift observe.Drift) (string, []observe.Change) {
+func (p *planner) recreateCause(m state.Component, have observe.ObservedContainer, drift observe.Drift, changed map[string]bool) (string, []observe.Change) {
 	for _, n := range m.Container.Networks {
 		if p.remade[n.Network] {
 			return "its network " + n.Network + " is created anew", nil
@@ -87,14 +87,14 @@ func (p *planner) recreateCause(m state.Component, have observe.ObservedContaine
 		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
 	}
 	switch {
-	case have.State == "dead":
+	case have.State == engine.StateDead:
 		return "the engine failed to remove it", nil
-	case have.State == "removing":
+	case have.State == engine.StateRemoving:
 		return "it is being removed", nil
 	case have.State == engine.StateRunning && have.Health == engine.HealthUnhealthy:
 		return "it is unhealthy", nil
 	}
-	return "", nil
+	return p.unrepairable(m, have, drift, changed)
 }
 
 const (

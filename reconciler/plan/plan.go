@@ -123,6 +123,7 @@ type planner struct {
 	want       state.Bottle
 	have       owned
 	images     map[string]string
+	engine     engine.Capabilities
 	dirs       map[string]map[string]state.ObservedFile
 	networkIDs map[string]string
 	// remade are the networks that are created anew: whatever is attached to them must be, too.
@@ -133,10 +134,10 @@ type planner struct {
 
 func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stateDir string) BottlePlan {
 	p := planner{
-		want: want, have: have, images: all.Images, dirs: all.Dirs,
+		want: want, have: have, images: all.Images, engine: all.Capabilities, dirs: all.Dirs,
 		networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
 	}
-	if err := conflicts(want, have, all.Networks, owner, stateDir); err != nil {
+	if err := conflicts(want, have, all, owner, stateDir); err != nil {
 		p.plan.Err, p.plan.Components = err, observedParts(have)
 		return p.plan
 	}
@@ -157,11 +158,11 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 }
 
 // conflicts finds what bottled must not touch in the bottle's way.
-func conflicts(want state.Bottle, have owned, all []engine.ObservedNetwork, owner, stateDir string) error {
+func conflicts(want state.Bottle, have owned, all observe.Observed, owner, stateDir string) error {
 	if err := otherStateDir(want.Slug, have, stateDir); err != nil {
 		return err
 	}
-	for _, n := range all {
+	for _, n := range all.Networks {
 		for _, w := range want.Networks {
 			if n.Name != w.Name || n.Labels[state.LabelOwner] == owner && n.Labels[state.LabelSlug] == want.Slug {
 				continue
@@ -169,7 +170,8 @@ func conflicts(want state.Bottle, have owned, all []engine.ObservedNetwork, owne
 			if other := n.Labels[state.LabelOwner]; other != "" {
 				return fmt.Errorf("network %s belongs to bottled's owner %q: use another --prefix, or another name for the bottle", n.Name, other)
 			}
-			return fmt.Errorf("network %s exists and was not made by bottled: remove it (docker network rm %s), or use another --prefix", n.Name, n.ID[:min(12, len(n.ID))])
+			return fmt.Errorf("network %s exists and was not made by bottled: remove it (%s), or use another --prefix",
+				n.Name, fmt.Sprintf(all.Capabilities.Commands.RemoveNetwork, n.ID[:min(12, len(n.ID))]))
 		}
 	}
 	return nil

@@ -101,7 +101,7 @@ func TestPruneGuard(t *testing.T) {
 			w := newWorld(t)
 			w.prune, w.want = c.policy, Desired{Failed: map[string]error{}}
 			one := w.have.Containers[0]
-			w.have = observe.Observed{}
+			w.have = observe.Observed{Capabilities: docker}
 			for i := range c.running {
 				slug := fmt.Sprintf("b%02d", i)
 				o := one

@@ -85,7 +85,7 @@ func (w *world) desire(t *testing.T) state.Bottle {
 
 // converged returns an engine on which everything is exactly as declared.
 func converged(b state.Bottle) observe.Observed {
-	have := observe.Observed{Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
+	have := observe.Observed{Capabilities: docker, Images: map[string]string{}, Dirs: map[string]map[string]state.ObservedFile{}}
 	for _, n := range b.Networks {
 		have.Networks = append(have.Networks, engine.ObservedNetwork{ID: "id-of-" + n.Name, Network: n, Subnets: []netip.Prefix{n.Subnet}})
 	}
@@ -166,4 +166,10 @@ func (w *world) without(part state.ComponentName) {
 
 func (w *world) plan() Plan {
 	return Compute(w.want, w.have, w.settings.Owner, w.settings.StateDir, w.prune)
+}
+
+// docker is what a Docker engine can do.
+var docker = engine.Capabilities{
+	UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true,
+	Commands: engine.Commands{RemoveNetwork: "docker network rm %s"},
 }

@@ -33,7 +33,9 @@ type Observed struct {
 	Containers []ObservedContainer      // the owner's
 	Images     map[string]string        // image ID by reference, of the references asked for
 	Routes     []netip.Prefix           // of the host
-	Dirs       map[string]map[string]state.ObservedFile
+	// Capabilities are what the engine can do with what exists.
+	Capabilities engine.Capabilities
+	Dirs         map[string]map[string]state.ObservedFile
 }
 
 // Observer reads the engine and the host.
@@ -71,7 +73,7 @@ func (o Observer) Observe(ctx context.Context, look Options) (Observed, error) {
 }
 
 func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
-	var got Observed
+	got := Observed{Capabilities: o.Engine.Capabilities()}
 	var summaries []engine.Summary
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {

@@ -1,0 +1,54 @@
+package plan
+
+import (
+	"testing"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// TestEngineThatCannotRepair replaces what an engine of fewer capabilities can't change in place, and nothing else.
+func TestEngineThatCannotRepair(t *testing.T) {
+	for name, c := range map[string]struct {
+		lacks func(*engine.Capabilities)
+		drift func(t *testing.T, w *world)
+	}{
+		"limits": {func(c *engine.Capabilities) { c.UpdateLimits = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.Limits.Pids = 7 }},
+		"pause":  {func(c *engine.Capabilities) { c.Unpause = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).State = engine.StatePaused }},
+		"networks": {func(c *engine.Capabilities) { c.Reconnect = false }, func(_ *testing.T, w *world) {
+			pipelock := w.container(state.Pipelock)
+			pipelock.Endpoints = append(pipelock.Endpoints, engine.Endpoint{Network: "bridge", NetworkID: "b"})
+		}},
+		"reload": {func(c *engine.Capabilities) { c.Reload = false }, func(t *testing.T, w *world) {
+			w.manifest.Spec.Egress.Allowlist = []string{"example.org"}
+			w.desire(t)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c.drift(t, w)
+			for _, s := range steps(w.plan()) {
+				if s.Action == Remove {
+					t.Fatalf("an engine that can repair it replaces %s", s.Object)
+				}
+			}
+			c.lacks(&w.have.Capabilities)
+			replaced := map[Action]string{}
+			for _, s := range steps(w.plan()) {
+				if s.Component != "" {
+					replaced[s.Action] += string(s.Component)
+				}
+			}
+			if replaced[Remove] != "pipelock" || replaced[Create] != "pipelock" || replaced[Start] != "pipelock" {
+				t.Errorf("got %v, want pipelock removed, created and started", replaced)
+			}
+		})
+	}
+}
+
+func steps(p Plan) (all []Step) {
+	for _, b := range p.Bottles {
+		all = append(all, b.Steps...)
+	}
+	return all
+}
