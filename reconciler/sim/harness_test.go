@@ -49,6 +49,7 @@ type world struct {
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 
+	said       transcript // all that the controller logged, and the messages of its statuses
 	controller *control.Controller
 	stop       func() // ends the controller and waits for it
 }
@@ -216,7 +217,7 @@ func (w *world) reconciler(e engine.Engine) *pass.Reconciler {
 		Observer: observe.Observer{Engine: e, Settings: w.settings, Cache: cache, Routes: func() ([]netip.Prefix, error) { return nil, nil }},
 		Executor: &execute.Executor{
 			Engine: e, Settings: w.settings, Cache: cache, BuiltinImage: builtin{}, Parallel: 4, Timeout: 30 * time.Second,
-			OnProgress: func(execute.Progress) {},
+			OnProgress: w.progress,
 		},
 		Getenv:                func(string) (string, bool) { return "secret", true },
 		HostReversePathFilter: func() (bool, error) { return true, nil },
@@ -234,7 +235,7 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 	registry := prometheus.NewRegistry()
 	w.controller = control.NewController(control.ControllerConfig{
 		Reconciler: w.reconciler(c), Source: w.source, Prune: plan.PruneGuarded, Resync: 5 * time.Minute,
-		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Identity: reconciler.ControllerStatus{Owner: owner},
+		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
@@ -247,6 +248,37 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 		<-ended
 	}
 	return w.controller
+}
+
+// progress notes why steps are done, and how they fail.
+func (w *world) progress(p execute.Progress) {
+	if p.Step != nil {
+		fmt.Fprintf(&w.said, "%s %s (%s): %v\n", p.Step.Action, p.Step.Object, p.Step.Cause, p.Err)
+	}
+}
+
+// transcript is a log that many write to.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *transcript) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 // end stops the controller, if one runs.
