@@ -46,6 +46,7 @@ type world struct {
 	engine   *fake.Engine
 	hands    fake.Hands
 	source   *source
+	prune    plan.PrunePolicy // of the controller
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 
@@ -68,7 +69,7 @@ func simulate(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
 	w := &world{
-		t: t, source: &source{changes: make(chan struct{}, 1), bottles: map[string]manifests.Bottle{}},
+		t: t, prune: plan.PruneGuarded, source: &source{changes: make(chan struct{}, 1), bottles: map[string]manifests.Bottle{}},
 		settings: state.Settings{
 			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
 			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: own, User: "65532:65532",
@@ -234,7 +235,7 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 	}
 	registry := prometheus.NewRegistry()
 	w.controller = control.NewController(control.ControllerConfig{
-		Reconciler: w.reconciler(c), Source: w.source, Prune: plan.PruneGuarded, Resync: 5 * time.Minute,
+		Reconciler: w.reconciler(c), Source: w.source, Prune: w.prune, Resync: 5 * time.Minute,
 		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
