@@ -136,7 +136,7 @@ func (a *app) running(ctx context.Context, runtime engine.Engine, of target) (en
 	now := "missing"
 	for _, c := range all {
 		switch {
-		case c.Part() != of.part:
+		case c.Component() != of.part:
 			continue
 		case c.State == engine.StateRunning:
 			return c, nil

@@ -120,9 +120,9 @@ func (l *logReader) containers(ctx context.Context) ([]engine.Summary, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(c engine.Summary) bool {
-		return !slices.Contains(state.ComponentOrder, c.Part()) || l.of.part != "" && l.of.part != c.Part()
+		return !slices.Contains(state.ComponentOrder, c.Component()) || l.of.part != "" && l.of.part != c.Component()
 	})
-	slices.SortStableFunc(all, func(a, b engine.Summary) int { return state.CompareComponents(a.Part(), b.Part()) })
+	slices.SortStableFunc(all, func(a, b engine.Summary) int { return state.CompareComponents(a.Component(), b.Component()) })
 	return all, nil
 }
 
@@ -192,7 +192,7 @@ func (l *logReader) tell(c engine.Summary, line engine.LogLine) error {
 	if line.At.After(l.last[c.ID]) { // stdout and stderr may overtake each other
 		l.last[c.ID] = line.At
 	}
-	return l.show(c.Part(), line)
+	return l.show(c.Component(), line)
 }
 
 // logPause is the least time between two looks for containers to follow.

@@ -157,9 +157,9 @@ func (c *Collector) find(ctx context.Context) (found map[string]bool, err error)
 	}
 	found = map[string]bool{}
 	for _, s := range all {
-		if s.Part().Audited() {
+		if s.Component().Audited() {
 			found[s.ID] = true
-			c.output(s.Slug(), s.Part(), s.ID)
+			c.output(s.Slug(), s.Component(), s.ID)
 		}
 	}
 	return found, nil

@@ -35,7 +35,7 @@ type writtenPlace struct {
 }
 
 func writableBy(c observe.ObservedContainer) []writtenPlace {
-	if c.Part() != state.Agent && c.Part() != state.Session {
+	if c.Component() != state.Agent && c.Component() != state.Session {
 		return nil
 	}
 	var places []writtenPlace
@@ -53,7 +53,7 @@ func writableBy(c observe.ObservedContainer) []writtenPlace {
 				p.Covered = append(p.Covered, name)
 			}
 		}
-		places = append(places, writtenPlace{p, c.Part()})
+		places = append(places, writtenPlace{p, c.Component()})
 	}
 	return places
 }

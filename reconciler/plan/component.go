@@ -45,7 +45,7 @@ func (p *planner) member(m state.Component, changed map[string]bool) {
 func (p *planner) claim(m state.Component) *observe.ObservedContainer {
 	var claims []observe.ObservedContainer
 	for _, c := range p.have.containers {
-		if c.Part() == m.Name {
+		if c.Component() == m.Name {
 			claims = append(claims, c)
 		}
 	}
@@ -133,7 +133,7 @@ func (p *planner) create(m state.Component, cause string, changes []observe.Chan
 // buildCause says why the part's image is built.
 func (p *planner) buildCause(m state.Component) string {
 	for _, c := range p.have.containers {
-		if c.Part() == m.Name && c.Image != m.Container.Image && strings.HasPrefix(c.Image, buildcontext.Repository+":") {
+		if c.Component() == m.Name && c.Image != m.Container.Image && strings.HasPrefix(c.Image, buildcontext.Repository+":") {
 			return "its build context changed"
 		}
 	}

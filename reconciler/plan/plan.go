@@ -105,8 +105,8 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 
 func removeStep(c observe.ObservedContainer, cause string) Step {
 	return Step{
-		Action: Remove, Component: c.Part(), Object: c.Name, Cause: cause,
-		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && (c.Part() == state.Agent || c.Part() == state.Session) && c.State == engine.StateRunning,
+		Action: Remove, Component: c.Component(), Object: c.Name, Cause: cause,
+		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && (c.Component() == state.Agent || c.Component() == state.Session) && c.State == engine.StateRunning,
 	}
 }
 
@@ -245,8 +245,8 @@ func (p *planner) unwanted() {
 		wanted[m.Name] = true
 	}
 	for _, c := range p.have.containers {
-		if !wanted[c.Part()] {
-			cause := "the bottle has no " + string(c.Part()) + " any more"
+		if !wanted[c.Component()] {
+			cause := "the bottle has no " + string(c.Component()) + " any more"
 			p.add(removeStep(c, cause))
 			p.plan.Components = append(p.plan.Components, partStatus(c, false, cause))
 		}
@@ -263,5 +263,5 @@ func observedParts(o owned) []reconciler.ComponentStatus {
 }
 
 func partStatus(c observe.ObservedContainer, ready bool, cause string) reconciler.ComponentStatus {
-	return reconciler.ComponentStatus{Component: c.Part(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
+	return reconciler.ComponentStatus{Component: c.Component(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
 }

@@ -12,7 +12,7 @@ import (
 // repaired nor replaced. They go when nobody is there any more who talks to them, or when the bottle does not run.
 func (p *planner) sessions() {
 	for _, c := range p.have.containers {
-		if c.Part() != state.Session {
+		if c.Component() != state.Session {
 			continue
 		}
 		cause := p.endSession(c)
@@ -45,7 +45,7 @@ func (p *planner) endSession(c observe.ObservedContainer) string {
 func (p *planner) sealSession(c observe.ObservedContainer) string {
 	var causes []string
 	step := func(action Action, a state.Attachment, cause string) {
-		p.add(Step{Action: action, Component: c.Part(), Object: c.Name, Cause: cause, ContainerID: c.ID, Attachment: a})
+		p.add(Step{Action: action, Component: c.Component(), Object: c.Name, Cause: cause, ContainerID: c.ID, Attachment: a})
 		causes = append(causes, cause)
 	}
 	drift := p.sessionDrift(c)

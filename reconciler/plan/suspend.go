@@ -13,7 +13,7 @@ func (p *planner) suspend() {
 	for _, m := range p.want.Components {
 		status := reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image}
 		for _, c := range p.have.containers {
-			if c.Part() == m.Name {
+			if c.Component() == m.Name {
 				status = partStatus(c, false, p.stop(c))
 			}
 		}
@@ -22,7 +22,7 @@ func (p *planner) suspend() {
 }
 
 func (p *planner) stop(c observe.ObservedContainer) (cause string) {
-	step := Step{Component: c.Part(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID, mounted: mountSources(c)}
+	step := Step{Component: c.Component(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID, mounted: mountSources(c)}
 	switch c.State {
 	case engine.StatePaused:
 		unpause := step

@@ -129,7 +129,7 @@ func (w *world) builds(t *testing.T, digest string) {
 
 func (w *world) container(part state.ComponentName) *observe.ObservedContainer {
 	for i := range w.have.Containers {
-		if w.have.Containers[i].Part() == part {
+		if w.have.Containers[i].Component() == part {
 			return &w.have.Containers[i]
 		}
 	}
@@ -161,7 +161,7 @@ func (w *world) block() {
 }
 
 func (w *world) without(part state.ComponentName) {
-	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c observe.ObservedContainer) bool { return c.Part() == part })
+	w.have.Containers = slices.DeleteFunc(w.have.Containers, func(c observe.ObservedContainer) bool { return c.Component() == part })
 }
 
 func (w *world) plan() Plan {

@@ -63,7 +63,7 @@ func (o *orderCheck) check(ctx context.Context, id string) {
 	}
 	starting := all[i]
 	for _, other := range all {
-		if other.Slug() != starting.Slug() || state.CompareComponents(other.Part(), starting.Part()) >= 0 {
+		if other.Slug() != starting.Slug() || state.CompareComponents(other.Component(), starting.Component()) >= 0 {
 			continue
 		}
 		report, err := o.w.engine.LastReport(ctx, other.ID, time.Time{})

@@ -99,7 +99,9 @@ type ImageDefaults struct {
 func (s Summary) Slug() string { return s.Labels[state.LabelSlug] }
 
 // Part is the container's role.
-func (s Summary) Part() state.ComponentName { return state.ComponentName(s.Labels[state.LabelRole]) }
+func (s Summary) Component() state.ComponentName {
+	return state.ComponentName(s.Labels[state.LabelRole])
+}
 
 // ObservedNetwork is a network on the engine, anybody's.
 type ObservedNetwork struct {

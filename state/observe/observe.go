@@ -137,7 +137,7 @@ func (o Observer) details(ctx context.Context, summaries []engine.Summary, look 
 	}
 	o.Cache.put(containers, look.Slug)
 	for i, c := range containers {
-		containers[i].Orphan = c.Part() == state.Session && !store.SessionHeld(o.Settings, c.Name)
+		containers[i].Orphan = c.Component() == state.Session && !store.SessionHeld(o.Settings, c.Name)
 	}
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil
@@ -152,7 +152,7 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 		s.Health = detail.Checked // a listing also says so of a container that was paused and not checked since
 	}
 	c := ObservedContainer{Summary: s, Detail: detail}
-	if s.State == engine.StateRunning && s.Part().Reports() {
+	if s.State == engine.StateRunning && s.Component().Reports() {
 		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
 	}
 	return c, err
