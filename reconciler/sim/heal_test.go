@@ -51,7 +51,9 @@ func drifts() []drift {
 		return func(w *world) error { return w.hands.Change(agent, change) }
 	}
 	all := []drift{
-		{"restarted", func(w *world) error { return errors.Join(w.hands.Stop(credProxy), w.engine.StartContainer(w.t.Context(), credProxy, nil)) }, false},
+		{"restarted", func(w *world) error {
+			return errors.Join(w.hands.Stop(credProxy), w.engine.StartContainer(w.t.Context(), credProxy, nil))
+		}, false},
 		{"egress for the agent", func(w *world) error { return w.hands.Connect(agent, egress) }, false},
 		{"egress lost", func(w *world) error { return w.hands.Disconnect(pipelock, egress) }, false},
 		{"internal lost", func(w *world) error { return w.hands.Disconnect(agent, internal) }, false},
@@ -61,7 +63,9 @@ func drifts() []drift {
 		{"alias stolen", func(w *world) error {
 			return errors.Join(w.hands.Disconnect(agent, internal), w.hands.Connect(agent, internal, "agent", "cred-proxy"))
 		}, false},
-		{"swap", func(w *world) error { return w.hands.Update(agent, state.Limits{Memory: 1 << 30, Swap: 1 << 30, Pids: 100}) }, false},
+		{"swap", func(w *world) error {
+			return w.hands.Update(agent, state.Limits{Memory: 1 << 30, Swap: 1 << 30, Pids: 100})
+		}, false},
 		{"privileged", remake(func(c *state.Container) { c.Extras = []string{"Privileged=true"} }), true},
 		{"capability", remake(func(c *state.Container) { c.CapAdd = []string{"NET_ADMIN"} }), true},
 		{"system calls", remake(func(c *state.Container) { c.SecurityOpt = []string{"seccomp=unconfined"} }), true},
@@ -69,7 +73,9 @@ func drifts() []drift {
 		{"host mount", remake(func(c *state.Container) { c.Mounts = append(c.Mounts, state.Mount{Source: "/etc", Target: "/host"}) }), true},
 		{"other environment", remake(func(c *state.Container) { c.Env = map[string]string{"HTTPS_PROXY": "http://evil.example"} }), true},
 		{"other command", remake(func(c *state.Container) { c.Command = []string{"sh"} }), true},
-		{"network open", func(w *world) error { return w.hands.ChangeNetwork(internal, func(n *state.Network) { n.Internal = false }) }, true},
+		{"network open", func(w *world) error {
+			return w.hands.ChangeNetwork(internal, func(n *state.Network) { n.Internal = false })
+		}, true},
 		{"network with IPv6", func(w *world) error { return w.hands.ChangeNetwork(internal, func(n *state.Network) { n.IPv6 = true }) }, true},
 		{"files changed", func(w *world) error {
 			return w.hands.ChangeFile(w.settings.BottleDir("a")+"/pipelock", "pipelock.yaml", []byte("mode: off"))

@@ -196,12 +196,8 @@ func (e *Engine) create(spec state.Container, session bool) (string, error) {
 		}
 	}
 	c := &container{id: e.id("c"), name: spec.Name, spec: spec, image: img, session: session, run: run{state: engine.StateCreated}}
-	for _, a := range spec.Networks {
-		n := e.network(a.Network)
-		if n == nil {
-			return "", fmt.Errorf("create container %s: network %s: %w", spec.Name, a.Network, engine.ErrNotFound)
-		}
-		c.attached = append(c.attached, endpoint{network: n, aliases: a.Aliases})
+	for _, a := range spec.Networks { // which are found at the start
+		c.attached = append(c.attached, endpoint{network: &network{spec: state.Network{Name: a.Network}}, aliases: a.Aliases})
 	}
 	e.containers[c.id] = c
 	return c.id, nil
@@ -222,8 +218,10 @@ func (e *Engine) start(id string) error {
 	case c.run.state == engine.StateRunning:
 		return nil
 	}
-	for _, a := range c.attached {
-		if e.networks[a.network.id] == nil {
+	for i, a := range c.attached {
+		if found := e.network(a.network.spec.Name); a.network.id == "" && found != nil {
+			c.attached[i].network = found
+		} else if e.networks[a.network.id] == nil {
 			return fmt.Errorf("start container: network %s: %w", a.network.spec.Name, engine.ErrNotFound)
 		}
 	}

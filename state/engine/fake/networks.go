@@ -109,7 +109,7 @@ func (e *Engine) NetworkMembers(ctx context.Context, id string) (names []string,
 	return names, err
 }
 
-// Connect attaches a container that is not attached.
+// Connect attaches a container. One that is attached stays as it is.
 func (e *Engine) Connect(ctx context.Context, networkRef, id string, aliases []string) error {
 	return e.write(ctx, func() error { return e.connect(networkRef, id, aliases) })
 }
@@ -120,12 +120,15 @@ func (e *Engine) connect(networkRef, id string, aliases []string) error {
 		return err
 	}
 	n := e.network(networkRef)
+	if n == nil && c.run.state == engine.StateCreated {
+		n = &network{spec: state.Network{Name: networkRef}} // it is found at the start
+	}
 	if n == nil {
 		return fmt.Errorf("connect to network %s: %w", networkRef, engine.ErrNotFound)
 	}
 	for _, a := range c.attached {
 		if a.network == n {
-			return fmt.Errorf("connect to network %s: the endpoint exists: %w", networkRef, engine.ErrConflict)
+			return nil
 		}
 	}
 	c.attached = append(c.attached, endpoint{network: n, aliases: aliases})

@@ -1,0 +1,55 @@
+package fake
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/conformance"
+	"github.com/bot-bottle/bottled/state/render"
+	"github.com/bot-bottle/bottled/state/resolve"
+)
+
+// TestConformance holds the engine in memory to what the real one does.
+func TestConformance(t *testing.T) {
+	settings := state.Settings{
+		Owner: "o", Prefix: "p", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: netip.MustParsePrefix("10.213.1.0/24"),
+		PipelockImage: state.Builtin, BuiltinImage: "bottled:1", User: "65532:65532",
+	}
+	ends := []string{"true"}
+	e := New(Options{
+		Settings: settings, Latency: time.Millisecond, EndShownAfter: 20 * time.Millisecond, PauseShownAfter: 5 * time.Millisecond,
+		Images: map[string]engine.ImageDefaults{"agent:1": {Command: []string{"sleep"}}, "bottled:1": {}},
+		Program: func(c state.Container) Program {
+			switch {
+			case slices.Equal(c.Command, ends):
+				return Program{EndsAfter: time.Millisecond}
+			case c.Labels[state.LabelRole] == string(state.Pipelock):
+				return Program{Boot: time.Millisecond, Reload: time.Millisecond, Config: func(mounted map[string]map[string][]byte) (string, error) {
+					return configdigest.Of(mounted["/etc/pipelock"]), nil
+				}}
+			}
+			return Program{}
+		},
+	})
+	conformance.Run(t, conformance.Subject{
+		Engine: e, Settings: settings, Hands: e.Hands(), Agent: "agent:1", Waits: []string{"sleep"}, Ends: ends, Within: 5 * time.Second,
+		Bottle: rendered(t, settings, "example.com"), Changed: rendered(t, settings, "example.org"),
+	})
+}
+
+func rendered(t *testing.T, s state.Settings, host string) state.Bottle {
+	t.Helper()
+	m := manifests.Bottle{Metadata: manifests.Metadata{Name: "reload"}, Spec: manifests.Spec{Egress: manifests.Egress{Allowlist: []string{host}}}}
+	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.32/28"), Egress: netip.MustParsePrefix("10.213.1.48/28")}
+	b, err := render.Bottle(m, resolve.Inputs{}, nets, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
