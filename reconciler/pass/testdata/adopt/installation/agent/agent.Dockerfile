@@ -1,0 +1,3 @@
+FROM recorded/agent:1
+COPY greeting.txt /greeting.txt
+ENV BUILT=yes
