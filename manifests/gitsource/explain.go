@@ -8,13 +8,16 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 const (
-	tokenUser = "git"
-	maxReason = 1000 // bytes of an error's text, which may come from the server
+	tokenUser  = "git"
+	useGitSync = "let git-sync keep a checkout, and give bottled that (docs/gitops.md#git-sync)"
+	maxReason  = 1000 // bytes of an error's text, which may come from the server
 )
 
 func (s *Source) readToken() (string, error) {
@@ -72,6 +75,12 @@ func (s *Source) reason(ctx context.Context, err error, token string) string {
 		return "there is no such repository, or it is hidden from who may not read it: check the URL and the credentials"
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return "the repository is empty: push a branch with manifests"
+	case strings.Contains(err.Error(), "object-format=sha256"), errors.Is(err, git.ErrUnknownExtension):
+		return "the repository's object format is SHA-256, or it has another extension that go-git does not know: " + useGitSync
+	case strings.Contains(err.Error(), "multi_ack"):
+		return fmt.Sprintf("the server's answer can't be read (%v); if that stays so, %s", err, useGitSync)
+	case strings.Contains(err.Error(), plumbing.ErrReferenceNotFound.Error()):
+		return "the server's HEAD is on no branch, and go-git can't follow that: set it (git symbolic-ref HEAD refs/heads/main)"
 	case errors.As(err, &unknownHost):
 		return fmt.Sprintf("the server's SSH key is not the one in known_hosts, or there is none: put the right one into ~/.ssh/known_hosts "+
 			"or the file that SSH_KNOWN_HOSTS names (%v)", err)

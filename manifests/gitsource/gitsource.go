@@ -1,23 +1,3 @@
-// Package gitsource keeps a checkout of one branch of a Git repository: manifests from Git, followed by polling.
-//
-// Who may push to the branch decides what runs: with Options.Keys, only commits are taken that one of these keys has signed.
-// The branch's tip counts, also when it was moved back or its history was rewritten; so whoever controls the server may
-// bring back an older commit that was signed.
-//
-// What is checked out is what the commit has, byte by byte. Submodules are not followed, Git LFS files stay pointers, and
-// attributes (eol, filters) have no effect. A symlink that leads out of the checkout is refused. Repositories with SHA-256
-// object names are not supported.
-//
-// HTTP and HTTPS take proxies from the environment (HTTPS_PROXY). When the server redirects to another origin (scheme, host,
-// port), the token does not go along. SSH signs in with the keys of ssh-agent (SSH_AUTH_SOCK) as the URL's user, and knows
-// servers by the files that SSH_KNOWN_HOSTS lists (with : between them) or else ~/.ssh/known_hosts and
-// /etc/ssh/ssh_known_hosts; an unknown server is refused. A local repository is read in the process, without git.
-//
-// In Options.Dir there are:
-//   - tree: the files. It is changed in place, so that its path and the directories that stay keep their identity.
-//   - objects-a or objects-b: the objects, all of the branch's history.
-//   - checkout.json: which commit the tree shows, and which objects are in use. It is replaced at once, and is what counts
-//     after a crash: Open brings the tree back to it.
 package gitsource
 
 import (
@@ -29,9 +9,19 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
-const defaultTimeout = time.Minute
+const (
+	defaultTimeout = time.Minute
+
+	treeName       = "tree"
+	repositoryName = "repository"
+	nextSuffix     = ".new"
+	asideSuffix    = ".old"
+)
 
 // Options tell what to follow, and how.
 type Options struct {
@@ -50,8 +40,8 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// Source is a checkout that follows a branch. Its methods may be called from several goroutines, but whoever reads the
-// files does so while no Pull runs: it changes them in place.
+// Source is a checkout that follows a branch. Its methods may be called from several goroutines, but don't read the files while a
+// Pull runs: it replaces them.
 type Source struct {
 	address address
 	dir     string
@@ -59,37 +49,30 @@ type Source struct {
 	token   func() (string, error)
 	timeout time.Duration
 
-	pulling sync.Mutex // one Pull at a time
-	tree    *worktree
-	refused *refusal // the last tip that was refused, so that it is not fetched again and again
+	pulling sync.Mutex // held by Pull
+	written string     // fingerprint of the tree as it was written
+	refused *refusal   // the last tip that was refused, so that it is not fetched again and again
 
 	mu      sync.RWMutex
-	current *checkout // what the tree shows, or nil
-	whole   bool      // whether it shows exactly that
+	current *revision // what is in the repository, or nil
+	whole   bool      // whether the tree shows exactly that
 	lost    error     // why an earlier checkout can't be used
 }
 
-// checkout is a commit with what its tree must have.
-type checkout struct {
-	record
-	listing *listing
-}
-
-// Open checks the options and picks up what an earlier process left in the directory, without network: a tree that was
-// left half changed is brought back to its commit. When that is impossible, there is no Revision until the next Pull. The
-// errors are bad options, and a directory that can't be used.
+// Open checks the options and restores what an earlier process left in the directory, without network. When that is impossible,
+// there is no Revision until the next Pull. The errors are bad options, and a directory that can't be used.
 func Open(o Options) (*Source, error) {
 	s, err := configure(o)
+	if err == nil {
+		err = os.MkdirAll(s.dir, 0o700)
+	}
+	if err == nil {
+		err = s.removeLeftovers()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("manifests from Git: %w", err)
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("manifests from Git: the checkout's directory: %w", err)
-	}
-	s.tree = &worktree{dir: s.dir, known: map[string]known{}}
-	if err := s.resume(); err != nil {
-		return nil, fmt.Errorf("manifests from Git: %w", err)
-	}
+	s.resume()
 	return s, nil
 }
 
@@ -122,38 +105,39 @@ func configure(o Options) (*Source, error) {
 	return &Source{address: addr, dir: dir, keys: keys, token: o.Token, timeout: timeout}, nil
 }
 
-// resume picks up the checkout of an earlier process. It is only a cache: when it is of another branch, not signed, or
-// damaged, the next Pull makes a new one.
-func (s *Source) resume() error {
-	rec, err := readRecord(s.dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, errRecord):
-		s.lost = err
-		return nil
-	case err != nil:
-		return fmt.Errorf("read the earlier checkout: %w", err)
-	}
-	if rec.URL != s.address.url || (s.address.branch != "" && rec.Branch != s.address.branch) {
-		return nil
-	}
-	objects := openStore(s.dir, rec.Objects)
-	files, err := s.accept(context.Background(), objects, rec.hash())
+// resume restores the checkout of an earlier process. It is only a cache: when it is of another branch, not signed, or damaged, the
+// next Pull makes a new one.
+func (s *Source) resume() {
+	earlier, err := openRepository(s.path(repositoryName)).revision()
 	if err != nil {
-		s.lost = fmt.Errorf("the earlier checkout of %s: %w", rec, err)
-		return nil
+		if !errors.Is(err, errNone) {
+			s.lost = fmt.Errorf("the earlier checkout: %w", err)
+		}
+		return
 	}
-	s.current = &checkout{rec, files}
-	if _, err := s.repair(); err != nil {
-		s.lost = err
+	if earlier.url != s.address.url || (s.address.branch != "" && earlier.branch != s.address.branch) {
+		return
 	}
-	return nil
+	if err := s.restore(earlier); err != nil {
+		s.lost = fmt.Errorf("the earlier checkout of %s: %w", earlier, err)
+	}
 }
 
-// Pull fetches the branch's tip, verifies it and checks it out. It tells whether the files changed: by another revision, or
-// because somebody had edited them, which is undone. On an error the checkout stays at the last good
-// revision; edits are undone then, too.
+// restore writes the tree anew from the repository. It is local and short, and so not interrupted.
+func (s *Source) restore(r revision) error {
+	objects := openRepository(s.path(repositoryName))
+	if err := s.prepare(context.Background(), objects, r); err != nil {
+		return err
+	}
+	if err := s.showTree(r); err != nil {
+		return err
+	}
+	return s.removeLeftovers()
+}
+
+// Pull fetches the branch's tip, verifies it and checks it out. It reports whether the files changed: because of another revision, or
+// because somebody had edited them, which is undone. On an error the checkout stays at the last good revision; edits are undone
+// then, too.
 func (s *Source) Pull(ctx context.Context) (changed bool, err error) {
 	s.pulling.Lock()
 	defer s.pulling.Unlock()
@@ -163,132 +147,143 @@ func (s *Source) Pull(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, s.explain(ctx, err, "")
 	}
-
-	undone, err := s.repair()
-	if err != nil && !errors.Is(err, errDamaged) {
-		return undone, s.explain(ctx, err, token)
+	if err := s.removeLeftovers(); err != nil {
+		return false, s.explain(ctx, err, token)
 	}
-	fresh := err != nil || s.current == nil
-	moved, err := s.follow(ctx, token, fresh)
-	if errors.Is(err, errDamaged) && !fresh {
-		moved, err = s.follow(ctx, token, true)
-	}
+	undone, damage := s.undoEdits()
+	moved, err := s.follow(ctx, token, damage != nil || s.current == nil)
 	if err != nil {
-		return undone, s.explain(ctx, err, token)
+		err = s.explain(ctx, errors.Join(err, damage), token)
 	}
-	return undone || moved, nil
+	return undone || moved, err
 }
 
-// repair brings the tree back to the current commit. It is local and short, and so not interrupted.
-func (s *Source) repair() (changed bool, err error) {
+// undoEdits restores the tree when it is not as it was written. When that fails, objects may be damaged: fetching them again helps.
+func (s *Source) undoEdits() (changed bool, err error) {
 	if s.current == nil {
 		return false, nil
 	}
-	if err := removeOtherStores(s.dir, s.current.Objects); err != nil {
-		return false, err
+	if s.whole {
+		now, err := fingerprint(s.path(treeName))
+		if err == nil && now == s.written {
+			return false, nil
+		}
 	}
-	changed, err = s.tree.sync(context.Background(), s.current.listing, openStore(s.dir, s.current.Objects))
-	if err != nil {
-		err = fmt.Errorf("bring the checkout back to %s: %w", s.current, err)
+	if err := s.restore(*s.current); err != nil {
+		s.show(s.current, false)
+		return false, fmt.Errorf("restore the checkout of %s: %w", s.current, err)
 	}
-	s.show(s.current, err == nil)
-	return changed, err
+	return true, nil
 }
 
-// follow moves the checkout to the branch's tip. With fresh, all objects are fetched anew, and the present ones stay until
-// that is done.
+// follow moves the checkout to the branch's tip. With fresh, it fetches that even if it is the current revision.
 func (s *Source) follow(ctx context.Context, token string, fresh bool) (moved bool, err error) {
-	r, err := s.connect(ctx, token)
+	from, err := s.origin(ctx, token)
 	if err != nil {
+		return false, fmt.Errorf("connect: %w", err)
+	}
+	refs, err := from.references(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask for the branches: %w", err)
+	}
+	next := revision{url: s.address.url}
+	if next.branch, next.commit, err = tip(refs, s.address.branch); err != nil {
 		return false, err
 	}
-	defer r.close()
-	next := record{URL: s.address.url}
-	if next.Branch, next.Commit, err = r.tip(s.address.branch); err != nil {
-		return false, err
-	}
-	if !fresh && next.sameRevision(s.current.record) {
+	if !fresh && next == *s.current {
 		return false, nil
 	}
-	if s.refused != nil && s.refused.commit == next.hash() {
+	if s.refused != nil && s.refused.commit == next.commit {
 		return false, s.refused
 	}
-	objects, err := s.objectsFor(fresh)
+	objects, err := createRepository(s.path(repositoryName+nextSuffix), next.url, next.branch)
 	if err != nil {
 		return false, err
 	}
-	next.Objects = objects.name
-	files, err := s.receive(ctx, r, objects, next)
-	if err != nil {
+	if err := from.fetch(ctx, objects, plumbing.NewBranchReferenceName(next.branch)); err != nil {
+		return false, fmt.Errorf("fetch commit %s: %w", next.commit, err)
+	}
+	if next, err = objects.revision(); err != nil { // the branch may have moved meanwhile
 		return false, err
 	}
-	return true, s.move(ctx, &checkout{next, files}, objects)
+	if err := s.prepare(ctx, objects, next); err != nil {
+		return false, err
+	}
+	return true, s.move(next)
 }
 
-// objectsFor is the store into which to fetch. Each fetch adds a pack to it; when there are too many, it is time for a new one.
-func (s *Source) objectsFor(fresh bool) (*store, error) {
-	if s.current == nil {
-		return createStore(s.dir, otherStore(""))
-	}
-	present := openStore(s.dir, s.current.Objects)
-	crowded, err := present.crowded()
+// prepare verifies a commit and writes its files beside the tree.
+func (s *Source) prepare(ctx context.Context, objects repository, r revision) error {
+	commit, err := object.GetCommit(objects, r.commit)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("commit %s: %w", r.commit, err)
 	}
-	if fresh || crowded {
-		return createStore(s.dir, otherStore(s.current.Objects))
+	if err = s.keys.verify(commit); err == nil {
+		err = writeTree(ctx, s.path(treeName+nextSuffix), objects, commit.TreeHash)
 	}
-	return present, nil
-}
-
-// receive fetches a commit unless it is here, and judges it.
-func (s *Source) receive(ctx context.Context, r *remote, objects *store, next record) (*listing, error) {
-	if objects.HasEncodedObject(next.hash()) != nil {
-		var haves []hash
-		if s.current != nil && objects.name == s.current.Objects {
-			haves = objects.history(s.current.hash())
-		}
-		if err := r.fetch(ctx, objects, next.hash(), haves); err != nil {
-			return nil, fmt.Errorf("fetch commit %s: %w", next.Commit, err)
-		}
-	}
-	files, err := s.accept(ctx, objects, next.hash())
 	var refused *refusal
 	if errors.As(err, &refused) {
+		refused.describe(commit)
 		s.refused = refused
+		return refused
 	}
-	return files, err
+	if err != nil {
+		return fmt.Errorf("check out %s: %w", r, err)
+	}
+	return nil
 }
 
-// move changes the tree to the next checkout, and back when that fails.
-func (s *Source) move(ctx context.Context, next *checkout, objects *store) error {
-	_, err := s.tree.sync(ctx, next.listing, objects)
-	if err == nil {
-		err = next.write(s.dir)
-	}
-	if err == nil {
-		s.show(next, true)
-		return nil
-	}
-	err = fmt.Errorf("check out %s: %w", next, err)
-	if s.current == nil {
+// move takes over what was fetched and prepared. After a crash in between, Open restores the tree from the new repository.
+func (s *Source) move(next revision) error {
+	place := s.path(repositoryName)
+	if err := replace(place+nextSuffix, place); err != nil {
 		return err
 	}
-	_, back := s.tree.sync(context.WithoutCancel(ctx), s.current.listing, openStore(s.dir, s.current.Objects))
-	if back != nil {
-		err = fmt.Errorf("%w; and bring the checkout back to %s: %w", err, s.current, back)
+	if err := s.showTree(next); err != nil {
+		s.show(&next, false)
+		return err
 	}
-	s.show(s.current, back == nil)
-	return err
+	return s.removeLeftovers()
 }
 
-func (s *Source) show(c *checkout, whole bool) {
+// showTree takes over the tree that was prepared.
+func (s *Source) showTree(r revision) error {
+	tree := s.path(treeName)
+	if err := replace(tree+nextSuffix, tree); err != nil {
+		return err
+	}
+	var err error
+	if s.written, err = fingerprint(tree); err != nil {
+		return err
+	}
+	s.show(&r, true)
+	return nil
+}
+
+func (s *Source) show(r *revision, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current, s.whole = c, whole
+	s.current, s.whole = r, whole
 	if whole {
 		s.lost = nil
 	}
+}
+
+// removeLeftovers removes what was replaced, what an interrupted pull left, and what earlier versions kept.
+func (s *Source) removeLeftovers() error {
+	for _, name := range []string{
+		treeName + nextSuffix, repositoryName + nextSuffix, treeName + asideSuffix, repositoryName + asideSuffix,
+		"incoming", "objects-a", "objects-b", "checkout.json",
+	} {
+		if err := removeAll(s.path(name)); err != nil {
+			return fmt.Errorf("remove what is no longer used: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Source) path(name string) string {
+	return filepath.Join(s.dir, name)
 }
 
 // Revision is what is checked out, like "main@sha1:" and 40 hexadecimal digits (as Flux writes it), or "" when nothing is.
@@ -314,7 +309,7 @@ func (s *Source) Path(sub string) (string, error) {
 	if !filepath.IsLocal(sub) {
 		return "", fmt.Errorf("%s is not a path inside the repository: give it relative to the repository's root, without .. and a leading /", sub)
 	}
-	path := filepath.Join(s.dir, treeName)
+	path := s.path(treeName)
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return "", fmt.Errorf("the checkout of %s: %w", s, err)

@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// repository is a real one, made with git and served by git http-backend.
-type repository struct {
+// upstream is a real repository, made with git and served by git http-backend.
+type upstream struct {
 	t    testing.TB
 	dir  string // its work tree
 	home string
@@ -31,13 +31,13 @@ type repository struct {
 	before   func(w http.ResponseWriter, r *http.Request) (answered bool)
 }
 
-func newRepository(t testing.TB) *repository {
+func newRepository(t testing.TB) *upstream {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Fatalf("these tests need git with its http-backend (Debian: apt-get install git): %v", err)
 	}
 	root := t.TempDir()
-	r := &repository{t: t, dir: filepath.Join(root, "bottles"), home: t.TempDir()}
+	r := &upstream{t: t, dir: filepath.Join(root, "bottles"), home: t.TempDir()}
 	if err := os.Mkdir(r.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func newRepository(t testing.TB) *repository {
 	return r
 }
 
-func (r *repository) env() []string {
+func (r *upstream) env() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.home, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL=ann@example.com", "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z",
@@ -73,12 +73,12 @@ func (r *repository) env() []string {
 	}
 }
 
-func (r *repository) git(args ...string) string {
+func (r *upstream) git(args ...string) string {
 	r.t.Helper()
 	return r.gitInput("", args...)
 }
 
-func (r *repository) gitInput(input string, args ...string) string {
+func (r *upstream) gitInput(input string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = r.dir, r.env(), strings.NewReader(input)
@@ -90,7 +90,7 @@ func (r *repository) gitInput(input string, args ...string) string {
 }
 
 // commit makes the work tree have these files and no others; "->x" is a symlink to x and "+x:…" an executable.
-func (r *repository) commit(message string, files map[string]string) string {
+func (r *upstream) commit(message string, files map[string]string) string {
 	r.t.Helper()
 	r.git("rm", "-r", "-f", "--quiet", "--ignore-unmatch", ".")
 	for name, content := range files {
@@ -101,20 +101,20 @@ func (r *repository) commit(message string, files map[string]string) string {
 	return r.head()
 }
 
-func (r *repository) head() string {
+func (r *upstream) head() string {
 	r.t.Helper()
 	return r.git("rev-parse", "HEAD")
 }
 
 // intercept puts a handler before git's.
-func (r *repository) intercept(before func(http.ResponseWriter, *http.Request) bool) {
+func (r *upstream) intercept(before func(http.ResponseWriter, *http.Request) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.before = before
 }
 
 // seen are the requests since the last call.
-func (r *repository) seen() []string {
+func (r *upstream) seen() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	requests := r.requests

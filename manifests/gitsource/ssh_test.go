@@ -24,13 +24,13 @@ import (
 // sshServer runs git's commands, for one user key.
 type sshServer struct {
 	t      *testing.T
-	repo   *repository
+	repo   *upstream
 	config *ssh.ServerConfig
 	addr   string
 	hosts  []ssh.Signer
 }
 
-func newSSHServer(t *testing.T, repo *repository, user ssh.PublicKey) *sshServer {
+func newSSHServer(t *testing.T, repo *upstream, user ssh.PublicKey) *sshServer {
 	t.Helper()
 	s := &sshServer{t: t, repo: repo, config: &ssh.ServerConfig{
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
@@ -181,7 +181,7 @@ func TestSSH(t *testing.T) {
 
 	// Objects that are damaged take a second fetch, and so a second connection.
 	r.commit("third", map[string]string{"a": "3"})
-	if err := os.RemoveAll(filepath.Join(s.dir, s.current.Objects)); err != nil {
+	if err := errors.Join(os.RemoveAll(s.path(repositoryName)), os.RemoveAll(s.path(treeName))); err != nil {
 		t.Fatal(err)
 	}
 	pull(t, s, true)

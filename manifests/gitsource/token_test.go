@@ -18,7 +18,7 @@ import (
 
 const testToken = "glpat-Sup3rS3cret"
 
-func protect(r *repository, token *string) {
+func protect(r *upstream, token *string) {
 	r.intercept(func(w http.ResponseWriter, q *http.Request) bool {
 		if user, password, _ := q.BasicAuth(); user == "git" && password == *token {
 			return false
@@ -171,7 +171,7 @@ func TestRedirectWithoutToken(t *testing.T) {
 	s := open(t, Options{URL: front.URL + "/old", Token: token})
 	pull(t, s, true)
 	check(t, s, "main@sha1:"+first, map[string]string{"a": "1"})
-	if asked != 2 || leaked != 0 {
+	if asked != 3 || leaked != 0 {
 		t.Errorf("%d requests, %d with the token", asked, leaked)
 	}
 
@@ -195,7 +195,7 @@ func TestRedirectWithoutToken(t *testing.T) {
 	asked = 0
 	text := pullFails(t, open(t, Options{URL: front.URL + "/old", Token: token}), "redirect")
 	checkNoToken(t, "the error", text)
-	if asked != 1 || leaked != 0 {
+	if asked != 2 || leaked != 0 {
 		t.Errorf("%d requests, %d with the token", asked, leaked)
 	}
 }

@@ -7,27 +7,54 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/user"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
+	"sync/atomic"
 
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/client"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
+	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/net/proxy"
 )
 
 const maxRefs = 64 << 20 // bytes of the list of references
 
-// web follows redirects of the first request only, and sends credentials to the URL's own origin alone: go-git's policy.
-var web = githttp.NewClient(&http.Client{Transport: bounded{http.DefaultTransport}})
+// go-git takes its clients from global variables.
+func init() {
+	// It follows redirects of the first request only, and sends credentials to the URL's own origin alone: go-git's policy.
+	web := githttp.NewClient(&http.Client{Transport: limitedTransport{http.DefaultTransport}})
+	client.InstallProtocol("http", web)
+	client.InstallProtocol("https", web)
+	// go-git leaves out multi_ack, since it can't negotiate a common base; but some servers (Azure DevOps) insist on it, and without
+	// a base there is nothing to negotiate.
+	transport.UnsupportedCapabilities = []capability.Capability{capability.ThinPack}
+	proxy.RegisterDialerType(dialerScheme, newContextDialer)
+}
 
-// bounded limits what go-git reads into memory. The text of a refusal is not read at all: go-git would quote it, and it may quote
-// the credentials.
-type bounded struct{ next http.RoundTripper }
+// newServer prepares requests to a server, until ctx ends.
+func newServer(ctx context.Context, a address, token string) (server, error) {
+	switch {
+	case !a.isHTTP():
+		auth, err := sshAuth(ctx, a.endpoint)
+		return server{a.url, auth, dialWith(ctx)}, err
+	case token == "":
+		return server{url: a.url}, nil
+	}
+	return server{url: a.url, auth: &githttp.BasicAuth{Username: tokenUser, Password: token}}, nil
+}
 
-func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := b.next.RoundTrip(request)
+// limitedTransport limits what go-git reads into memory. The text of an error response is dropped: go-git would quote it, and it may
+// quote the credentials.
+type limitedTransport struct{ next http.RoundTripper }
+
+func (l limitedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := l.next.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
@@ -45,16 +72,25 @@ func (b bounded) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// openSSH connects as go-git does by default, with two differences: it asks the server for a key of a kind that is in known_hosts, and
-// the connection ends with the context.
-func openSSH(ctx context.Context, endpoint transport.Endpoint) (transport.UploadPackSession, error) {
-	auth, err := gitssh.NewSSHAgentAuth(endpoint.User)
-	if err != nil {
-		return nil, fmt.Errorf("SSH signs in with the keys of ssh-agent: %w", err)
-	}
+// sshAuth signs in with the keys of ssh-agent. Unlike go-git's default, it ends with the context, and asks the server for a host key
+// of a kind that is in known_hosts.
+func sshAuth(ctx context.Context, endpoint transport.Endpoint) (transport.AuthMethod, error) {
 	known, err := gitssh.NewKnownHostsDb()
 	if err != nil {
 		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", os.Getenv("SSH_AUTH_SOCK"))
+	if err != nil {
+		return nil, fmt.Errorf("SSH signs in with the keys of ssh-agent, and SSH_AUTH_SOCK leads to none: %w", err)
+	}
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	auth := &gitssh.PublicKeysCallback{User: endpoint.User, Callback: agent.NewClient(conn).Signers}
+	if auth.User == "" {
+		u, err := user.Current()
+		if err != nil {
+			return nil, fmt.Errorf("no user is named in the URL: %w", err)
+		}
+		auth.User = u.Username
 	}
 	port := gitssh.DefaultPort
 	if endpoint.Port > 0 {
@@ -62,43 +98,47 @@ func openSSH(ctx context.Context, endpoint transport.Endpoint) (transport.Upload
 	}
 	auth.HostKeyCallback = known.HostKeyCallback()
 	auth.HostKeyAlgorithms = known.HostKeyAlgorithms(net.JoinHostPort(endpoint.Host, strconv.Itoa(port)))
-	if until, limited := ctx.Deadline(); limited {
-		endpoint.Proxy.URL = fmt.Sprintf("%s://%d", untilScheme, until.UnixNano())
+	return auth, nil
+}
+
+// go-git opens SSH connections without a context or a timeout. But it lets one name a proxy, and so a dialer: this one's host is the
+// number of a context, at whose end the connection is closed.
+const dialerScheme = "bottled-context"
+
+var (
+	dialContexts sync.Map // by number, as text
+	dialNumber   atomic.Uint64
+)
+
+func dialWith(ctx context.Context) transport.ProxyOptions {
+	number := strconv.FormatUint(dialNumber.Add(1), 10)
+	dialContexts.Store(number, ctx)
+	context.AfterFunc(ctx, func() { dialContexts.Delete(number) })
+	return transport.ProxyOptions{URL: dialerScheme + "://" + number}
+}
+
+type contextDialer struct{ ctx context.Context }
+
+func newContextDialer(u *url.URL, _ proxy.Dialer) (proxy.Dialer, error) {
+	value, _ := dialContexts.Load(u.Host)
+	ctx, found := value.(context.Context)
+	if !found {
+		return nil, fmt.Errorf("%s is not in use", u)
 	}
-	return await(ctx, func() (transport.UploadPackSession, error) {
-		return gitssh.DefaultClient.NewUploadPackSession(&endpoint, auth)
-	})
+	return contextDialer{ctx}, nil
 }
 
-// go-git opens SSH connections without a context or a timeout. It lets one name a proxy, though, and so a dialer: this one makes
-// connections that end a second after the time which is the proxy's name (nanoseconds since 1970), when the pull has ended by itself.
-const untilScheme = "bottled-until"
-
-func init() {
-	proxy.RegisterDialerType(untilScheme, func(u *url.URL, _ proxy.Dialer) (proxy.Dialer, error) {
-		nanoseconds, err := strconv.ParseInt(u.Host, 10, 64)
-		return untilDialer{time.Unix(0, nanoseconds).Add(time.Second)}, err
-	})
-}
-
-type untilDialer struct{ until time.Time }
-
-// Dial is there for the interface.
-func (d untilDialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-// DialContext connects, through the proxy that the environment names, if any.
-func (d untilDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithDeadline(ctx, d.until)
-	defer cancel()
-	conn, err := proxy.Dial(ctx, network, address)
+// Dial connects, through the proxy that the environment names, if any.
+func (d contextDialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := proxy.Dial(d.ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetDeadline(d.until); err != nil {
-		_ = conn.Close() // the other error tells more
-		return nil, err
-	}
+	context.AfterFunc(d.ctx, func() { _ = conn.Close() })
 	return conn, nil
+}
+
+// DialContext is Dial: the context that go-git gives never ends.
+func (d contextDialer) DialContext(_ context.Context, network, address string) (net.Conn, error) {
+	return d.Dial(network, address)
 }

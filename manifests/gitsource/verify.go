@@ -3,7 +3,6 @@ package gitsource
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,12 +11,13 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
 // refusal is a commit that is not taken, whatever happens to the network.
 type refusal struct {
-	commit hash
+	commit plumbing.Hash
 	who    string // the commit, for people
 	reason string
 }
@@ -30,23 +30,11 @@ func refusef(format string, args ...any) *refusal {
 	return &refusal{reason: fmt.Sprintf(format, args...)}
 }
 
-// accept judges a commit that is in the store, and lists its files.
-func (s *Source) accept(ctx context.Context, objects *store, h hash) (*listing, error) {
-	commit, err := object.GetCommit(objects, h)
-	if err != nil {
-		return nil, fmt.Errorf("%w: commit %s: %w", errDamaged, h, err)
-	}
-	var files *listing
-	if err = s.keys.verify(commit); err == nil {
-		files, err = list(ctx, objects, commit.TreeHash)
-	}
-	var refused *refusal
-	if errors.As(err, &refused) {
-		subject, _, _ := strings.Cut(commit.Message, "\n")
-		refused.commit = h
-		refused.who = fmt.Sprintf("commit %s by %s <%s>, %q,", h.String()[:12], commit.Author.Name, commit.Author.Email, subject)
-	}
-	return files, err
+// describe names the commit that is refused.
+func (r *refusal) describe(commit *object.Commit) {
+	subject, _, _ := strings.Cut(commit.Message, "\n")
+	r.commit = commit.Hash
+	r.who = fmt.Sprintf("commit %s by %s <%s>, %q,", commit.Hash.String()[:12], commit.Author.Name, commit.Author.Email, subject)
 }
 
 // keyring are armored public keys, a block each. Without any, every commit will do.

@@ -53,7 +53,7 @@ func armored(t *testing.T, kind string, keys ...*openpgp.Entity) []byte {
 }
 
 // amend gives HEAD a signature, made by sign from what the commit says.
-func (r *repository) amend(sign func(text string) string) string {
+func (r *upstream) amend(sign func(text string) string) string {
 	r.t.Helper()
 	repo, err := git.PlainOpen(r.dir)
 	if err != nil {

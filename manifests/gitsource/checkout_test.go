@@ -2,22 +2,66 @@ package gitsource
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/google/go-cmp/cmp"
 )
 
-func TestLeadsOut(t *testing.T) {
-	l := &listing{files: map[string]entry{"dir/file": {mode: filemode.Regular}}}
-	for name, target := range map[string]string{
-		"top": "dir/deep/..", "dir/deep/root": "../..", "dir/self": ".", "loop": "loop", "ping": "pong", "pong": "ping", "dir/file-like": "file/../../..",
-	} {
-		l.files[name] = entry{mode: filemode.Symlink, target: target}
+// TestReplaceIsAtomic: whoever opens the path finds the one or the other.
+func TestReplaceIsAtomic(t *testing.T) {
+	place := filepath.Join(t.TempDir(), "tree")
+	writeFile(t, place+"/a", "1")
+	writeFile(t, place+nextSuffix+"/a", "2")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.ReadFile(place + "/a"); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for range 1000 {
+		if err := replace(place+nextSuffix, place); err != nil {
+			t.Fatal(err)
+		}
 	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExchangeInSteps(t *testing.T) {
+	dir := t.TempDir()
+	place := filepath.Join(dir, "tree")
+	if err := exchangeInSteps(place+nextSuffix, place); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	writeFile(t, place+"/a", "1")
+	if err := exchangeInSteps(place+nextSuffix, place); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	writeFile(t, place+nextSuffix+"/a", "2")
+	if err := exchangeInSteps(place+nextSuffix, place); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]string{"tree/a": "2", "tree.new/a": "1"}, read(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLinksOut(t *testing.T) {
 	for _, c := range []struct {
 		name, target string
 		out          bool
@@ -42,12 +86,48 @@ func TestLeadsOut(t *testing.T) {
 		{"l", "top/../..", true},
 		{"l", "top/..", false},
 	} {
-		l.files[c.name] = entry{mode: filemode.Symlink, target: c.target}
-		if got := l.leadsOut(c.name); got != c.out {
-			t.Errorf("%s to %s: %t", c.name, c.target, got)
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
 		}
-		delete(l.files, c.name)
+		defer root.Close()
+		writeFile(t, filepath.Join(root.Name(), "dir/file"), "x")
+		for name, target := range map[string]string{
+			"top": "dir/deep/..", "dir/deep/root": "../..", "dir/self": ".", "loop": "loop", "ping": "pong", "pong": "ping", "dir/file-like": "file/../../..",
+			c.name: c.target,
+		} {
+			writeFile(t, filepath.Join(root.Name(), name), "->"+target)
+		}
+		if err := (&checkout{root: root, links: []string{c.name}}).checkLinks(); (err != nil) != c.out {
+			t.Errorf("%s to %s: %v", c.name, c.target, err)
+		}
 	}
+}
+
+// commitTooLong commits files and one more, which can't be written: its name is too long for the file system.
+func (r *upstream) commitTooLong(files map[string]string) {
+	r.t.Helper()
+	files[strings.Repeat("z", 300)] = "x"
+	var entries strings.Builder
+	for name, content := range files {
+		fmt.Fprintf(&entries, "100644 blob %s\t%s\n", r.gitInput(content, "hash-object", "-w", "--stdin"), name)
+	}
+	r.git("update-ref", "refs/heads/main", r.git("commit-tree", "-m", "too long", r.gitInput(entries.String(), "mktree")))
+}
+
+// TestFailedCheckout: what can't be written (a name too long for the file system) leaves the last good revision.
+func TestFailedCheckout(t *testing.T) {
+	r := newRepository(t)
+	files := map[string]string{"a": "1", "m/x": "1"}
+	first := r.commit("first", files)
+	s := open(t, Options{URL: r.url})
+	pull(t, s, true)
+	r.commitTooLong(map[string]string{"a": "x", "m": "x"})
+	pullFails(t, s, "check out main@sha1:", "name too long")
+	check(t, s, "main@sha1:"+first, files)
+	r.git("update-ref", "refs/heads/main", first)
+	pull(t, s, false)
+	checkDirectory(t, s.dir)
 }
 
 func TestSymlinkOutOfTheRepository(t *testing.T) {
@@ -55,8 +135,8 @@ func TestSymlinkOutOfTheRepository(t *testing.T) {
 	first := r.commit("first", map[string]string{"a": "1"})
 	s := open(t, Options{URL: r.url})
 	pull(t, s, true)
-	r.commit("second", map[string]string{"a": "2", "bottles/evil.yaml": "->/etc/passwd", "up": "->../checkout.json", "fine": "->a"})
-	pullFails(t, s, "symlinks that lead out of the repository", `"bottles/evil.yaml" (to "/etc/passwd"), "up" (to "../checkout.json")`)
+	r.commit("second", map[string]string{"a": "2", "bottles/evil.yaml": "->/etc/passwd", "up": "->../repository", "fine": "->a"})
+	pullFails(t, s, "symlinks that lead out of the repository", `"bottles/evil.yaml" (to "/etc/passwd"), "up" (to "../repository")`)
 	check(t, s, "main@sha1:"+first, map[string]string{"a": "1"})
 	many := map[string]string{}
 	for i := range 20 {
@@ -77,13 +157,13 @@ func TestSubmodules(t *testing.T) {
 	s := open(t, Options{URL: r.url})
 	pull(t, s, true)
 	pull(t, s, false)
-	if files := read(t, s.dir+"/tree"); len(files) != 2 || files["a"] != "1" {
+	if files := read(t, s.path(treeName)); len(files) != 3 || files["a"] != "1" || files["vendor/"] != "" {
 		t.Error(files)
 	}
 }
 
 // tree makes a tree object of entries as they are, however wrong.
-func (r *repository) tree(entries ...[3]string) string {
+func (r *upstream) tree(entries ...[3]string) string {
 	r.t.Helper()
 	var text bytes.Buffer
 	for _, e := range entries {
@@ -138,9 +218,9 @@ func TestHostileTrees(t *testing.T) {
 		"link and dir":    {r.tree([3]string{"120000", "x", link}, [3]string{"40000", "x", sub}), `two entries with the name "x"`},
 		"bomb":            {bomb, "more than 5000 files"},
 		"deep":            {deep, "path with more than 4096 bytes"},
-		"empty link":      {r.tree([3]string{"120000", "x", r.gitInput("", "hash-object", "-w", "--stdin")}), "empty, too long"},
-		"link with zero":  {r.tree([3]string{"120000", "x", r.gitInput("a\x00b", "hash-object", "-w", "--stdin")}), "zero byte"},
-		"long link":       {r.tree([3]string{"120000", "x", r.gitInput(strings.Repeat("x", 5000), "hash-object", "-w", "--stdin")}), "too long"},
+		"empty link":      {r.tree([3]string{"120000", "x", r.gitInput("", "hash-object", "-w", "--stdin")}), "no such file or directory"},
+		"link with zero":  {r.tree([3]string{"120000", "x", r.gitInput("a\x00b", "hash-object", "-w", "--stdin")}), "invalid argument"},
+		"long link":       {r.tree([3]string{"120000", "x", r.gitInput(strings.Repeat("x", 5000), "hash-object", "-w", "--stdin")}), "a target of 4096 bytes or more"},
 		"tree as a file":  {r.tree([3]string{"100644", "x", empty}), ""},
 		"blob as a tree":  {r.tree([3]string{"40000", "x", blob}), ""},
 		"missing content": {r.tree([3]string{"100644", "x", strings.Repeat("1", 40)}), ""},
