@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -112,34 +113,22 @@ func TestModel(t *testing.T) {
 		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 60), 0, 8).Draw(rt, "failing changes") {
 			fails[n] = true
 		}
+		var failed error // a test of rapid's ends by a panic, which a bubble does not survive
 		synctest.Test(t, func(t *testing.T) {
-			model(t, rt, dir, before, after, hit, fails)
+			failed = model(t, dir, before, after, hit, fails)
 		})
+		if failed != nil {
+			rt.Fatal(failed)
+		}
 	})
 }
 
-func model(t *testing.T, rt *rapid.T, dir string, before, after []manifests.Bottle, hit []string, fails map[int]bool) {
+// model plays one case.
+func model(t *testing.T, dir string, before, after []manifests.Bottle, hit []string, fails map[int]bool) error {
 	w := newWorld(t, dir)
-	once := func(declared []manifests.Bottle, around engine.Interceptor) pass.Result {
-		w.source.change(func(all map[string]manifests.Bottle) {
-			clear(all)
-			for _, b := range declared {
-				all[b.Metadata.Name] = b
-			}
-		})
-		snapshot, _, err := w.source.Read()
-		if err != nil {
-			rt.Fatal(err)
-		}
-		result, err := w.reconciler(engine.Intercept(w.engine, around)).Once(t.Context(), snapshot, pass.Options{Prune: plan.PruneAll})
-		if err != nil {
-			rt.Fatal(err)
-		}
-		return result
-	}
 	order := &orderCheck{w: w}
-	if r := once(before, order.around); len(r.Failed) > 0 {
-		rt.Fatalf("the first pass: %v", r.Failed)
+	if err := w.once(before, order.around); err != nil {
+		return fmt.Errorf("the first pass: %w", err)
 	}
 	for _, h := range hit {
 		what, container, _ := strings.Cut(h, " p-")
@@ -147,36 +136,63 @@ func model(t *testing.T, rt *rapid.T, dir string, before, after []manifests.Bott
 		_ = interferences[i].do(w, "p-"+container) // there may be nothing to do it to
 	}
 	time.Sleep(shownWithin)
-	order.mu.Lock()
-	order.fails, order.count = fails, 0
-	order.mu.Unlock()
-	once(after, order.around) // may fail
-	order.mu.Lock()
-	order.fails = nil
-	order.mu.Unlock()
-	if r := once(after, order.around); len(r.Failed) > 0 {
-		rt.Fatalf("the pass after the failures: %v", r.Failed)
+	order.fail(fails)
+	_ = w.once(after, order.around) // may fail
+	order.fail(nil)
+	if err := w.once(after, order.around); err != nil {
+		return fmt.Errorf("the pass after the failures: %w", err)
 	}
 	if err := w.converged(); err != nil {
-		rt.Fatalf("a second plan is not empty: %v", err)
+		return fmt.Errorf("a second plan is not empty: %w", err)
 	}
 	if len(order.broken) > 0 {
-		rt.Errorf("order: %v", order.broken)
+		return fmt.Errorf("order: %v", order.broken)
 	}
-	var want int
-	for _, b := range after {
-		want++ // pipelock
-		if b.Spec.CredProxy != nil {
-			want++
+	return w.onlyDeclared(after)
+}
+
+// fail sets which of the changes to come fail.
+func (o *orderCheck) fail(changes map[int]bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fails, o.count = changes, 0
+}
+
+// once makes one deep pass.
+func (w *world) once(declared []manifests.Bottle, around engine.Interceptor) error {
+	w.source.change(func(all map[string]manifests.Bottle) {
+		clear(all)
+		for _, b := range declared {
+			all[b.Metadata.Name] = b
 		}
-		if b.Spec.Supervise {
-			want++
-		}
-		if b.Spec.Agent != nil {
-			want++
+	})
+	snapshot, _, err := w.source.Read()
+	if err != nil {
+		return err
+	}
+	result, err := w.reconciler(engine.Intercept(w.engine, around)).Once(w.t.Context(), snapshot, pass.Options{Prune: plan.PruneAll, Deep: true})
+	if err == nil && len(result.Failed) > 0 {
+		err = fmt.Errorf("%v", result.Failed)
+	}
+	return err
+}
+
+// onlyDeclared makes sure that the containers are those of what is declared. A suspended bottle keeps those that it had.
+func (w *world) onlyDeclared(declared []manifests.Bottle) error {
+	want := map[string]bool{}
+	for _, b := range declared {
+		slug := b.Metadata.Name
+		want[name(state.Pipelock, slug)] = true
+		want[name(state.CredProxy, slug)] = b.Spec.CredProxy != nil
+		want[name(state.Supervise, slug)] = b.Spec.Supervise
+		want[name(state.Agent, slug)] = b.Spec.Agent != nil
+		if b.Spec.Suspend {
+			return nil
 		}
 	}
-	if !slices.ContainsFunc(after, func(b manifests.Bottle) bool { return b.Spec.Suspend }) && len(w.hands.Names()) != want {
-		rt.Errorf("%d containers, want %d: %v", len(w.hands.Names()), want, w.hands.Names())
+	maps.DeleteFunc(want, func(_ string, declared bool) bool { return !declared })
+	if got := w.hands.Names(); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+		return fmt.Errorf("containers %v, want %v", got, want)
 	}
+	return nil
 }
