@@ -16,7 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// dispatch makes the passes of the bottles that were woken, each beside the others.
+// dispatch runs the passes of queued bottles, side by side.
 func (c *Controller) dispatch(ctx context.Context) {
 	for {
 		slug, shutdown := c.queue.Get()
@@ -30,7 +30,17 @@ func (c *Controller) dispatch(ctx context.Context) {
 	}
 }
 
-// pass makes one bottle as declared, and settles when to look again.
+// pass reconciles one bottle. Whatever put its name into the queue, a pass takes everything that the bottle consists of into account:
+//
+//  1. beginPass: without an engine or a snapshot there is no pass; when they are there, a resync queues every bottle.
+//  2. converge repeats, until there is nothing left to do: observeAndPlan (the stages observe to plan of pass.Reconciler.Once, for
+//     this bottle), applyBackoff (minus the steps of what failed or crashed a moment ago), publishStart, ExecuteBottle.
+//  3. Its outcome is one of five. Interrupted: a newer declaration or the end of the process ended its waits, and the bottle is queued
+//     again. Engine lost: the connection is dropped. Gone: the bottle neither is declared nor exists, and is forgotten. Failed: what
+//     failed is put in backoff (recordFailure). Done.
+//  4. finishPass publishes the status, and queues the bottle for the time when the backoff ends.
+//
+// After an event, and while a component is dying, the bottle is queued once more (recheckDelays).
 func (c *Controller) pass(ctx context.Context, slug string) {
 	ctx, end := c.beginPass(ctx, slug)
 	if ctx == nil {
@@ -63,7 +73,7 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 		if err != nil && plan.Err == nil {
 			outcome = "failed"
 			c.recordFailure(slug, err)
-			err = nil // settle finds it in the history
+			err = nil // finishPass finds it in the backoff
 		}
 		if dying > 0 {
 			c.queue.AddAfter(slug, max(dyingPoll, dying/4))
@@ -87,7 +97,7 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 	c.Metrics.passSeconds.WithLabelValues(fmt.Sprint(changed)).Observe(time.Since(began).Seconds())
 }
 
-// begin marks the bottle's pass as under way; without an engine there is none.
+// beginPass marks the bottle's pass as under way; nil: there is none without an engine.
 func (c *Controller) beginPass(ctx context.Context, slug string) (pass context.Context, end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +116,7 @@ func (c *Controller) beginPass(ctx context.Context, slug string) (pass context.C
 	}
 }
 
-// converge looks, plans and acts until there is nothing left to do. The plan it returns is of the last look.
+// converge observes, plans and executes until there is nothing left to do. It returns the last plan.
 func (c *Controller) converge(ctx context.Context, slug string) (plan plan.BottlePlan, changed bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -147,7 +157,7 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 	}
 }
 
-// look plans one bottle. A plan without a slug: it is not declared, and nothing of it is there.
+// observeAndPlan plans one bottle. A plan without a slug: the bottle neither is declared nor exists.
 func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.BottlePlan, error) {
 	select {
 	case c.observeSlots <- struct{}{}:
@@ -182,7 +192,7 @@ func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.Bott
 	return b, nil
 }
 
-// show tells that a plan is carried out, and whether it repairs what somebody or something else changed.
+// publishStart publishes that a plan is carried out, and returns whether it repairs drift: a change that is none of the declaration.
 func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +203,7 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	return drift
 }
 
-// stepped notes what is started. It is called by the executor.
+// onProgress counts starts. It is called by the executor.
 func (c *Controller) onProgress(e execute.Progress) {
 	if e.Done || e.Step == nil || e.Step.Action != plan.Start {
 		return
@@ -208,7 +218,7 @@ func (c *Controller) onProgress(e execute.Progress) {
 	}
 }
 
-// begun tells that a plan waits for its turn, or is carried out.
+// publishProgress publishes that a plan waits for its turn, or is carried out.
 func (c *Controller) publishProgress(planned plan.BottlePlan) {
 	b := c.bottle(planned.Slug)
 	b.setRestarts(planned.Components)
@@ -232,7 +242,7 @@ func (c *Controller) count(counter *prometheus.CounterVec, plan plan.BottlePlan,
 	}
 }
 
-// settle publishes how a bottle is after a look, and has it looked at again when something is held back.
+// finishPass publishes the status of a bottle after a pass, and queues it for the end of its backoff.
 func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error) {
 	b := c.bottle(slug)
 	until, why := b.retryTime(time.Now())
@@ -263,14 +273,14 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	case !until.IsZero():
 		phase = retrying
 	}
-	// What is held back was told when it failed.
+	// What is in backoff was logged when it failed.
 	if before := b.status; until.IsZero() && (before.Reason != status.Reason || before.Message != status.Message) {
 		c.logTransition(status, b.dirtySince)
 	}
 	b.publish(status, phase)
 }
 
-// tell logs a bottle's new state.
+// logTransition logs a bottle's new state.
 func (c *Controller) logTransition(s reconciler.BottleStatus, woken time.Time) {
 	switch {
 	case s.Reason == reconciler.ReasonHeld: // told for all of them at once

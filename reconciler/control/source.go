@@ -11,7 +11,7 @@ import (
 	"github.com/bot-bottle/bottled/state/render"
 )
 
-// reread reads the manifests and wakes the bottles whose declaration changed.
+// reread reads the manifests and queues the bottles whose declaration, or what it refers to, changed.
 func (c *Controller) reread() (again time.Duration) {
 	snapshot, again, err := c.Source.Read()
 	revision, pullErr := c.Source.Revision()
@@ -91,7 +91,7 @@ func (c *Controller) logNotices(s manifests.Snapshot) {
 	c.loggedNotices = now
 }
 
-// wakeChanged wakes the bottles that are declared in another way than before, and says whether one is not declared any more.
+// wakeChanged queues the bottles whose declaration changed, and returns whether one is no longer declared.
 func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[string]inputsState) (gone bool) {
 	old, invalid, wasInvalid := bySlug(before), now.InvalidSlugs(), before.InvalidSlugs()
 	declared := bySlug(now)
@@ -124,14 +124,14 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[stri
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }
 
-// inputsState says how what a manifest refers to compares with what its bottle was made of.
+// inputsState is how what a manifest refers to compares with what its bottle was rendered from.
 type inputsState struct {
 	changed bool
 	err     error // it can't be known
 }
 
-// examineInputs reads what the manifests refer to, for those that are as they were. It is called without the lock: a file system
-// may take its time.
+// examineInputs reads what the manifests refer to, for those that are as they were. The pass that a change leads to takes what was read
+// here. It is called without the lock: a file system may take its time.
 func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsState {
 	c.mu.Lock()
 	old := bySlug(c.snapshot)
@@ -146,8 +146,7 @@ func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsStat
 	return found
 }
 
-// reexamine takes up what a manifest refers to, where that changed: a pass for the old content stops, and what failed with it is
-// tried again at once.
+// reexamine queues a bottle when what its manifest refers to changed: a pass for the old content is interrupted, and backoff ends.
 func (c *Controller) reexamine(slug string, inputs inputsState) {
 	switch b := c.bottle(slug); {
 	case inputs.err != nil: // it may be well again, or broken now; its pass will tell
@@ -161,7 +160,7 @@ func (c *Controller) reexamine(slug string, inputs inputsState) {
 	}
 }
 
-// heldDeclared says whether a bottle that is kept though it was not declared is declared again.
+// heldDeclared reports whether a bottle that was kept though it was not declared is declared again.
 func (c *Controller) heldDeclared() bool {
 	declared := bySlug(c.snapshot)
 	return slices.ContainsFunc(c.status.Held, func(slug string) bool {
@@ -178,7 +177,7 @@ func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
 	return m
 }
 
-// redeclared takes up a new declaration: what failed before is forgotten, and a pass for the old one stops waiting.
+// redeclared queues a bottle with a new declaration: its backoff ends, and a pass for the old declaration is interrupted.
 func (c *Controller) redeclared(slug string, generation int64, specHash string) {
 	b := c.bottle(slug)
 	b.backoffs, b.resuming = nil, b.status.Reason == reconciler.ReasonSuspend

@@ -33,7 +33,7 @@ var (
 	errTaken = errors.New("name taken")
 )
 
-// Event is something the executor did, for logs and progress.
+// Progress is something the executor did, for logs and the display.
 type Progress struct {
 	Slug string
 	Step *plan.Step // nil: the bottle itself

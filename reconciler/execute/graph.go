@@ -1,3 +1,5 @@
+// Package execute carries out plans. It is the only place that changes the engine: it walks the graph of a bottle's plan, waits for
+// readiness, gets images and writes files.
 package execute
 
 import (

@@ -104,7 +104,7 @@ func TestFailedStep(t *testing.T) {
 		}
 		failed := StepErrors(err)
 		if len(failed) != len(test.fails) {
-			t.Errorf("%s: failures of steps: %v", name, failed)
+			t.Errorf("%s: failed steps: %v", name, failed)
 		}
 		for _, f := range failed {
 			if !errors.Is(f, test.fails[f.Step.Object]) {

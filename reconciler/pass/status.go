@@ -12,7 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// PlanDelete returns what removes bottles, declared or not; without slugs, all of them.
+// PlanDelete plans the removal of bottles, declared or not; without slugs, of all of them.
 func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (plan.Plan, error) {
 	have, err := r.Observer.Observe(ctx, observe.Options{})
 	if err != nil {
@@ -33,7 +33,7 @@ func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (plan.Plan,
 	return planned, nil
 }
 
-// Warnings returns what of a bottle's promises the engine can't keep, and what closes it.
+// Warnings returns the promises of a bottle that this engine or host can't keep, with their remedies.
 func (r *Reconciler) Warnings(ctx context.Context) ([]string, error) {
 	info, err := r.Observer.Engine.Info(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (r *Reconciler) Warnings(ctx context.Context) ([]string, error) {
 	return observe.Warnings(info, filtered, r.Settings), nil
 }
 
-// Status compares what runs with the records of what was declared last.
+// Status returns the status of all bottles, by the records of what was declared last.
 func (r *Reconciler) Status(ctx context.Context) ([]reconciler.BottleStatus, error) {
 	records, err := store.ReadRecords(r.Settings)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
-// noteRunning keeps what the containers that exist can write, of one bottle or, with slug "", of all: a container may have been
-// made of an older declaration than those of a snapshot.
+// recordWritable remembers what the existing containers of one bottle, or of all with slug "", can write: a container may have been
+// made from an older declaration than the one in a snapshot.
 func (r *Reconciler) recordWritable(have observe.Observed, slug string) {
 	found := map[string][]writtenPlace{}
 	for _, c := range have.Containers {
@@ -28,7 +28,7 @@ func (r *Reconciler) recordWritable(have observe.Observed, slug string) {
 	r.running[slug] = found[slug]
 }
 
-// writtenPlace is what the container of an agent, or of a session, can write.
+// writtenPlace is a place that the container of an agent, or of a session, can write.
 type writtenPlace struct {
 	safepath.Place
 	by state.ComponentName
@@ -45,7 +45,7 @@ func writableBy(c observe.ObservedContainer) []writtenPlace {
 		}
 		p, err := safepath.NewPlace(m.Source)
 		if err != nil {
-			continue // it was removed: nobody can write it by that path
+			continue // it does not exist any more: nobody can write there
 		}
 		p.Bottle, p.Field, p.Where = c.Slug(), "its mount at "+m.Target, "container "+c.Name
 		for _, other := range c.Container.Mounts {
@@ -58,8 +58,8 @@ func writableBy(c observe.ObservedContainer) []writtenPlace {
 	return places
 }
 
-// inputReader reads what a bottle's manifest refers to, knowing what agents can write: those that are declared, and those that
-// run. The bottle's own agent does not count as it runs now, since it is gone before another one is created.
+// inputReader returns a reader of a bottle's inputs that refuses what agents can write: declared ones, and running ones. The bottle's
+// own running agent does not count, since it is removed before another one is created.
 func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Reader {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// member plans one part: the container as declared, running, ready and serving its files.
-func (p *planner) member(m state.Component, changed map[string]bool) {
+// component plans one component: its container as declared, running, ready and serving its files.
+func (p *planner) component(m state.Component, changed map[string]bool) {
 	have := p.claim(m)
 	switch {
 	case have == nil && m.Blocked != "":
@@ -29,7 +29,7 @@ func (p *planner) member(m state.Component, changed map[string]bool) {
 	cause, changes := p.recreateCause(m, *have, drift, changed)
 	if m.Blocked != "" {
 		p.confine(m, *have, drift)
-		p.plan.Components = append(p.plan.Components, partStatus(*have, false, m.Blocked))
+		p.plan.Components = append(p.plan.Components, componentStatus(*have, false, m.Blocked))
 		return
 	}
 	if cause != "" {
@@ -38,10 +38,10 @@ func (p *planner) member(m state.Component, changed map[string]bool) {
 	} else {
 		cause = p.repair(m, *have, drift, changed)
 	}
-	p.plan.Components = append(p.plan.Components, partStatus(*have, isReady(m, *have), cause))
+	p.plan.Components = append(p.plan.Components, componentStatus(*have, isReady(m, *have), cause))
 }
 
-// claim finds the part's container and removes others that claim to be it.
+// claim returns the component's container and plans the removal of further ones.
 func (p *planner) claim(m state.Component) *observe.ObservedContainer {
 	var claims []observe.ObservedContainer
 	for _, c := range p.have.containers {
@@ -68,7 +68,7 @@ func rank(c observe.ObservedContainer, m state.Component) int {
 	return 1
 }
 
-// recreateCause says why the part needs a new container; "" when it does not.
+// recreateCause returns why the component needs a new container; "" when it does not.
 func (p *planner) recreateCause(m state.Component, have observe.ObservedContainer, drift observe.Drift, changed map[string]bool) (string, []observe.Change) {
 	for _, n := range m.Container.Networks {
 		if p.remade[n.Network] {
@@ -78,12 +78,12 @@ func (p *planner) recreateCause(m state.Component, have observe.ObservedContaine
 	for _, path := range m.DirPaths {
 		mounted := slices.ContainsFunc(have.Container.Mounts, func(m state.Mount) bool { return m.Source == path })
 		if _, ok := p.dirs[path]; !ok && mounted {
-			// The container holds on to the directory that was deleted; a new one would not reach it.
+			// The container still mounts the deleted directory; one made anew under this path would not reach it.
 			return "its directory " + path + " was deleted", nil
 		}
 	}
 	if len(drift.Recreate) > 0 {
-		digests := func(c observe.Change) bool { return c.Field == fixedConfig || c.Field == heldMounts } // they say nothing to people
+		digests := func(c observe.Change) bool { return c.Field == fixedConfig || c.Field == heldMounts } // meaningless to people
 		return "it is not as declared: " + fields(drift.Recreate), slices.DeleteFunc(slices.Clone(drift.Recreate), digests)
 	}
 	switch {
@@ -130,7 +130,7 @@ func (p *planner) create(m state.Component, cause string, changes []observe.Chan
 	p.add(Step{Action: Start, Component: m.Name, Object: name, Cause: cause, Declared: m})
 }
 
-// buildCause says why the part's image is built.
+// buildCause returns why the component's image is built.
 func (p *planner) buildCause(m state.Component) string {
 	for _, c := range p.have.containers {
 		if c.Component() == m.Name && c.Image != m.Container.Image && strings.HasPrefix(c.Image, buildcontext.Repository+":") {
@@ -140,7 +140,7 @@ func (p *planner) buildCause(m state.Component) string {
 	return "the engine does not have it"
 }
 
-// repair plans what can be done to the existing container and says what is wrong with it; "" for nothing.
+// repair plans the changes that the existing container needs and returns their causes; "" when it needs none.
 func (p *planner) repair(m state.Component, have observe.ObservedContainer, drift observe.Drift, changed map[string]bool) string {
 	var causes []string
 	step := func(action Action, cause string, fill func(*Step)) {
@@ -188,7 +188,7 @@ func exitCause(c observe.ObservedContainer) string {
 	return fmt.Sprintf("it ended with exit code %d", c.ExitCode)
 }
 
-// confine detaches the part from networks where it must not be, and says which; "" for none.
+// confine plans the disconnection from networks that are not declared and returns the causes; "" when there are none.
 func (p *planner) confine(m state.Component, have observe.ObservedContainer, drift observe.Drift) string {
 	var causes []string
 	for _, e := range drift.Detach {
@@ -202,7 +202,7 @@ func (p *planner) confine(m state.Component, have observe.ObservedContainer, dri
 	return strings.Join(causes, "; ")
 }
 
-// refresh says what a running part needs to serve what is in its files.
+// refresh returns what a running component needs to serve what is in its files, and why.
 func (p *planner) refresh(m state.Component, have observe.ObservedContainer, changed map[string]bool) (Action, string) {
 	for _, path := range m.DirPaths {
 		if changed[path] && m.Reloads {
@@ -220,7 +220,7 @@ func (p *planner) refresh(m state.Component, have observe.ObservedContainer, cha
 	return "", ""
 }
 
-// isReady says whether the part serves what it should, whatever else about it is not as declared.
+// isReady reports whether the component serves what it should, whatever else differs from its declaration.
 func isReady(m state.Component, have observe.ObservedContainer) bool {
 	switch {
 	case have.State != engine.StateRunning || have.Health == engine.HealthUnhealthy:
@@ -235,7 +235,7 @@ func isReady(m state.Component, have observe.ObservedContainer) bool {
 
 const causeDirMissing = "the directory is missing"
 
-// files plans what to write and returns the directories whose content changes.
+// files plans the writing of directories and returns those whose content changes.
 func (p *planner) files() map[string]bool {
 	changed := map[string]bool{}
 	for _, dir := range p.want.Dirs {
@@ -279,7 +279,7 @@ func dirChanges(want state.Dir, have map[string]state.ObservedFile) []observe.Ch
 	return changes
 }
 
-// describe shows the lines that differ, and nothing at all of a secret.
+// describe returns the lines that differ, and nothing of a secret.
 func describe(have state.ObservedFile, want state.File, exists bool) (before, after string) {
 	switch {
 	case !exists:
@@ -291,7 +291,7 @@ func describe(have state.ObservedFile, want state.File, exists bool) (before, af
 	return strings.Join(removed, "\n"), strings.Join(added, "\n")
 }
 
-// lineDiff returns the lines that are in one text only, each in the order of its text.
+// lineDiff returns the lines that are in one of the texts only, in their order there.
 func lineDiff(before, after string) (removed, added []string) {
 	count := map[string]int{}
 	for _, l := range strings.Split(before, "\n") {

@@ -35,7 +35,7 @@ var rules = []rule{
 	{"a network's name and addresses are free before they are used again", func(s, on *Step) bool {
 		return s.Action == CreateNetwork && on.Action == RemoveNetwork
 	}},
-	{"the files of a bottle are removed after everything that may need them", func(s, on *Step) bool {
+	{"the files of a bottle are removed after everything that may need them", func(s, _ *Step) bool {
 		return s.Action == RemoveFiles
 	}},
 	{"files are written when a container that read the old ones, and goes, is gone", func(s, on *Step) bool {

@@ -12,31 +12,30 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// Desired is everything that is declared.
+// Desired is the desired state of all bottles.
 type Desired struct {
 	Bottles []state.Bottle
-	// Failed are bottles that are declared in a way that can't be carried out (a bad manifest, a missing
-	// token). They are left as they run.
+	// Failed maps bottles whose declaration can't be carried out to the reason (an invalid manifest, a missing token). They are left
+	// as they are.
 	Failed map[string]error
-	// Stale are bottles, among Bottles, that are as they were declared before, and why: their newest declaration can't be
+	// Stale maps those of Bottles that are desired as they were declared before to the reason why their newest declaration can't be
 	// carried out.
 	Stale map[string]error
-	// Unknown are documents that can't even be told the name of the bottle they declare. While there is one,
-	// nothing is pruned.
+	// Unknown are documents from which not even the name of the bottle can be read. While there is one, nothing is pruned.
 	Unknown []string
-	// Unread are the directories and files that are not read for manifests any more, since an agent can write there. A bottle
-	// that was declared in one of them is not pruned.
+	// Unread are the directories and files that are no longer read for manifests, since an agent can write there. A bottle that was
+	// declared in one of them is not pruned.
 	Unread []string
 }
 
-// MakePlan compares what is declared with what is observed. It is pure: no clock, no engine, no file.
+// Compute compares desired with observed state. It is pure: no clock, no engine, no file.
 func Compute(want Desired, have observe.Observed, owner, stateDir string, prune PrunePolicy) Plan {
 	bySlug := GroupBySlug(have, owner)
 	var plan Plan
 	declared := map[string]bool{}
 	for slug, err := range want.Failed {
 		declared[slug] = true
-		plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Err: err, Components: observedParts(bySlug[slug])})
+		plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Err: err, Components: componentsOf(bySlug[slug])})
 	}
 	for _, b := range want.Bottles {
 		declared[b.Slug] = true
@@ -53,7 +52,7 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 	plan.prune(gone, bySlug, want, prune)
 	for _, slug := range gone {
 		if plan.HeldWhy != "" {
-			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Components: observedParts(bySlug[slug])})
+			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Components: componentsOf(bySlug[slug])})
 			continue
 		}
 		plan.Bottles = append(plan.Bottles, Removal(slug, bySlug[slug], stateDir, "its manifest is gone"))
@@ -62,12 +61,13 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 	return plan
 }
 
-// owned is what exists on the engine of one bottle.
+// owned is the observed state of one bottle.
 type owned struct {
 	containers []observe.ObservedContainer
 	networks   []engine.ObservedNetwork
 }
 
+// GroupBySlug returns what exists of each bottle of an owner.
 func GroupBySlug(have observe.Observed, owner string) map[string]owned {
 	bySlug := map[string]owned{}
 	for _, c := range have.Containers {
@@ -86,9 +86,9 @@ func GroupBySlug(have observe.Observed, owner string) map[string]owned {
 	return bySlug
 }
 
-// planRemoval takes everything of a bottle away: the last part first, containers before networks.
+// Removal plans the removal of a bottle, with all that exists of it.
 func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
-	p := BottlePlan{Slug: slug, Remove: true, Components: observedParts(o)}
+	p := BottlePlan{Slug: slug, Remove: true, Components: componentsOf(o)}
 	if p.Err = otherStateDir(slug, o, stateDir); p.Err != nil {
 		return p
 	}
@@ -126,9 +126,9 @@ type planner struct {
 	engine     engine.Capabilities
 	dirs       map[string]map[string]state.ObservedFile
 	networkIDs map[string]string
-	// remade are the networks that are created anew: whatever is attached to them must be, too.
+	// remade are the networks that are recreated, and with them every container on them.
 	remade  map[string]bool
-	fetched map[string]bool // images that the plan gets already
+	fetched map[string]bool // images that have a step already
 	plan    BottlePlan
 }
 
@@ -138,7 +138,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 		networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
 	}
 	if err := conflicts(want, have, all, owner, stateDir); err != nil {
-		p.plan.Err, p.plan.Components = err, observedParts(have)
+		p.plan.Err, p.plan.Components = err, componentsOf(have)
 		return p.plan
 	}
 	p.networks()
@@ -147,7 +147,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 		p.suspend()
 	} else {
 		for _, m := range want.Components {
-			p.member(m, changed)
+			p.component(m, changed)
 		}
 	}
 	p.sessions()
@@ -157,7 +157,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 	return p.plan
 }
 
-// conflicts finds what bottled must not touch in the bottle's way.
+// conflicts returns an error when something that bottled must not touch is in the way of the bottle.
 func conflicts(want state.Bottle, have owned, all observe.Observed, owner, stateDir string) error {
 	if err := otherStateDir(want.Slug, have, stateDir); err != nil {
 		return err
@@ -177,7 +177,7 @@ func conflicts(want state.Bottle, have owned, all observe.Observed, owner, state
 	return nil
 }
 
-// otherStateDir keeps a controller from a bottle whose files are another's.
+// otherStateDir returns an error when the files of the bottle are in another state directory.
 func otherStateDir(slug string, o owned, stateDir string) error {
 	dirs := map[string]bool{}
 	for _, c := range o.containers {
@@ -196,7 +196,7 @@ func otherStateDir(slug string, o owned, stateDir string) error {
 
 func (p *planner) add(s Step) { p.plan.Steps = append(p.plan.Steps, s) }
 
-// networks creates what is missing and replaces what is not as declared: a network can't be changed.
+// networks plans the creation of missing networks and the replacement of those that differ: a network can't be changed.
 func (p *planner) networks() {
 	wanted := map[string]bool{}
 	for _, w := range p.want.Networks {
@@ -238,7 +238,7 @@ func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
 	}
 }
 
-// unwanted removes containers of the bottle that no member claims.
+// unwanted plans the removal of containers whose component is not declared.
 func (p *planner) unwanted() {
 	wanted := map[state.ComponentName]bool{state.Session: true}
 	for _, m := range p.want.Components {
@@ -248,20 +248,20 @@ func (p *planner) unwanted() {
 		if !wanted[c.Component()] {
 			cause := "the bottle has no " + string(c.Component()) + " any more"
 			p.add(removeStep(c, cause))
-			p.plan.Components = append(p.plan.Components, partStatus(c, false, cause))
+			p.plan.Components = append(p.plan.Components, componentStatus(c, false, cause))
 		}
 	}
 }
 
-func observedParts(o owned) []reconciler.ComponentStatus {
-	var parts []reconciler.ComponentStatus
+func componentsOf(o owned) []reconciler.ComponentStatus {
+	var all []reconciler.ComponentStatus
 	for _, c := range o.containers {
-		parts = append(parts, partStatus(c, c.State == engine.StateRunning && c.Health != engine.HealthUnhealthy, ""))
+		all = append(all, componentStatus(c, c.State == engine.StateRunning && c.Health != engine.HealthUnhealthy, ""))
 	}
-	slices.SortStableFunc(parts, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
-	return parts
+	slices.SortStableFunc(all, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
+	return all
 }
 
-func partStatus(c observe.ObservedContainer, ready bool, cause string) reconciler.ComponentStatus {
+func componentStatus(c observe.ObservedContainer, ready bool, cause string) reconciler.ComponentStatus {
 	return reconciler.ComponentStatus{Component: c.Component(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
 }

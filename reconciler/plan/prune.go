@@ -8,7 +8,7 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// PrunePolicy says what happens to bottles that are not declared any more.
+// PrunePolicy is what happens to bottles that are no longer declared.
 type PrunePolicy string
 
 // The policies.
@@ -16,14 +16,13 @@ const (
 	PruneGuarded PrunePolicy = "guarded" // remove them, unless that looks like an accident
 	PruneAll     PrunePolicy = "all"     // remove them
 	PruneNone    PrunePolicy = "none"    // never remove
-
-	PruneLater PrunePolicy = "later" // what a controller does at its start
+	PruneLater   PrunePolicy = "later"   // not yet: a controller has only just read the manifests
 )
 
-// ErrPruneGuard is wrapped when a removal must be confirmed.
+// ErrPruneGuard marks a removal that must be confirmed, since it looks like an accident.
 var ErrPruneGuard = errors.New("not removing bottles")
 
-// prune decides whether the gone bottles are removed; if not, HeldWhy says why.
+// prune applies the policy to bottles that are no longer declared: it sets Held, HeldWhy and PruneErr where they are kept.
 func (p *Plan) prune(gone []string, existing map[string]owned, want Desired, policy PrunePolicy) {
 	running := len(existing)
 	if len(gone) == 0 {
@@ -53,7 +52,7 @@ func (p *Plan) prune(gone []string, existing map[string]owned, want Desired, pol
 	}
 }
 
-// unreadManifest returns the place that is not read any more and in which the manifest of one of the bottles was; "" for none.
+// unreadManifest returns the place that is no longer read and that held the manifest of one of the bottles; "" for none.
 func unreadManifest(gone []string, existing map[string]owned, unread []string) string {
 	for _, slug := range gone {
 		for _, labels := range existing[slug].labels() {
@@ -67,7 +66,7 @@ func unreadManifest(gone []string, existing map[string]owned, unread []string) s
 	return ""
 }
 
-// labels returns those of every object.
+// labels returns the labels of every object.
 func (o owned) labels() []map[string]string {
 	var all []map[string]string
 	for _, c := range o.containers {

@@ -8,8 +8,8 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// sessions leaves the containers of sessions (bottled run) alone, as long as they can't leave the bottle: they are neither
-// repaired nor replaced. They go when nobody is there any more who talks to them, or when the bottle does not run.
+// sessions plans the containers of sessions (bottled run). As long as they are confined to the bottle they are neither repaired nor
+// replaced. They are removed when their process has ended, or when the bottle does not run.
 func (p *planner) sessions() {
 	for _, c := range p.have.containers {
 		if c.Component() != state.Session {
@@ -21,11 +21,11 @@ func (p *planner) sessions() {
 		} else {
 			cause = p.sealSession(c)
 		}
-		p.plan.Components = append(p.plan.Components, partStatus(c, true, cause))
+		p.plan.Components = append(p.plan.Components, componentStatus(c, true, cause))
 	}
 }
 
-// endSession says why a session must end; "" when it need not.
+// endSession returns why a session must end; "" when it need not.
 func (p *planner) endSession(c observe.ObservedContainer) string {
 	switch {
 	case p.want.Suspended:
@@ -41,7 +41,7 @@ func (p *planner) endSession(c observe.ObservedContainer) string {
 	return ""
 }
 
-// sealSession takes a session off the networks on which it must not be, and says so.
+// sealSession plans the disconnection of a session from networks that are not declared and returns the causes.
 func (p *planner) sealSession(c observe.ObservedContainer) string {
 	var causes []string
 	step := func(action Action, a state.Attachment, cause string) {
@@ -58,7 +58,7 @@ func (p *planner) sealSession(c observe.ObservedContainer) string {
 	return strings.Join(causes, "; ")
 }
 
-// sessionDrift is none for a session that begins or ends: what it is attached to is not settled then.
+// sessionDrift returns the drift of a session; none while it begins or ends, when its networks are in flux.
 func (p *planner) sessionDrift(c observe.ObservedContainer) observe.Drift {
 	if c.State != engine.StateRunning && c.State != engine.StatePaused {
 		return observe.Drift{}

@@ -7,7 +7,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
-// StatusOf sums up a plan and, after it was carried out, the error of that.
+// StatusOf returns the status of a bottle by its plan and the error of its execution, if there was one.
 func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Reason: reconciler.ReasonReady}
 	suspended := false
@@ -19,16 +19,16 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		s.Components = []reconciler.ComponentStatus{}
 	}
 	var causes []string
-	for _, part := range p.Components {
-		if !part.Ready {
+	for _, c := range p.Components {
+		if !c.Ready {
 			s.Reason = reconciler.ReasonNotReady
 		}
-		if part.Cause != "" {
-			causes = append(causes, string(part.Component)+": "+part.Cause)
+		if c.Cause != "" {
+			causes = append(causes, string(c.Component)+": "+c.Cause)
 		}
 	}
 	for _, step := range p.Steps {
-		if step.Component == "" && step.Cause != causeDirMissing { // which nobody has to know of
+		if step.Component == "" && step.Cause != causeDirMissing { // a missing directory is no news
 			causes = append(causes, step.Object+": "+step.Cause)
 		}
 	}

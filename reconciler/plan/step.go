@@ -10,7 +10,7 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// Action is what a step does.
+// Action is the kind of a step.
 type Action string
 
 // The actions.
@@ -57,20 +57,20 @@ type Step struct {
 	mounted []string // sources of the mounts of a container that goes
 }
 
-// BottlePlan is what to do for one bottle.
+// BottlePlan is the plan of one bottle.
 type BottlePlan struct {
 	Slug   string
 	Remove bool // the bottle goes
-	// Held says why the bottle is kept though it is not declared any more.
+	// Held is why the bottle is kept though it is no longer declared; "" where it is declared or removed.
 	Held  string
 	Steps []Step
-	// Err says why nothing can be done for the bottle; it is left as it is.
+	// Err is why nothing can be done for the bottle, which is left as it is.
 	Err error
-	// Stale says why the bottle is as it was declared before, not as it is declared now.
+	// Stale is why the bottle is desired as it was declared before, not as it is declared now.
 	Stale error
-	// Desired is the bottle as it is declared; nil where there is no declaration.
+	// Desired is the bottle's desired state; nil where it has no declaration that can be carried out.
 	Desired *state.Bottle
-	// Partial says that steps are left out, so that the bottle is not as desired when those that are left are done.
+	// Partial reports that steps are left out (see Without): the bottle is not as desired when the others are done.
 	Partial    bool
 	Components []reconciler.ComponentStatus
 }
@@ -78,10 +78,10 @@ type BottlePlan struct {
 // Changes reports whether the plan changes anything.
 func (p BottlePlan) Changes() bool { return len(p.Steps) > 0 }
 
-// Plan is what to do for all bottles.
+// Plan is the plans of all bottles.
 type Plan struct {
 	Bottles []BottlePlan // sorted by slug
-	// Held are the bottles on the engine that are not declared any more and are kept all the same.
+	// Held are the bottles that are no longer declared and are kept all the same.
 	Held []string
 	// HeldWhy is the reason for Held; PruneErr is set when somebody must confirm the removal.
 	HeldWhy  string

@@ -8,19 +8,20 @@ import (
 
 const causeSuspended = "the bottle is suspended"
 
-// suspend stops what runs, the last part first. Nothing is removed, and nothing is repaired before the bottle is resumed.
+// suspend plans the stop of what runs. Nothing is removed, and nothing is repaired before the bottle is resumed.
 func (p *planner) suspend() {
 	for _, m := range p.want.Components {
 		status := reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image}
 		for _, c := range p.have.containers {
 			if c.Component() == m.Name {
-				status = partStatus(c, false, p.stop(c))
+				status = componentStatus(c, false, p.stop(c))
 			}
 		}
 		p.plan.Components = append(p.plan.Components, status)
 	}
 }
 
+// stop plans the stop of one container and returns the cause; "" when it does not run.
 func (p *planner) stop(c observe.ObservedContainer) (cause string) {
 	step := Step{Component: c.Component(), Object: c.Name, Cause: causeSuspended, ContainerID: c.ID, mounted: mountSources(c)}
 	switch c.State {

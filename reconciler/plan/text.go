@@ -8,10 +8,10 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// Verb sums up what a plan does with one object.
+// Verb is what a plan does with one object.
 type Verb string
 
-// The verbs, with the signs that terraform has for them.
+// The verbs. Their signs are terraform's.
 const (
 	VerbCreate  Verb = "create"
 	VerbChange  Verb = "change"
@@ -19,21 +19,21 @@ const (
 	VerbRemove  Verb = "remove"
 )
 
-// Sign is + ~ -/+ or -.
+// Sign returns + ~ -/+ or -.
 func (v Verb) Sign() string {
 	return map[Verb]string{VerbCreate: "+", VerbChange: "~", VerbReplace: "-/+", VerbRemove: "-"}[v]
 }
 
-// Item is what a plan does with one object: all steps that concern it.
+// Item is the sum of all steps on one object.
 type Item struct {
 	Verb    Verb             `json:"verb"`
-	Kind    string           `json:"kind"` // a part's role, network, image or files
+	Kind    string           `json:"kind"` // a component's name, network, image or files
 	Name    string           `json:"name"`
 	Causes  []string         `json:"causes"`
 	Changes []observe.Change `json:"changes,omitempty"`
 }
 
-// Items sums up the steps by object, in the order in which they are first touched.
+// Items returns the steps summed up by object, in the order in which the objects are first touched.
 func (p BottlePlan) Items() []Item {
 	items := []Item{}
 	index := map[string]int{}
@@ -87,7 +87,7 @@ func (s Step) subject() (kind string, verb Verb) {
 	return string(s.Component), VerbChange
 }
 
-// Write prints a plan for people. paint escapes the text of a line and colours it as its sign, if it has one, asks for.
+// Write prints a plan for people. paint escapes the text of a line and colours it by its sign, if it has one.
 func (p Plan) Write(w io.Writer, paint func(sign, text string) string) error {
 	out := &printer{w: w, paint: paint}
 	counts := map[Verb]int{}
@@ -145,7 +145,7 @@ func (p *printer) line(sign, text string) {
 	}
 }
 
-// lines prints a text of several lines, with something in front of the first and of the others. Empty ones are left out.
+// lines prints the lines of a text, with a prefix for the first and one for the others. Empty lines are left out.
 func (p *printer) lines(sign, first, others, text string) {
 	for l := range strings.SplitSeq(text, "\n") {
 		if l != "" {

@@ -44,7 +44,8 @@ func writeRecord(path string, data []byte) error {
 	if err := owndir.Make(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil { // it may have been made for a sidecar's files
+	// It may have been made for a sidecar's files, with another mode.
+	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil { //nolint:gosec // a directory
 		return err
 	}
 	return owndir.WriteFile(path, data, 0o600, nil)
