@@ -55,7 +55,7 @@ type Executor struct {
 	Audit        *collect.Collector // has a sidecar's last decisions on record before its container is removed; nil for none
 
 	images singleflight.Group
-	slots  chan struct{} // taken by the bottles that are worked on
+	slots  chan struct{} // limits how many bottles work at once
 	once   sync.Once
 }
 
@@ -70,9 +70,9 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 		return plan.Err
 	}
 	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
-	run := &execution{Executor: x, slug: plan.Slug, ids: map[state.ComponentName]string{}, unstarted: map[string]string{}, slotLock: make(chan struct{}, 1)}
-	run.acquireSlot()
-	defer run.releaseSlot()
+	run := &execution{Executor: x, slug: plan.Slug, slot: newSlot(x.slots), ids: map[state.ComponentName]string{}, unstarted: map[string]string{}}
+	run.slot.change(1, 0) // until its first steps work
+	defer run.slot.end()
 	began := time.Now()
 	x.OnProgress(Progress{Slug: plan.Slug})
 	err := run.walk(ctx, plan.Steps)
@@ -86,14 +86,12 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 // run is the execution of one bottle's plan.
 type execution struct {
 	*Executor
+	slot slot
 	slug string
 
 	mu        sync.Mutex
 	ids       map[state.ComponentName]string // containers created by this run
 	unstarted map[string]string              // of those, the name by ID of the ones not started yet
-
-	slotLock chan struct{} // taken while hasSlot is changed
-	hasSlot  bool          // a place among Executor.places
 }
 
 // do carries out one step. What changes the engine is not cut off half-way when ctx ends.

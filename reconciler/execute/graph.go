@@ -78,6 +78,7 @@ func (r *execution) walk(ctx context.Context, steps []plan.Step) error {
 		}
 	}
 	for w.begin(ctx); w.running > 0; w.begin(ctx) {
+		w.slot.change(-1, 0) // for the step that was finished, now that those after it are begun
 		w.finish(<-w.done)
 	}
 	return errors.Join(w.failures(), w.interruption(ctx))
@@ -90,6 +91,7 @@ func (w *walk) begin(ctx context.Context) {
 	}
 	for _, id := range w.ready {
 		w.running++
+		w.slot.change(1, 0)
 		go func() { w.done <- stepResult{id, w.step(ctx, w.steps[id])} }()
 	}
 	w.ready = nil

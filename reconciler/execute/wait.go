@@ -9,33 +9,65 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// patience is how long a bottle may wait for something before its place goes to another one.
+// yieldSlotAfter is how long a step may wait for something before it does not count as working.
 const yieldSlotAfter = 2 * time.Second
 
-func (r *execution) acquireSlot() {
-	r.slotLock <- struct{}{}
-	defer func() { <-r.slotLock }()
-	if !r.hasSlot {
-		r.slots <- struct{}{}
-		r.hasSlot = true
+// slot is a bottle's share of Executor.slots: it is held while one of the bottle's steps works, and lent to another bottle while all
+// that go on only wait.
+type slot struct {
+	slots chan struct{}
+
+	lock    chan struct{} // also taken while the bottle waits for its turn: none of its steps works without a slot
+	held    bool
+	working int // steps
+	waiting int // steps, for longer than yieldSlotAfter
+}
+
+func newSlot(slots chan struct{}) slot { return slot{slots: slots, lock: make(chan struct{}, 1)} }
+
+func (s *slot) acquire() {
+	if !s.held {
+		s.slots <- struct{}{}
+		s.held = true
 	}
 }
 
-func (r *execution) releaseSlot() {
-	r.slotLock <- struct{}{}
-	defer func() { <-r.slotLock }()
-	if r.hasSlot {
-		<-r.slots
-		r.hasSlot = false
+func (s *slot) release() {
+	if s.held {
+		<-s.slots
+		s.held = false
 	}
 }
 
-// waiting does what may take long without any work. When it does, another bottle gets the place meanwhile.
+// change counts steps that begin or cease to work or to wait, and holds the slot accordingly. A bottle keeps it from one step to
+// the next.
+func (s *slot) change(working, waiting int) {
+	s.lock <- struct{}{}
+	defer func() { <-s.lock }()
+	s.working += working
+	s.waiting += waiting
+	switch {
+	case s.working > 0:
+		s.acquire()
+	case s.waiting > 0:
+		s.release()
+	}
+}
+
+// end gives the slot back, when no step goes on.
+func (s *slot) end() {
+	s.lock <- struct{}{}
+	defer func() { <-s.lock }()
+	s.release()
+}
+
+// yieldSlotWhile does what may take long without any work. When it does, another bottle may get the slot meanwhile.
 func (r *execution) yieldSlotWhile(wait func() error) error {
-	timer := time.AfterFunc(yieldSlotAfter, r.releaseSlot)
+	timer := time.AfterFunc(yieldSlotAfter, func() { r.slot.change(-1, 1) })
 	err := wait()
-	timer.Stop()
-	r.acquireSlot()
+	if !timer.Stop() {
+		r.slot.change(1, -1)
+	}
 	return err
 }
 
