@@ -17,6 +17,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/state/configreport"
 )
 
 const (
@@ -27,13 +29,6 @@ const (
 	pollInterval = 2 * time.Second
 	// grace is how long open requests may go on after SIGTERM. The engine kills after 10 s.
 	grace = 2 * time.Second
-)
-
-// The causes of a config event.
-const (
-	causeStart  = "start"
-	causeFile   = "file"
-	causeSignal = "signal"
 )
 
 // Loaded is the outcome of one reading of the configuration.
@@ -112,7 +107,7 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- p.Server.Serve(listener) }()
-	p.event(causeStart, loaded.Digest, nil)
+	p.event(configreport.CauseStart, loaded.Digest, nil)
 
 	digest := loaded.Digest
 	for {
@@ -122,9 +117,9 @@ func (p *Program) Run(ctx context.Context) error {
 		case err := <-served:
 			return fmt.Errorf("%s: serve %s: %w", p.Role, p.Listen, err)
 		case <-hup:
-			digest = p.reload(causeSignal, digest)
+			digest = p.reload(configreport.CauseSignal, digest)
 		case <-changes:
-			digest = p.reload(causeFile, digest)
+			digest = p.reload(configreport.CauseFile, digest)
 		}
 	}
 }
@@ -137,7 +132,7 @@ func (p *Program) reload(cause, inForce string) string {
 		p.event(cause, inForce, err)
 		return inForce
 	}
-	if cause == causeSignal || loaded.Changed {
+	if cause == configreport.CauseSignal || loaded.Changed {
 		p.event(cause, loaded.Digest, nil)
 	}
 	return loaded.Digest
@@ -148,7 +143,7 @@ func (p *Program) event(cause, digest string, err error) {
 	if err != nil {
 		e, msg = p.Log.Error().Err(err), "new configuration refused; the old one stays in force"
 	}
-	e.Str("event", "config").Str("cause", cause).Str("config", digest).Msg(msg)
+	e.Str(configreport.FieldEvent, configreport.Event).Str(configreport.FieldCause, cause).Str(configreport.FieldConfig, digest).Msg(msg)
 }
 
 func (p *Program) shutdown() error {

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 
+	"github.com/bot-bottle/bottled/state/configreport"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -27,7 +28,7 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 		if err := signal(); err != nil {
 			return engine.Report{}, err
 		}
-		return e.awaitReport(ctx, id, since, config, "signal")
+		return e.awaitReport(ctx, id, since, config, configreport.CauseSignal)
 	})
 }
 
@@ -35,7 +36,7 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 func (e *Engine) WaitReady(ctx context.Context, id string, r engine.Readiness) (engine.Report, error) {
 	return e.watch(ctx, id, func(ctx context.Context) (engine.Report, error) {
 		if r.Config != "" {
-			return e.awaitReport(ctx, id, r.Since, r.Config, "start")
+			return e.awaitReport(ctx, id, r.Since, r.Config, configreport.CauseStart)
 		}
 		return engine.Report{}, e.awaitHealth(ctx, id)
 	})

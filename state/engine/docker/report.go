@@ -3,7 +3,6 @@ package docker
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bot-bottle/bottled/state/configreport"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -22,23 +22,6 @@ const (
 	maxLogLine = 1 << 16
 )
 
-// configEvent is a sidecar's log line about its configuration (see cmd/sidecars/sidecar).
-type configEvent struct {
-	Event  string    `json:"event"`
-	Cause  string    `json:"cause"`
-	Config string    `json:"config"`
-	Error  string    `json:"error"`
-	Time   time.Time `json:"time"`
-}
-
-func parseConfigEvent(line string) (configEvent, bool) {
-	if !strings.Contains(line, `"event":"config"`) {
-		return configEvent{}, false
-	}
-	var e configEvent
-	return e, json.Unmarshal([]byte(line), &e) == nil && e.Event == "config"
-}
-
 // LastReport reads from a sidecar's log which configuration it reported last since its last run ended.
 func (e *Engine) LastReport(ctx context.Context, id string, endedAt time.Time) (engine.Report, error) {
 	logs, err := e.logs(ctx, id, endedAt, reportTail, false)
@@ -48,7 +31,7 @@ func (e *Engine) LastReport(ctx context.Context, id string, endedAt time.Time) (
 	defer logs.Close()
 	var last engine.Report
 	err = eachLine(logs, func(line string) bool {
-		if ev, ok := parseConfigEvent(line); ok {
+		if ev, ok := configreport.Parse(line); ok {
 			last = engine.Report{Config: ev.Config, At: ev.Time}
 		}
 		return true
@@ -62,7 +45,7 @@ func followReport(logs io.Reader, since time.Time, config string, causes ...stri
 	var got *engine.Report
 	var refused string
 	err := eachLine(logs, func(line string) bool {
-		ev, ok := parseConfigEvent(line)
+		ev, ok := configreport.Parse(line)
 		if !ok || !slices.Contains(causes, ev.Cause) || ev.Time.Before(since) {
 			return true
 		}

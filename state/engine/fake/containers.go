@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/configreport"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -270,7 +271,7 @@ func (e *Engine) boot(c *container, began int) {
 		return
 	}
 	c.booted = true
-	e.report(c, "start")
+	e.report(c, configreport.CauseStart)
 	switch c.program.Health {
 	case engine.HealthHealthy:
 		e.emit(engine.EventHealthy, c, "")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/configreport"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -91,7 +92,7 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 		began := c.starts
 		e.later(c.program.Reload, func() {
 			if c.starts == began && c.run.state == engine.StateRunning {
-				e.report(c, "signal")
+				e.report(c, configreport.CauseSignal)
 			}
 		})
 		return nil
@@ -99,13 +100,13 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 	if err != nil || config == "" {
 		return engine.Report{}, err
 	}
-	return e.await(ctx, id, since, config, "signal")
+	return e.await(ctx, id, since, config, configreport.CauseSignal)
 }
 
 // WaitReady waits for a report, or for the outcome of the health check.
 func (e *Engine) WaitReady(ctx context.Context, id string, r engine.Readiness) (engine.Report, error) {
 	if r.Config != "" {
-		return e.await(ctx, id, r.Since, r.Config, "start")
+		return e.await(ctx, id, r.Since, r.Config, configreport.CauseStart)
 	}
 	return engine.Report{}, e.wait(ctx, func() (bool, error) {
 		c, err := e.running(id)

@@ -1,0 +1,44 @@
+// Package configreport is the readiness contract between a sidecar and the controller: the JSON line in a sidecar's log that says
+// which configuration the sidecar serves. The sidecars' programs write it, the engines read it.
+package configreport
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Event is the value of FieldEvent in a report.
+const Event = "config"
+
+// The fields of a report.
+const (
+	FieldEvent  = "event"
+	FieldCause  = "cause"
+	FieldConfig = "config"
+)
+
+// The causes of a report: what made the sidecar read its configuration.
+const (
+	CauseStart  = "start"
+	CauseFile   = "file"   // a file changed
+	CauseSignal = "signal" // SIGHUP: the report acknowledges it
+)
+
+// Report is one report.
+type Report struct {
+	Event  string    `json:"event"`
+	Cause  string    `json:"cause"`
+	Config string    `json:"config"` // configdigest.Of the files in force
+	Error  string    `json:"error"`  // why a new configuration was refused; Config is then the old one's, still in force
+	Time   time.Time `json:"time"`
+}
+
+// Parse reads a line of a sidecar's log; false when it is no report.
+func Parse(line string) (Report, bool) {
+	if !strings.Contains(line, `"`+FieldEvent+`":"`+Event+`"`) {
+		return Report{}, false // cheaper than JSON: most lines are about requests
+	}
+	var r Report
+	return r, json.Unmarshal([]byte(line), &r) == nil && r.Event == Event
+}
