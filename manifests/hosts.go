@@ -5,14 +5,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
 // fault is what is wrong with a value and what to do about it.
 type fault struct{ reason, fix string }
-
-// ownNames are the names by which the bottle's parts know each other. bottled allows the agent those
-// it may reach; a manifest that lists them would seem to decide about it.
-var ownNames = map[string]bool{"pipelock": true, "cred-proxy": true, "supervise": true, "agent": true}
 
 // checkAllowed judges an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs, with
 // or without a port.
@@ -114,7 +112,7 @@ func checkHost(host string, private []netip.Prefix) *fault {
 		return &fault{show(host) + " is not a host name", "use letters, digits and inner dashes between the dots"}
 	case isNumber(name[strings.LastIndex(name, ".")+1:]):
 		return &fault{show(host) + " looks like an address but is none", "write a host name, or a complete address"}
-	case ownNames[name]:
+	case contract.IsName(name): // bottled allows the agent those that it may reach: a manifest would seem to decide about it
 		return &fault{show(host) + " is a part of the bottle itself", "remove it: bottled adds the parts that the agent may reach"}
 	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
 		return &fault{show(host) + " is the proxy's own loopback", "remove it: inside the agent, localhost is reached without the proxy"}

@@ -8,11 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
-// ownTargets are places in the agent that bottled or the kernel fills.
-var ownTargets = []string{"/proc", "/sys", "/dev", "/run/supervise", "/etc/claude-bottle"}
+// kernelTargets are directories in the agent that the kernel fills.
+var kernelTargets = []string{"/proc", "/sys", "/dev"}
 
 func (d *document) validateMounts(mounts []Mount) {
 	holders := map[string]int{}
@@ -105,7 +106,7 @@ func checkTarget(target string) *fault {
 		return &fault{"the target " + show(target) + " is not clean", "write " + show(path.Clean(target))}
 	case !targetPattern.matches(target):
 		return &fault{"the target / would hide the agent's image", fix}
-	case isBelow(target, ownTargets):
+	case isBelow(target, kernelTargets) || isBelow(target, contract.AgentPaths()):
 		return &fault{show(target) + " is in a place that bottled or the kernel fills", "choose another target, like /work"}
 	}
 	return nil

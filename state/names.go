@@ -4,54 +4,29 @@
 package state
 
 import (
-	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
-// Part is the role of a container in its bottle.
+// ComponentName is the name of a component in its bottle: the role in labels, the alias on the internal network. What is known of
+// a component is in package component.
 type ComponentName string
 
-// The parts of a bottle.
+// The components that code outside of their own packages names.
 const (
-	Pipelock  ComponentName = "pipelock"
-	CredProxy ComponentName = "cred-proxy"
-	Supervise ComponentName = "supervise"
-	Agent     ComponentName = "agent"
-	// Run is a session's container (bottled run). It is never declared, and lives as long as its session.
+	Pipelock  ComponentName = contract.PipelockName
+	CredProxy ComponentName = contract.CredProxyName
+	Supervise ComponentName = contract.SuperviseName
+	Agent     ComponentName = contract.AgentName
+	// Session is a session's container (bottled run). It is never declared, and lives as long as its session.
 	Session ComponentName = "run"
 )
-
-// Parts are all parts in dependency order: a part starts when every one before it is ready.
-var ComponentOrder = []ComponentName{Pipelock, CredProxy, Supervise, Agent}
-
-// Order is the part's place in Parts; a session, and a part of a later bottled that is unknown to this one, come last.
-func (p ComponentName) Order() int {
-	if i := slices.Index(ComponentOrder, p); i >= 0 {
-		return i
-	}
-	return len(ComponentOrder)
-}
-
-// reports says whether the part's log tells which configuration it serves.
-func (p ComponentName) Reports() bool { return p == Pipelock || p == CredProxy || p == Supervise }
-
-// Audited says whether what the part decides is put on record (package audit).
-func (p ComponentName) Audited() bool { return p == Pipelock || p == CredProxy || p == Supervise }
-
-// ComparePart orders parts by dependency.
-func CompareComponents(a, b ComponentName) int { return a.Order() - b.Order() }
 
 // The two networks of a bottle.
 const (
 	InternalNetwork = "internal" // no route out, no route to the host
 	EgressNetwork   = "egress"
-)
-
-// Ports that the sidecars listen on inside the bottle (contract).
-const (
-	PipelockPort  = 8888
-	CredProxyPort = 9099
-	SupervisePort = 9100
 )
 
 // Labels on everything that bottled makes. They are the only record of what belongs to whom.
@@ -71,11 +46,12 @@ const (
 	LabelBuild = "bottled.build"
 )
 
+// ContainerName is the name of a component's container.
 func ContainerName(prefix string, part ComponentName, slug string) string {
 	return prefix + "-" + string(part) + "-" + slug
 }
 
-// networkName follows the contract, in which the internal network is called just "net".
+// NetworkName follows the contract, in which the internal network is called just "net".
 func NetworkName(prefix, network, slug string) string {
 	kind := "net"
 	if network == EgressNetwork {

@@ -26,8 +26,8 @@ type Settings struct {
 	// is one, holds the tokens. Both are absolute and bind-mounted, so the engine is on this host.
 	StateDir, RunDir string
 	Pool             netip.Prefix
-	// Images of the sidecars: a reference or Builtin.
-	PipelockImage, CredProxyImage, SuperviseImage string
+	// Images are the sidecars' images: a reference or Builtin, which is the default.
+	Images map[ComponentName]string
 	// AgentImage is the image of agents whose declaration names none; empty: there is none.
 	AgentImage string
 	// BuiltinImage is the reference under which bottled's own image is loaded.
@@ -39,13 +39,20 @@ type Settings struct {
 	User string
 }
 
-// image returns the reference that a sidecar's container is made from and whether it is bottled's own.
-func (s Settings) Image(part ComponentName) (ref string, builtin bool) {
-	ref = map[ComponentName]string{Pipelock: s.PipelockImage, CredProxy: s.CredProxyImage, Supervise: s.SuperviseImage}[part]
-	if ref == Builtin {
+// Image returns the reference that a sidecar's container is made from and whether it is bottled's own image.
+func (s Settings) Image(name ComponentName) (ref string, builtin bool) {
+	if ref = s.ImageSetting(name); ref == Builtin {
 		return s.BuiltinImage, true
 	}
 	return ref, false
+}
+
+// ImageSetting returns what is set for a sidecar's image: a reference or Builtin.
+func (s Settings) ImageSetting(name ComponentName) string {
+	if ref, set := s.Images[name]; set {
+		return ref
+	}
+	return Builtin
 }
 
 // ImageOfAgent returns the reference that a bottle's agent is made from; "" when bottled runs none. Of the files that declare
@@ -92,20 +99,10 @@ func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git")
 // TokenDir holds the tokens of one bottle's cred-proxy.
 func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }
 
-// sessionDir holds a file for each session (bottled run), which its process has locked.
+// SessionDir holds a file for each session (bottled run), which its process has locked.
 func (s Settings) SessionDir() string { return filepath.Join(s.StateDir, "sessions") }
 
 // Within says whether a clean absolute path is a directory or lies in it.
 func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
-}
-
-// SidecarImages are the references of the three sidecars' images.
-func (s Settings) SidecarImages() []string {
-	var refs []string
-	for _, p := range []ComponentName{Pipelock, CredProxy, Supervise} {
-		ref, _ := s.Image(p)
-		refs = append(refs, ref)
-	}
-	return refs
 }

@@ -42,7 +42,6 @@ func newRaw(tb testing.TB, of *enginetest.Env) *raw {
 	r.must(image.Load(tb.Context(), r.engine)) // so that no cold start measures it
 	s := settings{
 		Owner: own.Owner, Prefix: own.Prefix, StateDir: own.StateDir, RunDir: filepath.Join(own.StateDir, "run"), SubnetPool: own.Pool,
-		PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin,
 	}
 	r.settings, err = s.state(image.Ref)
 	r.must(err)

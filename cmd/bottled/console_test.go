@@ -128,7 +128,7 @@ func TestEngineTextsDoNotSteerTheTerminal(t *testing.T) {
 			}}},
 		}, Held: []string{name}, HeldWhy: name}
 		var out bytes.Buffer
-		if err := (output{"table"}).plan(console{w: &out}, plan, state.Settings{PipelockImage: name}); err != nil {
+		if err := (output{"table"}).plan(console{w: &out}, plan, state.Settings{Images: map[state.ComponentName]string{state.Pipelock: name}}); err != nil {
 			t.Fatal(err)
 		}
 		assertReadable(t, "plan", out.String())

@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/enginetest"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 )
 
 // whole is a manifest of a bottle with every part.
@@ -93,7 +94,7 @@ func TestConverge(t *testing.T) {
 		if !b.Ready || b.Reason != reconciler.ReasonReady || len(b.Components) != 4 {
 			t.Errorf("bottle %s: %+v", slug, b)
 		}
-		for i, part := range state.ComponentOrder {
+		for i, part := range kinds.All.Names() {
 			if b.Components[i].Component != part || !b.Components[i].Ready {
 				t.Errorf("bottle %s: part %d is %+v, want a ready %s", slug, i, b.Components[i], part)
 			}
@@ -139,7 +140,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	r3 := e.Reconcile(exitDone, "--log-level", "debug")
 	shown := []string{r.Stdout, r.Stderr, r2.Stdout, r2.Stderr, r3.Stdout, r3.Stderr}
-	for _, part := range state.ComponentOrder {
+	for _, part := range kinds.All.Names() {
 		name := e.Name(part, "one")
 		shown = append(shown, e.Docker("inspect", name), e.Docker("logs", name), e.Docker("top", name, "-eo", "pid,args"))
 	}

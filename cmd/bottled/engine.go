@@ -80,8 +80,8 @@ func (a *app) builtinImage() (*selfimage.Image, error) {
 		return nil, fmt.Errorf("find the running executable: %w", err)
 	}
 	image, err := selfimage.Of(self, "bottled")
-	for _, configured := range []string{a.settings.PipelockImage, a.settings.CredProxyImage, a.settings.SuperviseImage} {
-		if configured == state.Builtin {
+	for name, configured := range a.settings.Images {
+		if name != state.Agent && *configured == state.Builtin {
 			return image, err
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 )
@@ -92,7 +92,7 @@ type target struct {
 
 func parseTarget(text string) (target, error) {
 	slug, part, named := strings.Cut(text, "/")
-	if slug == "" || named && !slices.Contains(state.ComponentOrder, state.ComponentName(part)) {
+	if slug == "" || named && !kinds.All.Has(state.ComponentName(part)) {
 		return target{}, exitError{exitBadInput, fmt.Errorf("%q: name a bottle, or a part as in BOTTLE/PART (%s)", text, partNames())}
 	}
 	return target{slug, state.ComponentName(part)}, nil
@@ -100,7 +100,7 @@ func parseTarget(text string) (target, error) {
 
 func partNames() string {
 	var names []string
-	for _, p := range state.ComponentOrder {
+	for _, p := range kinds.All.Names() {
 		names = append(names, string(p))
 	}
 	return strings.Join(names, ", ")

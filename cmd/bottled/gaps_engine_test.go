@@ -23,7 +23,7 @@ func TestGapsAreTold(t *testing.T) {
 	if err != nil || info.Version == "" || !info.PidsLimit {
 		t.Fatalf("the engine says of itself: %+v, %v", info, err)
 	}
-	settings := state.Settings{PipelockImage: state.Builtin}
+	settings := state.Settings{}
 	if err := settings.Pool.UnmarshalText([]byte(e.Pool)); err != nil {
 		t.Fatal(err)
 	}

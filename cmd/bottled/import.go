@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/state"
 )
 
 func (a *app) importCommand() *cobra.Command {
@@ -23,7 +24,7 @@ something is wrong in a file; then there is no manifest of this one.`,
 }
 
 func (a *app) convert(files []string) error {
-	all, err := manifests.Import(a.settings.AgentImage, files...)
+	all, err := manifests.Import(a.settings.image(state.Agent), files...)
 	switch {
 	case err != nil:
 		return exitError{exitBadInput, err}

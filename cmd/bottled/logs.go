@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/printable"
@@ -120,9 +121,9 @@ func (l *logReader) containers(ctx context.Context) ([]engine.Summary, error) {
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(c engine.Summary) bool {
-		return !slices.Contains(state.ComponentOrder, c.Component()) || l.of.part != "" && l.of.part != c.Component()
+		return !kinds.All.Has(c.Component()) || l.of.part != "" && l.of.part != c.Component()
 	})
-	slices.SortStableFunc(all, func(a, b engine.Summary) int { return state.CompareComponents(a.Component(), b.Component()) })
+	slices.SortStableFunc(all, func(a, b engine.Summary) int { return kinds.All.Compare(a.Component(), b.Component()) })
 	return all, nil
 }
 
@@ -293,14 +294,13 @@ func (l *logReader) followOne(ctx context.Context, c engine.Summary, look func()
 
 // logPrinter prints lines. named puts the part in front.
 func logPrinter(c console, named bool) func(state.ComponentName, engine.LogLine) error {
-	colours := map[state.ComponentName]string{state.Pipelock: "36", state.CredProxy: "33", state.Supervise: "35", state.Agent: "32"}
 	return func(part state.ComponentName, line engine.LogLine) error {
 		text := line.Text
 		if c.terminal {
 			text = []byte(printable.Line(strings.ReplaceAll(string(bytes.TrimRight(text, "\r\n")), "\t", "    ")) + "\n")
 		}
 		if named {
-			prefix := c.colour(colours[part], fmt.Sprintf("%-10s | ", part))
+			prefix := c.colour(kinds.All.Of(part).Colour, fmt.Sprintf("%-10s | ", part))
 			text = append([]byte(prefix), append(bytes.TrimSuffix(text, []byte("\n")), '\n')...)
 		}
 		return c.data(text)

@@ -116,7 +116,7 @@ type planJSON struct {
 }
 
 func (o output) plan(c console, plan plan.Plan, s state.Settings) error {
-	v := planJSON{Changes: plan.Changes(), PipelockImage: s.PipelockImage, Bottles: []bottlePlanJSON{}, Held: plan.Held, HeldReason: plan.HeldWhy}
+	v := planJSON{Changes: plan.Changes(), PipelockImage: s.ImageSetting(state.Pipelock), Bottles: []bottlePlanJSON{}, Held: plan.Held, HeldReason: plan.HeldWhy}
 	for _, b := range plan.Bottles {
 		p := bottlePlanJSON{Slug: b.Slug, Items: b.Items()}
 		if b.Err != nil {
@@ -130,5 +130,5 @@ func (o output) plan(c console, plan plan.Plan, s state.Settings) error {
 	if err := plan.Write(c.w, c.paint); err != nil {
 		return err
 	}
-	return c.line("pipelock: %s", s.PipelockImage)
+	return c.line("pipelock: %s", s.ImageSetting(state.Pipelock))
 }

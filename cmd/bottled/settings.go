@@ -18,18 +18,18 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // settings are the flags that every command has.
 type settings struct {
-	Config, Owner, Prefix, StateDir, RunDir       string
-	SubnetPool                                    string
-	PipelockImage, CredProxyImage, SuperviseImage string
-	AgentImage                                    string
-	LogLevel                                      string
-	Parallel                                      int
-	Timeout                                       time.Duration
+	Config, Owner, Prefix, StateDir, RunDir string
+	SubnetPool                              string
+	Images                                  map[state.ComponentName]*string
+	LogLevel                                string
+	Parallel                                int
+	Timeout                                 time.Duration
 }
 
 func (s *settings) flags(f *pflag.FlagSet) {
@@ -39,21 +39,38 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.StateDir, "state-dir", "", "`directory` of the sidecars' files and the proposals (default: bottled in the user's state directory; /var/lib/bottled for root)")
 	f.StringVar(&s.RunDir, "run-dir", "", "`directory` of the tokens, best on a tmpfs (default: below /run for root, below XDG_RUNTIME_DIR for others)")
 	f.StringVar(&s.SubnetPool, "subnet-pool", state.DefaultPool.String(), "IPv4 `range` that the bottles' networks are cut from")
-	f.StringVar(&s.PipelockImage, "pipelock-image", state.Builtin, "`image` of pipelock: builtin, or an official one such as ghcr.io/luckypipewrench/pipelock:2.3.0")
-	f.StringVar(&s.CredProxyImage, "cred-proxy-image", state.Builtin, "`image` of cred-proxy")
-	f.StringVar(&s.SuperviseImage, "supervise-image", state.Builtin, "`image` of supervise")
-	f.StringVar(&s.AgentImage, "agent-image", "", "`image` of the agents of claude-bottle's files, which name none")
+	s.imageFlags(f)
 	f.IntVar(&s.Parallel, "parallel", 2*runtime.NumCPU()+4, "bottles worked on at once")
 	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a part may take to become ready")
 	f.StringVar(&s.LogLevel, "log-level", "info", "least `level` of what is logged: debug, info, warn, error")
 }
 
-// legacy are environment variables that bot-bottle's users have set.
-var legacy = map[string]string{
-	"pipelock-image":   "CLAUDE_BOTTLE_PIPELOCK_IMAGE",
-	"cred-proxy-image": "CLAUDE_BOTTLE_CRED_PROXY_IMAGE",
-	"supervise-image":  "CLAUDE_BOTTLE_SUPERVISE_IMAGE",
-	"agent-image":      "CLAUDE_BOTTLE_AGENT_IMAGE",
+// imageFlags declares a flag for the image of each component that has the setting.
+func (s *settings) imageFlags(f *pflag.FlagSet) {
+	s.Images = map[state.ComponentName]*string{}
+	for _, k := range kinds.All.Kinds() {
+		if k.Image != nil {
+			s.Images[k.ComponentName()] = f.String(k.ImageFlag(), k.Image.Default, k.Image.Usage)
+		}
+	}
+}
+
+// image returns a component's image setting; "" when it has none.
+func (s *settings) image(name state.ComponentName) string {
+	if ref := s.Images[name]; ref != nil {
+		return *ref
+	}
+	return ""
+}
+
+// legacyVariable is the environment variable of a flag that bot-bottle's users have set; "" when there is none.
+func legacyVariable(flag string) string {
+	for _, k := range kinds.All.Kinds() {
+		if k.Image != nil && k.ImageFlag() == flag {
+			return k.Image.Legacy
+		}
+	}
+	return ""
 }
 
 // resolve fills what no flag gave from the environment, then from the configuration file, and checks it.
@@ -65,7 +82,7 @@ func (s *settings) resolve(f *pflag.FlagSet) error {
 		}
 	}
 	f.VisitAll(func(flag *pflag.Flag) {
-		for _, name := range []string{envName(flag.Name), legacy[flag.Name]} {
+		for _, name := range []string{envName(flag.Name), legacyVariable(flag.Name)} {
 			if value, ok := os.LookupEnv(name); ok && name != "" && !flag.Changed {
 				set(flag, value, "environment variable "+name)
 			}
@@ -134,8 +151,9 @@ func (s *settings) check() []error {
 			failed = append(failed, fmt.Errorf("--%s %q: use at most 40 lower-case letters, digits and dashes, as in a DNS label", flag, value))
 		}
 	}
-	if _, err := reference.ParseNormalizedNamed(s.AgentImage); s.AgentImage != "" && err != nil {
-		failed = append(failed, fmt.Errorf("--agent-image %q: %w", s.AgentImage, err))
+	agentImage := s.image(state.Agent)
+	if _, err := reference.ParseNormalizedNamed(agentImage); agentImage != "" && err != nil {
+		failed = append(failed, fmt.Errorf("--agent-image %q: %w", agentImage, err))
 	}
 	if s.Parallel < 1 {
 		failed = append(failed, fmt.Errorf("--parallel %d: must be at least 1", s.Parallel))
@@ -171,11 +189,15 @@ func (s *settings) state(builtinImage string) (state.Settings, error) {
 		// Only root may give files to another user.
 		user = fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid())
 	}
+	images := map[state.ComponentName]string{}
+	for name, ref := range s.Images {
+		if name != state.Agent { // whose image is the manifest's, and the setting its default
+			images[name] = *ref
+		}
+	}
 	return state.Settings{
 		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: runDir, Pool: netip.MustParsePrefix(s.SubnetPool),
-		PipelockImage: s.PipelockImage, CredProxyImage: s.CredProxyImage, SuperviseImage: s.SuperviseImage,
-		AgentImage:   s.AgentImage,
-		BuiltinImage: builtinImage, User: user,
+		Images: images, AgentImage: s.image(state.Agent), BuiltinImage: builtinImage, User: user,
 	}, nil
 }
 

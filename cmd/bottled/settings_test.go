@@ -11,6 +11,11 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 )
 
 func resolveSettings(t *testing.T, args ...string) (settings, error) {
@@ -41,9 +46,24 @@ func TestSettingsPrecedence(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Prefix != "from-flag" || s.Owner != "from-env" || s.Timeout != 5*time.Second || s.Parallel != 3 ||
-		s.SuperviseImage != "from-legacy-env" || s.CredProxyImage != "from-env" || s.PipelockImage != "builtin" ||
-		s.AgentImage != "from-legacy-env" {
+		s.image(state.Supervise) != "from-legacy-env" || s.image(state.CredProxy) != "from-env" || s.image(state.Pipelock) != "builtin" ||
+		s.image(state.Agent) != "from-legacy-env" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A component that is registered has an image setting, like the others.
+func TestImageSettingOfNewComponent(t *testing.T) {
+	before := kinds.All
+	t.Cleanup(func() { kinds.All = before })
+	kinds.All = kinds.All.With(component.Kind{
+		Component: contract.Component{Name: "extra"}, Image: &component.ImageSetting{Default: state.Builtin, Usage: "`image` of extra", Legacy: "OLD_EXTRA"},
+	})
+	for _, c := range []struct{ variable, want string }{{"UNUSED", state.Builtin}, {"OLD_EXTRA", "old"}, {"BOTTLED_EXTRA_IMAGE", "new"}} {
+		t.Setenv(c.variable, c.want)
+		if s, err := resolveSettings(t); err != nil || s.image("extra") != c.want {
+			t.Errorf("%s: %q, %v, want %q", c.variable, s.image("extra"), err, c.want)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -157,7 +158,7 @@ func (c *Collector) find(ctx context.Context) (found map[string]bool, err error)
 	}
 	found = map[string]bool{}
 	for _, s := range all {
-		if s.Component().Audited() {
+		if kinds.All.Of(s.Component()).Audited {
 			found[s.ID] = true
 			c.output(s.Slug(), s.Component(), s.ID)
 		}

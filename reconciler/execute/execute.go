@@ -12,6 +12,8 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/collect"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
 )
@@ -197,7 +199,7 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 	delete(r.unstarted, id)
 	r.mu.Unlock()
 	return r.yieldSlotWhile(func() error {
-		if s.Declared.Name == state.Agent {
+		if kinds.All.Of(s.Declared.Name).Ready == component.ReadyWhenStable {
 			return r.awaitStable(ctx, id, began)
 		}
 		// Reports count since the last run ended, not since the call: an execution that was killed may have started it before.
@@ -242,7 +244,7 @@ func (r *execution) discard(ctx context.Context) error {
 // record has a sidecar's last decisions put on record before its container, and its log with it, is removed. That does not
 // wait for long, and does not keep the container: what is missing is a gap in the audit log.
 func (r *execution) drainAudit(ctx context.Context, s plan.Step) {
-	if r.Audit != nil && s.Component.Audited() {
+	if r.Audit != nil && kinds.All.Of(s.Component).Audited {
 		r.Audit.Last(ctx, r.slug, s.Component, s.ContainerID)
 	}
 }

@@ -59,7 +59,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{token: "a"}
 	s := state.Settings{
 		Owner: "o", Prefix: "p", StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool, User: "65532:65532",
-		PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:1",
+		BuiltinImage: "bottled:1",
 	}
 	b.engine = &blank{refuses: engine.ErrNotFound, Engine: fake.New(fake.Options{Settings: s, Images: map[string]engine.ImageDefaults{"agent": {}, "bottled:1": {}}})}
 	cache := observe.OpenCache(filepath.Join(dir, "cache.json"))

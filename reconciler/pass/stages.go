@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/render"
 	"github.com/bot-bottle/bottled/state/resolve"
@@ -159,7 +160,7 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 // that are not built, and of agents as they were rendered last.
 func (r *Reconciler) knownImages(m manifests.Snapshot) []string {
 	refs := map[string]bool{}
-	for _, ref := range r.Settings.SidecarImages() {
+	for _, ref := range kinds.All.SidecarImages(r.Settings) {
 		refs[ref] = true
 	}
 	slugs := slices.Collect(maps.Keys(m.InvalidSlugs()))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
@@ -35,7 +36,7 @@ type writtenPlace struct {
 }
 
 func writableBy(c observe.ObservedContainer) []writtenPlace {
-	if c.Component() != state.Agent && c.Component() != state.Session {
+	if !kinds.All.Of(c.Component()).Workload {
 		return nil
 	}
 	var places []writtenPlace

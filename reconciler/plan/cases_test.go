@@ -148,11 +148,11 @@ var cases = map[string]func(*testing.T, *world){
 	"supervise-turned-off": func(t *testing.T, w *world) { w.manifest.Spec.Supervise = false; w.desire(t) },
 	"agent-turned-off":     func(t *testing.T, w *world) { w.manifest.Spec.Agent = nil; w.desire(t) },
 	"foreign-pipelock": func(t *testing.T, w *world) {
-		w.settings.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+		w.settings.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 		w.desire(t)
 	},
 	"foreign-pipelock-starting": func(t *testing.T, w *world) {
-		w.settings.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+		w.settings.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 		w.have = converged(w.desire(t))
 		w.container(state.Pipelock).Health = engine.HealthStarting
 	},

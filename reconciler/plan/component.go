@@ -9,6 +9,8 @@ import (
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
 )
@@ -214,7 +216,7 @@ func (p *planner) refresh(m state.Component, have observe.ObservedContainer, cha
 		return Reload, "it has not said which configuration it serves"
 	case m.Config != "" && have.Config != m.Config:
 		return Reload, "it serves an older configuration"
-	case m.Config == "" && m.Name != state.Agent && have.Health == engine.HealthStarting:
+	case m.Config == "" && kinds.All.Of(m.Name).Ready == component.ReadyWhenHealthy && have.Health == engine.HealthStarting:
 		return Await, "its health check has no outcome yet"
 	}
 	return "", ""
@@ -227,7 +229,7 @@ func isReady(m state.Component, have observe.ObservedContainer) bool {
 		return false
 	case m.Config != "":
 		return have.Config == m.Config
-	case m.Name == state.Agent:
+	case kinds.All.Of(m.Name).Ready == component.ReadyWhenStable:
 		return true
 	}
 	return have.Health != engine.HealthStarting

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 )
 
 // rule is one reason for which a step waits for an earlier one.
@@ -27,7 +28,7 @@ var rules = []rule{
 		return on.getsImage() && (s.takesDown() || s.Action == RemoveNetwork)
 	}},
 	{"the last component is removed or stopped first: an agent never outlives what confines it", func(s, on *Step) bool {
-		return s.takesDown() && on.takesDown() && on.Component.Order() > s.Component.Order()
+		return s.takesDown() && on.takesDown() && kinds.All.Order(on.Component) > kinds.All.Order(s.Component)
 	}},
 	{"a network is removed after the containers on it", func(s, on *Step) bool {
 		return s.Action == RemoveNetwork && on.takesDown()
@@ -54,7 +55,7 @@ var rules = []rule{
 		return on.Action == WriteFiles && (s.Action == Create || s.activates()) && slices.Contains(s.Declared.DirPaths, on.Dir.Path)
 	}},
 	{"a component starts when every one before it is ready", func(s, on *Step) bool {
-		return s.activates() && on.makesReady() && on.Component.Order() < s.Component.Order()
+		return s.activates() && on.makesReady() && kinds.All.Order(on.Component) < kinds.All.Order(s.Component)
 	}},
 }
 
@@ -100,7 +101,7 @@ func sortSteps(steps []Step) {
 		if a.takesDown() {
 			a, b = b, a
 		}
-		return state.CompareComponents(a.Component, b.Component)
+		return kinds.All.Compare(a.Component, b.Component)
 	})
 }
 

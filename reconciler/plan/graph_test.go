@@ -8,6 +8,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
 )
@@ -41,7 +42,7 @@ func TestGraphOfAnyWorld(t *testing.T) {
 		for _, p := range w.plan().Bottles {
 			checkGraph(rt, p)
 			held := map[state.ComponentName]string{}
-			for _, c := range rapid.SliceOfDistinct(rapid.SampledFrom(append([]state.ComponentName{""}, state.ComponentOrder...)), rapid.ID).Draw(rt, "held") {
+			for _, c := range rapid.SliceOfDistinct(rapid.SampledFrom(append([]state.ComponentName{""}, kinds.All.Names()...)), rapid.ID).Draw(rt, "held") {
 				held[c] = "it failed"
 			}
 			less := p.Without(held)
@@ -146,14 +147,14 @@ func checkGraph(t *rapid.T, p BottlePlan) {
 
 // mustPrecede states the promises again, by what they are for.
 func mustPrecede(on, s Step) bool {
-	earlier := on.Component.Order() < s.Component.Order()
+	earlier := kinds.All.Order(on.Component) < kinds.All.Order(s.Component)
 	switch on.Action {
 	case Disconnect:
 		return s.Action != Disconnect
 	case EnsureImage, BuildImage:
 		return s.Action == Remove || s.Action == Create && s.Declared.Container.Image == on.Object
 	case Remove, Stop:
-		return (s.Action == Remove || s.Action == Stop) && on.Component.Order() > s.Component.Order() || s.Action == RemoveNetwork || s.Action == RemoveFiles ||
+		return (s.Action == Remove || s.Action == Stop) && kinds.All.Order(on.Component) > kinds.All.Order(s.Component) || s.Action == RemoveNetwork || s.Action == RemoveFiles ||
 			s.Action == Create && on.Component == s.Component
 	case RemoveNetwork:
 		return s.Action == CreateNetwork || s.Action == RemoveFiles

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
 )
@@ -106,7 +107,7 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 func removeStep(c observe.ObservedContainer, cause string) Step {
 	return Step{
 		Action: Remove, Component: c.Component(), Object: c.Name, Cause: cause,
-		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && (c.Component() == state.Agent || c.Component() == state.Session) && c.State == engine.StateRunning,
+		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && kinds.All.Of(c.Component()).Workload && c.State == engine.StateRunning,
 	}
 }
 
@@ -153,7 +154,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 	p.sessions()
 	p.unwanted()
 	p.plan.arrange()
-	slices.SortStableFunc(p.plan.Components, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
+	slices.SortStableFunc(p.plan.Components, func(a, b reconciler.ComponentStatus) int { return kinds.All.Compare(a.Component, b.Component) })
 	return p.plan
 }
 
@@ -240,7 +241,7 @@ func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
 
 // unwanted plans the removal of containers whose component is not declared.
 func (p *planner) unwanted() {
-	wanted := map[state.ComponentName]bool{state.Session: true}
+	wanted := map[state.ComponentName]bool{state.Session: true} // see sessions
 	for _, m := range p.want.Components {
 		wanted[m.Name] = true
 	}
@@ -258,7 +259,7 @@ func componentsOf(o owned) []reconciler.ComponentStatus {
 	for _, c := range o.containers {
 		all = append(all, componentStatus(c, c.State == engine.StateRunning && c.Health != engine.HealthUnhealthy, ""))
 	}
-	slices.SortStableFunc(all, func(a, b reconciler.ComponentStatus) int { return state.CompareComponents(a.Component, b.Component) })
+	slices.SortStableFunc(all, func(a, b reconciler.ComponentStatus) int { return kinds.All.Compare(a.Component, b.Component) })
 	return all
 }
 

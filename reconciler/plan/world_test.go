@@ -54,8 +54,8 @@ func newWorld(t *testing.T) *world {
 		},
 		settings: state.Settings{
 			Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
-			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef",
-			User: "65532:65532",
+			BuiltinImage: "bottled:0123456789abcdef",
+			User:         "65532:65532",
 		},
 		token: "a", prune: PruneGuarded,
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -142,7 +143,7 @@ func (c *chaos) edit(change func(*manifests.Bottle)) func(slug string) {
 // interfere does something to a container of the bottle. There may be nothing to do it to.
 func (c *chaos) interfere(slug string) {
 	i := interferences[c.pick(len(interferences))]
-	component := state.ComponentOrder[c.pick(len(state.ComponentOrder))]
+	component := kinds.All.Names()[c.pick(len(kinds.All.Names()))]
 	c.log[len(c.log)-1] += ": " + i.name + " " + string(component)
 	_ = i.do(c.w, name(component, slug))
 }

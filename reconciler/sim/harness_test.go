@@ -72,7 +72,7 @@ func newWorld(t *testing.T, dir string) *world {
 		t: t, prune: plan.PruneGuarded, source: &source{changes: make(chan struct{}, 1), bottles: map[string]manifests.Bottle{}},
 		settings: state.Settings{
 			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
-			PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: own, User: "65532:65532",
+			BuiltinImage: own, User: "65532:65532",
 		},
 	}
 	w.engine = fake.New(fake.Options{

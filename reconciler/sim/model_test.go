@@ -16,7 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
-	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -64,7 +64,7 @@ func (o *orderCheck) check(ctx context.Context, id string) {
 	}
 	starting := all[i]
 	for _, other := range all {
-		if other.Slug() != starting.Slug() || state.CompareComponents(other.Component(), starting.Component()) >= 0 {
+		if other.Slug() != starting.Slug() || kinds.All.Compare(other.Component(), starting.Component()) >= 0 {
 			continue
 		}
 		report, err := o.w.engine.LastReport(ctx, other.ID, time.Time{})
@@ -107,7 +107,7 @@ func TestModel(t *testing.T) {
 		var hit []string
 		for range rapid.IntRange(0, 3).Draw(rt, "interferences") {
 			hit = append(hit, rapid.SampledFrom(interferences).Draw(rt, "interference").name+" "+
-				name(rapid.SampledFrom(state.ComponentOrder).Draw(rt, "component"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "bottle")))
+				name(rapid.SampledFrom(kinds.All.Names()).Draw(rt, "component"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "bottle")))
 		}
 		fails := map[int]bool{}
 		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 60), 0, 8).Draw(rt, "failing changes") {

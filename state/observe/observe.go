@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/store"
 )
@@ -152,7 +153,7 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 		s.Health = detail.Checked // a listing also says so of a container that was paused and not checked since
 	}
 	c := ObservedContainer{Summary: s, Detail: detail}
-	if s.State == engine.StateRunning && s.Component().Reports() {
+	if s.State == engine.StateRunning && kinds.All.Of(s.Component()).Reports {
 		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
 	}
 	return c, err

@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
@@ -20,7 +21,7 @@ func Warnings(e engine.Info, filtered bool, s state.Settings) []string {
 	add(!filtered, "agents can send one-way UDP packets to this host. Turn on reverse-path filtering: sysctl -w net.ipv4.conf.all.rp_filter=2")
 	image, builtin := s.Image(state.Pipelock)
 	add(!builtin, "every process on this host can use %s, and through it the tokens: it listens on every address. Block connections "+
-		"from this host to port %d of %s, or use the built-in pipelock (docs/security.md#firewall)", image, state.PipelockPort, s.Pool)
+		"from this host to port %d of %s, or use the built-in pipelock (docs/security.md#firewall)", image, contract.Pipelock.Port, s.Pool)
 	add(e.VXLANPort != 0, "containers can forge packets of this Swarm's overlay networks. Block them: "+
 		"iptables -t raw -I PREROUTING -s %s -p udp --dport %d -j DROP (docs/security.md#firewall)", s.Pool, e.VXLANPort)
 	add(e.Users.Unknown, "%v", engine.ErrUnknownMapping)

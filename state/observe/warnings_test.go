@@ -18,7 +18,7 @@ func TestGaps(t *testing.T) {
 		t.Errorf("a host that filters nothing: %q", got)
 	}
 	official := warningSettings
-	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 	if got := Warnings(whole, true, official); len(got) != 2 || !strings.Contains(got[1], "can use ghcr.io/luckypipewrench/pipelock:2.3.0") ||
 		!strings.Contains(got[1], "port 8888 of "+warningSettings.Pool.String()) {
 		t.Errorf("a pipelock of others: %q", got)
@@ -41,4 +41,4 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-var warningSettings = state.Settings{Pool: state.DefaultPool, PipelockImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef"}
+var warningSettings = state.Settings{Pool: state.DefaultPool, BuiltinImage: "bottled:0123456789abcdef"}

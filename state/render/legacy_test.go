@@ -68,7 +68,7 @@ func TestErrorsAreInTheFilesWords(t *testing.T) {
 	}
 	m.Spec.Egress.Allowlist = []string{"git.example.com:8443"}
 	s := testSettings
-	s.PipelockImage, s.AgentImage = "official:1", "other:1"
+	s.Images, s.AgentImage = map[state.ComponentName]string{state.Pipelock: "official:1"}, "other:1"
 	if _, err := Bottle(m, inputsOf(m), testNets, s); err == nil || !strings.HasPrefix(err.Error(), "egress.allowlist[0]: ") {
 		t.Errorf("a port: %v", err)
 	}

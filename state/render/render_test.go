@@ -19,7 +19,9 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/credproxy"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/routesconf"
 	"github.com/bot-bottle/bottled/state/seccomp"
@@ -29,7 +31,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testSettings = state.Settings{
 	Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
-	PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin, BuiltinImage: "bottled:0123456789abcdef", User: "65532:65532",
+	BuiltinImage: "bottled:0123456789abcdef", User: "65532:65532",
 }
 
 var testNets = state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
@@ -129,7 +131,7 @@ func TestRoutesReadBack(t *testing.T) {
 	}
 	m := fullManifest()
 	m.Spec.CredProxy.Routes = routes
-	data, err := (renderer{m: m}).routesFile()
+	data, err := credproxy.Routes(component.Context{Manifest: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,8 +237,7 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 	if err != nil || len(snapshot.Bottles) != 1 {
 		t.Fatal(snapshot, err)
 	}
-	d := renderer{m: snapshot.Bottles[0]}
-	data, err := d.routesFile()
+	data, err := credproxy.Routes(component.Context{Manifest: snapshot.Bottles[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 			Paths: &routesconf.Paths{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: 1_000_000,
 		},
 		{
-			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: tokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
 			Paths: &routesconf.Paths{Deny: []string{"/*/*/admin"}}, RateLimit: &routesconf.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
 		},
 	}}
@@ -289,7 +290,7 @@ func TestManifestAndRoutesAgree(t *testing.T) {
 		if err := yaml.UnmarshalStrict([]byte(text), &m); err != nil {
 			t.Fatal(field, err)
 		}
-		_, err = renderer{m: m}.routesFile()
+		_, err = credproxy.Routes(component.Context{Manifest: m})
 		if valid := len(snapshot.Problems) == 0; valid != (err == nil) {
 			t.Errorf("%s: as a manifest %v, as routes.json %v", field, snapshot.Problems, err)
 		}
@@ -428,7 +429,7 @@ func TestDesirePorts(t *testing.T) {
 	m.Spec.CredProxy.Routes[1].Upstream, m.Spec.CredProxy.Routes[1].InsecureUpstream = "http://192.168.7.9:4873", true
 	m.Spec.CredProxy.Routes[2].Upstream = "https://[fd12::1]:3000/git"
 	official := testSettings
-	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 	for _, c := range []struct {
 		settings state.Settings
 		declared string
@@ -467,7 +468,7 @@ func TestDesirePorts(t *testing.T) {
 // TestDesireDLP: block unless the manifest says warn, whoever's pipelock it is.
 func TestDesireDLP(t *testing.T) {
 	official := testSettings
-	official.PipelockImage = "ghcr.io/luckypipewrench/pipelock:2.3.0"
+	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 	for _, settings := range []state.Settings{testSettings, official} {
 		for declared, want := range map[manifests.DLPAction]string{"": "block", manifests.DLPBlock: "block", manifests.DLPWarn: "warn"} {
 			m := fullManifest()

@@ -10,17 +10,19 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/manifests/contract"
+	kind "github.com/bot-bottle/bottled/state/component/credproxy"
 )
 
 const (
-	role          = "cred-proxy"
-	defaultListen = "0.0.0.0:9099"
-	healthPath    = "/healthz"
+	role       = contract.CredProxyName
+	healthPath = "/healthz"
 
 	headerTimeout  = 10 * time.Second
 	keepAlive      = 2 * time.Minute
@@ -31,9 +33,10 @@ const (
 	maxHTTP2Header = 16 << 10
 	maxFrame       = 16 << 10
 	receivedBuffer = 64 << 10
-	// memoryLimit makes the collector work harder before the container's limit (256 MiB) is met, in bytes.
-	memoryLimit = 192 << 20
 )
+
+// defaultListen is every address of the container: it is on the internal network only.
+var defaultListen = net.JoinHostPort("0.0.0.0", strconv.Itoa(contract.CredProxy.Port))
 
 // Command returns the command `cred-proxy` with its subcommands `run` and `healthcheck`.
 func Command() *cobra.Command {
@@ -53,7 +56,7 @@ func runCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true, // logged below, as JSON
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			debug.SetMemoryLimit(memoryLimit)
+			debug.SetMemoryLimit(kind.GoMemoryLimit)
 			logger := sidecar.NewLogger(role)
 			program, err := newProgram(listen, dirs, os.Getenv, logger, os.Stderr)
 			if err == nil {
@@ -67,8 +70,8 @@ func runCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", defaultListen, "host:port to serve on")
-	cmd.Flags().StringVar(&dirs.config, "config-dir", "/etc/cred-proxy", "directory of routes.json and, optionally, ca.pem")
-	cmd.Flags().StringVar(&dirs.token, "token-dir", "/run/secrets/cred-proxy", "directory of the token files")
+	cmd.Flags().StringVar(&dirs.config, "config-dir", kind.ConfigDir, "directory of routes.json and, optionally, ca.pem")
+	cmd.Flags().StringVar(&dirs.token, "token-dir", kind.TokenDir, "directory of the token files")
 	sidecar.SubnetFlag(cmd.Flags(), &subnet)
 	return cmd
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	kind "github.com/bot-bottle/bottled/state/component/credproxy"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 const (
-	routesFile = "routes.json"
-	caFile     = "ca.pem"
+	routesFile = kind.RoutesFile
+	caFile     = kind.CAFile
 	maxCABytes = 4 << 20
 )
 

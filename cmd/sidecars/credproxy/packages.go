@@ -5,10 +5,12 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
 // ownURL is how the agent reaches cred-proxy (contract).
-const ownURL = "http://cred-proxy:9099"
+var ownURL = contract.CredProxy.URL()
 
 // rewritePackages has the addresses in an npm registry's answer lead to the route. npm fetches a package from where the
 // registry says it is: there it would have no token, which goes to nobody but the upstream.

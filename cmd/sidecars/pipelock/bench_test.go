@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
 // benchProxy is a `pipelock run` of its own process, and an upstream behind it that swallows what it gets.

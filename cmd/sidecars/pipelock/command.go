@@ -4,20 +4,24 @@
 package pipelock
 
 import (
+	"net"
 	"net/netip"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/manifests/contract"
+	kind "github.com/bot-bottle/bottled/state/component/pipelock"
 )
 
-// memoryBytes is from where on garbage is collected more often: a bottle's pipelock may have 256 MiB in all.
-const memoryBytes = 160 << 20
-
 // role is the sidecar's name in labels and logs.
-const role = "pipelock"
+const role = contract.PipelockName
+
+// defaultAddress is on loopback, as the official program's.
+var defaultAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(contract.Pipelock.Port))
 
 // Command returns `pipelock` with the subcommands of the official program that a bottle uses: run and
 // healthcheck.
@@ -39,12 +43,12 @@ func runCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
-			debug.SetMemoryLimit(memoryBytes)
+			debug.SetMemoryLimit(kind.GoMemoryLimit)
 			return newProgram(listen, config, subnet).Run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8888", "address to listen on")
-	cmd.Flags().StringVar(&config, "config", "/etc/pipelock/pipelock.yaml", "configuration file")
+	cmd.Flags().StringVar(&listen, "listen", defaultAddress, "address to listen on")
+	cmd.Flags().StringVar(&config, "config", kind.ConfigFile, "configuration file")
 	sidecar.SubnetFlag(cmd.Flags(), &subnet)
 	return cmd
 }
@@ -76,6 +80,6 @@ func healthcheckCommand() *cobra.Command {
 			return sidecar.Healthcheck(cmd.Context(), "http://"+addr+healthPath)
 		},
 	}
-	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:8888", "address of the proxy")
+	cmd.Flags().StringVar(&addr, "addr", defaultAddress, "address of the proxy")
 	return cmd
 }

@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
 // What the official program takes for bounds that the file leaves out.

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/configdigest"
-	"github.com/bot-bottle/bottled/state/pipelockconf"
 )
 
 // asProgram makes the test binary be the program.

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/configdigest"
-	"github.com/bot-bottle/bottled/state/pipelockconf"
 )
 
 const (

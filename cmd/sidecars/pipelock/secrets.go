@@ -11,11 +11,12 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock/dlp"
-	"github.com/bot-bottle/bottled/state/pipelockconf"
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
 // credProxy is the bottle's own name of the part that adds credentials to requests.
-const credProxy = "cred-proxy"
+const credProxy = contract.CredProxyName
 
 // defaultBodyBytes is what the official program takes for request_body_scanning.max_body_bytes.
 const defaultBodyBytes = 5 << 20

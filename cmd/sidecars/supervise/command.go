@@ -18,22 +18,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/manifests/contract"
+	kind "github.com/bot-bottle/bottled/state/component/supervise"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
 const (
-	role        = "supervise"
-	defaultPort = "9100"
-	healthPath  = "/healthz"
-	// currentDir is where the agent has the directory, too (contract).
-	currentDir = "/etc/claude-bottle/current-config"
+	role       = contract.SuperviseName
+	healthPath = "/healthz"
 
 	idleTimeout    = 5 * time.Minute
 	maxHeaderBytes = 16 << 10
-	// softMemoryLimit, in bytes, makes the garbage collector work harder well before the container's limit of
-	// 256 MiB ends the sidecar.
-	softMemoryLimit = 192 << 20
 )
 
 // Command returns the command `supervise` with its subcommands `run` and `healthcheck`. Both take their
@@ -85,11 +81,11 @@ func healthcheckCommand() *cobra.Command {
 type settings struct{ slug, queueDir, port, currentDir string }
 
 func settingsFromEnvironment(getenv func(string) string) (settings, error) {
-	s := settings{slug: getenv("SUPERVISE_BOTTLE_SLUG"), queueDir: getenv("SUPERVISE_QUEUE_DIR"), port: getenv("SUPERVISE_PORT")}
+	s := settings{slug: getenv(kind.EnvSlug), queueDir: getenv(kind.EnvQueueDir), port: getenv(kind.EnvPort)}
 	if s.slug == "" || s.queueDir == "" {
 		return settings{}, fmt.Errorf("supervise: SUPERVISE_BOTTLE_SLUG and SUPERVISE_QUEUE_DIR must be set")
 	}
-	s.port, s.currentDir = cmp.Or(s.port, defaultPort), cmp.Or(getenv("SUPERVISE_CURRENT_CONFIG_DIR"), currentDir)
+	s.port, s.currentDir = cmp.Or(s.port, strconv.Itoa(contract.Supervise.Port)), cmp.Or(getenv("SUPERVISE_CURRENT_CONFIG_DIR"), contract.CurrentConfigDir)
 	if port, err := strconv.ParseUint(s.port, 10, 16); err != nil || port == 0 {
 		return settings{}, fmt.Errorf("supervise: SUPERVISE_PORT=%q is not a port", s.port)
 	}
@@ -106,7 +102,7 @@ func serve(cmd *cobra.Command, subnet netip.Prefix, logger zerolog.Logger) error
 		return fmt.Errorf("supervise: SUPERVISE_QUEUE_DIR: %w", err)
 	}
 	defer func() { _ = q.Close() }() // the process ends
-	debug.SetMemoryLimit(softMemoryLimit)
+	debug.SetMemoryLimit(kind.GoMemoryLimit)
 	program := newProgram(settings, q, logger)
 	program.Subnet = subnet
 	return program.Run(cmd.Context())

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
 const sessionHeader = "Mcp-Session-Id"
@@ -26,7 +28,7 @@ var errCancelled = errors.New("the agent cancelled the call")
 
 // hosts are the names under which a bottle's agent and the health check know us. A page in a browser that
 // was rebound to our address would send another.
-var hosts = []string{"supervise", "localhost", "127.0.0.1"}
+var hosts = []string{contract.SuperviseName, "localhost", "127.0.0.1"}
 
 // newHandler serves MCP at /mcp and at /, since agents are configured with http://supervise:9100 alone.
 //

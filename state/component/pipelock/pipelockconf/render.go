@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
 // The values of Options.DLPAction, as in a manifest's spec.egress.dlpAction.
@@ -73,9 +75,11 @@ func (o Options) config() (*Config, error) {
 		FetchProxy: FetchProxy{
 			TimeoutSeconds: exchangeSeconds,
 			Monitoring: Monitoring{
-				MaxURLLength:               urlBytes,
-				MaxRequestsPerMinute:       NoRateLimit,
-				SubdomainEntropyExclusions: ownNames,
+				MaxURLLength:         urlBytes,
+				MaxRequestsPerMinute: NoRateLimit,
+				// A route's path carries the ids and digests of the API behind it. All names are listed, whether the bottle has
+				// the components or not, because the official program rejects a reload that adds one.
+				SubdomainEntropyExclusions: contract.ReachableNames(),
 			},
 		},
 		RequestBodyScanning: scanning,

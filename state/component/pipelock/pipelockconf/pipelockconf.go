@@ -4,7 +4,9 @@
 // that version), which rejects unknown ones just as Parse does.
 package pipelockconf
 
-import "slices"
+import (
+	"github.com/bot-bottle/bottled/manifests/contract"
+)
 
 // Version is the official pipelock whose schema this is.
 const Version = "2.3.0"
@@ -42,14 +44,9 @@ const (
 // top-level domain .invalid never resolves (RFC 6761).
 const nobody = "nothing-is-allowed.invalid"
 
-// ownNames are the bottle's own names. The built-in proxy lets them, and no others, resolve into the internal network.
-// The official one does not judge their URL paths by their entropy: a route's path carries the ids and digests of the
-// API behind it. They are listed there whether the bottle has the parts or not, because that program rejects a reload
-// that adds a name.
-var ownNames = []string{"cred-proxy", "supervise"}
-
-// IsOwnName tells whether a host is one of the bottle's own names.
-func IsOwnName(host string) bool { return slices.Contains(ownNames, host) }
+// IsOwnName reports whether a host is one of the bottle's components that an agent asks by name. The built-in proxy lets these
+// names, and no others, resolve into the internal network.
+func IsOwnName(host string) bool { return contract.IsReachable(host) }
 
 // Config is pipelock.yaml. A nil pointer is a key left out: the official program then uses its default.
 type Config struct {

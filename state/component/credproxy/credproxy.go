@@ -1,0 +1,105 @@
+// Package credproxy is the component that gives an agent's requests the tokens which the agent never sees.
+package credproxy
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/configdigest"
+	"github.com/bot-bottle/bottled/state/routesconf"
+)
+
+// What the container has inside.
+const (
+	ConfigDir  = "/etc/cred-proxy"
+	RoutesFile = "routes.json"             // in ConfigDir
+	CAFile     = "ca.pem"                  // in ConfigDir, optional
+	TokenDir   = "/run/secrets/cred-proxy" //nolint:gosec // a path, no credential
+)
+
+// GoMemoryLimit is the program's soft limit of memory, in bytes.
+const GoMemoryLimit = 192 << 20
+
+// Kind is the component.
+var Kind = component.Kind{
+	Component: contract.CredProxy,
+	Needed:    func(c component.Context) bool { return c.Routes() != nil },
+	Render:    render,
+	ForAgent:  forAgent,
+	Limits:    component.SidecarLimits(), GoMemoryLimit: GoMemoryLimit,
+	Reloads: true, Reports: true, Audited: true,
+	Image:  &component.ImageSetting{Default: state.Builtin, Legacy: "CLAUDE_BOTTLE_CRED_PROXY_IMAGE", Usage: "`image` of cred-proxy"},
+	Colour: "33",
+}
+
+func render(c component.Context) (state.Component, []state.Dir, error) {
+	m := c.Sidecar("run", "--listen", "0.0.0.0:"+strconv.Itoa(c.Kind.Port), "--config-dir", ConfigDir, "--token-dir", TokenDir)
+	routes, err := Routes(c)
+	if err != nil {
+		return state.Component{}, nil, err
+	}
+	config := map[string][]byte{RoutesFile: routes}
+	files := map[string]state.File{RoutesFile: {Content: state.NewContent(routes), Mode: 0o600}}
+	if c.Inputs.CABundle != nil {
+		config[CAFile] = c.Inputs.CABundle
+		files[CAFile] = state.File{Content: state.NewContent(c.Inputs.CABundle), Mode: 0o444}
+	}
+	tokens := state.Dir{Path: c.Settings.TokenDir(c.Slug()), Files: map[string]state.File{}}
+	for ref, token := range c.Inputs.Tokens {
+		tokens.Files[TokenSlot(ref)] = state.File{Content: token, Mode: 0o400, Secret: true}
+	}
+	dir := c.Dir("cred-proxy", files)
+	m.Container.Env["HTTPS_PROXY"] = contract.Pipelock.URL() // and no egress network: there is no other way out
+	m.Container.Mounts = []state.Mount{
+		{Source: dir.Path, Target: ConfigDir, ReadOnly: true},
+		{Source: tokens.Path, Target: TokenDir, ReadOnly: true},
+	}
+	if c.Builtin(m.Name) {
+		m.Config = configdigest.Of(config)
+	}
+	return m, []state.Dir{dir, tokens}, nil
+}
+
+// Routes is the bottle's routes.json.
+func Routes(c component.Context) ([]byte, error) {
+	file := routesconf.File{Routes: []routesconf.Route{}}
+	for _, r := range c.Routes() {
+		file.Routes = append(file.Routes, routeOf(r))
+	}
+	data, err := file.Render()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", RoutesFile, err)
+	}
+	return data, nil
+}
+
+func routeOf(r manifests.Route) routesconf.Route {
+	route := routesconf.Route{
+		Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, AuthHeader: r.AuthHeader, AuthQuery: r.AuthQuery,
+		TokenSlot: TokenSlot(r.Token), Methods: r.Methods, MaxRequestBody: r.MaxRequestBodyBytes(),
+		AllowSetCookie: r.AllowSetCookie, InsecureUpstream: r.InsecureUpstream,
+	}
+	for _, role := range r.Roles {
+		route.Roles = append(route.Roles, string(role))
+	}
+	if r.Paths != nil {
+		route.Paths = &routesconf.Paths{Allow: r.Paths.Allow, Deny: r.Paths.Deny}
+	}
+	if r.RateLimit != nil {
+		route.RateLimit = &routesconf.RateLimit{RequestsPerMinute: r.RateLimit.RequestsPerMinute, Burst: r.RateLimit.Burst}
+	}
+	return route
+}
+
+// TokenSlot names the file in which a token reaches cred-proxy. It depends on where the token comes from, so that reordering
+// routes moves no token.
+func TokenSlot(ref manifests.SecretRef) string {
+	if ref.Env != "" {
+		return "env-" + ref.Env
+	}
+	return "file-" + state.DigestJSON(ref.File)
+}

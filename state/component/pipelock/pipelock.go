@@ -1,0 +1,136 @@
+// Package pipelock is the component that is a bottle's only way out: an HTTP(S) forward proxy with a host allowlist and DLP.
+package pipelock
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
+	"github.com/bot-bottle/bottled/state/configdigest"
+)
+
+// What the container has inside.
+const (
+	ConfigDir  = "/etc/pipelock"
+	configName = "pipelock.yaml"
+	ConfigFile = ConfigDir + "/" + configName
+)
+
+// GoMemoryLimit is the program's soft limit of memory, in bytes.
+const GoMemoryLimit = 160 << 20
+
+// Kind is the component.
+var Kind = component.Kind{
+	Component: contract.Pipelock,
+	Needed:    func(component.Context) bool { return true },
+	Render:    render,
+	ForAgent:  forAgent,
+	Limits:    component.SidecarLimits(), GoMemoryLimit: GoMemoryLimit,
+	Reloads: true, Reports: true, Audited: true,
+	Image: &component.ImageSetting{
+		Default: state.Builtin, Legacy: "CLAUDE_BOTTLE_PIPELOCK_IMAGE",
+		Usage: "`image` of pipelock: builtin, or an official one such as ghcr.io/luckypipewrench/pipelock:2.3.0",
+	},
+	Colour: "36",
+}
+
+func render(c component.Context) (state.Component, []state.Dir, error) {
+	m := c.Sidecar("run", "--listen", "0.0.0.0:"+strconv.Itoa(c.Kind.Port), "--config", ConfigFile)
+	builtin := c.Builtin(m.Name)
+	o, err := options(c, builtin)
+	if err != nil {
+		return state.Component{}, nil, err
+	}
+	rendered, err := pipelockconf.Render(o)
+	if err != nil {
+		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
+	}
+	// Everything but the allowlist is read once: pipelock refuses to loosen the rest while it runs.
+	o.Allowlist = nil
+	fixed, err := pipelockconf.Render(o)
+	if err != nil {
+		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
+	}
+	m.Container.Labels[state.LabelFixed] = configdigest.Of(map[string][]byte{configName: fixed})
+	m.Container.DNS = nil // it is the one that resolves outside names
+	m.Container.Networks = append(m.Container.Networks, state.Attachment{Network: c.Network(state.EgressNetwork)})
+	dir := c.Dir("pipelock", map[string]state.File{configName: {Content: state.NewContent(rendered), Mode: 0o444}})
+	m.Container.Mounts = []state.Mount{{Source: dir.Path, Target: ConfigDir, ReadOnly: true}}
+	if builtin {
+		m.Config = configdigest.Of(map[string][]byte{configName: rendered})
+	} else {
+		m.Container.Health = state.Health{
+			Command: []string{"/pipelock", "healthcheck"}, Interval: component.ForeignInterval, Timeout: component.HealthTimeout, Retries: 3,
+		}
+	}
+	return m, []state.Dir{dir}, nil
+}
+
+func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
+	e := c.Manifest.Spec.Egress
+	for i, entry := range e.Allowlist {
+		if !builtin && pipelockconf.HasPort(entry) {
+			return pipelockconf.Options{}, fmt.Errorf(
+				"%s: %s has a port, and the pipelock image in use allows a host on every port: "+
+					"leave the port out, or use the built-in pipelock", c.Manifest.Source.Spell(fmt.Sprintf("spec.egress.allowlist[%d]", i)), entry)
+		}
+	}
+	o := pipelockconf.Options{Allowlist: Allowlist(c), IPAllowlist: []netip.Prefix{c.Subnets.Internal}, Official: !builtin, DLPAction: string(e.DLPAction)}
+	for _, cidr := range e.PrivateCIDRs {
+		p, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return pipelockconf.Options{}, fmt.Errorf("spec.egress.privateCIDRs: %w", err)
+		}
+		o.IPAllowlist = append(o.IPAllowlist, p)
+	}
+	return o, nil
+}
+
+// Allowlist is the effective allowlist: the declared hosts, the routes' upstreams, and the names of the bottle's components that
+// the agent asks by name; sorted, without duplicates.
+func Allowlist(c component.Context) []string {
+	list := slices.Clone(c.Manifest.Spec.Egress.Allowlist)
+	builtin := c.Builtin(state.Pipelock)
+	for _, r := range c.Routes() {
+		if host := upstreamEntry(r.Upstream, builtin); host != "" {
+			list = append(list, host)
+		}
+	}
+	for _, k := range c.Kinds {
+		if k.Reachable {
+			list = append(list, k.Name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// upstreamEntry is the entry of the allowlist that opens an upstream. The built-in pipelock has tunnels to other ports than 443
+// only where an entry says so; the official one knows no ports.
+func upstreamEntry(upstream string, builtin bool) string {
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return ""
+	}
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if builtin && u.Scheme == "https" && port != "" && port != "443" {
+		return net.JoinHostPort(host, port)
+	}
+	return host
+}
+
+// forAgent sends every HTTP client of the agent to pipelock, but for the components that are asked directly.
+func forAgent(component.Context) (component.AgentSetup, error) {
+	proxy, direct := contract.Pipelock.URL(), strings.Join(append([]string{"localhost", "127.0.0.1", "::1"}, contract.DirectNames()...), ",")
+	return component.AgentSetup{Env: map[string]string{
+		"HTTP_PROXY": proxy, "http_proxy": proxy, "HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": direct, "no_proxy": direct,
+	}}, nil
+}
