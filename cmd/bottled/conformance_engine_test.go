@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 	pool := netip.MustParsePrefix(e.Pool)
 	settings := state.Settings{
 		Owner: e.Owner, Prefix: e.Prefix, StateDir: e.StateDir, RunDir: e.RunDir, Pool: pool,
-		PipelockImage: state.Builtin, BuiltinImage: image.Ref, User: "65532:65532",
+		BuiltinImage: image.Ref, User: "65532:65532",
 	}
 	engine, err := docker.Connect(t.Context(), settings)
 	if err != nil {

@@ -89,6 +89,8 @@ func (s *storm) Inspect(context.Context, string) (engine.Detail, error) {
 	return engine.Detail{}, nil
 }
 
+func (*storm) Capabilities() engine.Capabilities { return engine.Capabilities{} }
+
 func (s *storm) Files(context.Context, string) (map[string]map[string]state.ObservedFile, error) {
 	return nil, nil
 }

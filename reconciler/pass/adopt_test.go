@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/observe"
@@ -102,7 +103,7 @@ func TestAdoptsRecords(t *testing.T) {
 func recordedSettings(sidecars string) state.Settings {
 	return state.Settings{
 		Owner: "recorded", Prefix: "recorded", StateDir: recordedRoot + "/state", RunDir: recordedRoot + "/run",
-		Pool: netip.MustParsePrefix("10.198.0.0/20"), PipelockImage: state.Builtin, CredProxyImage: state.Builtin, SuperviseImage: state.Builtin,
+		Pool:       netip.MustParsePrefix("10.198.0.0/20"),
 		AgentImage: "recorded/agent:1", BuiltinImage: sidecars, User: "65532:65532",
 	}
 }
@@ -158,7 +159,7 @@ func observeRecorded(t *testing.T, settings state.Settings, r recording, declare
 		Engine: connectRecorded(t, settings, r), Settings: settings, Cache: observe.OpenCache(filepath.Join(t.TempDir(), "cache.json")),
 		Routes: func() ([]netip.Prefix, error) { return nil, nil },
 	}
-	refs := settings.SidecarImages()
+	refs := kinds.All.SidecarImages(settings)
 	for _, d := range declared {
 		image, err := settings.ImageOfAgent(d.manifest, d.inputs.Build)
 		must(t, err)

@@ -19,7 +19,7 @@ import (
 func TestConformance(t *testing.T) {
 	settings := state.Settings{
 		Owner: "o", Prefix: "p", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: netip.MustParsePrefix("10.213.1.0/24"),
-		PipelockImage: state.Builtin, BuiltinImage: "bottled:1", User: "65532:65532",
+		BuiltinImage: "bottled:1", User: "65532:65532",
 	}
 	ends := []string{"true"}
 	e := New(Options{
