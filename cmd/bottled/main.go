@@ -3,67 +3,37 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/root"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 )
-
-// Exit codes.
-const (
-	exitDone        = 0 // done and converged
-	exitFailed      = 1
-	exitDifferences = 2 // plan and --dry-run found some
-	exitBadInput    = 3 // bad usage or bad manifests
-)
-
-// Exit codes of run and exec, where it is the command's, for what is not; they are docker's.
-const (
-	exitNoCommand  = 125 // bottled itself failed
-	exitCantInvoke = 126 // the command is there, and can't be run
-	exitNotFound   = 127 // the command is not there
-	exitBySignal   = 128 // and the signal's number: the session was ended by it
-)
-
-// commandExitCode annotates the commands that have these.
-const commandExitCode = "command-exit-code"
-
-// exitError ends the program with a code; with a nil error, silently.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e exitError) Error() string { return fmt.Sprint(e.err) }
-func (e exitError) Unwrap() error { return e.err }
 
 func main() {
-	os.Exit(run(os.Args[1:], newConsole(os.Stdout), newConsole(os.Stderr)))
+	os.Exit(run(os.Args[1:], command.Streams{Out: terminal.NewConsole(os.Stdout), Errs: terminal.NewConsole(os.Stderr)}))
 }
 
-func run(args []string, out, errs console) int {
+func run(args []string, streams command.Streams) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	go func() {
 		<-ctx.Done()
 		stop() // the first signal finishes the step in hand, a second one quits
 	}()
-	root := newRoot(out, errs)
-	root.SetArgs(args)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd := root.New(&command.Factory{Streams: streams, Service: &service.Service{OpenEngine: service.OpenDocker}})
+	cmd.SetArgs(args)
+	executed, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
-		return exitDone
+		return exit.Done
 	}
-	var exit exitError
-	if !errors.As(err, &exit) {
-		exit = exitError{exitFailed, err}
+	if message := exit.Message(err); message != "" {
+		_ = streams.Errs.Block("bottled: " + message) // there is nowhere else to say it
 	}
-	if _, commands := cmd.Annotations[commandExitCode]; commands && exit.err != nil {
-		exit.code = max(exit.code, exitNoCommand)
-	}
-	if exit.err != nil {
-		_ = errs.block("bottled: " + err.Error()) // there is nowhere else to say it
-	}
-	return exit.code
+	_, runsCommand := executed.Annotations[command.EndsWithCommand]
+	return exit.Code(err, runsCommand)
 }

@@ -18,13 +18,13 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
-// ErrNoController means that nobody listens on the socket.
+// ErrNoController means that no process listens on the socket.
 var ErrNoController = errors.New("no controller runs")
 
 const (
-	// answerTimeout is how long a controller may take for an answer that is no stream.
+	// answerTimeout limits how long a controller takes for an answer that is no stream.
 	answerTimeout = 10 * time.Second
-	// silence is how long a stream may be without a sign of life: three that the server should have given.
+	// silence is how long a stream may be quiet: three keep-alive intervals.
 	silence = 45 * time.Second
 )
 
@@ -35,7 +35,7 @@ type Client struct {
 	silence time.Duration
 }
 
-// Dial returns a client. It connects anew for every call, so a controller may come and go meanwhile.
+// Dial returns a client. It connects for every call, so a controller may come and go in between.
 func Dial(socket string) *Client {
 	c := &Client{socket: socket, silence: silence}
 	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true, ResponseHeaderTimeout: answerTimeout}}
@@ -53,27 +53,27 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return conn, err
 }
 
-// Live asks for the status. The error is ErrNoController where no controller runs; so with the other calls.
+// Status reads the status. The error of this and all other calls wraps ErrNoController where no controller runs.
 func (c *Client) Status(ctx context.Context) (reconciler.Status, error) {
 	var live reconciler.Status
-	return live, c.ask(ctx, http.MethodGet, "/v1/status", http.StatusOK, &live)
+	return live, c.call(ctx, http.MethodGet, "/v1/status", http.StatusOK, &live)
 }
 
-// Sync asks for a full resync. It is done when ControllerStatus.Syncs has reached the number. With confirm, bottles go
-// that are only kept because their removal looks like an accident.
-func (c *Client) Sync(ctx context.Context, confirm bool) (int64, error) {
+// Sync requests a full resync. It is done when ControllerStatus.Syncs has reached the number. With prune, it also removes the bottles
+// that are kept because their removal looks like an accident.
+func (c *Client) Sync(ctx context.Context, prune bool) (int64, error) {
 	path := "/v1/sync"
-	if confirm {
+	if prune {
 		path += "?prune=all"
 	}
 	var answer syncAnswer
-	err := c.ask(ctx, http.MethodPost, path, http.StatusAccepted, &answer)
+	err := c.call(ctx, http.MethodPost, path, http.StatusAccepted, &answer)
 	return answer.Syncs, err
 }
 
-// Watch calls tell with the status at once and after every change. It returns tell's error as it is, ctx's when that
-// ends, and otherwise why the stream ended: it does not connect again.
-func (c *Client) Watch(ctx context.Context, tell func(reconciler.Status) error) error {
+// Watch calls show with the status at once and after every change. It returns show's error as it is, ctx's when that ends, and
+// otherwise why the stream ended: it does not connect again.
+func (c *Client) Watch(ctx context.Context, show func(reconciler.Status) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	quiet := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the controller at %s has been silent for %s", c.socket, c.silence)) })
@@ -87,7 +87,7 @@ func (c *Client) Watch(ctx context.Context, tell func(reconciler.Status) error) 
 	for {
 		event, data, err := readEvent(r)
 		if err != nil {
-			return c.broken(ctx, err)
+			return c.explain(ctx, err)
 		}
 		quiet.Reset(c.silence)
 		if event != "status" {
@@ -95,10 +95,10 @@ func (c *Client) Watch(ctx context.Context, tell func(reconciler.Status) error) 
 		}
 		var live reconciler.Status
 		if err := json.Unmarshal(data, &live); err != nil {
-			return c.broken(ctx, err)
+			return c.explain(ctx, err)
 		}
-		quiet.Stop() // telling may take its time
-		if err := tell(live); err != nil {
+		quiet.Stop() // showing may take long
+		if err := show(live); err != nil {
 			return err
 		}
 		quiet.Reset(c.silence)
@@ -128,7 +128,7 @@ func readEvent(r *bufio.Reader) (event string, data []byte, err error) {
 	}
 }
 
-func (c *Client) ask(ctx context.Context, method, path string, want int, answer any) error {
+func (c *Client) call(ctx context.Context, method, path string, want int, answer any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("the controller at %s does not answer", c.socket))
 	defer cancel()
 	resp, err := c.do(ctx, method, path, want)
@@ -137,7 +137,7 @@ func (c *Client) ask(ctx context.Context, method, path string, want int, answer 
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
-		return c.broken(ctx, err)
+		return c.explain(ctx, err)
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (c *Client) do(ctx context.Context, method, path string, want int) (*http.R
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.broken(ctx, err)
+		return nil, c.explain(ctx, err)
 	}
 	if resp.StatusCode != want {
 		defer resp.Body.Close()
@@ -159,11 +159,11 @@ func (c *Client) do(ctx context.Context, method, path string, want int) (*http.R
 	return resp, nil
 }
 
-// broken says why a call failed: because its context ended, if that has.
-func (c *Client) broken(ctx context.Context, err error) error {
+// explain returns why a call failed: the cause of the end of its context, where that has ended.
+func (c *Client) explain(ctx context.Context, err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
-		err = wrapped.Err // without the URL, which tells nothing
+		err = wrapped.Err // without the URL, which says nothing
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -16,7 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// maxSocketPath is how many bytes the kernel takes (sun_path in unix(7), without the final NUL).
+// maxSocketPath is the kernel's limit in bytes (sun_path in unix(7), without the final NUL).
 const maxSocketPath = 107
 
 // listenUnix listens on a socket that only this user can connect to.
@@ -27,10 +27,10 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := owndir.Make(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("run directory: %w; or choose another with --run-dir", err)
 	}
-	if err := removeStale(ctx, path); err != nil {
+	if err := removeStaleSocket(ctx, path); err != nil {
 		return nil, err
 	}
-	// The socket's mode before bind is the file's from its first moment on: there is no time in which others may connect.
+	// The socket's mode before bind is the file's from the start, so there is no moment in which others can connect.
 	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
@@ -43,8 +43,8 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale makes room where a controller was killed; one that lives, and whatever is no socket, stays.
-func removeStale(ctx context.Context, path string) error {
+// removeStale removes the socket of a controller that was killed. The socket of a running one, and any other file, is an error.
+func removeStaleSocket(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -64,7 +64,7 @@ func removeStale(ctx context.Context, path string) error {
 	return fmt.Errorf("controller's socket: %w", err)
 }
 
-// ErrAddress marks an address that can't be listened on by the nature of it.
+// ErrAddress marks an address that is not a loopback address with a port.
 var ErrAddress = errors.New("use a loopback address and a port, such as 127.0.0.1:9300")
 
 // listenTCP listens on a loopback address.

@@ -1,11 +1,11 @@
-// Package api is how a running controller is talked to on its host: HTTP/1.1 on a unix socket and, for reading only, on a
-// loopback address.
+// Package api is the HTTP API of a running controller, server and client: HTTP/1.1 on a unix socket and, read-only, on a loopback
+// address.
 //
 //	GET  /healthz           200 while it runs
 //	GET  /readyz            200, or 503 with the reason
 //	GET  /metrics           in Prometheus' text format
-//	GET  /v1/status         reconciler.Live as JSON
-//	GET  /v1/status/stream  server-sent events "status", each with the whole reconciler.Live: one at once, one after every change
+//	GET  /v1/status         reconciler.Status as JSON
+//	GET  /v1/status/stream  server-sent events "status", each with the whole reconciler.Status: one at once, one after every change
 //	POST /v1/sync           202: a full resync begins; it is done when controller.syncs has reached the answer's syncs
 package api
 
@@ -31,13 +31,13 @@ import (
 // Source is the running controller. Its methods are called from many goroutines.
 type Source interface {
 	Status() reconciler.Status
-	// Changed returns a channel that receives (capacity 1, level-triggered) whenever Live may have changed, and a function
-	// that ends that.
+	// Changed returns a channel that receives (capacity 1, level-triggered) whenever Status may have changed, and a function
+	// that unsubscribes.
 	Changed() (<-chan struct{}, func())
-	// Sync asks for a full resync now and returns what ControllerStatus.Syncs will have reached when it is done. With
-	// confirm, bottles go that are only kept because their removal looks like an accident.
-	Sync(confirm bool) int64
-	// Ready is nil once the first sync is done and the engine answers; otherwise it says why not.
+	// Sync requests a full resync, and returns the value that ControllerStatus.Syncs reaches when it is done. With prune, it also
+	// removes the bottles that are kept because their removal looks like an accident.
+	Sync(prune bool) int64
+	// Ready is nil once the first resync is done and the engine answers; otherwise it says why not.
 	Ready() error
 }
 
@@ -46,11 +46,11 @@ type Options struct {
 	Source  Source
 	Metrics prometheus.Gatherer
 	Socket  string // path of the unix socket
-	TCP     string // loopback host:port, also served, for reading only; "" for none
+	TCP     string // loopback host:port, served read-only; "" for none
 	Log     zerolog.Logger
 }
 
-// grace is how long requests may go on after the end of the controller.
+// grace is how long requests may take after the end of the controller.
 const grace = 2 * time.Second
 
 // syncAnswer is the answer to POST /v1/sync.
@@ -58,15 +58,15 @@ type syncAnswer struct {
 	Syncs int64 `json:"syncs"`
 }
 
-// Server listens; Serve makes it answer.
+// Server is a listening server. Serve makes it answer.
 type Server struct {
 	o    Options
-	unix *door
-	tcp  *door // nil for none
-	pace pace
+	unix *boundedListener
+	tcp  *boundedListener // nil for none
+	pace streamTiming
 }
 
-// Listen takes the addresses, so that it is known early whether they can be had. Clients that connect wait for Serve.
+// Listen opens the listeners, so that a conflict is known early. Clients that connect wait for Serve.
 func Listen(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{o: o, pace: defaultPace}
 	if o.TCP != "" {
@@ -74,20 +74,20 @@ func Listen(ctx context.Context, o Options) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.tcp = newDoor(l, tcpBudget)
+		s.tcp = newBoundedListener(l, tcpBudget)
 	}
 	l, err := listenUnix(ctx, o.Socket)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.unix = newDoor(l, unixBudget)
+	s.unix = newBoundedListener(l, unixBudget)
 	return s, nil
 }
 
-// Close gives up the addresses of a server that does not Serve.
+// Close closes the listeners of a server that does not Serve.
 func (s *Server) Close() error {
 	var failed []error
-	for _, d := range []*door{s.unix, s.tcp} {
+	for _, d := range []*boundedListener{s.unix, s.tcp} {
 		if d != nil {
 			failed = append(failed, d.Close())
 		}
@@ -95,7 +95,7 @@ func (s *Server) Close() error {
 	return errors.Join(failed...)
 }
 
-// TCPAddr is where it listens on TCP; nil if it does not.
+// TCPAddr is the address of the TCP listener; nil without one.
 func (s *Server) TCPAddr() net.Addr {
 	if s.tcp == nil {
 		return nil
@@ -113,7 +113,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return group.Wait()
 }
 
-func (s *Server) routes(d *door) http.Handler {
+func (s *Server) routes(d *boundedListener) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(pattern string, next http.HandlerFunc) {
 		mux.HandleFunc(pattern, within(d.requests, "requests are being answered", next))
@@ -121,7 +121,7 @@ func (s *Server) routes(d *door) http.Handler {
 	answer("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	answer("GET /readyz", s.ready)
 	answer("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, live(s.o.Source)) })
+	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, statusOf(s.o.Source)) })
 	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "clients follow the status", s.stream))
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
@@ -133,8 +133,8 @@ func (s *Server) routes(d *door) http.Handler {
 	})
 }
 
-// readOnly is what TCP gets, where a user can't be told from another, nor a program from a page in a browser: a page whose
-// name was made to resolve to a loopback address bears its own name in the Host header.
+// readOnly is the handler of the TCP listener, where users can't be distinguished, nor a program from a page in a browser. It checks
+// the Host header against DNS rebinding: a page whose name resolves to a loopback address sends its own name there.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -172,8 +172,8 @@ func (s *Server) json(w http.ResponseWriter, code int, v any) {
 	fmt.Fprintf(w, "%s\n", printable.JSON(data)) // curl shows it on a terminal
 }
 
-// live is the source's status with a list, if an empty one, where programs expect a list.
-func live(s Source) reconciler.Status {
+// live is the source's status, with an empty list of bottles instead of none.
+func statusOf(s Source) reconciler.Status {
 	l := s.Status()
 	if l.Bottles == nil {
 		l.Bottles = []reconciler.BottleStatus{}

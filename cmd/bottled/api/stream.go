@@ -12,33 +12,33 @@ import (
 )
 
 // pace is the timing of streams.
-type pace struct {
-	settle    time.Duration // changes within are told as one
-	keepAlive time.Duration // between signs of life
-	write     time.Duration // for one write, until the client counts as stuck and is dropped
+type streamTiming struct {
+	debounce  time.Duration // changes within are sent as one
+	keepAlive time.Duration // between keep-alive comments
+	write     time.Duration // limit of one write; a client that takes longer is dropped
 }
 
-var defaultPace = pace{settle: 100 * time.Millisecond, keepAlive: 15 * time.Second, write: 10 * time.Second}
+var defaultPace = streamTiming{debounce: 100 * time.Millisecond, keepAlive: 15 * time.Second, write: 10 * time.Second}
 
-// stream tells the status until the client goes or the request's context ends. Every event is the whole status as it is
-// then: a slow client misses states in between, and never gets old ones.
+// stream sends the status until the client goes or the request's context ends. Every event is the whole current status: a slow
+// client misses states in between, and never gets old ones.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	if r.Method == http.MethodHead {
 		return
 	}
 	out := events{w, http.NewResponseController(w), s.pace.write}
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // that of a request would end the stream
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // a request's would end the stream
 		s.o.Log.Warn().Err(err).Msg("api: stream")
 		return
 	}
-	if err := s.follow(r.Context(), out); err != nil && r.Context().Err() == nil {
+	if err := s.streamChanges(r.Context(), out); err != nil && r.Context().Err() == nil {
 		s.o.Log.Debug().Err(err).Msg("api: stream dropped")
 	}
 }
 
-func (s *Server) follow(ctx context.Context, out events) error {
-	changed, stop := s.o.Source.Changed() // before the first look, so that no change is missed
+func (s *Server) streamChanges(ctx context.Context, out events) error {
+	changed, stop := s.o.Source.Changed() // before the status is read, so that no change is missed
 	defer stop()
 	keepAlive := time.NewTicker(s.pace.keepAlive)
 	defer keepAlive.Stop()
@@ -51,7 +51,7 @@ func (s *Server) follow(ctx context.Context, out events) error {
 			return nil
 		case <-changed:
 			if settled == nil {
-				settled = time.After(s.pace.settle)
+				settled = time.After(s.pace.debounce)
 			}
 		case <-settled:
 			settled = nil
@@ -63,9 +63,9 @@ func (s *Server) follow(ctx context.Context, out events) error {
 	return err
 }
 
-// send tells the status, unless it is what was sent last.
+// send sends the status, unless it is what was sent last.
 func (s *Server) send(out events, sent *[]byte) error {
-	data, err := json.Marshal(live(s.o.Source)) // has no line breaks
+	data, err := json.Marshal(statusOf(s.o.Source)) // has no line breaks
 	if err != nil || bytes.Equal(data, *sent) {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package apitest has a controller without an engine, for tests of what talks to a controller.
+// Package apitest has a controller without an engine, and statuses, for tests of clients of the API.
 package apitest
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
-// Source is an api.Source that tells what it was told.
+// Source is an api.Source whose status is set by the test.
 type Source struct {
 	// OnSync, when set, is called with each Sync's number.
 	OnSync func(n int64)
@@ -20,14 +20,14 @@ type Source struct {
 	changed map[chan struct{}]bool
 }
 
-// Live returns what was Set.
+// Status returns what was Set.
 func (s *Source) Status() reconciler.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
 }
 
-// Set changes what Live returns.
+// Set changes what Status returns.
 func (s *Source) Set(live reconciler.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *Source) Set(live reconciler.Status) {
 	}
 }
 
-// Changed tells of every Set.
+// Changed subscribes to every Set.
 func (s *Source) Changed() (<-chan struct{}, func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,10 +64,10 @@ func (s *Source) Followers() int {
 }
 
 // Sync counts.
-func (s *Source) Sync(confirm bool) int64 {
+func (s *Source) Sync(prune bool) int64 {
 	s.mu.Lock()
 	s.syncs++
-	s.last = confirm
+	s.last = prune
 	n := s.syncs
 	s.mu.Unlock()
 	if s.OnSync != nil {
@@ -83,8 +83,8 @@ func (s *Source) Syncs() int64 {
 	return s.syncs
 }
 
-// Confirmed is what was given to the last Sync.
-func (s *Source) Confirmed() bool {
+// Pruned is what was given to the last Sync.
+func (s *Source) Pruned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last

@@ -1,0 +1,50 @@
+// Package command holds what the commands have in common. Each command is a package below: New makes its cobra command, Options
+// are its flags and what it works with, and run carries it out.
+package command
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler/execute"
+)
+
+// EndsWithCommand annotates the commands that end with the exit code of a command in a container.
+const EndsWithCommand = "command-exit-code"
+
+// Streams is where a command prints.
+type Streams struct {
+	Out, Errs terminal.Console
+}
+
+// Factory gives the commands what they work with.
+type Factory struct {
+	Streams
+	Service *service.Service
+}
+
+// Progress shows the steps of a pass on stderr when that is a terminal. event is nil where they are logged instead.
+func (s Streams) Progress(log *zerolog.Logger) (event func(execute.Progress), end func()) {
+	if !s.Errs.IsTerminal() || log.GetLevel() <= zerolog.DebugLevel {
+		return nil, func() {}
+	}
+	p := terminal.NewProgress(terminal.NewScreen(s.Errs))
+	return p.Event, p.End
+}
+
+// PrintNotices prints, once, everything wrong or risky in manifests.
+func (s Streams) PrintNotices(snapshot manifests.Snapshot) error {
+	for _, p := range snapshot.Problems {
+		if err := s.Errs.Line("%v", p); err != nil {
+			return err
+		}
+	}
+	for _, notice := range snapshot.Notices() {
+		if err := s.Errs.Line("warning: %s", notice); err != nil {
+			return err
+		}
+	}
+	return nil
+}

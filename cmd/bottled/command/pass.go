@@ -1,0 +1,115 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+	"github.com/bot-bottle/bottled/reconciler/plan"
+)
+
+// PassFlags are the flags of a pass.
+type PassFlags struct {
+	Prune string
+	Deep  bool
+}
+
+// AddFlags declares the flags.
+func (p *PassFlags) AddFlags(f *pflag.FlagSet) {
+	f.StringVar(&p.Prune, "prune", string(plan.PruneGuarded),
+		"bottles whose manifest is gone: guarded (remove, unless that looks like an accident), all, none")
+	f.BoolVar(&p.Deep, "deep", false, "inspect every container, also those that a listing shows unchanged")
+}
+
+// Options converts the flags.
+func (p PassFlags) Options() (pass.Options, error) {
+	switch policy := plan.PrunePolicy(p.Prune); policy {
+	case plan.PruneGuarded, plan.PruneAll, plan.PruneNone:
+		return pass.Options{Prune: policy, Deep: p.Deep}, nil
+	}
+	return pass.Options{}, exit.Usage(fmt.Errorf("--prune %q: use guarded, all or none", p.Prune))
+}
+
+// Planner plans a pass: a [service.Service].
+type Planner interface {
+	Load(paths []string) (manifests.Snapshot, error)
+	Plan(ctx context.Context, snapshot manifests.Snapshot, o pass.Options) (service.Planned, error)
+}
+
+// Plan prints what a pass would do. The error says that there is something.
+func (s Streams) Plan(ctx context.Context, planner Planner, dirs []string, o pass.Options, output Output) error {
+	snapshot, err := s.Load(planner, dirs, output)
+	if err != nil {
+		return err
+	}
+	planned, err := planner.Plan(ctx, snapshot, o)
+	if err != nil {
+		return err
+	}
+	if err := output.Plan(s.Out, planned); err != nil {
+		return err
+	}
+	failed := map[string]error{}
+	for _, b := range planned.Bottles {
+		if b.Err != nil {
+			failed[b.Slug] = b.Err
+		}
+	}
+	if err := s.Verdict(snapshot, pass.Result{Plan: planned.Plan, Failed: failed}); err != nil {
+		return err
+	}
+	if planned.Changes() {
+		return exit.Differences()
+	}
+	return nil
+}
+
+// Load reads manifests for a pass, and prints what is wrong or risky in them.
+func (s Streams) Load(planner Planner, dirs []string, output Output) (manifests.Snapshot, error) {
+	if err := output.Check(); err != nil {
+		return manifests.Snapshot{}, err
+	}
+	snapshot, err := planner.Load(dirs)
+	if err != nil {
+		return snapshot, err
+	}
+	return snapshot, s.PrintNotices(snapshot)
+}
+
+// Verdict is the error that a pass ends with, if it does not end well.
+func (s Streams) Verdict(snapshot manifests.Snapshot, result pass.Result) error {
+	if held := result.Plan.Held; len(held) > 0 && result.Plan.PruneErr == nil {
+		if err := s.Errs.Line("kept, though not declared: %v (%s)", held, result.Plan.HeldWhy); err != nil {
+			return err
+		}
+	}
+	if err := result.Plan.PruneErr; err != nil {
+		return err
+	}
+	failed := 0
+	for _, err := range result.Failed {
+		if !errors.Is(err, reconciler.ErrInvalid) {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %s not as declared", failed, report.Count(len(result.Plan.Bottles), "bottle"))
+	}
+	return Problems(snapshot)
+}
+
+// Problems is the error that says how many problems are in manifests; nil for none.
+func Problems(snapshot manifests.Snapshot) error {
+	if n := len(snapshot.Problems); n > 0 {
+		return exit.Invalid(fmt.Errorf("%s in the manifests", report.Count(n, "problem")))
+	}
+	return nil
+}

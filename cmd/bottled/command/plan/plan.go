@@ -1,0 +1,48 @@
+// Package plan is bottled plan.
+package plan
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+)
+
+// Options of the command.
+type Options struct {
+	command.Streams
+	Service command.Planner
+	Dirs    []string
+	Pass    pass.Options
+	Output  command.Output
+}
+
+// New makes the command. It calls runF, if that is not nil, instead of running.
+func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
+	opts := &Options{Streams: f.Streams, Service: f.Service}
+	var flags command.PassFlags
+	cmd := &cobra.Command{
+		Use:   "plan DIR…",
+		Short: "Print what reconcile would do; exit with 2 when there is anything",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
+			opts.Dirs = dirs
+			if opts.Pass, err = flags.Options(); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(opts)
+			}
+			return run(cmd.Context(), opts)
+		},
+	}
+	flags.AddFlags(cmd.Flags())
+	opts.Output.AddFlag(cmd.Flags())
+	return cmd
+}
+
+func run(ctx context.Context, opts *Options) error {
+	return opts.Plan(ctx, opts.Service, opts.Dirs, opts.Pass, opts.Output)
+}

@@ -1,0 +1,130 @@
+// Package reconcile is bottled reconcile: the controller, and single passes.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/execute"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+)
+
+// Reconciler is a [service.Service].
+type Reconciler interface {
+	command.Planner
+	Reconcile(ctx context.Context, snapshot manifests.Snapshot, o pass.Options, progress func(execute.Progress)) (service.PassResult, error)
+	Control(ctx context.Context, o service.ControlOptions) error
+}
+
+// Options of the command.
+type Options struct {
+	command.Streams
+	Service Reconciler
+	Log     *zerolog.Logger
+	Once    bool
+	DryRun  bool
+	Pass    pass.Options
+	Output  command.Output
+	Control service.ControlOptions
+}
+
+// New makes the command. It calls runF, if that is not nil, instead of running.
+func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
+	opts := &Options{Streams: f.Streams, Service: f.Service, Log: &f.Service.Log}
+	var flags command.PassFlags
+	cmd := &cobra.Command{
+		Use:   "reconcile DIR… | --git URL[#branch]",
+		Short: "Make the engine equal to the manifests, and keep it so",
+		Long: `Make the engine equal to the manifests and keep it so, until a signal comes: SIGTERM finishes the step in hand and
+leaves the bottles running, a second one quits; SIGHUP has everything looked at.
+With --once, make one pass and end. --deep and --output are of --once and --dry-run: the controller always looks deep where
+events may have been missed, and tells by bottled status.`,
+		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
+			if opts.Pass, err = flags.Options(); err != nil {
+				return err
+			}
+			opts.Control.Paths, opts.Control.Prune = dirs, opts.Pass.Prune
+			if err := opts.check(); err != nil {
+				return exit.Usage(err)
+			}
+			if runF != nil {
+				return runF(opts)
+			}
+			return run(cmd.Context(), opts)
+		},
+	}
+	flags.AddFlags(cmd.Flags())
+	opts.Output.AddFlag(cmd.Flags())
+	opts.addControlFlags(cmd.Flags())
+	addGitFlags(&opts.Control.Git, cmd.Flags())
+	cmd.Flags().BoolVar(&opts.Once, "once", false, "make one pass and end")
+	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "only print what would be done, as plan does")
+	return cmd
+}
+
+func (o *Options) addControlFlags(f *pflag.FlagSet) {
+	c := &o.Control
+	f.DurationVar(&c.Resync, "resync", 2*time.Minute, "how often everything is looked at, whatever was heard; less or more by a tenth")
+	f.StringVar(&c.Listen, "listen", "", "loopback `address` and port where the API is served too, read-only, besides its unix socket")
+	f.BoolVar(&c.Teardown, "teardown-on-exit", false, "remove the bottles when the controller ends")
+}
+
+func addGitFlags(g *service.GitOptions, f *pflag.FlagSet) {
+	f.StringVar(&g.URL, "git", "", "`URL[#branch]` of a Git repository with the manifests, instead of directories")
+	f.StringVar(&g.Path, "path", "", "`directory` of the manifests in the Git repository")
+	f.DurationVar(&g.Interval, "git-interval", time.Minute, "how often the Git repository is asked for something new; less or more by a tenth")
+	f.StringVar(&g.KeysFile, "git-keys", "", "`file` of armored OpenPGP public keys; only commits signed by one of them are taken")
+	f.StringVar(&g.TokenFile, "git-token-file", "", "`file` with the password or token for a Git repository over HTTPS")
+}
+
+func (o *Options) check() error {
+	git := o.Control.Git.URL != ""
+	switch {
+	case (len(o.Control.Paths) == 0) != git:
+		return errors.New("name directories of manifests or, with --git, a repository: one of the two")
+	case git && (o.Once || o.DryRun):
+		return errors.New("--once and --dry-run take directories: check the repository out and name its directory")
+	}
+	return nil
+}
+
+func run(ctx context.Context, opts *Options) error {
+	switch {
+	case opts.DryRun:
+		return opts.Plan(ctx, opts.Service, opts.Control.Paths, opts.Pass, opts.Output)
+	case opts.Once:
+		return once(ctx, opts)
+	}
+	return opts.Service.Control(ctx, opts.Control)
+}
+
+// once makes one pass, and prints the status of the bottles.
+func once(ctx context.Context, opts *Options) error {
+	snapshot, err := opts.Load(opts.Service, opts.Control.Paths, opts.Output)
+	if err != nil {
+		return err
+	}
+	progress, end := opts.Progress(opts.Log)
+	result, err := opts.Service.Reconcile(ctx, snapshot, opts.Pass, progress)
+	end()
+	for _, w := range result.Warnings {
+		opts.Log.Warn().Msg(w)
+	}
+	if err != nil {
+		return err
+	}
+	if err := opts.Output.Status(opts.Out, reconciler.Status{Bottles: result.Bottles}); err != nil {
+		return err
+	}
+	return opts.Verdict(snapshot, result.Result)
+}

@@ -1,0 +1,107 @@
+// Package root assembles the bottled command.
+package root
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/delete"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/logs"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/reconcile"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/run"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/schema"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/status"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/version"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
+	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
+	"github.com/bot-bottle/bottled/cmd/sidecars/supervise"
+)
+
+// New makes the command and all below it.
+func New(f *command.Factory) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bottled",
+		Short: "Keep AI-agent sandboxes on a Docker engine as declared in manifest files",
+		Long: `bottled keeps AI-agent sandboxes on a Docker engine exactly as declared in a directory of manifest files.
+One manifest is one bottle: an isolated network, its sidecars and, if declared, the agent.
+
+Every flag can also be set in the environment (BOTTLED_ and its name in capitals, with _ for -) or in the
+configuration file, in this order.
+
+Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run),
+3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.Service.Settings.Resolve(cmd.Flags()); err != nil {
+				return exit.Usage(err)
+			}
+			return openLog(f)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(usage)
+	root.SetOut(f.Out.Writer())
+	root.SetErr(f.Errs.Writer())
+	f.Service.Settings.Flags(root.PersistentFlags())
+	root.AddCommand(
+		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
+		run.New(f, nil), exec.New(f, nil), logs.New(f, nil),
+		schema.New(f), version.New(f), sidecars(),
+	)
+	usageErrors(root)
+	return root
+}
+
+// usage marks an error in flags or arguments, and says where to read about them.
+func usage(cmd *cobra.Command, err error) error {
+	return exit.Usage(fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath()))
+}
+
+// usageErrors marks wrong arguments of a command and all below it as usage errors.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(c, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		usageErrors(sub)
+	}
+}
+
+// sidecars holds the programs that run in the built-in sidecars' containers.
+func sidecars() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sidecar", Short: "Run as a sidecar inside a bottle", Hidden: true,
+		// Not the root's: a sidecar has no settings of the controller's.
+		PersistentPreRun: func(*cobra.Command, []string) {},
+	}
+	cmd.AddCommand(pipelock.Command(), credproxy.Command(), supervise.Command())
+	return cmd
+}
+
+// openLog has the service log to stderr: for people on a terminal, JSON otherwise.
+func openLog(f *command.Factory) error {
+	level, err := zerolog.ParseLevel(f.Service.Settings.LogLevel)
+	if err != nil {
+		return exit.Usage(fmt.Errorf("--log-level: %w", err))
+	}
+	zerolog.DurationFieldUnit, zerolog.DurationFieldInteger = time.Millisecond, true
+	f.Service.Log = zerolog.New(f.Errs.LogWriter()).Level(level).With().Timestamp().Logger()
+	return nil
+}

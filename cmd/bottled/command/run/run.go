@@ -1,0 +1,60 @@
+// Package run is bottled run.
+package run
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+)
+
+// Options of the command.
+type Options struct {
+	Session func(ctx context.Context, bottle string, command []string, attach func() (service.Attachment, func())) (code int, err error)
+	Bottle  string
+	Command []string // empty: the agent's
+	TTY     bool
+}
+
+// New makes the command. It calls runF, if that is not nil, instead of running.
+func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
+	opts := &Options{Session: f.Service.Session}
+	cmd := &cobra.Command{
+		Use:   "run [-t] SLUG [-- COMMAND…]",
+		Short: "Run the agent of a bottle, or another command, for one session",
+		Long: `Run the agent of a bottle for one interactive session, in a container of its own: made as spec.agent declares it, image,
+environment, mounts and limits, on the bottle's internal network only, and removed when the session ends. COMMAND takes
+the place of spec.agent.command. The declared agent, when it runs, goes on beside it.
+
+It waits, at most as long as --timeout says, until the bottle's sidecars are ready. With a terminal on both sides the
+command gets one, too; otherwise stdin is passed on. SIGINT, SIGTERM and SIGHUP are passed on; three of them, or 10 s after
+SIGTERM or SIGHUP, end the session. The exit code is the command's; 125 is for what bottled itself failed at, 126 for a
+command that can't be run, 127 for one that is not there.`,
+		Args:        command.AfterDash(false),
+		Annotations: map[string]string{command.EndsWithCommand: ""},
+	}
+	tty := command.TTYFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		opts.Bottle, opts.Command, opts.TTY = args[0], args[1:], tty()
+		if runF != nil {
+			return runF(opts)
+		}
+		return run(cmd.Context(), opts)
+	}
+	return cmd
+}
+
+func run(ctx context.Context, opts *Options) error {
+	code, err := opts.Session(ctx, opts.Bottle, opts.Command, func() (service.Attachment, func()) {
+		return terminal.Attach(true, opts.TTY)
+	})
+	if err != nil {
+		return fmt.Errorf("bottle %s: %w", opts.Bottle, err)
+	}
+	return exit.Status(code, nil)
+}

@@ -1,0 +1,64 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/kinds"
+)
+
+// ParseTarget parses BOTTLE or BOTTLE/COMPONENT.
+func ParseTarget(text string) (service.Target, error) {
+	bottle, component, named := strings.Cut(text, "/")
+	if bottle == "" || named && !kinds.All.Has(state.ComponentName(component)) {
+		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a part as in BOTTLE/PART (%s)", text, componentNames()))
+	}
+	return service.Target{Bottle: bottle, Component: state.ComponentName(component)}, nil
+}
+
+func componentNames() string {
+	var names []string
+	for _, name := range kinds.All.Names() {
+		names = append(names, string(name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// AfterDash accepts one bottle or component and, behind --, a command.
+func AfterDash(required bool) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		dash := cmd.ArgsLenAtDash()
+		switch {
+		case dash < 0 && len(args) > 1:
+			return errors.New("put the command behind --")
+		case dash < 0:
+			dash = len(args)
+		}
+		switch {
+		case dash != 1:
+			return fmt.Errorf("name one bottle, not %d", dash)
+		case required && len(args) == 1:
+			return errors.New("give a command, behind --")
+		}
+		return nil
+	}
+}
+
+// TTYFlag declares -t. Without it, the command gets a terminal when there is one on both sides.
+func TTYFlag(cmd *cobra.Command) (chosen func() bool) {
+	tty := cmd.Flags().BoolP("tty", "t", false, "give the command a terminal (default: when stdin and stdout are one)")
+	return func() bool {
+		if cmd.Flags().Changed("tty") {
+			return *tty
+		}
+		return terminal.IsTerminal(os.Stdin) && terminal.IsTerminal(os.Stdout)
+	}
+}

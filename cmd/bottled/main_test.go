@@ -1,9 +1,0 @@
-package main
-
-import (
-	"testing"
-
-	"github.com/bot-bottle/bottled/reconciler/enginetest"
-)
-
-func TestMain(m *testing.M) { enginetest.Main(m) }

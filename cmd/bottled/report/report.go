@@ -1,0 +1,233 @@
+// Package report puts the status of bottles into lines for people. It prints nothing: package terminal does.
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/printable"
+)
+
+// detail is how much of a status is shown: less on a small terminal.
+type detail int
+
+const (
+	everything          detail = iota
+	componentsOfUnready        // and all bottles
+	unreadyOnly                // with their components
+	unreadyBottles             // without their components
+)
+
+// Full is the whole status: the controller's troubles, the bottles, why some are not ready, and warnings about the engine.
+func Full(status reconciler.Status, now time.Time) []Line { return report(status, now, everything) }
+
+func report(status reconciler.Status, now time.Time, d detail) []Line {
+	lines := controllerLines(status.Controller, now)
+	if len(lines) > 0 {
+		lines = append(lines, Line{})
+	}
+	lines = append(lines, bottleLines(status.Bottles, now, d)...)
+	if d == everything {
+		lines = append(lines, warningLines(status.Warnings)...)
+	}
+	return lines
+}
+
+func bottleLines(bottles []reconciler.BottleStatus, now time.Time, d detail) []Line {
+	if len(bottles) == 0 {
+		return []Line{{Text: "no bottles"}}
+	}
+	var lines []Line
+	shown := bottles
+	if d >= unreadyOnly {
+		shown = slices.DeleteFunc(slices.Clone(shown), reconciler.BottleStatus.Healthy)
+		lines = append(lines, Line{Text: fmt.Sprintf("%d of %s as they should be", len(bottles)-len(shown), Count(len(bottles), "bottle"))})
+	}
+	if len(shown) > 0 {
+		lines = append(lines, bottleTable(shown, now, d)...)
+	}
+	for i, l := range noteLines(shown) {
+		if i == 0 || d == everything {
+			lines = append(lines, Line{})
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// controllerLines are the status of the controller itself.
+func controllerLines(c *reconciler.ControllerStatus, now time.Time) []Line {
+	if c == nil {
+		return nil
+	}
+	var lines []Line
+	if c.Revision != "" {
+		lines = append(lines, Line{Text: "revision " + c.Revision, Wrap: true})
+	}
+	if c.Syncs == 0 {
+		lines = append(lines, Line{Text: "the controller has started, and its first sync is not done yet"})
+	}
+	for _, trouble := range Troubles(c, now) {
+		lines = append(lines, Line{Text: trouble, Bad: true, Wrap: true})
+	}
+	for _, w := range c.Warnings {
+		lines = append(lines, Line{Text: "warning: " + w, Wrap: true})
+	}
+	if len(c.Held) > 0 {
+		lines = append(lines, Line{Text: fmt.Sprintf("kept, though not declared: %s (%s)", strings.Join(c.Held, ", "), c.HeldReason), Wrap: true})
+	}
+	return lines
+}
+
+// Troubles are what is wrong with the controller, its engine, its source and its manifests.
+func Troubles(c *reconciler.ControllerStatus, now time.Time) []string {
+	var all []string
+	if e := c.Engine; !e.Reachable {
+		trouble := "engine unreachable"
+		if !e.Since.IsZero() {
+			trouble += " for " + age(e.Since, now)
+		}
+		if e.Error != "" {
+			trouble += ": " + e.Error
+		}
+		all = append(all, Flat(trouble))
+	}
+	if c.SourceError != "" {
+		all = append(all, "source: "+Flat(c.SourceError))
+	}
+	for _, p := range c.Problems {
+		all = append(all, "manifests: "+p)
+	}
+	return all
+}
+
+func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []Line {
+	restarts := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Restarts() > 0 })
+	since := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Condition(reconciler.ConditionReady) != nil })
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	var lines []Line
+	row := func(bad bool, bottle, part, ready, state, restarted, changed, image string) {
+		cells := []string{bottle, part, ready, state}
+		if restarts {
+			cells = append(cells, restarted)
+		}
+		if since {
+			cells = append(cells, changed)
+		}
+		cells = append(cells, image)
+		for i := range cells {
+			cells[i] = printable.Line(cells[i]) // a tab would begin another cell
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+		lines = append(lines, Line{Bad: bad})
+	}
+	row(false, "BOTTLE", "PART", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
+	for _, b := range bottles {
+		changed, hidden := "", d == unreadyBottles || d > everything && b.Healthy()
+		if c := b.Condition(reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {
+			changed = age(c.LastTransitionTime, now) + " ago"
+		}
+		row(!b.Healthy(), b.Slug, "", yesNo(b.Ready), stateOf(b), restartCell(b.Restarts(), hidden), changed, "")
+		if hidden {
+			continue
+		}
+		for _, p := range b.Components {
+			row(!p.Ready && !b.Healthy(), "", string(p.Component), yesNo(p.Ready), p.State, restartCell(p.Restarts, true), "", imageName(p.Image))
+		}
+	}
+	_ = t.Flush() // a strings.Builder takes everything
+	for i, l := range strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n") {
+		lines[i].Text = strings.TrimRight(l, " ")
+	}
+	return lines
+}
+
+// noteLines explain the bottles that are not as they should be.
+func noteLines(bottles []reconciler.BottleStatus) []Line {
+	var lines []Line
+	for _, b := range bottles {
+		note := func(text string) {
+			lines = append(lines, Line{Text: b.Slug + ": " + Flat(text), Bad: !b.Healthy(), Wrap: true})
+		}
+		if b.Message != "" {
+			note(b.Message)
+		}
+		said := b.Message
+		for _, kind := range []string{reconciler.ConditionStalled, reconciler.ConditionReconciling} {
+			c := b.Condition(kind)
+			if c == nil || c.Status != "True" || c.Message == "" || strings.Contains(said, c.Message) {
+				continue
+			}
+			note(strings.ToLower(kind) + ": " + c.Message)
+			said += c.Message
+		}
+	}
+	return lines
+}
+
+// warningLines are the warnings about the engine.
+func warningLines(warnings []string) []Line {
+	var lines []Line
+	for i, warning := range warnings {
+		if i == 0 {
+			lines = append(lines, Line{})
+		}
+		lines = append(lines, Line{Text: "warning: " + warning, Wrap: true})
+	}
+	return lines
+}
+
+// stateOf is the bottle's reason, and whether work on it is under way or stalled.
+func stateOf(b reconciler.BottleStatus) string {
+	state := b.Reason
+	switch {
+	case b.IsTrue(reconciler.ConditionStalled):
+		state += ", stalled"
+	case b.IsTrue(reconciler.ConditionReconciling):
+		state += ", reconciling"
+	}
+	if b.Outdated() {
+		state += " (newer declaration waits)"
+	}
+	return state
+}
+
+func restartCell(n int, shown bool) string {
+	if n == 0 || !shown {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// Fit is the status with as much detail as a terminal has room for, below the lines of header: at most height lines.
+func Fit(status reconciler.Status, header []Line, now time.Time, height, width int) []Line {
+	var lines []Line
+	for d := everything; d <= unreadyBottles; d++ {
+		lines = wrapped(append(slices.Clone(header), report(status, now, d)...), width)
+		if len(lines) <= height {
+			return lines
+		}
+	}
+	rest := len(lines) - (height - 1)
+	return append(lines[:height-1], Line{Text: "… " + Count(rest, "more line")})
+}
+
+// wrapped breaks long lines at the width, those with Wrap set.
+func wrapped(lines []Line, width int) []Line {
+	var all []Line
+	for _, l := range lines {
+		l.Text = printable.Line(l.Text)
+		for r := []rune(l.Text); l.Wrap && len(r) > width; r = r[width:] {
+			all = append(all, Line{Text: string(r[:width]), Bad: l.Bad})
+			l.Text = string(r[width:])
+		}
+		all = append(all, l)
+	}
+	return all
+}

@@ -1,0 +1,133 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/api"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// ControlOptions configure a controller.
+type ControlOptions struct {
+	Paths    []string // of manifests, unless they are in a Git repository
+	Git      GitOptions
+	Prune    plan.PrunePolicy
+	Resync   time.Duration // between two resyncs; less or more by a tenth
+	Listen   string        // TCP address of the API besides its unix socket; "" for none
+	Teardown bool          // remove the bottles at the end
+}
+
+// Control runs a controller until ctx ends.
+func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := control.NewMetrics(registry)
+	r, err := s.offlineReconciler(ctx, metrics.Meter)
+	if err != nil {
+		return err
+	}
+	r.Executor.OnProgress = s.logStep // the controller reports how the bottle is
+	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	source, names, err := s.openSource(ctx, o, r.Settings)
+	if err != nil {
+		return err
+	}
+	c := control.NewController(control.ControllerConfig{
+		Reconciler: r, Source: source, Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
+		Identity: reconciler.ControllerStatus{Version: Version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: names},
+	})
+	server, err := s.listen(ctx, c, registry, o.Listen)
+	if err != nil {
+		return err
+	}
+	go syncOnHangup(ctx, c)
+	s.Log.Info().Strs("sources", names).Str("owner", r.Settings.Owner).Str("version", Version()).Msg("keeping bottles as declared")
+	if address := server.TCPAddr(); address != nil {
+		s.Log.Info().Stringer("address", address).Msg("serving the API, read-only, on TCP too")
+	}
+	notify(daemon.SdNotifyReady)
+	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx) }()
+	c.Run(ctx)
+	if o.Teardown {
+		err = errors.Join(err, teardown(r, c.Declared()))
+	}
+	cancel()
+	err = errors.Join(err, <-served)
+	if err == nil {
+		s.Log.Info().Msg("stopped")
+	}
+	return err
+}
+
+// listen opens the API's sockets.
+func (s *Service) listen(ctx context.Context, c *control.Controller, metrics prometheus.Gatherer, tcp string) (*api.Server, error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return nil, err
+	}
+	server, err := api.Listen(ctx, api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: tcp, Log: s.Log})
+	if errors.Is(err, api.ErrAddress) {
+		err = exit.Usage(err)
+	}
+	return server, err
+}
+
+// notify reports a state to systemd, where it started this process and asked for reports.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// syncOnHangup requests a resync on every SIGHUP.
+func syncOnHangup(ctx context.Context, c *control.Controller) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			c.Sync(false)
+		}
+	}
+}
+
+// teardown removes the controller's bottles. The signal that ended the controller does not end this; another one does.
+func teardown(r *pass.Reconciler, slugs []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if len(slugs) == 0 {
+		return nil
+	}
+	plan, err := r.PlanDelete(ctx, slugs)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, err := range r.Execute(ctx, plan) {
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+var _ api.Source = (*control.Controller)(nil)

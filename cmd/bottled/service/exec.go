@@ -1,0 +1,65 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+)
+
+// Target is a bottle, or with a component one of its containers.
+type Target struct {
+	Bottle    string
+	Component state.ComponentName // "" when none is named
+}
+
+// Attachment is the user's side of a session.
+type Attachment interface {
+	Stdin() bool // input goes to the program
+	TTY() bool   // the program gets a terminal
+	// Converse connects the user to a program until that ends, and returns its exit code. ctx must not end with a signal.
+	Converse(ctx context.Context, p engine.Process) (code int, err error)
+}
+
+// Exec runs a command in the running container of a component, and returns its exit code.
+func (s *Service) Exec(ctx context.Context, to Target, command []string, user Attachment) (code int, err error) {
+	e, err := s.connect(ctx, state.Settings{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	c, err := s.runningContainer(ctx, e, to)
+	if err != nil {
+		return 0, err
+	}
+	p, err := e.Exec(ctx, c.ID, command, user.Stdin(), user.TTY())
+	if err != nil {
+		return 0, err
+	}
+	code, err = user.Converse(context.WithoutCancel(ctx), p)
+	return code, errors.Join(err, p.Close())
+}
+
+// runningContainer finds the container that a component runs in.
+func (s *Service) runningContainer(ctx context.Context, e Engine, of Target) (engine.Summary, error) {
+	all, err := e.Containers(ctx, s.Settings.Owner, of.Bottle)
+	if err != nil {
+		return engine.Summary{}, err
+	}
+	if len(all) == 0 {
+		return engine.Summary{}, fmt.Errorf("owner %q has no such bottle", s.Settings.Owner)
+	}
+	now := "missing"
+	for _, c := range all {
+		switch {
+		case c.Component() != of.Component:
+			continue
+		case c.State == engine.StateRunning:
+			return c, nil
+		}
+		now = c.State
+	}
+	return engine.Summary{}, fmt.Errorf("it does not run, it is %s: see bottled status %s", now, of.Bottle)
+}

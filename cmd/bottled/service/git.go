@@ -1,0 +1,158 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	_ "golang.org/x/crypto/x509roots/fallback" // for a repository over HTTPS, where the system has no roots: in a scratch image
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/gitsource"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// GitOptions locate manifests in a Git repository.
+type GitOptions struct {
+	URL       string        // with #branch, or not; "" where the manifests are in no repository
+	Path      string        // directory in the repository
+	KeysFile  string        // of armored OpenPGP public keys; "" to take unsigned commits
+	TokenFile string        // with the password or token over HTTPS
+	Interval  time.Duration // between two pulls; less or more by a tenth
+}
+
+// readFile reads a file that the operator named: a regular one of at most 1 MiB.
+func readFile(path string) ([]byte, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return safepath.Set{}.ReadFile(abs, 1<<20)
+}
+
+// open prepares the checkout in a directory.
+func (g *GitOptions) open(dir string) (*gitsource.Source, error) {
+	options := gitsource.Options{URL: g.URL, Dir: dir}
+	if g.KeysFile != "" {
+		keys, err := readFile(g.KeysFile)
+		if err != nil {
+			return nil, fmt.Errorf("--git-keys: %w", err)
+		}
+		options.Keys = keys
+	}
+	if g.TokenFile != "" {
+		options.Token = func() (string, error) {
+			token, err := readFile(g.TokenFile)
+			return strings.TrimSpace(string(token)), err
+		}
+	}
+	return gitsource.Open(options)
+}
+
+// gitSource reads manifests from a Git repository, which it polls.
+type gitSource struct {
+	repository *gitsource.Source
+	path       string
+	interval   time.Duration
+	changes    chan struct{}
+	secrets    *manifests.Watcher // of the files outside of the manifests
+
+	mu      sync.Mutex // held while the checkout changes or is read
+	reader  *rememberingReader
+	memory  *store.PlaceMemory
+	pullErr error
+}
+
+func newGitSource(g GitOptions, dir string, memory *store.PlaceMemory, log zerolog.Logger) (*gitSource, error) {
+	repository, err := g.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := manifests.Watch(manifests.WatchOptions{Warn: func(err error) {
+		log.Warn().Err(err).Msg("not every change of a token is noticed at once")
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return &gitSource{
+		repository: repository, path: g.Path, interval: g.Interval, changes: make(chan struct{}, 1), secrets: watcher, memory: memory,
+	}, nil
+}
+
+// pull fetches once. It reports whether Read may return something else.
+func (s *gitSource) pull(ctx context.Context) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed, err := s.repository.Pull(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	changed = changed || fmt.Sprint(err) != fmt.Sprint(s.pullErr)
+	s.pullErr = err
+	return changed
+}
+
+// Refresh pulls.
+func (s *gitSource) Refresh(ctx context.Context) { s.pull(ctx) }
+
+// follow pulls until ctx ends.
+func (s *gitSource) follow(ctx context.Context) {
+	for {
+		if s.pull(ctx) {
+			s.notify()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.secrets.Changes():
+			s.notify()
+		case <-time.After(reconciler.Jitter(s.interval)):
+		}
+	}
+}
+
+func (s *gitSource) notify() {
+	select {
+	case s.changes <- struct{}{}:
+	default:
+	}
+}
+
+// Read reads the checkout.
+func (s *gitSource) Read() (manifests.Snapshot, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dir, err := s.repository.Path(s.path)
+	if err != nil {
+		return manifests.Snapshot{}, 0, err
+	}
+	if s.reader == nil {
+		s.reader = newReader(s.memory, dir)
+	}
+	return s.reader.read()
+}
+
+// Changes receives when Read may return something else.
+func (s *gitSource) Changes() <-chan struct{} { return s.changes }
+
+// Follow watches files outside of the manifests.
+func (s *gitSource) Follow(files []string, writable safepath.Set) { s.secrets.Follow(files, writable) }
+
+// Warnings say why changes of tokens are noticed late.
+func (s *gitSource) Warnings() []string { return s.secrets.Late() }
+
+// Revision is the commit that is checked out, and the error of the last pull.
+func (s *gitSource) Revision() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.repository.Revision(), s.pullErr
+}
+
+var _ control.Source = (*gitSource)(nil)

@@ -1,0 +1,108 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/kinds"
+)
+
+func resolveSettings(t *testing.T, args ...string) (Settings, error) {
+	t.Helper()
+	var s Settings
+	f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s.Flags(f)
+	if err := f.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.Resolve(f)
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("owner: from-file\nprefix: from-file\ntimeout: 5s\nparallel: 3\nprune: none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BOTTLED_CONFIG", config)
+	t.Setenv("BOTTLED_OWNER", "from-env")
+	t.Setenv("BOTTLED_PREFIX", "from-env")
+	t.Setenv("CLAUDE_BOTTLE_SUPERVISE_IMAGE", "from-legacy-env")
+	t.Setenv("BOTTLED_CRED_PROXY_IMAGE", "from-env")
+	t.Setenv("CLAUDE_BOTTLE_CRED_PROXY_IMAGE", "from-legacy-env")
+	t.Setenv("CLAUDE_BOTTLE_AGENT_IMAGE", "from-legacy-env")
+	s, err := resolveSettings(t, "--prefix", "from-flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Prefix != "from-flag" || s.Owner != "from-env" || s.Timeout != 5*time.Second || s.Parallel != 3 ||
+		s.Image(state.Supervise) != "from-legacy-env" || s.Image(state.CredProxy) != "from-env" || s.Image(state.Pipelock) != "builtin" ||
+		s.Image(state.Agent) != "from-legacy-env" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBadSettings(t *testing.T) {
+	dir := t.TempDir()
+	config := func(text string) string {
+		path := filepath.Join(dir, strings.NewReplacer(" ", "", ":", "", "\n", "").Replace(text))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for says, args := range map[string][]string{
+		"--owner":         {"--owner", "Not A Label"},
+		"--prefix":        {"--prefix", "a_b"},
+		"--parallel":      {"--parallel", "0"},
+		"--timeout":       {"--timeout", "-1s"},
+		"--subnet-pool":   {"--subnet-pool", "x"},
+		"--agent-image":   {"--agent-image", "My Image"},
+		"too small":       {"--subnet-pool", "10.0.0.0/30"},
+		"no such file":    {"--config", filepath.Join(dir, "none")},
+		"unknown setting": {"--config", config("ownr: x\n")},
+		"yaml":            {"--config", config("a: [\n")},
+		"invalid syntax":  {"--config", config("parallel: many\n")},
+	} {
+		if _, err := resolveSettings(t, args...); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: %v, want an error with %q", args, err, says)
+		}
+	}
+}
+
+func TestSocketPath(t *testing.T) {
+	for want, s := range map[string]Settings{
+		"/r/controller.sock": {StateDir: "/s", RunDir: "/r"},
+		"/run/bottled/" + state.Digest("/s") + "/controller.sock": {StateDir: "/s"},
+	} {
+		if s.RunDir == "" && os.Geteuid() != 0 {
+			want = filepath.Join(t.TempDir(), "bottled", state.Digest("/s"), "controller.sock")
+			t.Setenv("XDG_RUNTIME_DIR", strings.TrimSuffix(want, filepath.Join("/bottled", state.Digest("/s"), "controller.sock")))
+		}
+		if got, err := s.socket(); got != want || err != nil {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
+	}
+}
+
+// A component that is registered has an image setting, like the others.
+func TestImageSettingOfNewComponent(t *testing.T) {
+	before := kinds.All
+	t.Cleanup(func() { kinds.All = before })
+	kinds.All = kinds.All.With(component.Kind{
+		Component: contract.Component{Name: "extra"}, Image: &component.ImageSetting{Default: state.Builtin, Usage: "`image` of extra", Legacy: "OLD_EXTRA"},
+	})
+	for _, c := range []struct{ variable, want string }{{"UNUSED", state.Builtin}, {"OLD_EXTRA", "old"}, {"BOTTLED_EXTRA_IMAGE", "new"}} {
+		t.Setenv(c.variable, c.want)
+		if s, err := resolveSettings(t); err != nil || s.Image("extra") != c.want {
+			t.Errorf("%s: %q, %v, want %q", c.variable, s.Image("extra"), err, c.want)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package service
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/reconciler/control"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// openSource opens the source of a controller's manifests, and names it.
+func (s *Service) openSource(ctx context.Context, o ControlOptions, settings state.Settings) (control.Source, []string, error) {
+	memory, err := store.OpenPlaceMemory(settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Git.URL == "" {
+		// A path that does not exist is a slip at the start, and may be anything later.
+		snapshot, err := load(memory.Known(), o.Paths)
+		if err != nil {
+			return nil, nil, err
+		}
+		source, err := watchDirs(o.Paths, snapshot.Writable, memory, s.Log)
+		return source, o.Paths, err
+	}
+	source, err := newGitSource(o.Git, filepath.Join(settings.CheckoutDir(), state.Digest(o.Git.URL)), memory, s.Log)
+	if err != nil {
+		return nil, nil, exit.Usage(err)
+	}
+	go source.follow(ctx)
+	return source, []string{source.repository.String()}, nil
+}
+
+// dirSource reads manifests from directories and files, and watches them.
+type dirSource struct {
+	*manifests.Watcher
+	reader *rememberingReader
+}
+
+// Read reads the directories and files.
+func (s dirSource) Read() (manifests.Snapshot, time.Duration, error) { return s.reader.read() }
+
+// rememberingReader records in the state directory what agents can write.
+type rememberingReader struct {
+	manifests.Reader
+	memory *store.PlaceMemory
+}
+
+func newReader(memory *store.PlaceMemory, paths ...string) *rememberingReader {
+	return &rememberingReader{manifests.Reader{Paths: paths, Known: memory.Known()}, memory}
+}
+
+func (r *rememberingReader) read() (manifests.Snapshot, time.Duration, error) {
+	snapshot, again, err := r.Read()
+	if err == nil {
+		err = r.memory.Save(snapshot.Writable)
+	}
+	return snapshot, again, err
+}
+
+// Refresh has nothing to do: changes are noticed, and a resync reads everything.
+func (dirSource) Refresh(context.Context) {}
+
+// Warnings say why changes are noticed late.
+func (s dirSource) Warnings() []string { return s.Late() }
+
+// Revision is none: directories have no such thing.
+func (dirSource) Revision() (string, error) { return "", nil }
+
+// watchDirs begins to watch manifests in directories and files.
+func watchDirs(paths []string, writable safepath.Set, memory *store.PlaceMemory, log zerolog.Logger) (dirSource, error) {
+	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
+		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
+	}})
+	return dirSource{watcher, newReader(memory, paths...)}, err
+}

@@ -1,0 +1,100 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/api"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/pass"
+)
+
+// StatusSource reads the status of the bottles: from the controller where one runs, from the engine where none does.
+type StatusSource struct {
+	controller statusClient
+	engine     func(context.Context) (reconciler.Status, error)
+	interval   time.Duration // between two polls of the engine
+}
+
+// statusClient reads the status from a running controller: an [api.Client].
+type statusClient interface {
+	Status(ctx context.Context) (reconciler.Status, error)
+	Watch(ctx context.Context, show func(reconciler.Status) error) error
+}
+
+// StatusSource opens the source of the bottles' status. Neither a controller nor the engine is asked yet.
+func (s *Service) StatusSource() (*StatusSource, error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return nil, err
+	}
+	var r *pass.Reconciler // from the first poll on
+	engine := func(ctx context.Context) (status reconciler.Status, err error) {
+		if r == nil {
+			if r, err = s.reconciler(ctx); err != nil {
+				return status, err
+			}
+		}
+		warnings := warningsOf(ctx, r)
+		status.Bottles, err = r.Status(ctx)
+		w := <-warnings
+		status.Warnings = w.all
+		return status, errors.Join(err, w.err)
+	}
+	return &StatusSource{controller: api.Dial(socket), engine: engine, interval: 2 * time.Second}, nil
+}
+
+// Get reads the status once.
+func (s *StatusSource) Get(ctx context.Context) (reconciler.Status, error) {
+	status, err := s.controller.Status(ctx)
+	if errors.Is(err, api.ErrNoController) {
+		return s.engine(ctx)
+	}
+	return status, err
+}
+
+// Follow calls show with the status, at once and whenever it may have changed, until ctx ends or show fails. The controller may
+// come and go meanwhile. Other errors go to report, and Follow goes on; before the first status they end it.
+func (s *StatusSource) Follow(ctx context.Context, show func(reconciler.Status) error, report func(error)) error {
+	var failed error
+	shown := 0
+	counted := func(status reconciler.Status) error {
+		shown++
+		failed = show(status)
+		return failed
+	}
+	for {
+		before, pause := shown, s.interval
+		err := s.controller.Watch(ctx, counted)
+		streamed := shown > before
+		if errors.Is(err, api.ErrNoController) {
+			err = s.pollEngine(ctx, counted)
+		}
+		switch {
+		case failed != nil:
+			return failed
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && shown == 0:
+			return err
+		case streamed: // and ended: whoever is there now is asked soon
+			pause /= 10
+		case err != nil:
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *StatusSource) pollEngine(ctx context.Context, show func(reconciler.Status) error) error {
+	status, err := s.engine(ctx)
+	if err != nil {
+		return err
+	}
+	return show(status)
+}

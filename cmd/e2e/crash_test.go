@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/cmd/e2e/harness"
+	"github.com/bot-bottle/bottled/state"
+)
+
+func changing(call string) bool {
+	return !strings.HasPrefix(call, "GET ") && !strings.HasPrefix(call, "HEAD ")
+}
+
+// owned lists every container and network of the Env's owner.
+func owned(e *harness.Env) []string {
+	filter := "label=" + state.LabelOwner + "=" + e.Owner
+	return slices.Sorted(slices.Values(strings.Fields(e.Docker("ps", "-a", "--filter", filter, "--format", "{{.Names}}") + "\n" +
+		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}"))))
+}
+
+// TestKilledAtEveryCall kills bottled just before, and in another round just after, each call that changes the engine:
+// the next pass must converge and leave nothing over. The same for a removal.
+func TestKilledAtEveryCall(t *testing.T) {
+	t.Parallel()
+	e := newWhole(t, "one")
+	proxy := e.Proxy()
+	e.Reconcile(exitDone)
+	want := owned(e)
+	e.Expect(exitDone, "delete", "--all")
+
+	for _, outcome := range []harness.Outcome{harness.Refuse, harness.LoseBack} {
+		for _, action := range [][]string{{"reconcile", "--once", e.Manifests}, {"delete", "--all"}} {
+			kills := 0
+			for n := 1; ; n++ {
+				if !killAt(t, e, proxy, n, outcome, action...) {
+					break
+				}
+				kills++
+				proxy.Reset(nil)
+				e.Reconcile(exitDone)
+				if got := owned(e); !slices.Equal(got, want) {
+					t.Fatalf("killed at change %d of %v: the next pass leaves %v, want %v", n, action, got, want)
+				}
+				if action[0] == "reconcile" {
+					e.Expect(exitDone, "delete", "--all")
+				}
+			}
+			if kills < 6 {
+				t.Errorf("%v was killed %d times only: the test does not reach its calls", action, kills)
+			}
+			proxy.Reset(nil)
+			e.Reconcile(exitDone)
+			if action[0] == "delete" {
+				e.Expect(exitDone, "delete", "--all")
+			}
+		}
+	}
+}
+
+// killAt runs bottled and kills it at its n-th changing call; false when it makes fewer.
+func killAt(t *testing.T, e *harness.Env, proxy *harness.Proxy, n int, outcome harness.Outcome, args ...string) bool {
+	t.Helper()
+	cmd := e.Command(args...)
+	started := make(chan *exec.Cmd, 1)
+	var changes atomic.Int64
+	var killed atomic.Bool
+	proxy.Reset(func(_ int, call string) harness.Outcome {
+		if !changing(call) {
+			return harness.Pass
+		}
+		if changes.Add(1) != int64(n) {
+			return harness.Pass
+		}
+		running := <-started
+		killed.Store(true)
+		_ = running.Process.Kill()
+		return outcome
+	})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started <- cmd
+	_ = cmd.Wait()
+	return killed.Load()
+}
+
+// TestEveryCallMayFail makes the engine refuse, one at a time, each call of a pass: bottled fails with a message,
+// leaves no container that never ran, and the next pass converges.
+func TestEveryCallMayFail(t *testing.T) {
+	t.Parallel()
+	e := harness.New(t)
+	e.Write("one.yaml", small("one"))
+	proxy := e.Proxy()
+	for n := 1; n < 200; n++ {
+		refused := make(chan string, 1)
+		proxy.Reset(func(i int, call string) harness.Outcome {
+			if i != n || strings.HasSuffix(call, "/_ping") {
+				return harness.Pass
+			}
+			refused <- call
+			return harness.Refuse
+		})
+		r := e.Bottled("reconcile", "--once", e.Manifests)
+		calls := len(proxy.Calls())
+		proxy.Reset(nil)
+		close(refused)
+		if failed := <-refused; failed != "" {
+			if r.Code != exitFailed || !strings.Contains(r.Stdout+r.Stderr, "injected fault") {
+				t.Errorf("call %d (%s) failed: exit code %d\n%s%s", n, failed, r.Code, r.Stdout, r.Stderr)
+			}
+			if left := e.Docker("ps", "-aq", "--filter", "status=created", "--filter", "label="+state.LabelOwner+"="+e.Owner); left != "" && !strings.HasPrefix(failed, "DELETE") {
+				t.Errorf("call %d (%s) failed: containers that never ran are left: %s", n, failed, left)
+			}
+			e.Reconcile(exitDone)
+		}
+		e.Expect(exitDone, "delete", "--all")
+		if n > calls {
+			break
+		}
+	}
+}
+
+func TestOneBottleFailsTheOthersConverge(t *testing.T) {
+	e := harness.New(t)
+	e.Write("good.yaml", small("good"))
+	e.Write("bad.yaml", strings.Replace(small("bad"), "[agent]", "[/no/such/program]", 1))
+	e.Write("exits.yaml", strings.Replace(small("exits"), "[agent]", "[fetch, --help]", 1))
+	e.Write("token.yaml", strings.Replace(strings.Replace(whole("token"), "./token", "./no-such-token", 1), "supervise: true", "supervise: false", 1))
+	r := e.Reconcile(exitFailed)
+	all := status(t, e)
+	if !all["good"].Ready {
+		t.Errorf("good: %+v", all["good"])
+	}
+	for slug, says := range map[string]string{"exits": "exit code 0", "token": "no-such-token", "bad": `unknown command "/no/such/program"`} {
+		if !strings.Contains(r.Stdout, says) {
+			t.Errorf("%s: the output does not say %q:\n%s", slug, says, r.Stdout)
+		}
+	}
+	if !strings.Contains(r.Stderr, "of 4 bottles not as declared") {
+		t.Errorf("%s", r.Stderr)
+	}
+}
+
+// TestTermFinishesTheStepInHand interrupts a pass: it ends by itself, says so, and begins nothing more.
+func TestTermFinishesTheStepInHand(t *testing.T) {
+	e := newWhole(t, "one")
+	proxy := e.Proxy()
+	cmd := e.Command("reconcile", "--once", e.Manifests)
+	var stdout strings.Builder
+	cmd.Stdout = &stdout
+	started := make(chan *exec.Cmd, 1)
+	var starts atomic.Int64
+	proxy.Reset(func(_ int, call string) harness.Outcome {
+		if strings.HasSuffix(call, "/start") && starts.Add(1) == 1 {
+			running := <-started
+			_ = running.Process.Signal(syscall.SIGTERM)
+			time.Sleep(200 * time.Millisecond) // it arrives while the call is under way
+		}
+		return harness.Pass
+	})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started <- cmd
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != exitFailed || starts.Load() != 1 {
+		t.Errorf("exit code %d after %d starts\n%s", cmd.ProcessState.ExitCode(), starts.Load(), stdout.String())
+	}
+	if got := e.Docker("inspect", "-f", "{{.State.Running}}", e.Name(state.Pipelock, "one")); got != "true" {
+		t.Errorf("the step in hand was not finished: pipelock is running: %s", got)
+	}
+	proxy.Reset(nil)
+	e.Reconcile(exitDone)
+}

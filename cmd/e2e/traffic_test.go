@@ -1,0 +1,266 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bot-bottle/bottled/cmd/e2e/harness"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/queue"
+)
+
+// startUpstream runs a stand-in for an API on a bottle's egress network and returns its address there. The bottle's
+// manifest must name the CA (./certs/ca.pem) and the token (./certs/token).
+func startUpstream(t *testing.T, e *harness.Env, slug string) string {
+	t.Helper()
+	certs := filepath.Join(e.Manifests, "certs")
+	name := e.Prefix + "-upstream"
+	e.Docker("run", "-d", "--name", name, "--label", state.LabelOwner+"="+e.Owner+"-guest", "--network", e.Network("egress", slug),
+		"--network-alias", "api.demo.example", "--network-alias", "docs.demo.example", "-v", certs+":/certs:ro",
+		harness.AgentImage, "upstream", "--cert-dir", "/certs")
+	t.Cleanup(func() { e.Docker("rm", "-f", name) })
+	return e.Docker("inspect", "-f", `{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}`, name)
+}
+
+func prepareCerts(t *testing.T, e *harness.Env) (token string) {
+	t.Helper()
+	certs := filepath.Join(e.Manifests, "certs")
+	if err := os.MkdirAll(certs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(harness.DemoBinary(t), "prepare", certs, "--host", "api.demo.example", "--host", "docs.demo.example").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data, err := os.ReadFile(filepath.Join(certs, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(data))
+}
+
+func trafficManifest(e *harness.Env, allow string) string {
+	m := strings.Replace(whole("one"), "allowlist: [docs.demo.example]", "allowlist: ["+allow+"]\n    privateCIDRs: ["+e.Pool+"]", 1)
+	m = strings.Replace(m, "./token", "./certs/token", 1)
+	return strings.Replace(m, "  credProxy:\n", "  credProxy:\n    caBundle: ./certs/ca.pem\n", 1)
+}
+
+// TestTraffic shows from inside the agent that exactly what the manifest says can be reached.
+func TestTraffic(t *testing.T) {
+	e := harness.New(t)
+	token := prepareCerts(t, e)
+	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
+	e.Write("two.yaml", small("two"))
+	e.Reconcile(exitDone)
+	upstream := startUpstream(t, e, "one")
+
+	reaches := func(what string, args ...string) string {
+		t.Helper()
+		out, code := e.Agent("one", append([]string{"fetch"}, args...)...)
+		if code != 0 {
+			t.Errorf("%s does not go through:\n%s", what, out)
+		}
+		return out
+	}
+	refused := func(what, says string, args ...string) {
+		t.Helper()
+		out, code := e.Agent("one", append([]string{"fetch", "--timeout", "3s"}, args...)...)
+		if code == 0 || !strings.Contains(out, says) {
+			t.Errorf("%s is not refused with %q (exit code %d):\n%s", what, says, code, out)
+		}
+	}
+
+	reaches("an allowed host", "http://docs.demo.example/")
+	refused("a host off the list", "403", "http://evil.demo.example/")
+	refused("an allowed host past pipelock", "", "--direct", "http://"+upstream+"/")
+	refused("a raw address through pipelock", "403", "http://169.254.169.254/latest/meta-data/")
+	refused("the unspecified address through pipelock", "403", "http://0.0.0.0:9099/")
+	refused("a decimal address", "403", "http://2130706433/")
+
+	// The upstream sees a token that the agent never had; what the agent sends in its place is lost.
+	out := reaches("a route", "-H", "Authorization: Bearer forged", "http://cred-proxy:9099/api/whoami")
+	if !strings.Contains(out, "Bearer "+token) || strings.Contains(out, "forged") || !strings.Contains(out, `"/whoami"`) {
+		t.Errorf("the upstream saw:\n%s", out)
+	}
+	refused("a path that is no route", "404", "http://cred-proxy:9099/other/")
+	refused("a git push", "403", "-X", "POST", "http://cred-proxy:9099/api/repo.git/git-receive-pack")
+	if env := e.Docker("inspect", e.Name(state.Agent, "one"), e.Name(state.CredProxy, "one")); strings.Contains(env, token) {
+		t.Error("docker inspect shows the token")
+	}
+
+	// A change of the allowlist reaches the running pipelock.
+	e.Write("one.yaml", trafficManifest(e, "other.demo.example"))
+	e.Reconcile(exitDone)
+	refused("a host that was taken off the list", "403", "http://docs.demo.example/")
+
+	if out, code := e.Agent("one", "tools", "http://supervise:9100"); code != 0 ||
+		!strings.Contains(out, "cred-proxy-block") || !strings.Contains(out, "pipelock-block") || !strings.Contains(out, "capability-block") {
+		t.Errorf("the supervise server's tools:\n%s", out)
+	}
+	proveSupervised(t, e)
+}
+
+// proveSupervised asks supervise from inside the agent.
+func proveSupervised(t *testing.T, e *harness.Env) {
+	t.Helper()
+	call := func(code int, want string, args ...string) {
+		t.Helper()
+		out, got := e.Agent("one", append([]string{"tools", "http://supervise:9100"}, args...)...)
+		if got != code || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d; want %d and %q:\n%s", args, got, code, want, out)
+		}
+	}
+	const own = `{"url":"http://pipelock:8888/","justification":"j"}`
+	call(0, "other.demo.example", "list-current-config") // what the last pass wrote
+	call(1, "is a part of the bottle itself", "pipelock-block", own)
+	call(1, "is no token of this bottle", "cred-proxy-block",
+		`{"routes":[{"path":"/x/","upstream":"https://x.example","auth_scheme":"Bearer","token_slot":"env-HOME"}],"justification":"j"}`)
+	call(0, `"proposals":[]`, "proposal-status")
+
+	answered := make(chan error, 1)
+	go func() { answered <- answerFirst(t.Context(), filepath.Join(e.StateDir, "queue", "one")) }()
+	call(0, `"status":"rejected"`, "pipelock-block", `{"url":"https://more.demo.example/","justification":"j"}`)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}
+
+// answerFirst rejects the first proposal, once there is one, as a human's tool on the host does.
+func answerFirst(ctx context.Context, dir string) error {
+	q, err := queue.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	for stop := time.Now().Add(8 * time.Second); time.Now().Before(stop); time.Sleep(20 * time.Millisecond) {
+		pending, problems, err := q.Pending()
+		if err = errors.Join(append(problems, err, ctx.Err())...); err != nil {
+			return err
+		}
+		if len(pending) > 0 {
+			return q.Answer(pending[0].ID, queue.Answer{Status: queue.Rejected, Notes: "no", By: "alice"})
+		}
+	}
+	return errors.New("no proposal reached the host")
+}
+
+// TestIsolation tries to get out of a bottle.
+func TestIsolation(t *testing.T) {
+	e := harness.New(t)
+	e.Write("token", testToken)
+	e.Write("one.yaml", whole("one"))
+	e.Write("two.yaml", whole("two"))
+	e.Reconcile(exitDone)
+
+	// A service of the host on every address.
+	listener, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	accepted := make(chan string, 10)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn.RemoteAddr().String()
+			_ = conn.Close()
+		}
+	}()
+	port := listener.Addr().(*net.TCPAddr).Port
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := []string{}
+	for _, a := range addresses {
+		if ip := a.(*net.IPNet).IP; ip.To4() != nil && !ip.IsLoopback() {
+			targets = append(targets, fmt.Sprintf("%s:%d", ip, port))
+		}
+	}
+	gateway := e.Docker("network", "inspect", "-f", `{{(index .IPAM.Config 0).Subnet}}`, e.Network("net", "one"))
+	targets = append(targets, fmt.Sprintf("%s:%d", strings.Replace(gateway, ".0/28", ".1", 1), port))
+	for _, part := range []state.ComponentName{state.Agent, state.Supervise, state.CredProxy, state.Pipelock} {
+		name := e.Name(part, "two")
+		for _, ip := range strings.Fields(e.Docker("inspect", "-f", `{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}`, name)) {
+			for _, p := range []string{"8888", "9099", "9100"} {
+				targets = append(targets, ip+":"+p)
+			}
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(8)
+	for _, target := range targets {
+		group.Go(func() error {
+			if out, code := e.Agent("one", "dial", "--timeout", "1s", target); code == 0 {
+				t.Errorf("the agent reaches %s:\n%s", target, out)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return nil
+	select {
+	case from := <-accepted:
+		t.Errorf("the host's service was reached from %s", from)
+	case <-time.After(100 * time.Millisecond):
+	}
+	for _, name := range []string{e.Name(state.Agent, "two"), e.Name(state.Pipelock, "two"), "outside.demo.example"} {
+		if out, code := e.Agent("one", "resolve", name); code == 0 {
+			t.Errorf("the agent resolves %s:\n%s", name, out)
+		}
+	}
+	if out, code := e.Agent("one", "resolve", "pipelock"); code != 0 {
+		t.Errorf("the agent does not resolve its own sidecar:\n%s", out)
+	}
+	for _, part := range []state.ComponentName{state.Agent, state.Supervise} {
+		var networks map[string]any
+		if err := json.Unmarshal([]byte(e.Docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", e.Name(part, "one"))), &networks); err != nil {
+			t.Fatal(err)
+		}
+		if len(networks) != 1 {
+			t.Errorf("%s is on %v", part, networks)
+		}
+	}
+}
+
+// TestStreamSurvivesReload keeps a stream through pipelock and cred-proxy open over a reload of both.
+func TestStreamSurvivesReload(t *testing.T) {
+	e := harness.New(t)
+	prepareCerts(t, e)
+	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
+	e.Reconcile(exitDone)
+	startUpstream(t, e, "one")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	stream := exec.CommandContext(ctx, "docker", "exec", e.Name(state.Agent, "one"), "/bottled-demo", "fetch", "--timeout", "30s", "http://cred-proxy:9099/api/stream?seconds=4")
+	done := make(chan error, 1)
+	var out []byte
+	go func() {
+		var err error
+		out, err = stream.CombinedOutput()
+		done <- err
+	}()
+	time.Sleep(time.Second)
+	e.Write("one.yaml", trafficManifest(e, "docs.demo.example, more.demo.example"))
+	e.Write("certs/token", "rotated\n")
+	e.Reconcile(exitDone)
+	if err := <-done; err != nil || strings.Count(string(out), "data:") < 15 {
+		t.Errorf("the stream broke: %v\n%s", err, out)
+	}
+	if out, code := e.Agent("one", "fetch", "http://cred-proxy:9099/api/"); code != 0 || !strings.Contains(out, "Bearer rotated") {
+		t.Errorf("the rotated token is not in use:\n%s", out)
+	}
+}

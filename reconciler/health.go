@@ -1,0 +1,58 @@
+package reconciler
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Healthy says whether nobody needs to look after the bottle: it is ready, or suspended as declared.
+func (b BottleStatus) Healthy() bool { return b.Ready || b.Reason == ReasonSuspend }
+
+// Outdated says whether the status is not about the newest declaration, which waits for its pass.
+func (b BottleStatus) Outdated() bool {
+	return b.ObservedGeneration != 0 && b.Generation != b.ObservedGeneration
+}
+
+// Condition returns the condition of a type, nil when there is none.
+func (b BottleStatus) Condition(kind string) *Condition {
+	for i := range b.Conditions {
+		if b.Conditions[i].Type == kind {
+			return &b.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// IsTrue says whether the bottle has a condition and its status is True.
+func (b BottleStatus) IsTrue(kind string) bool {
+	c := b.Condition(kind)
+	return c != nil && c.Status == "True"
+}
+
+// Restarts is the sum of its components' restarts.
+func (b BottleStatus) Restarts() int {
+	n := 0
+	for _, c := range b.Components {
+		n += c.Restarts
+	}
+	return n
+}
+
+// Select returns the bottles with these names, in their order; all without any. The error names those that do not exist.
+func (s Status) Select(names []string) ([]BottleStatus, error) {
+	if len(names) == 0 {
+		return s.Bottles, nil
+	}
+	var selected []BottleStatus
+	var missing []error
+	for _, name := range names {
+		i := slices.IndexFunc(s.Bottles, func(b BottleStatus) bool { return b.Slug == name })
+		if i < 0 {
+			missing = append(missing, fmt.Errorf("there is no bottle %q", name))
+			continue
+		}
+		selected = append(selected, s.Bottles[i])
+	}
+	return selected, errors.Join(missing...)
+}
