@@ -15,8 +15,13 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// chaosTime is how long TestChaos goes on.
-const chaosTime = 25 * time.Second
+// chaosTime is how long TestChaos goes on: a smoke test of what runs by seed on the engine in memory, and long every night.
+func chaosTime() time.Duration {
+	if nightly() {
+		return 10 * time.Minute
+	}
+	return 8 * time.Second
+}
 
 // TestChaos does at random what people, programs and accidents do: edit manifests well and badly, remove them, rotate a
 // token, stop, remove, pause, rename, connect, change containers, kill the controller. Whatever happened, in the end all
@@ -41,7 +46,7 @@ func TestChaos(t *testing.T) {
 			controller = x.e.Controller("--resync", "1h")
 		},
 	}
-	for end := time.Now().Add(chaosTime); time.Now().Before(end); {
+	for end := time.Now().Add(chaosTime()); time.Now().Before(end); {
 		deeds[x.rand.IntN(len(deeds))]()
 		time.Sleep(time.Duration(x.rand.IntN(800)) * time.Millisecond)
 	}

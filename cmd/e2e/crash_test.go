@@ -24,8 +24,12 @@ func owned(e *harness.Env) []string {
 		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}"))))
 }
 
-// TestKilledAtEveryCall kills bottled just before, and in another round just after, each call that changes the engine:
-// the next pass must converge and leave nothing over. The same for a removal.
+// sampled reports whether a call is one that faults are injected into: a few, or all of them every night. The matrix of all calls
+// and faults runs on the engine in memory (reconciler/sim).
+func sampled(n int) bool { return nightly() || n == 2 || n == 7 }
+
+// TestKilledAtEveryCall kills bottled just before, and in another round just after, calls that change the engine: the next pass must
+// converge and leave nothing over. The same for a removal.
 func TestKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	e := newWhole(t, "one")
@@ -37,7 +41,10 @@ func TestKilledAtEveryCall(t *testing.T) {
 	for _, outcome := range []harness.Outcome{harness.Refuse, harness.LoseBack} {
 		for _, action := range [][]string{{"reconcile", "--once", e.Manifests}, {"delete", "--all"}} {
 			kills := 0
-			for n := 1; ; n++ {
+			for n := 1; n < 200; n++ {
+				if !sampled(n) {
+					continue
+				}
 				if !killAt(t, e, proxy, n, outcome, action...) {
 					break
 				}
@@ -51,7 +58,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 					e.Expect(exitDone, "delete", "--all")
 				}
 			}
-			if kills < 6 {
+			if kills < 2 || nightly() && kills < 6 {
 				t.Errorf("%v was killed %d times only: the test does not reach its calls", action, kills)
 			}
 			proxy.Reset(nil)
@@ -90,7 +97,7 @@ func killAt(t *testing.T, e *harness.Env, proxy *harness.Proxy, n int, outcome h
 	return killed.Load()
 }
 
-// TestEveryCallMayFail makes the engine refuse, one at a time, each call of a pass: bottled fails with a message,
+// TestEveryCallMayFail makes the engine refuse, one at a time, calls of a pass: bottled fails with a message,
 // leaves no container that never ran, and the next pass converges.
 func TestEveryCallMayFail(t *testing.T) {
 	t.Parallel()
@@ -98,6 +105,9 @@ func TestEveryCallMayFail(t *testing.T) {
 	e.Write("one.yaml", small("one"))
 	proxy := e.Proxy()
 	for n := 1; n < 200; n++ {
+		if !sampled(n) {
+			continue
+		}
 		refused := make(chan string, 1)
 		proxy.Reset(func(i int, call string) harness.Outcome {
 			if i != n || strings.HasSuffix(call, "/_ping") {

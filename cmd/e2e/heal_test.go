@@ -56,8 +56,8 @@ func TestControllerHeals(t *testing.T) {
 	c := e.Controller("--resync", "1h").Ready() // what is healed is healed for the events
 	settledReady(t, e, "one")
 	settledReady(t, e, "two")
-	agent, pipelock, credProxy, supervise := e.Name(state.Agent, "one"), e.Name(state.Pipelock, "one"), e.Name(state.CredProxy, "one"), e.Name(state.Supervise, "one")
-	internal, egress := e.Network("net", "one"), e.Network("egress", "one")
+	agent, pipelock, credProxy := e.Name(state.Agent, "one"), e.Name(state.Pipelock, "one"), e.Name(state.CredProxy, "one")
+	egress := e.Network("egress", "one")
 	passes := func() string {
 		return e.Docker("ps", "-aq", "--no-trunc", "--filter", "label="+state.LabelSlug+"=two", "--filter", "label="+state.LabelOwner+"="+e.Owner)
 	}
@@ -66,20 +66,9 @@ func TestControllerHeals(t *testing.T) {
 		name      string
 		interfere func()
 	}{
-		{"removed", func() { e.Docker("rm", "-f", supervise) }},
-		{"stopped", func() { e.Docker("stop", "-t", "1", agent) }},
 		{"paused", func() { e.Docker("pause", pipelock) }},
-		{"killed", func() { e.Docker("kill", credProxy) }},
 		{"crashed", func() { crash(t, e, credProxy) }},
-		{"disconnected", func() { e.Docker("network", "disconnect", egress, pipelock) }},
-		{"connected to a foreign network", func() { e.Docker("network", "connect", "bridge", agent) }},
 		{"connected to the way out", func() { e.Docker("network", "connect", egress, agent) }},
-		{"given other limits", func() { e.Docker("update", "--memory", "1g", "--memory-swap", "1g", agent) }},
-		{"renamed", func() { e.Docker("rename", agent, agent+"-x") }},
-		{"everything removed", func() {
-			e.Docker("rm", "-f", agent, pipelock, credProxy, supervise)
-			e.Docker("network", "rm", internal, egress)
-		}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			e := e.In(t)
