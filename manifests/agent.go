@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 const agentField = "spec.agent"
@@ -23,31 +25,31 @@ func (d *document) validateAgent() {
 	d.validateEnv(agent.Env)
 	d.validateMounts(agent.Mounts)
 	d.validateResources(agent.Resources)
-	if field := agentField + ".runtime"; d.given(field) && !runtimePattern.matches(agent.Runtime) {
-		d.report(field, show(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
+	if field := agentField + ".runtime"; d.given(field) && !runtimePattern.Matches(agent.Runtime) {
+		d.report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}
 }
 
-func checkImage(image string) *fault {
+func checkImage(image string) *scalar.Fault {
 	_, err := reference.ParseNormalizedNamed(image)
 	switch {
 	case err == nil:
 		return nil
 	case image == "":
-		return &fault{"the image is empty", "write NAME:TAG, like my-agent:latest"}
+		return scalar.NewFault("the image is empty", "write NAME:TAG, like my-agent:latest")
 	case strings.Contains(image, "://"):
-		return &fault{"it is a URL, not an image", "write REGISTRY/NAME:TAG without a scheme"}
+		return scalar.NewFault("it is a URL, not an image", "write REGISTRY/NAME:TAG without a scheme")
 	case errors.Is(err, reference.ErrNameContainsUppercase):
-		return &fault{"the image's name has upper-case letters", "write the part before the tag in lower case"}
+		return scalar.NewFault("the image's name has upper-case letters", "write the part before the tag in lower case")
 	}
-	return &fault{"it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST"}
+	return scalar.NewFault("it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST")
 }
 
 func (d *document) validateEnv(env map[string]string) {
 	setters := d.settersOf()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		field := fieldOf(envField, name)
-		if !envNamePattern.matches(name) {
+		if !envNamePattern.Matches(name) {
 			d.report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 const buildField = agentField + ".build"
@@ -31,7 +32,7 @@ func (d *document) validateImage(agent *Agent) {
 		d.report(agentField, "image and build are both given", fix)
 	}
 	if f := checkImage(agent.Image); f != nil && d.given(agentField+".image") {
-		d.report(agentField+".image", f.reason, f.fix)
+		d.report(agentField+".image", f.Reason, f.Fix)
 	}
 	if agent.Build != nil && d.given(buildField) {
 		d.validateBuild(agent.Build)
@@ -41,16 +42,16 @@ func (d *document) validateImage(agent *Agent) {
 func (d *document) validateBuild(b *Build) {
 	if d.validatePath(buildField+".context", b.Context) {
 		if f := checkContext(d.absolute(b.Context)); f != nil {
-			d.report(buildField+".context", f.reason, f.fix)
+			d.report(buildField+".context", f.Reason, f.Fix)
 		}
 	}
 	if field := buildField + ".dockerfile"; d.given(field) {
 		if f := checkDockerfile(b.Dockerfile); f != nil {
-			d.report(field, f.reason, f.fix)
+			d.report(field, f.Reason, f.Fix)
 		}
 	}
 	if field := buildField + ".network"; d.given(field) && !slices.Contains(buildNetworks, string(b.Network)) {
-		d.report(field, show(string(b.Network))+" is no network of a build", enumFix(string(b.Network), buildNetworks))
+		d.report(field, scalar.Quote(string(b.Network))+" is no network of a build", scalar.SuggestOneOf(string(b.Network), buildNetworks))
 	}
 }
 
@@ -58,30 +59,30 @@ func (d *document) validateBuild(b *Build) {
 // checked as text; the path may lead through symbolic links.
 func CheckBuildContext(realPath string) error {
 	if f := checkContext(realPath); f != nil {
-		return errors.New(f.reason + "; " + f.fix)
+		return errors.New(f.Reason + "; " + f.Fix)
 	}
 	return nil
 }
 
-func checkContext(dir string) *fault {
+func checkContext(dir string) *scalar.Fault {
 	dir = filepath.ToSlash(filepath.Clean(dir))
 	if slices.Contains(wholeSources, dir) || isBelow(dir, closedSources) {
-		return &fault{"from " + show(dir) + " the host's own files could get into the image", "name a directory with nothing in it but what the image is made of"}
+		return scalar.NewFault("from "+scalar.Quote(dir)+" the host's own files could get into the image", "name a directory with nothing in it but what the image is made of")
 	}
 	return nil
 }
 
-func checkDockerfile(name string) *fault {
+func checkDockerfile(name string) *scalar.Fault {
 	const fix = "write a path relative to the context, like Dockerfile or docker/agent.Dockerfile"
 	switch clean := path.Clean(name); {
 	case name == "":
-		return &fault{"the path is empty", fix}
+		return scalar.NewFault("the path is empty", fix)
 	case path.IsAbs(name):
-		return &fault{"the path " + show(name) + " is not relative to the context", fix}
+		return scalar.NewFault("the path "+scalar.Quote(name)+" is not relative to the context", fix)
 	case clean == ".." || strings.HasPrefix(clean, "../"):
-		return &fault{show(name) + " leads out of the context", "put the Dockerfile into the context"}
+		return scalar.NewFault(scalar.Quote(name)+" leads out of the context", "put the Dockerfile into the context")
 	case clean != name || clean == ".":
-		return &fault{"the path " + show(name) + " is not clean", fix}
+		return scalar.NewFault("the path "+scalar.Quote(name)+" is not clean", fix)
 	}
 	return nil
 }

@@ -7,15 +7,14 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // maxRoutes is what the cred-proxy takes.
 const maxRoutes = 256
 
 const routesField = "spec.credProxy.routes"
-
-// secretFix is the advice about a secret in a manifest.
-const secretFix = "remove it, and revoke it if others could read this file; a token belongs into an environment variable or a file that a route names: token: {env: NAME} or {file: PATH}"
 
 func (d *document) validateCredProxy() {
 	proxy := d.bottle.Spec.CredProxy
@@ -38,7 +37,7 @@ func (d *document) validateCredProxy() {
 
 func (d *document) validateRoute(field string, r Route) {
 	if f := checkRoutePath(r.Path); f != nil && d.given(field+".path") {
-		d.report(field+".path", f.reason, f.fix)
+		d.report(field+".path", f.Reason, f.Fix)
 	}
 	d.validateUpstream(field, r)
 	d.validateAuth(field, r)
@@ -46,27 +45,27 @@ func (d *document) validateRoute(field string, r Route) {
 	d.validateRules(field, r)
 }
 
-func checkRoutePath(p string) *fault {
+func checkRoutePath(p string) *scalar.Fault {
 	normal := normalPath(p)
 	fix := "write /NAME/, with only letters, digits and ._~@+- between the slashes"
-	if normal != p && routePathPattern.matches(normal) {
-		fix = "write " + show(normal)
+	if normal != p && routePathPattern.Matches(normal) {
+		fix = "write " + scalar.Quote(normal)
 	}
 	switch {
 	case p == "":
-		return &fault{"the path is empty", fix}
+		return scalar.NewFault("the path is empty", fix)
 	case p == "/":
-		return &fault{"the path / would take every request, /healthz among them", fix}
+		return scalar.NewFault("the path / would take every request, /healthz among them", fix)
 	case !strings.HasPrefix(p, "/"), !strings.HasSuffix(p, "/"):
-		return &fault{"the path " + show(p) + " does not begin and end with a slash", fix}
+		return scalar.NewFault("the path "+scalar.Quote(p)+" does not begin and end with a slash", fix)
 	case strings.ContainsAny(p, "?#"):
-		return &fault{"the path has a query or a fragment", "write the path alone"}
+		return scalar.NewFault("the path has a query or a fragment", "write the path alone")
 	case strings.Contains(p, "%"):
-		return &fault{"the path has percent-encoded characters", fix}
-	case !routePathPattern.matches(p), normal != p:
-		return &fault{"the path " + show(p) + " is not clean", fix}
+		return scalar.NewFault("the path has percent-encoded characters", fix)
+	case !routePathPattern.Matches(p), normal != p:
+		return scalar.NewFault("the path "+scalar.Quote(p)+" is not clean", fix)
 	case strings.HasPrefix(p, "/healthz/"):
-		return &fault{"/healthz is the cred-proxy's own", "choose another path"}
+		return scalar.NewFault("/healthz is the cred-proxy's own", "choose another path")
 	}
 	return nil
 }
@@ -86,7 +85,7 @@ func (d *document) refuseOverlaps(routes []Route) {
 		for j, earlier := range routes[:i] {
 			other := elementOf(routesField, j) + ".path"
 			if d.given(at) && d.given(other) && overlap(normalPath(earlier.Path), normalPath(later.Path)) {
-				d.report(at, fmt.Sprintf("%s overlaps with %s of %s", show(later.Path), show(earlier.Path), other), "choose paths of which none begins with the other")
+				d.report(at, fmt.Sprintf("%s overlaps with %s of %s", scalar.Quote(later.Path), scalar.Quote(earlier.Path), other), "choose paths of which none begins with the other")
 				break
 			}
 		}
@@ -94,7 +93,7 @@ func (d *document) refuseOverlaps(routes []Route) {
 }
 
 func overlap(a, b string) bool {
-	return routePathPattern.matches(a) && routePathPattern.matches(b) && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
+	return routePathPattern.Matches(a) && routePathPattern.Matches(b) && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 }
 
 var knownRoles = []string{string(RoleAnthropicBaseURL), string(RoleNPMRegistry), string(RoleGitInsteadOf), string(RoleTeaLogin)}
@@ -113,7 +112,7 @@ func (d *document) refuseRepeatedRoles(routes []Route) {
 			holder, taken := holders[role]
 			switch {
 			case !slices.Contains(knownRoles, string(role)):
-				d.report(field, show(string(role))+" is no role", enumFix(string(role), knownRoles))
+				d.report(field, scalar.Quote(string(role))+" is no role", scalar.SuggestOneOf(string(role), knownRoles))
 			case slices.Contains(r.Roles[:j], role):
 				d.report(field, "the role "+string(role)+" is given twice", "remove one of them")
 			case taken && slices.Contains(singletonRoles, role):
@@ -139,7 +138,7 @@ func (d *document) validateToken(field string, token SecretRef) {
 		d.report(field, reason, "write either {env: NAME} or {file: PATH}")
 	}
 	// The value is not shown: it may be the token itself, put in the wrong place.
-	if d.given(field+".env") && !envNamePattern.matches(token.Env) {
+	if d.given(field+".env") && !envNamePattern.Matches(token.Env) {
 		d.report(field+".env", "it is not the name of an environment variable", "write the name of the variable that holds the token, not the token; letters, digits and underscores, at most 120")
 	}
 	if file {
@@ -156,7 +155,7 @@ func isSecretField(field string) bool {
 // refuseLiteral reports a token that is not a reference.
 func (d *document) refuseLiteral(n *yaml.Node, field string) {
 	if n.Kind == yaml.ScalarNode {
-		d.mismatch(n, field, "a secret must not be written into a manifest", secretFix)
+		d.mismatch(n, field, "a secret must not be written into a manifest", scalar.SecretFix)
 		return
 	}
 	d.mismatch(n, field, "a mapping is expected, found "+d.describe(n, field), "write {env: NAME} or {file: PATH}")

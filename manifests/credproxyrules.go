@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/routerules"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // The most that a route may ask for.
@@ -29,7 +30,7 @@ func (d *document) validateAuth(field string, r Route) {
 	if len(given) > 1 {
 		d.report(given[1], "the token can be sent in one way only, and "+given[0]+" is given too", "leave one of authScheme, authHeader and authQuery")
 	}
-	if d.given(scheme) && !authSchemePattern.matches(r.AuthScheme) {
+	if d.given(scheme) && !authSchemePattern.Matches(r.AuthScheme) {
 		d.report(scheme, "it is not one word", "write the scheme alone, like Bearer or Basic; the token is added to it")
 	}
 	if d.given(header) {
@@ -42,16 +43,16 @@ func (d *document) validateAuth(field string, r Route) {
 
 func (d *document) validateAuthHeader(field, name string) {
 	switch {
-	case !authHeaderPattern.matches(name):
+	case !authHeaderPattern.Matches(name):
 		d.report(field, "it is not the name of a header", "write the name alone, like x-api-key, with letters, digits and inner dashes; the token is its value")
 	case routerules.IsReservedHeader(name):
-		d.report(field, "the header "+show(name)+" has another meaning", "write the header that the upstream's documentation names for the token")
+		d.report(field, "the header "+scalar.Quote(name)+" has another meaning", "write the header that the upstream's documentation names for the token")
 	}
 }
 
 func (d *document) validateAuthQuery(field string, r Route) {
 	switch {
-	case !authQueryPattern.matches(r.AuthQuery):
+	case !authQueryPattern.Matches(r.AuthQuery):
 		d.report(field, "it is not the name of a query parameter", "write the name alone, like key, with letters, digits, dots, dashes and underscores; the token is its value")
 	case strings.HasPrefix(strings.ToLower(r.Upstream), "http:"):
 		d.report(field, "over plain http the proxies on the way see the query, and may log it", "use an https upstream, or authHeader")
@@ -90,10 +91,10 @@ func (d *document) validateMethods(field string, methods []string) {
 		switch {
 		case routerules.IsReservedMethod(method):
 			d.report(at, upper+" is served on no route", "remove it")
-		case methodPattern.matches(upper) && upper != method:
-			d.report(at, show(method)+" is not in upper case", "write "+upper)
-		case !methodPattern.matches(method):
-			d.report(at, show(method)+" is not an HTTP method", "write one word, like GET or POST")
+		case methodPattern.Matches(upper) && upper != method:
+			d.report(at, scalar.Quote(method)+" is not in upper case", "write "+upper)
+		case !methodPattern.Matches(method):
+			d.report(at, scalar.Quote(method)+" is not an HTTP method", "write one word, like GET or POST")
 		case slices.Contains(methods[:i], method):
 			d.report(at, "the method "+method+" is given twice", "remove one of them")
 		}
@@ -126,28 +127,28 @@ func (d *document) validatePathRules(field string, rules []string) {
 			continue
 		}
 		if f := checkPathRule(rule); f != nil {
-			d.report(at, f.reason, f.fix)
+			d.report(at, f.Reason, f.Fix)
 		} else if slices.Contains(rules[:i], rule) {
-			d.report(at, "the path "+show(rule)+" is given twice", "remove one of them")
+			d.report(at, "the path "+scalar.Quote(rule)+" is given twice", "remove one of them")
 		}
 	}
 }
 
-func checkPathRule(rule string) *fault {
+func checkPathRule(rule string) *scalar.Fault {
 	const fix = "write a path below the route's own, like /v1/messages, with letters, digits and ._~@+:=,!$&'()- in its segments, or * for one whole segment"
 	switch {
 	case rule == "/":
-		return &fault{"/ covers every path", "remove paths to allow all, or name the paths"}
+		return scalar.NewFault("/ covers every path", "remove paths to allow all, or name the paths")
 	case !strings.HasPrefix(rule, "/"):
-		return &fault{"the path " + show(rule) + " does not begin with a slash", fix}
+		return scalar.NewFault("the path "+scalar.Quote(rule)+" does not begin with a slash", fix)
 	case strings.ContainsAny(rule, "?#"):
-		return &fault{"the path has a query or a fragment", "write the path alone"}
+		return scalar.NewFault("the path has a query or a fragment", "write the path alone")
 	case strings.Contains(rule, "%"):
-		return &fault{"the path has percent-encoded characters", "write it decoded: it is compared with what a request's path means"}
+		return scalar.NewFault("the path has percent-encoded characters", "write it decoded: it is compared with what a request's path means")
 	case len(rule) > maxPathRuleLength:
-		return &fault{fmt.Sprintf("the path has %d characters, more than %d", len(rule), maxPathRuleLength), "name a path above it"}
-	case !pathRulePattern.matches(rule), slices.ContainsFunc(strings.Split(rule, "/"), func(s string) bool { return s == "." || s == ".." }):
-		return &fault{"the path " + show(rule) + " is not clean", fix}
+		return scalar.NewFault(fmt.Sprintf("the path has %d characters, more than %d", len(rule), maxPathRuleLength), "name a path above it")
+	case !pathRulePattern.Matches(rule), slices.ContainsFunc(strings.Split(rule, "/"), func(s string) bool { return s == "." || s == ".." }):
+		return scalar.NewFault("the path "+scalar.Quote(rule)+" is not clean", fix)
 	}
 	return nil
 }
@@ -159,18 +160,18 @@ func (d *document) validateRate(field string, number int64) {
 }
 
 func (d *document) validateBody(field, text string) {
-	switch bytes := scaled(text, 1); {
-	case !quantityPattern.matches(text):
-		d.report(field, show(text)+" is not a quantity of bytes", memoryFix(text))
+	switch bytes := scalar.Quantity(text, 1); {
+	case !scalar.QuantityPattern.Matches(text):
+		d.report(field, scalar.Quote(text)+" is not a quantity of bytes", scalar.SuggestQuantity(text))
 	case bytes < 0 || bytes > maxRequestBody:
-		d.report(field, show(text)+" is more than 1Ti", "write less, like 1Gi")
+		d.report(field, scalar.Quote(text)+" is more than 1Ti", "write less, like 1Gi")
 	case bytes == 0:
 		d.report(field, "a body of 0 bytes is none", "list methods without a body, like [GET], under methods instead")
 	case strings.HasSuffix(text, "m"):
-		d.report(field, show(text)+" is thousandths of bytes", "write "+show(strings.TrimSuffix(text, "m")+"Mi")+" for mebibytes")
+		d.report(field, scalar.Quote(text)+" is thousandths of bytes", "write "+scalar.Quote(strings.TrimSuffix(text, "m")+"Mi")+" for mebibytes")
 	}
 }
 
 // MaxRequestBodyBytes is the limit in bytes; 0 when there is none of the route's own. It is meant for a bottle that
 // Load found valid.
-func (r Route) MaxRequestBodyBytes() int64 { return scaled(r.MaxRequestBody, 1) }
+func (r Route) MaxRequestBodyBytes() int64 { return scalar.Quantity(r.MaxRequestBody, 1) }

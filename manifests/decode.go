@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // The tags that YAML gives to values.
@@ -97,11 +99,11 @@ func (d *document) decodeMap(n *yaml.Node, v reflect.Value, field string) {
 	d.keys(n, field, func(key, value *yaml.Node) {
 		at := fieldOf(field, key.Value)
 		if !isText(key) {
-			d.mismatch(key, at, "a key must be text, found "+describe(key), "write it in quotes: "+show(key.Value))
+			d.mismatch(key, at, "a key must be text, found "+describe(key), "write it in quotes: "+scalar.Quote(key.Value))
 			return
 		}
-		if kind := secretKind(key.Value); kind != "" {
-			d.mismatch(key, at, "the key holds "+kind, secretFix)
+		if kind := scalar.SecretKind(key.Value); kind != "" {
+			d.mismatch(key, at, "the key holds "+kind, scalar.SecretFix)
 			return
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
@@ -146,10 +148,9 @@ func (d *document) decodeList(n *yaml.Node, v reflect.Value, field string) {
 
 func (d *document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 	switch {
-	case n.Kind == yaml.ScalarNode && secretKind(n.Value) != "":
-		d.mismatch(n, field, "it holds "+secretKind(n.Value), secretFix)
-	case isText(n) && strings.ContainsRune(n.Value, 0):
-		d.mismatch(n, field, "the text contains a NUL character", "remove it")
+	case n.Kind == yaml.ScalarNode && scalar.SecretKind(n.Value) != "", isText(n) && scalar.CheckText(n.Value) != nil:
+		f := scalar.CheckText(n.Value)
+		d.mismatch(n, field, f.Reason, f.Fix)
 	case isText(n):
 		v.SetString(n.Value)
 	case n.Kind != yaml.ScalarNode:
@@ -157,7 +158,7 @@ func (d *document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 	case isSecretField(field):
 		d.mismatch(n, field, "text is expected, found "+d.describe(n, field), "write it in quotes")
 	default:
-		d.mismatch(n, field, "text is expected, found "+describe(n), "write it in quotes: "+show(n.Value))
+		d.mismatch(n, field, "text is expected, found "+describe(n), "write it in quotes: "+scalar.Quote(n.Value))
 	}
 }
 
@@ -212,13 +213,13 @@ func describe(n *yaml.Node) string {
 	case n.Tag == nullTag:
 		return "nothing"
 	case n.Tag == boolTag:
-		return "the boolean " + show(n.Value)
+		return "the boolean " + scalar.Quote(n.Value)
 	case n.Tag == intTag || n.Tag == "!!float":
-		return "the number " + show(n.Value)
+		return "the number " + scalar.Quote(n.Value)
 	case n.Style == 0 && isOldBool(n.Value):
-		return show(n.Value) + " (a boolean in YAML 1.1)"
+		return scalar.Quote(n.Value) + " (a boolean in YAML 1.1)"
 	}
-	return "the text " + show(n.Value)
+	return "the text " + scalar.Quote(n.Value)
 }
 
 func orDocument(field string) string {

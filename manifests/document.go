@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // document is one document of a file while it is checked.
@@ -116,7 +117,7 @@ func (d *document) given(field string) bool {
 func fieldOf(parent, key string) string {
 	switch {
 	case !isPlainKey(key):
-		return parent + "[" + show(key) + "]"
+		return parent + "[" + scalar.Quote(key) + "]"
 	case parent == "":
 		return key
 	}
@@ -127,15 +128,11 @@ func elementOf(parent string, index int) string { return fmt.Sprintf("%s[%d]", p
 
 func isPlainKey(key string) bool {
 	for i := range len(key) {
-		if !isWordByte(key[i]) {
+		if !scalar.IsWordByte(key[i]) {
 			return false
 		}
 	}
-	return key != "" && secretKind(key) == ""
-}
-
-func isWordByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+	return key != "" && scalar.SecretKind(key) == ""
 }
 
 // declaredName is metadata.name, when there is exactly one and it could be a bottle's. From any other

@@ -3,7 +3,8 @@ package manifests
 import (
 	"fmt"
 	"net/netip"
-	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // privateRanges are the ranges that private networks are made of (RFC 1918, RFC 6598, RFC 4193).
@@ -29,8 +30,8 @@ func (d *document) validateEgress() {
 		if !d.given(field) {
 			continue
 		}
-		if f := checkAllowed(entry, d.private); f != nil {
-			d.report(field, f.reason, f.fix)
+		if f := scalar.CheckAllowed(entry, d.private); f != nil {
+			d.report(field, f.Reason, f.Fix)
 		}
 	}
 	d.validateDLPAction(egress.DLPAction)
@@ -41,16 +42,8 @@ var dlpActions = []string{string(DLPBlock), string(DLPWarn)}
 func (d *document) validateDLPAction(action DLPAction) {
 	const field = "spec.egress.dlpAction"
 	if d.given(field) && action != DLPBlock && action != DLPWarn {
-		d.report(field, show(string(action))+" is no action", enumFix(string(action), dlpActions))
+		d.report(field, scalar.Quote(string(action))+" is no action", scalar.SuggestOneOf(string(action), dlpActions))
 	}
-}
-
-// enumFix lists the values that a field may have, or names the one that was probably meant.
-func enumFix(value string, known []string) string {
-	if meant := closest(value, known); meant != "" {
-		return "did you mean " + meant + "?"
-	}
-	return "write one of " + strings.Join(known, ", ")
 }
 
 // validateCIDRs judges the private ranges and returns those that are ranges at all, so that a fault in one
@@ -64,7 +57,7 @@ func (d *document) validateCIDRs(cidrs []string) []netip.Prefix {
 		}
 		prefix, f := checkCIDR(text)
 		if f != nil {
-			d.report(field, f.reason, f.fix)
+			d.report(field, f.Reason, f.Fix)
 		}
 		if prefix.IsValid() {
 			ranges = append(ranges, prefix)
@@ -73,44 +66,44 @@ func (d *document) validateCIDRs(cidrs []string) []netip.Prefix {
 	return ranges
 }
 
-func checkCIDR(text string) (netip.Prefix, *fault) {
+func checkCIDR(text string) (netip.Prefix, *scalar.Fault) {
 	prefix, err := netip.ParsePrefix(text)
-	if err != nil || !cidrPattern.matches(text) {
+	if err != nil || !cidrPattern.Matches(text) {
 		return netip.Prefix{}, notCIDR(text)
 	}
 	if f := checkPrivate(prefix); f != nil {
 		return prefix, f
 	}
 	if canonical := prefix.Masked().String(); canonical != text {
-		return prefix, &fault{show(text) + " has bits set behind its prefix, or is not written in the usual way", "write " + show(canonical)}
+		return prefix, scalar.NewFault(scalar.Quote(text)+" has bits set behind its prefix, or is not written in the usual way", "write "+scalar.Quote(canonical))
 	}
 	return prefix, nil
 }
 
-func notCIDR(text string) *fault {
+func notCIDR(text string) *scalar.Fault {
 	fix := "write ADDRESS/BITS, like 192.168.7.0/24"
 	if addr, err := netip.ParseAddr(text); err == nil {
 		fix = fmt.Sprintf("write \"%s/%d\" for this one address", addr, addr.BitLen())
 	}
-	return &fault{show(text) + " is not a range of addresses", fix}
+	return scalar.NewFault(scalar.Quote(text)+" is not a range of addresses", fix)
 }
 
 // checkPrivate refuses ranges that would open more than somebody's private network.
-func checkPrivate(prefix netip.Prefix) *fault {
+func checkPrivate(prefix netip.Prefix) *scalar.Fault {
 	addr := prefix.Masked().Addr()
 	switch {
 	case prefix.Bits() == 0:
-		return &fault{"it is every address there is", "write the private ranges that the upstreams are in"}
+		return scalar.NewFault("it is every address there is", "write the private ranges that the upstreams are in")
 	case addr.IsLoopback():
-		return &fault{"loopback addresses are the proxy itself", "remove it; a service of the host is reached at an address of the host"}
+		return scalar.NewFault("loopback addresses are the proxy itself", "remove it; a service of the host is reached at an address of the host")
 	case addr.IsLinkLocalUnicast():
-		return &fault{"link-local addresses include the metadata services of clouds", "remove it"}
+		return scalar.NewFault("link-local addresses include the metadata services of clouds", "remove it")
 	case !isPrivate(prefix):
-		return &fault{"it is not within a private range", "use ranges within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or fc00::/7; public hosts need no entry here"}
+		return scalar.NewFault("it is not within a private range", "use ranges within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or fc00::/7; public hosts need no entry here")
 	}
 	for _, service := range metadataServices {
 		if prefix.Contains(service) {
-			return &fault{"it includes the metadata service " + service.String(), "write a narrower range"}
+			return scalar.NewFault("it includes the metadata service "+service.String(), "write a narrower range")
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func isShort(key string) bool { return key == "token" || key == "roles" }
 // isPlainText tells text that every reader of YAML takes for text without quotes.
 func isPlainText(n *yaml.Node) bool {
 	plain := yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}
-	return n.Tag == strTag && plainTextPattern.matches(n.Value) && plain.ShortTag() == strTag && !isOldBool(n.Value)
+	return n.Tag == strTag && plainTextPattern.Matches(n.Value) && plain.ShortTag() == strTag && !isOldBool(n.Value)
 }
 
 // withoutEmpty leaves out of a mapping's keys and values what only stands there because Go's JSON leaves out no empty structs.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // A tree with more directories or manifest files than this is taken for a mistake, like a symlink to the root of the host.
@@ -33,7 +34,7 @@ type file struct {
 	changed time.Time
 	given   bool // by its own path, not found in a directory
 
-	unreachable fault // why it can't be read at all
+	unreachable scalar.Fault // why it can't be read at all
 }
 
 // same tells whether nothing seems to have changed between two listings.
@@ -261,7 +262,7 @@ func fileOf(p place) file {
 }
 
 func (w *walk) unreachable(at place, reason, fix string) {
-	f := file{path: at.path, abs: absolute(at), real: at.real, unreachable: fault{reason, fix}}
+	f := file{path: at.path, abs: absolute(at), real: at.real, unreachable: scalar.Fault{Reason: reason, Fix: fix}}
 	if info, err := os.Lstat(at.real); err == nil {
 		f.mod, f.changed = info.ModTime(), changeTime(info)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // What must not be mounted in an agent, since it gives the host away. Some of it is never mounted; the rest is where the mount says
@@ -98,48 +99,48 @@ var credentialPaths = []string{
 var homeParts = []string{".config", ".local", ".local/share", ".cargo", ".terraform.d"}
 
 // judgePath judges a source by its path. It is asked about the path as written and about the one without symbolic links.
-func judgePath(source string, m Mount) *fault {
+func judgePath(source string, m Mount) *scalar.Fault {
 	source = filepath.ToSlash(filepath.Clean(source))
 	switch socket := slices.Contains(engineSockets, path.Base(source)); {
 	case socket && !m.AllowDangerous:
-		return &fault{"with the engine's socket the agent could do anything on the host", "remove this mount"}
+		return scalar.NewFault("with the engine's socket the agent could do anything on the host", "remove this mount")
 	case !socket && (slices.Contains(wholeSources, source) || isBelow(source, closedSources)):
-		return &fault{"with " + show(source) + " the agent could leave its sandbox", mountFix}
+		return scalar.NewFault("with "+scalar.Quote(source)+" the agent could leave its sandbox", mountFix)
 	case m.AllowDangerous:
 		return nil
 	}
 	for _, h := range hazards {
 		if (source == h.path || h.below && isBelow(source, []string{h.path})) && (h.readOnly || !m.ReadOnly) {
-			return &fault{show(source) + " is dangerous to mount: " + h.why, allowFix}
+			return scalar.NewFault(scalar.Quote(source)+" is dangerous to mount: "+h.why, allowFix)
 		}
 	}
 	if isHome(source) {
-		return &fault{show(source) + " is a whole home directory, with the credentials in it", allowFix}
+		return scalar.NewFault(scalar.Quote(source)+" is a whole home directory, with the credentials in it", allowFix)
 	}
 	for _, c := range credentialPaths {
 		if strings.Contains(source+"/", "/"+c+"/") {
-			return &fault{show(source) + " holds credentials", allowFix}
+			return scalar.NewFault(scalar.Quote(source)+" holds credentials", allowFix)
 		}
 	}
 	for _, part := range homeParts {
 		if home, ok := strings.CutSuffix(source, "/"+part); ok && isHome(home) {
-			return &fault{show(source) + " holds credentials", allowFix}
+			return scalar.NewFault(scalar.Quote(source)+" holds credentials", allowFix)
 		}
 	}
 	return nil
 }
 
 // judgeType judges a source by what it is. What is in it does not count: much of that an agent wrote.
-func judgeType(o *safepath.Object, m Mount) *fault {
+func judgeType(o *safepath.Object, m Mount) *scalar.Fault {
 	switch mode := o.Info.Mode(); {
 	case mode.IsRegular(), mode.IsDir():
 		return nil
 	case mode&fs.ModeSocket != 0 && m.AllowDangerous:
 		return nil
 	case mode&fs.ModeSocket != 0:
-		return &fault{"it is a socket: behind it a program of this host does what the agent asks", allowFix}
+		return scalar.NewFault("it is a socket: behind it a program of this host does what the agent asks", allowFix)
 	}
-	return &fault{"it is neither a directory nor a file", mountFix}
+	return scalar.NewFault("it is neither a directory nor a file", mountFix)
 }
 
 // isHome reports whether a path is the home directory of a user of this host.

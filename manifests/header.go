@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // checkHeader reports what is wrong with apiVersion and kind, and tells whether the document means to be
@@ -54,5 +56,5 @@ func headerText(n *yaml.Node) string {
 	if !isText(n) {
 		return "(" + describe(n) + ")"
 	}
-	return show(n.Value)
+	return scalar.Quote(n.Value)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // Imported is what became of one claude-bottle file.
@@ -50,8 +51,8 @@ func readImport(f file) *source {
 		return readLegacy(f)
 	case f.given:
 		return &source{file: f, problems: []Problem{*f.problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+markdown, "import NAME"+markdown+"; the name is the bottle's")}}
-	case f.unreachable.reason != "":
-		return &source{file: f, problems: []Problem{*f.problem(1, 1, f.unreachable.reason, f.unreachable.fix)}}
+	case f.unreachable.Reason != "":
+		return &source{file: f, problems: []Problem{*f.problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)}}
 	}
 	return nil
 }
@@ -99,7 +100,7 @@ func (d *document) textBelow(text string) []string {
 		d.lose(d.positions["metadata.name"], wholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
 		return nil
 	}
-	switch kind := secretKind(text); {
+	switch kind := scalar.SecretKind(text); {
 	case text == "":
 		return nil
 	case kind != "":

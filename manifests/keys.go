@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // fields are the keys that a struct has in a manifest.
@@ -45,8 +47,8 @@ func (f fields) names() string { return strings.Join(f.order, ", ") }
 // "token: abc,def" within braces, def is a key. Below the routes only keys like known ones are shown, and in a
 // claude-bottle file those that are spelled as its keys are.
 func keyField(parent string, key *yaml.Node) string {
-	hidden := strings.HasPrefix(parent, routesField) && closest(key.Value, allKeys()) == "" ||
-		strings.HasPrefix(parent, legacyRoutesField) && !legacyKeyPattern.matches(key.Value)
+	hidden := strings.HasPrefix(parent, routesField) && scalar.Closest(key.Value, allKeys()) == "" ||
+		strings.HasPrefix(parent, legacyRoutesField) && !legacyKeyPattern.Matches(key.Value)
 	if isSecretField(parent) || hidden {
 		return parent
 	}
@@ -63,8 +65,8 @@ func (d *document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	switch {
 	case isSecretField(field):
 		// Somebody may have put the secret here; its key is not shown either.
-	case closest(key.Value, fields.order) != "":
-		fix = "did you mean " + closest(key.Value, fields.order) + "?"
+	case scalar.Closest(key.Value, fields.order) != "":
+		fix = "did you mean " + scalar.Closest(key.Value, fields.order) + "?"
 	case homeOf(key.Value) != "":
 		fix = "it belongs to " + homeOf(key.Value) + "; " + fix
 	}

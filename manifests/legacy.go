@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // legacyBottle is the front matter of a claude-bottle file. Its fields are found by their json tags, like those of a manifest.
@@ -136,7 +138,7 @@ func (d *document) lose(at position, field, reason, fix string) {
 }
 
 func legacyKeyFix(key string, known fields) string {
-	if meant := closest(key, known.order); meant != "" {
+	if meant := scalar.Closest(key, known.order); meant != "" {
 		return "did you mean " + meant + "?"
 	}
 	return fmt.Sprintf("remove it if the bottle can do without it; the keys here are %s; bottled import makes a manifest of the rest", known.names())

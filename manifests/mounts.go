@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // kernelTargets are directories in the agent that the kernel fills.
@@ -22,18 +23,18 @@ func (d *document) validateMounts(mounts []Mount) {
 		if d.validatePath(field+".source", m.Source) {
 			m.Source = d.absolute(m.Source)
 			if f := judgeSource(m); f != nil {
-				d.report(field+".source", f.reason, f.fix)
+				d.report(field+".source", f.Reason, f.Fix)
 			}
 		}
 		if !d.given(field + ".target") {
 			continue
 		}
 		if f := checkTarget(m.Target); f != nil {
-			d.report(field+".target", f.reason, f.fix)
+			d.report(field+".target", f.Reason, f.Fix)
 			continue
 		}
 		if holder, taken := holders[m.Target]; taken {
-			d.report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", show(m.Target), holder), "choose another target")
+			d.report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", scalar.Quote(m.Target), holder), "choose another target")
 			continue
 		}
 		holders[m.Target] = i
@@ -41,7 +42,7 @@ func (d *document) validateMounts(mounts []Mount) {
 }
 
 // judgeSource judges a mount by the text of its source and, where that exists, by what is there.
-func judgeSource(m Mount) *fault {
+func judgeSource(m Mount) *scalar.Fault {
 	if f := judgePath(m.Source, m); f != nil {
 		return f
 	}
@@ -56,12 +57,12 @@ func judgeSource(m Mount) *fault {
 // CheckMount says why what a mount's source leads to must not be mounted in an agent; nil when it may.
 func CheckMount(o *safepath.Object, m Mount) error {
 	if f := judgeObject(o, m); f != nil {
-		return errors.New(f.reason + "; " + f.fix)
+		return errors.New(f.Reason + "; " + f.Fix)
 	}
 	return nil
 }
 
-func judgeObject(o *safepath.Object, m Mount) *fault {
+func judgeObject(o *safepath.Object, m Mount) *scalar.Fault {
 	if f := judgePath(o.Real, m); f != nil {
 		return f
 	}
@@ -95,19 +96,19 @@ func hasEntry(dir, name string) bool {
 	return err == nil
 }
 
-func checkTarget(target string) *fault {
+func checkTarget(target string) *scalar.Fault {
 	const fix = "write an absolute path in the agent, like /work"
 	switch {
 	case target == "":
-		return &fault{"the target is empty", fix}
+		return scalar.NewFault("the target is empty", fix)
 	case !strings.HasPrefix(target, "/"):
-		return &fault{"the target " + show(target) + " is not absolute", fix}
+		return scalar.NewFault("the target "+scalar.Quote(target)+" is not absolute", fix)
 	case path.Clean(target) != target:
-		return &fault{"the target " + show(target) + " is not clean", "write " + show(path.Clean(target))}
-	case !targetPattern.matches(target):
-		return &fault{"the target / would hide the agent's image", fix}
+		return scalar.NewFault("the target "+scalar.Quote(target)+" is not clean", "write "+scalar.Quote(path.Clean(target)))
+	case !targetPattern.Matches(target):
+		return scalar.NewFault("the target / would hide the agent's image", fix)
 	case isBelow(target, kernelTargets) || isBelow(target, contract.AgentPaths()):
-		return &fault{show(target) + " is in a place that bottled or the kernel fills", "choose another target, like /work"}
+		return scalar.NewFault(scalar.Quote(target)+" is in a place that bottled or the kernel fills", "choose another target, like /work")
 	}
 	return nil
 }

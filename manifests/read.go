@@ -30,8 +30,8 @@ func readFile(f file) ([]byte, *Problem) {
 
 // readData reads whatever is in a file, but at most some more than a manifest may have.
 func readData(f file) ([]byte, *Problem) {
-	if f.unreachable.reason != "" {
-		return nil, f.problem(1, 1, f.unreachable.reason, f.unreachable.fix)
+	if f.unreachable.Reason != "" {
+		return nil, f.problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)
 	}
 	if !f.mode.IsRegular() {
 		return nil, f.problem(1, 1, "it is not a regular file", "replace it by one, or move it away")

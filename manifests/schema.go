@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/invopop/jsonschema"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // Schema is the JSON Schema (draft 2020-12, indented) of one manifest document, for editors. It is made
@@ -43,7 +45,7 @@ var constraints = []constraint{
 	{"Metadata.name", matching(namePattern)},
 	{"Metadata.labels", mapOf(labelKeyPattern, matching(labelValuePattern))},
 	{"Spec.supervise", byDefault(false)},
-	{"Egress.allowlist", each(matching(allowedPattern))},
+	{"Egress.allowlist", each(matching(scalar.AllowedPattern))},
 	{"Egress.dlpAction", oneOf(dlpActions)},
 	{"Egress.privateCIDRs", each(matching(cidrPattern))},
 	{"CredProxy.caBundle", notEmpty},
@@ -54,7 +56,7 @@ var constraints = []constraint{
 	{"Route.authHeader", matching(authHeaderPattern)},
 	{"Route.authQuery", matching(authQueryPattern)},
 	{"Route.methods", listOf(1, maxMethods, methodPattern)},
-	{"Route.maxRequestBody", matching(quantityPattern)},
+	{"Route.maxRequestBody", matching(scalar.QuantityPattern)},
 	{"Route.allowSetCookie", byDefault(false)},
 	{"PathRules.allow", listOf(1, maxPathRules, pathRulePattern)},
 	{"PathRules.deny", listOf(1, maxPathRules, pathRulePattern)},
@@ -77,8 +79,8 @@ var constraints = []constraint{
 	{"Mount.target", matching(targetPattern)},
 	{"Mount.readOnly", byDefault(false)},
 	{"Mount.allowDangerous", byDefault(false)},
-	{"Resources.memory", matching(quantityPattern)},
-	{"Resources.cpus", matching(quantityPattern)},
+	{"Resources.memory", matching(scalar.QuantityPattern)},
+	{"Resources.cpus", matching(scalar.QuantityPattern)},
 	{"Resources.pids", numbered(1, maxPids)},
 }
 
@@ -100,7 +102,7 @@ func constant(value string) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.Const = value }
 }
 
-func matching(p pattern) func(*jsonschema.Schema) {
+func matching(p scalar.Pattern) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.Pattern = string(p) }
 }
 
@@ -116,7 +118,7 @@ func each(set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { set(s.Items) }
 }
 
-func mapOf(key pattern, set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
+func mapOf(key scalar.Pattern, set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) {
 		s.PropertyNames = &jsonschema.Schema{Pattern: string(key)}
 		set(s.AdditionalProperties)
@@ -127,7 +129,7 @@ func between(least, most uint64) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.MinItems, s.MaxItems = &least, &most }
 }
 
-func listOf(least, most uint64, p pattern) func(*jsonschema.Schema) {
+func listOf(least, most uint64, p scalar.Pattern) func(*jsonschema.Schema) {
 	return both(both(between(least, most), each(matching(p))), unique)
 }
 

@@ -157,7 +157,7 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 	var snapshot Snapshot
 	var documents []*document
 	for _, s := range sources {
-		if s.file.unreachable.reason == "" {
+		if s.file.unreachable.Reason == "" {
 			snapshot.Files++
 		}
 		documents = append(documents, s.documents...)

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // validateUpstream judges where a route leads. Problems show at most the host: the rest of a URL may hold
@@ -19,15 +21,15 @@ func (d *document) validateUpstream(route string, r Route) {
 		return
 	}
 	d.validateScheme(route, r)
-	for _, f := range []*fault{checkUserInfo(u), checkQuery(r.Upstream), checkPort(u), checkUpstreamPath(u), checkHost(u.Hostname(), d.private)} {
+	for _, f := range []*scalar.Fault{checkUserInfo(u), checkQuery(r.Upstream), checkPort(u), checkUpstreamPath(u), scalar.CheckHost(u.Hostname(), d.private)} {
 		if f != nil {
-			d.report(field, f.reason, f.fix)
+			d.report(field, f.Reason, f.Fix)
 		}
 	}
 }
 
 func upstreamFix(upstream string) string {
-	if host, _, _ := strings.Cut(upstream, "/"); isHostName(host) {
+	if host, _, _ := strings.Cut(upstream, "/"); scalar.IsHostName(host) {
 		return "write https://" + strings.ToLower(host) + " and what follows"
 	}
 	return "write https://HOST or https://HOST/PATH"
@@ -45,41 +47,41 @@ func (d *document) validateScheme(route string, r Route) {
 	}
 }
 
-func checkUserInfo(u *url.URL) *fault {
+func checkUserInfo(u *url.URL) *scalar.Fault {
 	if u.User == nil {
 		return nil
 	}
-	return &fault{"it holds a user name or password", "remove everything up to the @, and revoke it if others could read this file; the token is found with token"}
+	return scalar.NewFault("it holds a user name or password", "remove everything up to the @, and revoke it if others could read this file; the token is found with token")
 }
 
-func checkQuery(upstream string) *fault {
+func checkQuery(upstream string) *scalar.Fault {
 	if !strings.ContainsAny(upstream, "?#") {
 		return nil
 	}
-	return &fault{"it has a query or a fragment", "remove all from the ? or # on"}
+	return scalar.NewFault("it has a query or a fragment", "remove all from the ? or # on")
 }
 
-func checkPort(u *url.URL) *fault {
+func checkPort(u *url.URL) *scalar.Fault {
 	if number, err := strconv.ParseUint(u.Port(), 10, 16); strings.HasSuffix(u.Host, ":") || u.Port() != "" && (err != nil || number == 0) {
-		return &fault{"its port is not a number from 1 to 65535", "write a port after the colon, or remove the colon"}
+		return scalar.NewFault("its port is not a number from 1 to 65535", "write a port after the colon, or remove the colon")
 	}
 	return nil
 }
 
 // checkUpstreamPath keeps out what would leave open which path a request goes to.
-func checkUpstreamPath(u *url.URL) *fault {
+func checkUpstreamPath(u *url.URL) *scalar.Fault {
 	const fix = "write the path without // . .. ; and backslash"
 	if strings.Contains(u.Path, "//") || strings.ContainsAny(u.Path, `\;`) {
-		return &fault{"its path is not clean", fix}
+		return scalar.NewFault("its path is not clean", fix)
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
-			return &fault{"its path is not clean", fix}
+			return scalar.NewFault("its path is not clean", fix)
 		}
 	}
 	for i := range len(u.Path) {
 		if u.Path[i] < ' ' || u.Path[i] == 0x7f {
-			return &fault{"its path has a control character", "remove it"}
+			return scalar.NewFault("its path has a control character", "remove it")
 		}
 	}
 	return nil

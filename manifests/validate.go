@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // defaultAuthScheme is the scheme of a route that names none.
@@ -39,13 +41,13 @@ func nameFault(name string) string {
 	if len(name) > 40 {
 		return fmt.Sprintf("the name has %d characters, more than 40", len(name))
 	}
-	return "the name " + show(name) + " is not a DNS label"
+	return "the name " + scalar.Quote(name) + " is not a DNS label"
 }
 
 func nameFix(name string) string {
 	fix := "use lower-case letters, digits and inner dashes, at most 40 characters"
 	candidate := strings.Trim(strings.NewReplacer("_", "-", ".", "-", " ", "-").Replace(strings.ToLower(name)), "-")
-	if isName(candidate) && secretKind(name) == "" {
+	if isName(candidate) && scalar.SecretKind(name) == "" {
 		fix += ", like " + candidate
 	}
 	return fix
@@ -55,11 +57,11 @@ func (d *document) validateLabel(field, key, value string) {
 	switch {
 	case strings.HasPrefix(key, "bottled."):
 		d.report(field, "keys that begin with bottled. are reserved for bottled's own labels", "choose another key")
-	case !labelKeyPattern.matches(key):
+	case !labelKeyPattern.Matches(key):
 		d.report(field, "the label key is not valid", "use at most 63 letters, digits, dots, dashes and underscores, after an optional DNS name and a slash: example.com/team")
 	}
-	if d.given(field) && !labelValuePattern.matches(value) {
-		d.report(field, "the label value "+show(value)+" is not valid", "use at most 63 letters, digits, dots, dashes and underscores, with a letter or digit at both ends")
+	if d.given(field) && !labelValuePattern.Matches(value) {
+		d.report(field, "the label value "+scalar.Quote(value)+" is not valid", "use at most 63 letters, digits, dots, dashes and underscores, with a letter or digit at both ends")
 	}
 }
 
@@ -67,7 +69,7 @@ func (d *document) validateLabel(field, key, value string) {
 func (d *document) complete() {
 	spec := &d.bottle.Spec
 	for i, host := range spec.Egress.Allowlist {
-		spec.Egress.Allowlist[i] = canonicalHost(host)
+		spec.Egress.Allowlist[i] = scalar.CanonicalHost(host)
 	}
 	if proxy := spec.CredProxy; proxy != nil {
 		proxy.CABundle = d.absolute(proxy.CABundle)
@@ -100,17 +102,12 @@ func (d *document) absolute(path string) string {
 
 // validatePath judges the path of a file of the host, and tells whether it is usable.
 func (d *document) validatePath(field, path string) bool {
-	switch {
-	case !d.given(field):
+	if !d.given(field) {
 		return false
-	case path == "":
-		d.report(field, "the path is empty", "write a path, absolute or relative to this file")
-	case strings.HasPrefix(path, "~"):
-		d.report(field, "~ is not expanded: bottled may run as another user", "write the absolute path, or one relative to this file")
-	case strings.Contains(path, "$"):
-		d.report(field, "variables are not expanded in paths", "write the absolute path, or one relative to this file")
-	default:
-		return true
 	}
-	return false
+	if f := scalar.CheckFilePath(path); f != nil {
+		d.report(field, f.Reason, f.Fix)
+		return false
+	}
+	return true
 }

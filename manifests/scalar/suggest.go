@@ -1,10 +1,10 @@
-package manifests
+package scalar
 
 import "strings"
 
-// closest is the word among known that was probably meant; "" when none is close. Case, dashes and
+// Closest returns the word among known that was probably meant; "" when none is close. Case, dashes and
 // underscores make no difference.
-func closest(word string, known []string) string {
+func Closest(word string, known []string) string {
 	best, bestDistance := "", 1+max(1, len(word)/3)
 	if len(word) > 64 {
 		return ""
@@ -44,4 +44,12 @@ func editDistance(a, b string) int {
 		}
 	}
 	return rows[len(a)][len(b)]
+}
+
+// SuggestOneOf returns the advice about a value that is none of the known ones: the one that was probably meant, or all.
+func SuggestOneOf(value string, known []string) string {
+	if meant := Closest(value, known); meant != "" {
+		return "did you mean " + meant + "?"
+	}
+	return "write one of " + strings.Join(known, ", ")
 }

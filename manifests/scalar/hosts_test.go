@@ -1,4 +1,4 @@
-package manifests
+package scalar
 
 import (
 	"net/netip"
@@ -12,7 +12,7 @@ func TestHostsTaken(t *testing.T) {
 		"10.1.2.3", "fd12::1", "FD12:0:0::1", "supervise.example.com", "agent.local", "my-localhost",
 		"git.example.com:8443", "*.example.com:1", "gitea:65535", "10.1.2.3:443", "[fd12::1]:8443", "[FD12:0::1]:1",
 	} {
-		if f := checkAllowed(entry, private); f != nil {
+		if f := CheckAllowed(entry, private); f != nil {
 			t.Errorf("%s: %v", entry, f)
 		}
 	}
@@ -52,11 +52,11 @@ func TestHostsRefused(t *testing.T) {
 		"a.example.com,b.example.com":        "use letters, digits and inner dashes between the dots",
 		"\u212aelvin.example" /* K of SI */ : "write an international name in its xn-- form, which can't be mistaken for another",
 	} {
-		f := checkAllowed(entry, private)
+		f := CheckAllowed(entry, private)
 		if f == nil {
 			t.Errorf("%q is taken", entry)
-		} else if f.fix != fix {
-			t.Errorf("%q: %s, want %s", entry, f.fix, fix)
+		} else if f.Fix != fix {
+			t.Errorf("%q: %s, want %s", entry, f.Fix, fix)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package manifests
+package scalar
 
 import (
 	"strings"
@@ -53,22 +53,22 @@ func TestSecretKind(t *testing.T) {
 		{"", ""},
 	}
 	for _, c := range cases {
-		if got := secretKind(c.text); got != c.want {
+		if got := SecretKind(c.text); got != c.want {
 			t.Errorf("%.20s…: %q, want %q", c.text, got, c.want)
 		}
 	}
 }
 
-func TestShowKeepsSecrets(t *testing.T) {
-	for _, text := range []string{"ghp_" + made(36), strings.Repeat("x", maxShown-10) + " ghp_" + made(36), "https://me:" + made(9) + "@example.com/?key=" + made(9)} {
-		if got := show(text); strings.Contains(got, "EXAMPLE") {
+func TestQuoteKeepsSecrets(t *testing.T) {
+	for _, text := range []string{"ghp_" + made(36), strings.Repeat("x", maxQuoted-10) + " ghp_" + made(36), "https://me:" + made(9) + "@example.com/?key=" + made(9)} {
+		if got := Quote(text); strings.Contains(got, "EXAMPLE") {
 			t.Errorf("show(%q) = %s", text, got)
 		}
 	}
-	if got, want := show("a\x1b\"ü"), `"a\x1b\"ü"`; got != want {
+	if got, want := Quote("a\x1b\"ü"), `"a\x1b\"ü"`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := show(strings.Repeat("ü", 200)); len([]rune(got)) != maxShown+3 {
+	if got := Quote(strings.Repeat("ü", 200)); len([]rune(got)) != maxQuoted+3 {
 		t.Errorf("got %s", got)
 	}
 }

@@ -1,6 +1,7 @@
-package manifests
+package scalar
 
 import (
+	"strconv"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ const shortest = 15
 
 // The more specific prefix comes first.
 var shapes = []shape{
-	{"github_pat_", "a GitHub token", 20, isWordByte},
+	{"github_pat_", "a GitHub token", 20, IsWordByte},
 	{"ghp_", "a GitHub token", 20, isAlnum},
 	{"gho_", "a GitHub token", 20, isAlnum},
 	{"ghu_", "a GitHub token", 20, isAlnum},
@@ -50,12 +51,17 @@ var shapes = []shape{
 	{"rk_live_", "a Stripe key", 16, isAlnum},
 }
 
-func isAlnum(c byte) bool      { return isWordByte(c) && c != '_' }
+func isAlnum(c byte) bool      { return IsWordByte(c) && c != '_' }
 func isUpperAlnum(c byte) bool { return isAlnum(c) && (c < 'a' || c > 'z') }
-func isTokenByte(c byte) bool  { return isWordByte(c) || c == '-' }
+func isTokenByte(c byte) bool  { return IsWordByte(c) || c == '-' }
 
-// secretKind says which kind of secret a text holds somewhere; "" when it holds none that is known.
-func secretKind(text string) string {
+// IsWordByte reports whether a byte is an ASCII letter, a digit or an underscore.
+func IsWordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+}
+
+// SecretKind returns the kind of secret that a text holds somewhere; "" when it holds none that is known.
+func SecretKind(text string) string {
 	if len(text) < shortest {
 		return ""
 	}
@@ -113,4 +119,21 @@ func hasJWT(text string) bool {
 		}
 		rest = after
 	}
+}
+
+const maxQuoted = 80 // characters of a value that a problem shows
+
+// Quote returns a value as a problem may show it: quoted, not too long, and never a secret. A URL is cut down to
+// nothing, since its user, path and query may all hold one.
+func Quote(value string) string {
+	if kind := SecretKind(value); kind != "" {
+		return "(" + kind + ", not shown)"
+	}
+	if strings.Contains(value, "://") || strings.Contains(value, "@") {
+		return "(not shown: it may hold a password)"
+	}
+	if runes := []rune(value); len(runes) > maxQuoted {
+		value = string(runes[:maxQuoted]) + "…"
+	}
+	return strconv.Quote(value)
 }

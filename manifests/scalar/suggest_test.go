@@ -1,4 +1,4 @@
-package manifests
+package scalar
 
 import "testing"
 
@@ -8,7 +8,7 @@ func TestClosest(t *testing.T) {
 		"supervised": "supervise", "Supervise": "supervise", "supervsie": "supervise", "egres": "egress", "cred-proxy": "credProxy", "CRED_PROXY": "credProxy",
 		"agnet": "agent", "en": "env", "nev": "env", "x": "", "": "", "network": "", "environment": "",
 	} {
-		if got := closest(word, known); got != want {
+		if got := Closest(word, known); got != want {
 			t.Errorf("closest to %q is %q, want %q", word, got, want)
 		}
 	}
