@@ -49,7 +49,7 @@ func (d *document) validateEnv(env map[string]string) {
 	setters := d.settersOf()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		field := fieldOf(envField, name)
-		if !envNamePattern.Matches(name) {
+		if !scalar.EnvNamePattern.Matches(name) {
 			d.report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue
 		}

@@ -3,6 +3,7 @@ package manifests
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -30,6 +31,19 @@ func encode(b Bottle, comments []string) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), encoder.Close()
+}
+
+// jsonToYAML escapes the characters that JSON allows in a text and YAML does not; but for these, JSON is YAML.
+func jsonToYAML(text []byte) []byte {
+	var out strings.Builder
+	for _, r := range string(text) {
+		if unicode.IsControl(r) || unicode.Is(unicode.Noncharacter_Code_Point, r) && r <= 0xffff || r == '\ufeff' {
+			fmt.Fprintf(&out, `\u%04x`, r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return []byte(out.String())
 }
 
 // comment makes sure that nothing in the text ends the comment.

@@ -7,14 +7,6 @@ const (
 	labelKeyPattern   scalar.Pattern = `^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`
 	labelValuePattern scalar.Pattern = `^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$`
 	cidrPattern       scalar.Pattern = `^[0-9A-Fa-f.:]+/[0-9]{1,3}$`
-	routePathPattern  scalar.Pattern = `^/([A-Za-z0-9._~@+-]+/)+$`
-	upstreamPattern   scalar.Pattern = `^https?://[^/?#@]+(/[^?#]*)?$`
-	authSchemePattern scalar.Pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
-	authHeaderPattern scalar.Pattern = `^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`
-	authQueryPattern  scalar.Pattern = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`
-	methodPattern     scalar.Pattern = `^[A-Z][A-Z-]{0,31}$`
-	pathRulePattern   scalar.Pattern = `^(/([A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`
-	envNamePattern    scalar.Pattern = `^[A-Za-z_][A-Za-z0-9_]{0,119}$`
 	dockerfilePattern scalar.Pattern = `^[^/]`
 	targetPattern     scalar.Pattern = `^/[^/]`
 	legacyKeyPattern  scalar.Pattern = `^[a-z]{1,20}(_[a-z]{1,20}){0,3}$`

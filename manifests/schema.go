@@ -8,6 +8,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
@@ -49,23 +50,23 @@ var constraints = []constraint{
 	{"Egress.dlpAction", oneOf(dlpActions)},
 	{"Egress.privateCIDRs", each(matching(cidrPattern))},
 	{"CredProxy.caBundle", notEmpty},
-	{"CredProxy.routes", between(1, maxRoutes)},
-	{"Route.path", matching(routePathPattern)},
-	{"Route.upstream", matching(upstreamPattern)},
-	{"Route.authScheme", both(matching(authSchemePattern), byDefault(defaultAuthScheme))},
-	{"Route.authHeader", matching(authHeaderPattern)},
-	{"Route.authQuery", matching(authQueryPattern)},
-	{"Route.methods", listOf(1, maxMethods, methodPattern)},
+	{"CredProxy.routes", between(1, route.MaxRoutes)},
+	{"Route.path", matching(route.PathPattern)},
+	{"Route.upstream", matching(route.UpstreamPattern)},
+	{"Route.authScheme", both(matching(route.AuthSchemePattern), byDefault(route.DefaultAuthScheme))},
+	{"Route.authHeader", matching(route.AuthHeaderPattern)},
+	{"Route.authQuery", matching(route.AuthQueryPattern)},
+	{"Route.methods", listOf(1, route.MaxMethods, route.MethodPattern)},
 	{"Route.maxRequestBody", matching(scalar.QuantityPattern)},
 	{"Route.allowSetCookie", byDefault(false)},
-	{"PathRules.allow", listOf(1, maxPathRules, pathRulePattern)},
-	{"PathRules.deny", listOf(1, maxPathRules, pathRulePattern)},
-	{"RateLimit.requestsPerMinute", numbered(1, maxRate)},
-	{"RateLimit.burst", numbered(1, maxRate)},
-	{"Route.roles", both(each(oneOf(knownRoles)), unique)},
+	{"PathRules.allow", listOf(1, route.MaxPathRules, route.PathRulePattern)},
+	{"PathRules.deny", listOf(1, route.MaxPathRules, route.PathRulePattern)},
+	{"RateLimit.requestsPerMinute", numbered(1, route.MaxRate)},
+	{"RateLimit.burst", numbered(1, route.MaxRate)},
+	{"Route.roles", both(each(oneOf(route.Roles())), unique)},
 	{"Route.insecureUpstream", byDefault(false)},
 	{"Route.token", exactlyOne("env", "file")},
-	{"SecretRef.env", matching(envNamePattern)},
+	{"SecretRef.env", matching(scalar.EnvNamePattern)},
 	{"SecretRef.file", notEmpty},
 	{"Spec.agent", exactlyOne("image", "build")},
 	{"Agent.image", notEmpty},
@@ -73,7 +74,7 @@ var constraints = []constraint{
 	{"Build.dockerfile", both(matching(dockerfilePattern), byDefault(defaultDockerfile))},
 	{"Build.network", both(oneOf(buildNetworks), byDefault(BuildNetworkNone))},
 	{"Agent.command", each(notEmpty)},
-	{"Agent.env", mapOf(envNamePattern, func(*jsonschema.Schema) {})},
+	{"Agent.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
 	{"Agent.runtime", matching(runtimePattern)},
 	{"Mount.source", notEmpty},
 	{"Mount.target", matching(targetPattern)},

@@ -2,6 +2,8 @@
 // of them is read as one snapshot, and every way in which one can be wrong. It knows nothing of Docker.
 package manifests
 
+import "github.com/bot-bottle/bottled/manifests/route"
+
 // APIVersion and Kind are the only values a manifest's apiVersion and kind may have.
 const (
 	APIVersion = "bottled/v1alpha1"
@@ -69,59 +71,27 @@ type CredProxy struct {
 	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
 
-// Route maps a path of http://cred-proxy:9099 to an upstream.
-type Route struct {
-	Path     string `json:"path" jsonschema_description:"The path below http://cred-proxy:9099 whose requests take this route. It begins and ends with a slash."`
-	Upstream string `json:"upstream" jsonschema_description:"Where the requests go: https://HOST, with an optional port and path."`
-	// AuthScheme, AuthHeader and AuthQuery are the ways in which the token is sent: behind a scheme in the
-	// Authorization header, alone in a header of its own, in a query parameter. Exactly one is set after Load.
-	AuthScheme string    `json:"authScheme,omitempty" jsonschema_description:"The word before the token in the Authorization header. Unset: Bearer, unless authHeader or authQuery is given."`
-	AuthHeader string    `json:"authHeader,omitempty" jsonschema_description:"The header whose value is the token alone, like x-api-key; instead of authScheme."`
-	AuthQuery  string    `json:"authQuery,omitempty" jsonschema_description:"The query parameter whose value is the token; instead of authScheme."`
-	Token      SecretRef `json:"token" jsonschema_description:"Where bottled finds the token. Exactly one of env and file; never the token itself."`
-	Roles      []Role    `json:"roles,omitempty" jsonschema_description:"What the agent's programs use the route for."`
-	// Methods are those allowed; GET includes HEAD. None: all but CONNECT, TRACE and TRACK.
-	Methods   []string   `json:"methods,omitempty" jsonschema_description:"The HTTP methods that are allowed; GET includes HEAD. Unset: all."`
-	Paths     *PathRules `json:"paths,omitempty" jsonschema_description:"Which paths of the upstream are allowed. Unset: all."`
-	RateLimit *RateLimit `json:"rateLimit,omitempty" jsonschema_description:"How often the route may be used. Unset: no limit."`
-	// MaxRequestBody is a Kubernetes quantity of bytes.
-	MaxRequestBody string `json:"maxRequestBody,omitempty" jsonschema_description:"The largest body of a request, as a Kubernetes quantity, like 512Ki or 10Mi. Unset: 1Gi."`
-	// AllowSetCookie lets the upstream's cookies through to the agent. The agent's own are never sent.
-	AllowSetCookie bool `json:"allowSetCookie,omitempty" jsonschema_description:"Lets the upstream's Set-Cookie headers through to the agent. The agent's own Cookie headers are removed all the same."`
-	// InsecureUpstream allows a plain-http upstream: the token crosses the network in clear.
-	InsecureUpstream bool `json:"insecureUpstream,omitempty" jsonschema_description:"Allows an http:// upstream, to which the token goes in clear."`
-}
+// Route maps a path of http://cred-proxy:9099 to an upstream. Cred-proxy and agents' proposals share the model.
+type Route = route.Route
 
-// PathRules are prefixes of paths, segment by segment, below a route's own; a segment * stands for any one. What
-// Deny covers is refused whatever Allow says.
-type PathRules struct {
-	Allow []string `json:"allow,omitempty" jsonschema_description:"Nothing but these paths, and what is below them, is allowed. They begin with a slash; a segment * stands for any one."`
-	Deny  []string `json:"deny,omitempty" jsonschema_description:"These paths, and what is below them, are refused, whatever allow says."`
-}
+// PathRules are prefixes of the paths that a route allows or refuses.
+type PathRules = route.PathRules
 
 // RateLimit is a token bucket.
-type RateLimit struct {
-	RequestsPerMinute int64 `json:"requestsPerMinute" jsonschema_description:"Requests a minute, on average."`
-	// Burst is how many may come at once; 0 means RequestsPerMinute.
-	Burst int64 `json:"burst,omitempty" jsonschema_description:"How many requests may come at once. Unset: as many as a minute allows."`
-}
+type RateLimit = route.RateLimit
 
-// SecretRef says where a secret is found when it is needed; exactly one field is set. A manifest never
-// holds the secret itself.
-type SecretRef struct {
-	Env  string `json:"env,omitempty" jsonschema_description:"The environment variable of bottled that holds the token."`
-	File string `json:"file,omitempty" jsonschema_description:"The file that holds the token. Relative to the manifest's directory."` // absolute after Load
-}
+// SecretRef says where a secret is found when it is needed.
+type SecretRef = route.SecretRef
 
 // Role tells the agent's side what a route is for.
-type Role string
+type Role = route.Role
 
-// The roles. RoleAnthropicBaseURL and RoleNPMRegistry may each be given to one route at most.
+// The roles of routes.
 const (
-	RoleAnthropicBaseURL Role = "anthropic-base-url"
-	RoleNPMRegistry      Role = "npm-registry"
-	RoleGitInsteadOf     Role = "git-insteadof"
-	RoleTeaLogin         Role = "tea-login"
+	RoleAnthropicBaseURL = route.RoleAnthropicBaseURL
+	RoleNPMRegistry      = route.RoleNPMRegistry
+	RoleGitInsteadOf     = route.RoleGitInsteadOf
+	RoleTeaLogin         = route.RoleTeaLogin
 )
 
 // Agent is the container that the bottle is for.

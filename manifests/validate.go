@@ -10,10 +10,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
-// defaultAuthScheme is the scheme of a route that names none.
-const defaultAuthScheme = "Bearer"
-
-// validate judges the values of a decoded document. Fields that are missing or have the wrong form have
+// validate validates the values of a decoded document. Fields that are missing or have the wrong form have
 // their problems already.
 func (d *document) validate() {
 	d.validateMetadata()
@@ -75,11 +72,8 @@ func (d *document) complete() {
 		proxy.CABundle = d.absolute(proxy.CABundle)
 		for i := range proxy.Routes {
 			r := &proxy.Routes[i]
-			r.Upstream = canonicalUpstream(r.Upstream)
+			r.SetDefaults()
 			r.Token.File = d.absolute(r.Token.File)
-			if r.AuthScheme == "" && r.AuthHeader == "" && r.AuthQuery == "" {
-				r.AuthScheme = defaultAuthScheme
-			}
 		}
 	}
 	if agent := spec.Agent; agent != nil {
@@ -100,7 +94,7 @@ func (d *document) absolute(path string) string {
 	return filepath.Join(filepath.Dir(d.file.abs), path)
 }
 
-// validatePath judges the path of a file of the host, and tells whether it is usable.
+// validatePath validates the path of a file of the host, and tells whether it is usable.
 func (d *document) validatePath(field, path string) bool {
 	if !d.given(field) {
 		return false

@@ -1,4 +1,4 @@
-// Package scalar judges single values of a manifest: host names, quantities, file paths and texts that hold a secret.
+// Package scalar validates single values of a manifest: host names, quantities, file paths and texts that hold a secret.
 // Its problems quote a value only where that shows no secret, and suggest what was probably meant. It is pure.
 package scalar
 
@@ -13,7 +13,7 @@ func NewFault(reason, fix string) *Fault { return &Fault{reason, fix} }
 // SecretFix is the advice about a secret in a manifest.
 const SecretFix = "remove it, and revoke it if others could read this file; a token belongs into an environment variable or a file that a route names: token: {env: NAME} or {file: PATH}"
 
-// CheckText judges any text of a document: it holds no known secret and no NUL character.
+// CheckText validates any text of a document: it holds no known secret and no NUL character.
 func CheckText(text string) *Fault {
 	if kind := SecretKind(text); kind != "" {
 		return &Fault{"it holds " + kind, SecretFix}
@@ -24,7 +24,7 @@ func CheckText(text string) *Fault {
 	return nil
 }
 
-// CheckFilePath judges the path of a file of the host as a manifest writes it.
+// CheckFilePath validates the path of a file of the host as a manifest writes it.
 func CheckFilePath(path string) *Fault {
 	switch {
 	case path == "":

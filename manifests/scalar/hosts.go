@@ -9,7 +9,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
-// CheckAllowed judges an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs, with
+// CheckAllowed validates an entry of the allowlist: a host name, *.NAME, or an address inside privateCIDRs, with
 // or without a port.
 func CheckAllowed(entry string, private []netip.Prefix) *Fault {
 	if f := checkNoMore(entry); f != nil {
@@ -90,7 +90,7 @@ func hostFix(host string) string {
 	return "write the host name alone, like api.github.com"
 }
 
-// CheckHost judges a host name or an address that a bottle may reach.
+// CheckHost validates a host name or an address that a bottle may reach.
 func CheckHost(host string, private []netip.Prefix) *Fault {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return checkAddress(addr, private)

@@ -13,6 +13,7 @@ type Pattern string
 const (
 	hostPattern     Pattern = `^(\*\.)?[A-Za-z0-9:]([-A-Za-z0-9.:]{0,251}[A-Za-z0-9:])?$`
 	AllowedPattern  Pattern = `^((\*\.)?[A-Za-z0-9:]([-A-Za-z0-9.:]{0,257}[A-Za-z0-9:])?|\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})$`
+	EnvNamePattern  Pattern = `^[A-Za-z_][A-Za-z0-9_]{0,119}$`
 	QuantityPattern Pattern = `^[0-9]{1,18}(\.[0-9]{1,18})?([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]{1,2})?$`
 )
 

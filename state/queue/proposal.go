@@ -33,7 +33,7 @@ type Tool string
 
 // The tools.
 const (
-	CredProxyBlock  Tool = "cred-proxy-block" //nolint:gosec // the tool's name; payload: a routes.json, as rendered by routesconf
+	CredProxyBlock  Tool = "cred-proxy-block" //nolint:gosec // the tool's name; payload: a routes.json, as route.Render writes it
 	PipelockBlock   Tool = "pipelock-block"   // payload: the URL that was refused
 	CapabilityBlock Tool = "capability-block" // payload: a Dockerfile
 )

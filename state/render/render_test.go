@@ -8,22 +8,20 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/credproxy"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/resolve"
-	"github.com/bot-bottle/bottled/state/routesconf"
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
@@ -108,41 +106,6 @@ func TestDesireGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), out); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// TestRoutesReadBack keeps routesconf.Route.Declared, by which supervise judges an agent's routes, in step with
-// what a manifest can say about a route.
-func TestRoutesReadBack(t *testing.T) {
-	token := manifests.SecretRef{Env: "TOKEN"}
-	routes := []manifests.Route{
-		{
-			Path: "/a/", Upstream: "http://a.example/x", AuthScheme: "Basic", Token: token, Roles: []manifests.Role{manifests.RoleTeaLogin},
-			InsecureUpstream: true, Methods: []string{"GET"}, MaxRequestBody: "1024", AllowSetCookie: true,
-			Paths: &manifests.PathRules{Allow: []string{"/v1"}, Deny: []string{"/v1/admin"}}, RateLimit: &manifests.RateLimit{RequestsPerMinute: 60, Burst: 5},
-		},
-		{Path: "/b/", Upstream: "https://b.example", AuthHeader: "X-Api-Key", Token: token},
-		{Path: "/c/", Upstream: "https://c.example", AuthQuery: "key", Token: token},
-	}
-	for i := range reflect.TypeFor[manifests.Route]().NumField() {
-		if !slices.ContainsFunc(routes, func(r manifests.Route) bool { return !reflect.ValueOf(r).Field(i).IsZero() }) {
-			t.Fatalf("set %s above, so that it is tested", reflect.TypeFor[manifests.Route]().Field(i).Name)
-		}
-	}
-	m := fullManifest()
-	m.Spec.CredProxy.Routes = routes
-	data, err := credproxy.Routes(component.Context{Manifest: m})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := routesconf.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, route := range routes {
-		if diff := cmp.Diff(route, file.Routes[i].Declared(token)); diff != "" {
-			t.Errorf("route (-manifest +read back):\n%s", diff)
-		}
 	}
 }
 
@@ -241,59 +204,27 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := routesconf.Parse(data)
+	got, err := route.Parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := routesconf.File{Routes: []routesconf.Route{
+	want := []route.Route{
 		{
 			Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthHeader: "x-api-key", TokenSlot: "env-ANTHROPIC_API_KEY",
-			Methods: []string{"GET", "POST"}, Paths: &routesconf.Paths{Allow: []string{"/v1/messages", "/v1/models/"}, Deny: []string{"/v1/messages/batches"}},
-			RateLimit: &routesconf.RateLimit{RequestsPerMinute: 120, Burst: 20}, MaxRequestBody: 32 << 20,
+			Methods: []string{"GET", "POST"}, Paths: &route.PathRules{Allow: []string{"/v1/messages", "/v1/models/"}, Deny: []string{"/v1/messages/batches"}},
+			RateLimit: &route.RateLimit{RequestsPerMinute: 120, Burst: 20}, MaxRequestBody: "33554432",
 		},
 		{
 			Path: "/gemini/", Upstream: "https://generativelanguage.googleapis.com", AuthQuery: "key", TokenSlot: "env-GEMINI_API_KEY",
-			Paths: &routesconf.Paths{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: 1_000_000,
+			Paths: &route.PathRules{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: "1000000",
 		},
 		{
 			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
-			Paths: &routesconf.Paths{Deny: []string{"/*/*/admin"}}, RateLimit: &routesconf.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
+			Paths: &route.PathRules{Deny: []string{"/*/*/admin"}}, RateLimit: &route.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
 		},
-	}}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// The format of the manifest and that of the routes.json refuse the same, so that a manifest that is valid renders.
-func TestManifestAndRoutesAgree(t *testing.T) {
-	for _, field := range []string{
-		"authHeader: X-Api-Key", "authHeader: a", "authHeader: a_b", "authHeader: Host", "authHeader: TE", "authHeader: user-agent", "authHeader: Authorization",
-		"authHeader: Cookie", "authHeader: a-", "authQuery: key", "authQuery: api_key", "authQuery: a&b", "authQuery: a.b-c", "authQuery: _a",
-		"methods: [GET]", "methods: [VERSION-CONTROL]", "methods: [G1]", "methods: [TRACK]", "methods: [-GET]",
-		"paths: {allow: [/a/*]}", "paths: {allow: [/a*]}", "paths: {deny: ['/a;b']}", "paths: {deny: [/a/..]}", "paths: {deny: [\"/a:b=c,d!e$f&g'h(i)j\"]}",
-		"paths: {allow: [/a/]}", "paths: {allow: [/a//]}", "rateLimit: {requestsPerMinute: 1000000, burst: 1}", "rateLimit: {requestsPerMinute: 1000001}",
-		"maxRequestBody: 1Ti", "allowSetCookie: true",
-	} {
-		path := filepath.Join(t.TempDir(), "b.yaml")
-		text := "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: b}\nspec:\n  credProxy:\n    routes:\n" +
-			"      - path: /a/\n        upstream: https://a.example.com\n        token: {env: T}\n        " + field + "\n"
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		snapshot, err := manifests.Load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// What does not validate has not been completed, so it is decoded here.
-		var m manifests.Bottle
-		if err := yaml.UnmarshalStrict([]byte(text), &m); err != nil {
-			t.Fatal(field, err)
-		}
-		_, err = credproxy.Routes(component.Context{Manifest: m})
-		if valid := len(snapshot.Problems) == 0; valid != (err == nil) {
-			t.Errorf("%s: as a manifest %v, as routes.json %v", field, snapshot.Problems, err)
-		}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests/routerules"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // auth is the credential of a route and its place in a request: the Authorization header behind a scheme, a header
@@ -46,9 +46,9 @@ func (a auth) stripOwn(h http.Header) {
 	if a.header == "" {
 		return
 	}
-	folded := routerules.Fold(a.header)
+	folded := model.Fold(a.header)
 	for name := range h {
-		if routerules.Fold(name) == folded {
+		if model.Fold(name) == folded {
 			delete(h, name)
 		}
 	}

@@ -11,26 +11,26 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // TestAuthPlaces shows the three places of a token, and that what the client sends there, or anywhere else where
 // credentials go, is lost on every route.
 func TestAuthPlaces(t *testing.T) {
 	u := newUpstream(t, nil)
-	route := func(path string, set func(*routesconf.Route)) routesconf.Route {
-		r := routesconf.Route{Path: path, Upstream: u.URL, TokenSlot: "odd"}
+	route := func(path string, set func(*model.Route)) model.Route {
+		r := model.Route{Path: path, Upstream: u.URL, TokenSlot: "odd"}
 		set(&r)
 		return r
 	}
 	b := newBench(t, u.ca(),
-		route("/scheme/", func(r *routesconf.Route) { r.AuthScheme = "token" }),
-		route("/key/", func(r *routesconf.Route) { r.AuthHeader = "x-api-key" }),
-		route("/odd/", func(r *routesconf.Route) { r.AuthHeader = "X-Shibboleth" }),
-		route("/bare/", func(r *routesconf.Route) { r.AuthHeader = "Authorization" }),
-		route("/cookie/", func(r *routesconf.Route) { r.AuthHeader = "Cookie" }),
-		route("/query/", func(r *routesconf.Route) { r.AuthQuery = "key" }),
-		route("/oddquery/", func(r *routesconf.Route) { r.AuthQuery = "Shib-boleth" }))
+		route("/scheme/", func(r *model.Route) { r.AuthScheme = "token" }),
+		route("/key/", func(r *model.Route) { r.AuthHeader = "x-api-key" }),
+		route("/odd/", func(r *model.Route) { r.AuthHeader = "X-Shibboleth" }),
+		route("/bare/", func(r *model.Route) { r.AuthHeader = "Authorization" }),
+		route("/cookie/", func(r *model.Route) { r.AuthHeader = "Cookie" }),
+		route("/query/", func(r *model.Route) { r.AuthQuery = "key" }),
+		route("/oddquery/", func(r *model.Route) { r.AuthQuery = "Shib-boleth" }))
 	const odd = marker + "&=+ %/é"
 	b.write(b.dirs.token, "odd", odd)
 	if _, err := b.loader.load(); err != nil {
@@ -106,8 +106,8 @@ func TestQueryTokenIsNotShown(t *testing.T) {
 	})
 	gone := newUpstream(t, nil)
 	gone.Close()
-	route := func(path, upstream string) routesconf.Route {
-		return routesconf.Route{Path: path, Upstream: upstream, AuthQuery: "key", TokenSlot: "odd"}
+	route := func(path, upstream string) model.Route {
+		return model.Route{Path: path, Upstream: upstream, AuthQuery: "key", TokenSlot: "odd"}
 	}
 	b := newBench(t, u.ca(), route("/a/", u.URL), route("/gone/", gone.URL), route("/refused/", "https://refused.example"))
 	b.pipelock.refuses("refused.example:443", "blocked")

@@ -17,9 +17,9 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	model "github.com/bot-bottle/bottled/manifests/route"
 	kind "github.com/bot-bottle/bottled/state/component/credproxy"
 	"github.com/bot-bottle/bottled/state/configdigest"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 const (
@@ -40,7 +40,7 @@ type table struct {
 }
 
 type route struct {
-	conf           routesconf.Route
+	conf           model.Route
 	path           string
 	upstreams      *upstreams // the route's own connections; those of the route before if that was the same
 	upstream       *url.URL
@@ -102,7 +102,7 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
-	conf, err := routesconf.Parse(files[routesFile])
+	conf, err := model.Parse(files[routesFile])
 	if err != nil {
 		return sidecar.Loaded{}, err
 	}
@@ -112,7 +112,7 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	}
 	old := l.table.Load()
 	next := &table{digest: configdigest.Of(files)}
-	for _, r := range conf.Routes {
+	for _, r := range conf {
 		parsed, err := l.newRoute(r, old.at(r.Path), dialer)
 		if err != nil {
 			return sidecar.Loaded{}, err
@@ -133,7 +133,7 @@ func (l *loader) load() (sidecar.Loaded, error) {
 }
 
 func (l *loader) readFiles() (map[string][]byte, error) {
-	routes, err := readLimited(filepath.Join(l.dirs.config, routesFile), routesconf.MaxBytes)
+	routes, err := readLimited(filepath.Join(l.dirs.config, routesFile), model.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -165,17 +165,17 @@ func readLimited(path string, limit int64) ([]byte, error) {
 }
 
 // newRoute returns a route that takes over what an old one with the same path (nil for none) has in use.
-func (l *loader) newRoute(conf routesconf.Route, old *route, dialer *dialer) (*route, error) {
+func (l *loader) newRoute(conf model.Route, old *route, dialer *dialer) (*route, error) {
 	upstream, err := url.Parse(conf.Upstream)
 	if err != nil {
 		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
 	}
 	r := &route{
 		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
-		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBody, routesconf.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
+		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
 		limit: newLimit(conf.RateLimit, old),
 	}
-	r.npm = slices.Contains(conf.Roles, routesconf.RoleNPMRegistry)
+	r.npm = slices.Contains(conf.Roles, model.RoleNPMRegistry)
 	if conf.Paths != nil {
 		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
 	}

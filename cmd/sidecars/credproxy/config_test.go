@@ -21,8 +21,8 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
+	model "github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state/configdigest"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 func TestBadConfigurationKeepsTheOldOne(t *testing.T) {
@@ -34,7 +34,7 @@ func TestBadConfigurationKeepsTheOldOne(t *testing.T) {
 	}{
 		"not JSON":        {routesFile, "{", "routes.json"},
 		"unknown key":     {routesFile, `{"routes":[],"x":1}`, "unknown field"},
-		"large":           {routesFile, strings.Repeat(" ", routesconf.MaxBytes+1), "larger than"},
+		"large":           {routesFile, strings.Repeat(" ", model.MaxBytes+1), "larger than"},
 		"no certificate":  {caFile, "hello", "not a PEM file"},
 		"blank ca":        {caFile, "\n", "not a PEM file"},
 		"empty ca":        {caFile, "", "not a PEM file"},

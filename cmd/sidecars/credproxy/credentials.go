@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests/routerules"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // cleanQuery returns a query without credential parameters, and without the one that the route sets (own, "" for
@@ -21,7 +21,7 @@ func cleanQuery(query, own string) (string, *denial) {
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		credential, d := checkPair(pair, routerules.Fold(own))
+		credential, d := checkPair(pair, model.Fold(own))
 		if d != nil {
 			return "", d
 		}
@@ -45,7 +45,7 @@ func checkPair(pair, own string) (credential bool, _ *denial) {
 			if strings.EqualFold(strings.TrimSpace(name), "service") && strings.Contains(strings.ToLower(value), receivePack) {
 				return false, denyPush()
 			}
-			credential = credential || routerules.IsCredentialParameter(name) || own != "" && isOwn(name, own)
+			credential = credential || model.IsCredentialParameter(name) || own != "" && isOwn(name, own)
 		}
 	}
 	return credential, nil
@@ -54,14 +54,14 @@ func checkPair(pair, own string) (credential bool, _ *denial) {
 // isOwn reports whether a parameter is read as the one that the route sets, whose name is folded.
 func isOwn(name, own string) bool {
 	start, _, _ := strings.Cut(name, "[") // token[]=…
-	return routerules.Fold(name) == own || routerules.Fold(start) == own
+	return model.Fold(name) == own || model.Fold(start) == own
 }
 
 // checkParameters looks for credentials in the parameters of a path's segment (;jsessionid=…).
 func checkParameters(segment string) *denial {
 	_, parameters, _ := strings.Cut(segment, ";")
 	for parameter := range strings.FieldsFuncSeq(parameters, func(r rune) bool { return r == ';' || r == ',' }) {
-		if name, _, _ := strings.Cut(parameter, "="); routerules.IsCredentialParameter(name) {
+		if name, _, _ := strings.Cut(parameter, "="); model.IsCredentialParameter(name) {
 			return deny(http.StatusBadRequest, "the path has a parameter that is a credential: %s", oneLine(name))
 		}
 	}

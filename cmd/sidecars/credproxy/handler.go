@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests/routerules"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 const (
@@ -159,10 +159,10 @@ func (x *exchange) checkMessage() *denial {
 	switch expected := x.in.Header.Values("Expect"); {
 	case len(expected) > 1, len(expected) == 1 && !strings.EqualFold(expected[0], "100-continue"):
 		return deny(http.StatusExpectationFailed, "what is expected is not just 100-continue")
-	case routerules.IsReservedMethod(x.in.Method):
+	case model.IsReservedMethod(x.in.Method):
 		return deny(http.StatusMethodNotAllowed, "%s is not served here: tunnels go through pipelock, and TRACE and TRACK would show the token",
 			strings.ToUpper(x.in.Method))
-	case !routerules.IsMethod(x.in.Method):
+	case !model.IsMethod(x.in.Method):
 		return deny(http.StatusBadRequest, "the method is not one to 32 upper-case letters and dashes, like GET")
 	case len(x.in.Header.Values("Upgrade")) > 0:
 		return deny(http.StatusBadRequest, "protocol upgrades are not served")

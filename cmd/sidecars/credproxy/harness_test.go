@@ -25,7 +25,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // marker is the token of every test; it may appear nowhere but at the upstream.
@@ -154,7 +154,7 @@ func (s *syncBuffer) String() string {
 }
 
 // newBench starts a cred-proxy with the token in slot "t" and an empty one in "empty".
-func newBench(t *testing.T, ca []byte, routes ...routesconf.Route) *bench {
+func newBench(t *testing.T, ca []byte, routes ...model.Route) *bench {
 	t.Helper()
 	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &syncBuffer{}}
 	b.write(b.dirs.token, "t", marker+"\n")
@@ -262,9 +262,9 @@ func (b *bench) write(dir, name, content string) {
 	}
 }
 
-func (b *bench) routes(routes ...routesconf.Route) {
+func (b *bench) routes(routes ...model.Route) {
 	b.t.Helper()
-	data, err := routesconf.File{Routes: routes}.Render()
+	data, err := model.Render(routes)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -411,6 +411,6 @@ func (u *upstream) requests() []*http.Request {
 
 func (u *upstream) host() string { return strings.TrimPrefix(u.URL, "https://") }
 
-func to(path, upstream string) routesconf.Route {
-	return routesconf.Route{Path: path, Upstream: upstream, AuthScheme: "Bearer", TokenSlot: "t", InsecureUpstream: strings.HasPrefix(upstream, "http:")}
+func to(path, upstream string) model.Route {
+	return model.Route{Path: path, Upstream: upstream, AuthScheme: "Bearer", TokenSlot: "t", InsecureUpstream: strings.HasPrefix(upstream, "http:")}
 }

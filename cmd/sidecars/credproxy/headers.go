@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests/routerules"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // names is a short list of canonical header names.
@@ -34,7 +34,7 @@ var withheldPrefixes = []string{"xforwarded", "xoriginal"}
 func withheld(names ...string) map[string]bool {
 	set := map[string]bool{}
 	for _, name := range append(names, hopHeaders...) {
-		set[routerules.Fold(name)] = true
+		set[model.Fold(name)] = true
 	}
 	return set
 }
@@ -70,8 +70,8 @@ func mayBeSent(name string) bool {
 	if plainHeaders[name] {
 		return true
 	}
-	folded := routerules.Fold(name)
-	if withheldHeaders[folded] || routerules.IsCredential(name) || routerules.IsReservedHeader(name) {
+	folded := model.Fold(name)
+	if withheldHeaders[folded] || model.IsCredential(name) || model.IsReservedHeader(name) {
 		return false
 	}
 	return !slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(folded, prefix) })

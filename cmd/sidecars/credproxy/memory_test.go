@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // containerMemory is what the container of a cred-proxy may use, in bytes.
@@ -68,7 +68,7 @@ func newProcess(t *testing.T, executable string) *process {
 	dirs := directories{t.TempDir(), t.TempDir()}
 	writeFile(t, dirs.token+"/t", marker)
 	writeFile(t, dirs.config+"/"+caFile, string(two.ca())+string(one.ca()))
-	data, err := routesconf.File{Routes: []routesconf.Route{to("/two/", two.URL), to("/one/", one.URL), to("/plain/", plain)}}.Render()
+	data, err := model.Render([]model.Route{to("/two/", two.URL), to("/one/", one.URL), to("/plain/", plain)})
 	if err != nil {
 		t.Fatal(err)
 	}

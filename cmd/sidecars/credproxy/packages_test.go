@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // TestPackages: what a registry says of where its packages are leads to the route, and nothing else is changed.
@@ -24,7 +24,7 @@ func TestPackages(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	})
 	registry := to("/npm/", u.URL+"/base")
-	registry.Roles = []string{routesconf.RoleNPMRegistry}
+	registry.Roles = []model.Role{model.RoleNPMRegistry}
 	b := newBench(t, u.ca(), registry, to("/other/", u.URL+"/base"))
 
 	const npm = "application/vnd.npm.install-v1+json; charset=utf-8"

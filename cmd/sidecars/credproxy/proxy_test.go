@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 func TestForwards(t *testing.T) {
@@ -102,8 +102,8 @@ func TestInsecureUpstreamGoesThroughPipelockToo(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	u := newUpstream(t, nil)
-	b := newBench(t, u.ca(), to("/a/", u.URL), routesconf.Route{Path: "/none/", Upstream: u.URL, TokenSlot: "none"},
-		routesconf.Route{Path: "/empty/", Upstream: u.URL, TokenSlot: "empty"})
+	b := newBench(t, u.ca(), to("/a/", u.URL), model.Route{Path: "/none/", Upstream: u.URL, TokenSlot: "none"},
+		model.Route{Path: "/empty/", Upstream: u.URL, TokenSlot: "empty"})
 	get := func(target string) string { return "GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n" }
 	tests := map[string]struct {
 		request string
@@ -232,8 +232,8 @@ func TestClientCredentialsAreStripped(t *testing.T) {
 
 func TestAuthSchemes(t *testing.T) {
 	u := newUpstream(t, nil)
-	route := func(path, scheme, slot string) routesconf.Route {
-		return routesconf.Route{Path: path, Upstream: u.URL, AuthScheme: scheme, TokenSlot: slot}
+	route := func(path, scheme, slot string) model.Route {
+		return model.Route{Path: path, Upstream: u.URL, AuthScheme: scheme, TokenSlot: slot}
 	}
 	b := newBench(t, u.ca(), route("/token/", "token", "t"), route("/plain/", "Basic", "t"), route("/pair/", "basic", "pair"),
 		route("/default/", "", "t"))

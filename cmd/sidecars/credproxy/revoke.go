@@ -4,7 +4,7 @@ import (
 	"errors"
 	"reflect"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // errRevoked ends exchanges whose route is not what it was when they began.
@@ -65,7 +65,7 @@ func (r *route) revokedBy(now *route) error {
 }
 
 // binding returns what of a route's configuration its exchanges were judged by.
-func binding(conf routesconf.Route) routesconf.Route {
+func binding(conf model.Route) model.Route {
 	conf.RateLimit, conf.Roles = nil, nil
 	return conf
 }

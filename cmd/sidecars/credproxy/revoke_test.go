@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // endTimeout is how long an exchange may outlive its route.
@@ -94,7 +94,7 @@ func TestRevokedRouteEndsItsStreams(t *testing.T) {
 		reason string
 		apply  func(r *revocable)
 	}
-	changed := func(edit func(*routesconf.Route)) change {
+	changed := func(edit func(*model.Route)) change {
 		return change{string(errRouteChanged), func(r *revocable) {
 			route := to("/a/", r.upstream.URL)
 			edit(&route)
@@ -104,11 +104,11 @@ func TestRevokedRouteEndsItsStreams(t *testing.T) {
 	for name, change := range map[string]change{
 		"removed":         {string(errRouteRemoved), func(r *revocable) { r.routes(to("/kept/", r.upstream.URL)) }},
 		"token taken":     {string(errTokenGone), func(r *revocable) { r.write(r.dirs.token, "t", ""); r.write(r.dirs.token, "kept", marker) }},
-		"upstream's path": changed(func(r *routesconf.Route) { r.Upstream += "/x" }),
-		"auth":            changed(func(r *routesconf.Route) { r.AuthScheme, r.AuthHeader = "", "x-api-key" }),
-		"slot":            changed(func(r *routesconf.Route) { r.TokenSlot = "empty" }),
-		"methods":         changed(func(r *routesconf.Route) { r.Methods = []string{"GET"} }),
-		"paths":           changed(func(r *routesconf.Route) { r.Paths = &routesconf.Paths{Deny: []string{"/x"}} }),
+		"upstream's path": changed(func(r *model.Route) { r.Upstream += "/x" }),
+		"auth":            changed(func(r *model.Route) { r.AuthScheme, r.AuthHeader = "", "x-api-key" }),
+		"slot":            changed(func(r *model.Route) { r.TokenSlot = "empty" }),
+		"methods":         changed(func(r *model.Route) { r.Methods = []string{"GET"} }),
+		"paths":           changed(func(r *model.Route) { r.Paths = &model.PathRules{Deny: []string{"/x"}} }),
 		"covered": {string(errRouteChanged), func(r *revocable) {
 			r.routes(to("/a/", r.upstream.URL), to("/a/x/", r.upstream.URL), to("/kept/", r.upstream.URL))
 		}},
@@ -240,8 +240,8 @@ func TestUnrevokedRouteGoesOn(t *testing.T) {
 	route := to("/a/", r.upstream.URL)
 	for name, apply := range map[string]func(){
 		"another token":      func() { r.write(r.dirs.token, "t", marker+"2") },
-		"a rate limit":       func() { route.RateLimit = &routesconf.RateLimit{RequestsPerMinute: 1}; r.routes(route) },
-		"a role":             func() { route.Roles = []string{routesconf.RoleTeaLogin}; r.routes(route) },
+		"a rate limit":       func() { route.RateLimit = &model.RateLimit{RequestsPerMinute: 1}; r.routes(route) },
+		"a role":             func() { route.Roles = []model.Role{model.RoleTeaLogin}; r.routes(route) },
 		"another route":      func() { r.routes(route, to("/other/", "https://other.example")) },
 		"another order":      func() { r.routes(to("/0/", "https://other.example"), route) },
 		"authority replaced": func() { r.write(r.dirs.config, caFile, string(newUpstream(t, nil).ca())) },

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // checkMethod judges a request's method by the route's list. GET includes HEAD, which gets less.
@@ -88,12 +88,12 @@ func (p pathRule) covers(segments []string) bool {
 
 // limit is a route's token bucket. A nil limit is none.
 type limit struct {
-	conf   routesconf.RateLimit
+	conf   model.RateLimit
 	bucket *rate.Limiter
 }
 
 // newLimit goes on with the bucket of the route before, if it has the same size.
-func newLimit(conf *routesconf.RateLimit, old *route) *limit {
+func newLimit(conf *model.RateLimit, old *route) *limit {
 	if conf == nil {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 func TestMethods(t *testing.T) {
@@ -43,9 +43,9 @@ func TestMethods(t *testing.T) {
 
 func TestPathRules(t *testing.T) {
 	u := newUpstream(t, nil)
-	route := func(path string, allow, deny []string) routesconf.Route {
+	route := func(path string, allow, deny []string) model.Route {
 		r := to(path, u.URL)
-		r.Paths = &routesconf.Paths{Allow: allow, Deny: deny}
+		r.Paths = &model.PathRules{Allow: allow, Deny: deny}
 		return r
 	}
 	b := newBench(t, u.ca(),
@@ -86,7 +86,7 @@ func TestPathRules(t *testing.T) {
 func TestRateLimit(t *testing.T) {
 	u := newUpstream(t, nil)
 	limited := to("/limited/", u.URL)
-	limited.RateLimit = &routesconf.RateLimit{RequestsPerMinute: 6, Burst: 3}
+	limited.RateLimit = &model.RateLimit{RequestsPerMinute: 6, Burst: 3}
 	b := newBench(t, u.ca(), limited, to("/free/", u.URL))
 	statuses := func(n int) (got []int) {
 		for range n {
@@ -115,7 +115,7 @@ func TestRateLimit(t *testing.T) {
 	if got := statuses(1); got[0] != http.StatusTooManyRequests {
 		t.Errorf("after a reload: %v; want the limit to stay", got)
 	}
-	limited.RateLimit = &routesconf.RateLimit{RequestsPerMinute: 2}
+	limited.RateLimit = &model.RateLimit{RequestsPerMinute: 2}
 	b.routes(limited)
 	if _, err := b.loader.load(); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestLimitRefills(t *testing.T) {
-	l := newLimit(&routesconf.RateLimit{RequestsPerMinute: 60, Burst: 2}, nil)
+	l := newLimit(&model.RateLimit{RequestsPerMinute: 60, Burst: 2}, nil)
 	now := time.Now()
 	for i, step := range []struct {
 		after time.Duration
@@ -148,7 +148,7 @@ func TestBodyLimit(t *testing.T) {
 		fmt.Fprintf(w, "%d", n)
 	})
 	small := to("/a/", u.URL)
-	small.MaxRequestBody = 1000
+	small.MaxRequestBody = "1000"
 	b := newBench(t, u.ca(), small)
 	for name, test := range map[string]struct {
 		size    int

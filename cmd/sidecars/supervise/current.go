@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/bot-bottle/bottled/state/routesconf"
+	"github.com/bot-bottle/bottled/manifests/route"
 )
 
 // current is what the bottle has now, as the controller tells the agent. It is no secret to the agent.
 type current struct {
-	routes     []routesconf.Route
+	routes     []route.Route
 	allowlist  []string
 	private    []string // ranges that addresses may be in
 	dockerfile string   // empty: bottled does not run the agent
@@ -35,11 +35,10 @@ func readCurrent(dir string) (current, error) {
 	if err != nil {
 		return current{}, err
 	}
-	file, err := routesconf.Parse([]byte(routes))
+	c.routes, err = route.Parse([]byte(routes))
 	if err != nil {
 		return current{}, fmt.Errorf("current configuration: %w", err)
 	}
-	c.routes = file.Routes
 	allowlist, err := readFile(dir, "allowlist")
 	if err != nil {
 		return current{}, err

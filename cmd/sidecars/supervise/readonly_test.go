@@ -12,8 +12,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state/queue"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 // callNow calls a tool that answers at once.
@@ -39,7 +39,7 @@ func callNow[Out any](b *bottle, tool string) (out Out, failure string) {
 func TestListCurrentConfig(t *testing.T) {
 	b := start(t, t.TempDir())
 	want := configuration{
-		Routes: []routesconf.Route{
+		Routes: []route.Entry{
 			{Path: "/gh/", Upstream: "https://api.github.com", AuthScheme: "Bearer", TokenSlot: "env-GH"},
 			{Path: "/npm/", Upstream: "https://registry.npmjs.org", AuthScheme: "Bearer", TokenSlot: "file-npm"},
 		},

@@ -11,8 +11,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state/queue"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 const (
@@ -40,8 +40,8 @@ type decision struct {
 type routesArguments struct {
 	// An array and not a JSON text: models fill in a described structure more reliably than they escape
 	// JSON within JSON, and the schema tells them what was wrong.
-	Routes        []routesconf.Route `json:"routes" jsonschema:"every route that the bottle shall have afterwards, as list-current-config shows them: the present ones that stay, unchanged, and the new ones"`
-	Justification string             `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
+	Routes        []route.Entry `json:"routes" jsonschema:"every route that the bottle shall have afterwards, as list-current-config shows them: the present ones that stay, unchanged, and the new ones"`
+	Justification string        `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
 }
 
 type urlArguments struct {
@@ -56,10 +56,10 @@ type dockerfileArguments struct {
 
 // The result of list-current-config.
 type configuration struct {
-	Routes       []routesconf.Route `json:"routes" jsonschema:"the routes of cred-proxy; to ask for others, propose the whole list with cred-proxy-block"`
-	Allowlist    []string           `json:"allowlist" jsonschema:"the hosts that you can reach through pipelock; *.NAME stands for every subdomain"`
-	PrivateCIDRs []string           `json:"private_cidrs" jsonschema:"the ranges in which addresses may be reached; all other private addresses are refused"`
-	Dockerfile   string             `json:"dockerfile" jsonschema:"what your container is built from; empty when it cannot be changed here"`
+	Routes       []route.Entry `json:"routes" jsonschema:"the routes of cred-proxy; to ask for others, propose the whole list with cred-proxy-block"`
+	Allowlist    []string      `json:"allowlist" jsonschema:"the hosts that you can reach through pipelock; *.NAME stands for every subdomain"`
+	PrivateCIDRs []string      `json:"private_cidrs" jsonschema:"the ranges in which addresses may be reached; all other private addresses are refused"`
+	Dockerfile   string        `json:"dockerfile" jsonschema:"what your container is built from; empty when it cannot be changed here"`
 }
 
 // The result of proposal-status.
@@ -86,7 +86,7 @@ func newServer(d *desk) *mcp.Server {
 		func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, configuration, error) {
 			c, err := readCurrent(d.currentDir)
 			return nil, configuration{
-				Routes: orEmpty(c.routes), Allowlist: orEmpty(c.allowlist), PrivateCIDRs: orEmpty(c.private), Dockerfile: c.dockerfile,
+				Routes: entries(c.routes), Allowlist: orEmpty(c.allowlist), PrivateCIDRs: orEmpty(c.private), Dockerfile: c.dockerfile,
 			}, err
 		})
 	addTool(server, proposalStatus, "Show your proposals",

@@ -1,8 +1,10 @@
 package supervise
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,9 +13,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/state/queue"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 const (
@@ -25,37 +27,66 @@ const (
 
 // routesPayload returns the routes.json that is proposed. Besides what a manifest may say of routes, an agent
 // can only name tokens that the bottle has.
-func (c current) routesPayload(routes []routesconf.Route, known bool) (string, error) {
-	if routes == nil {
+func (c current) routesPayload(proposed []route.Entry, known bool) (string, error) {
+	if proposed == nil {
 		return "", errors.New("routes is missing; to have no routes at all propose an empty array")
 	}
-	if err := c.checkAsDeclared(routes); err != nil {
+	routes := make([]route.Route, len(proposed))
+	for i, entry := range proposed {
+		routes[i] = entry.Route()
+	}
+	private, err := c.ranges()
+	if err != nil {
+		return "", err
+	}
+	if err := errorOf(route.CheckProposal(routes, private)); err != nil {
 		return "", err
 	}
 	if err := c.checkSlots(routes); known && err != nil {
 		return "", err
 	}
-	data, err := routesconf.File{Routes: routes}.Render()
+	data, err := route.Render(routes)
 	if err != nil {
 		return "", err
 	}
 	return string(data), queue.CheckText("routes", string(data), queue.MaxPayload)
 }
 
-func (c current) checkAsDeclared(routes []routesconf.Route) error {
-	if len(routes) == 0 {
-		return nil // a manifest says it by having no credProxy
+// errorOf returns the first maxProblems problems as one error.
+func errorOf(problems []route.Problem) error {
+	var errs []error
+	for _, p := range problems[:min(len(problems), maxProblems)] {
+		errs = append(errs, p)
 	}
-	proxy := &manifests.CredProxy{}
-	for _, r := range routes {
-		// Which token it is does not matter here, only that it is given in one of the ways there are.
-		proxy.Routes = append(proxy.Routes, r.Declared(manifests.SecretRef{Env: "TOKEN"}))
+	if more := len(problems) - maxProblems; more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more problems", more))
 	}
-	return c.check(manifests.Spec{CredProxy: proxy}, routesField)
+	return errors.Join(errs...)
+}
+
+func entries(routes []route.Route) []route.Entry {
+	list := make([]route.Entry, len(routes))
+	for i, r := range routes {
+		list[i] = route.EntryOf(r)
+	}
+	return list
+}
+
+// ranges returns the private ranges that addresses may be in.
+func (c current) ranges() ([]netip.Prefix, error) {
+	var ranges []netip.Prefix
+	for _, text := range c.private {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("current configuration: private-cidrs: %w", err)
+		}
+		ranges = append(ranges, prefix)
+	}
+	return ranges, nil
 }
 
 // checkSlots keeps an agent from asking for a token that there is none of, or guessing names.
-func (c current) checkSlots(routes []routesconf.Route) error {
+func (c current) checkSlots(routes []route.Route) error {
 	var slots []string
 	for _, r := range c.routes {
 		slots = append(slots, r.TokenSlot)
@@ -75,32 +106,6 @@ func (c current) checkSlots(routes []routesconf.Route) error {
 	return nil
 }
 
-// check finds what would be wrong with a manifest that said so, in the same words but for the fields' names.
-func (c current) check(spec manifests.Spec, nameOf func(field string) string) error {
-	spec.Egress.PrivateCIDRs = c.private
-	problems, err := manifests.Check(manifests.Bottle{
-		APIVersion: manifests.APIVersion, Kind: manifests.Kind, Metadata: manifests.Metadata{Name: "proposal"}, Spec: spec,
-	})
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, p := range problems[:min(len(problems), maxProblems)] {
-		errs = append(errs, fmt.Errorf("%s: %s; %s", nameOf(p.Field), p.Reason, p.Fix))
-	}
-	if more := len(problems) - maxProblems; more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more problems", more))
-	}
-	return errors.Join(errs...)
-}
-
-var inCamelCase = regexp.MustCompile(`[A-Z]`)
-
-// routesField is a manifest's field as it is called in a routes.json: authScheme is auth_scheme there.
-func routesField(field string) string {
-	return inCamelCase.ReplaceAllStringFunc(strings.TrimPrefix(field, "spec.credProxy."), func(letter string) string { return "_" + strings.ToLower(letter) })
-}
-
 // checkURL judges the host of a URL as an entry of the allowlist, which is what it would become.
 func (c current) checkURL(text string) error {
 	if err := queue.CheckText("url", text, maxURLBytes); err != nil {
@@ -115,11 +120,15 @@ func (c current) checkURL(text string) error {
 	case u.User != nil:
 		return errors.New("url must not hold a user name or password; they would be shown and kept")
 	}
-	entry := manifests.Egress{Allowlist: []string{u.Hostname()}}
-	if err := c.check(manifests.Spec{Egress: entry}, func(string) string { return "url" }); err != nil {
+	private, err := c.ranges()
+	if err != nil {
 		return err
 	}
-	if strings.Contains(u.Hostname(), "*") {
+	host := u.Hostname()
+	if f := cmp.Or(scalar.CheckText(host), scalar.CheckAllowed(host, private)); f != nil {
+		return fmt.Errorf("url: %s; %s", f.Reason, f.Fix)
+	}
+	if strings.Contains(host, "*") {
 		return errors.New("url: it has a *; name the host that was refused")
 	}
 	return nil

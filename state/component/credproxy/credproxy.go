@@ -2,15 +2,15 @@
 package credproxy
 
 import (
-	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/configdigest"
-	"github.com/bot-bottle/bottled/state/routesconf"
 )
 
 // What the container has inside.
@@ -66,33 +66,11 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 
 // Routes is the bottle's routes.json.
 func Routes(c component.Context) ([]byte, error) {
-	file := routesconf.File{Routes: []routesconf.Route{}}
-	for _, r := range c.Routes() {
-		file.Routes = append(file.Routes, routeOf(r))
+	routes := slices.Clone(c.Routes())
+	for i := range routes {
+		routes[i].TokenSlot = TokenSlot(routes[i].Token)
 	}
-	data, err := file.Render()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", RoutesFile, err)
-	}
-	return data, nil
-}
-
-func routeOf(r manifests.Route) routesconf.Route {
-	route := routesconf.Route{
-		Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, AuthHeader: r.AuthHeader, AuthQuery: r.AuthQuery,
-		TokenSlot: TokenSlot(r.Token), Methods: r.Methods, MaxRequestBody: r.MaxRequestBodyBytes(),
-		AllowSetCookie: r.AllowSetCookie, InsecureUpstream: r.InsecureUpstream,
-	}
-	for _, role := range r.Roles {
-		route.Roles = append(route.Roles, string(role))
-	}
-	if r.Paths != nil {
-		route.Paths = &routesconf.Paths{Allow: r.Paths.Allow, Deny: r.Paths.Deny}
-	}
-	if r.RateLimit != nil {
-		route.RateLimit = &routesconf.RateLimit{RequestsPerMinute: r.RateLimit.RequestsPerMinute, Burst: r.RateLimit.Burst}
-	}
-	return route
+	return route.Render(routes)
 }
 
 // TokenSlot names the file in which a token reaches cred-proxy. It depends on where the token comes from, so that reordering

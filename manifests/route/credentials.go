@@ -1,4 +1,4 @@
-package routerules
+package route
 
 import (
 	"bytes"

@@ -1,6 +1,4 @@
-// Package routerules has the names that cred-proxy's routes treat specially: credentials, reserved headers and methods.
-// Manifests, routes.json, proposals and the proxy itself all judge by it. It is pure.
-package routerules
+package route
 
 import (
 	"strings"
