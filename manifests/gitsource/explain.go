@@ -16,7 +16,7 @@ import (
 
 const (
 	tokenUser  = "git"
-	useGitSync = "let git-sync keep a checkout, and give bottled that (docs/gitops.md#git-sync)"
+	useGitSync = "let git-sync keep a checkout, and give bottled that (docs/guide/gitops.md#git-sync)"
 	maxReason  = 1000 // bytes of an error's text, which may come from the server
 )
 
