@@ -179,8 +179,9 @@ type File struct {
 
 // ObservedFile is a file in one of the directories that bottled writes.
 type ObservedFile struct {
-	Content Content
-	Mode    uint32
+	Content  Content
+	Mode     uint32
+	Modified time.Time // when its content was written
 }
 
 // Content is a file's content. It may be a secret, so it can't be printed or marshalled.

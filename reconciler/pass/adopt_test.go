@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
@@ -197,6 +198,9 @@ func connectRecorded(t *testing.T, settings state.Settings, r recording) engine.
 	return movedFiles{e, root}
 }
 
+// recordedBefore is before the recorded sidecars reported, and so when their files were written.
+var recordedBefore = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // layOutFiles writes the files that bottled had written below root, and returns settings that lead there.
 func layOutFiles(t *testing.T, settings state.Settings, r recording, root string) state.Settings {
 	t.Helper()
@@ -207,6 +211,7 @@ func layOutFiles(t *testing.T, settings state.Settings, r recording, root string
 	for path, f := range r.Files {
 		must(t, os.WriteFile(here(path), []byte(f.Content), 0o600))
 		must(t, os.Chmod(here(path), os.FileMode(f.Mode)))
+		must(t, os.Chtimes(here(path), recordedBefore, recordedBefore))
 	}
 	settings.StateDir, settings.RunDir = here(settings.StateDir), here(settings.RunDir)
 	return settings

@@ -216,10 +216,25 @@ func (p *planner) refresh(m state.Component, have observe.ObservedContainer, cha
 		return Reload, "it has not said which configuration it serves"
 	case m.Config != "" && have.Config != m.Config:
 		return Reload, "it serves an older configuration"
+	case m.Config != "" && m.Reloads && p.isOutdated(m, have):
+		return Reload, "its files are newer than what it serves"
 	case m.Config == "" && kinds.All.Of(m.Name).Ready == component.ReadyWhenHealthy && have.Health == engine.HealthStarting:
 		return Await, "its health check has no outcome yet"
 	}
 	return "", ""
+}
+
+// isOutdated reports whether a file was written after the component last read its files, as when bottled ended between the two. No
+// digest covers tokens: it would invite guesses.
+func (p *planner) isOutdated(m state.Component, have observe.ObservedContainer) bool {
+	for _, path := range m.DirPaths {
+		for _, f := range p.dirs[path] {
+			if f.Modified.After(have.ReportedAt) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isReady reports whether the component serves what it should, whatever else differs from its declaration.

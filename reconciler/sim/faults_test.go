@@ -123,6 +123,7 @@ var scenarios = []scenario{
 	{"reload", false, func(w *world) {
 		w.edit("a", func(b *manifests.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 	}},
+	{"token", false, func(w *world) { w.source.change(func(map[string]manifests.Bottle) { w.source.token = "another" }) }},
 	{"suspend", false, func(w *world) { w.edit("a", func(b *manifests.Bottle) { b.Spec.Suspend = true }) }},
 }
 

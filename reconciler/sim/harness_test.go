@@ -2,6 +2,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +118,7 @@ type source struct {
 	mu      sync.Mutex
 	bottles map[string]manifests.Bottle
 	broken  map[string]string // by bottle: an invalid manifest, with the problem
+	token   string            // of every route
 }
 
 func (s *source) Refresh(context.Context) {}
@@ -143,6 +145,13 @@ func (s *source) Follow([]string, safepath.Set) {}
 func (s *source) Warnings() []string { return nil }
 
 func (s *source) Revision() (string, error) { return "", nil }
+
+// secret returns the token of every route.
+func (s *source) secret() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.token, "secret")
+}
 
 // change changes the declarations.
 func (s *source) change(do func(bottles map[string]manifests.Bottle)) {
@@ -220,7 +229,7 @@ func (w *world) reconciler(e engine.Engine) *pass.Reconciler {
 			Engine: e, Settings: w.settings, Cache: cache, BuiltinImage: builtin{}, Parallel: 4, Timeout: 30 * time.Second,
 			OnProgress: w.progress,
 		},
-		Getenv:                func(string) (string, bool) { return "secret", true },
+		Getenv:                func(string) (string, bool) { return w.source.secret(), true },
 		HostReversePathFilter: func() (bool, error) { return true, nil },
 	}
 }

@@ -21,7 +21,6 @@ const (
 // The causes of a report: what made the sidecar read its configuration.
 const (
 	CauseStart  = "start"
-	CauseFile   = "file"   // a file changed
 	CauseSignal = "signal" // SIGHUP: the report acknowledges it
 )
 

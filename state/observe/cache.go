@@ -26,13 +26,14 @@ type Cache struct {
 }
 
 // cacheFormat changes with what an inspection reads of a container, so that entries of an older bottled are not believed.
-const cacheFormat = "2"
+const cacheFormat = "3"
 
 type cacheEntry struct {
-	Slug   string
-	Print  string // fingerprint of the Summary that the entry belongs to
-	Detail engine.Detail
-	Config string
+	Slug       string
+	Print      string // fingerprint of the Summary that the entry belongs to
+	Detail     engine.Detail
+	Config     string
+	ReportedAt time.Time
 }
 
 // OpenCache reads the cache file; a missing or unreadable one is an empty cache.
@@ -63,9 +64,9 @@ func (c *Cache) get(s engine.Summary) (ObservedContainer, bool) {
 	if !ok || entry.Print != fingerprint(s) {
 		return ObservedContainer{}, false
 	}
-	found := ObservedContainer{Summary: s, Detail: entry.Detail, Config: entry.Config}
+	found := ObservedContainer{Summary: s, Detail: entry.Detail, Config: entry.Config, ReportedAt: entry.ReportedAt}
 	if r, ok := c.reports[s.ID]; ok && r.At.After(entry.Detail.EndedAt) {
-		found.Config = r.Config
+		found.Config, found.ReportedAt = r.Config, r.At
 	}
 	return found, true
 }
@@ -83,7 +84,7 @@ func (c *Cache) put(containers []ObservedContainer, slug string) {
 		}
 	}
 	for _, o := range containers {
-		fresh[o.ID] = cacheEntry{Slug: o.Slug(), Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config}
+		fresh[o.ID] = cacheEntry{Slug: o.Slug(), Print: fingerprint(o.Summary), Detail: o.Detail, Config: o.Config, ReportedAt: o.ReportedAt}
 		old, ok := c.entries[o.ID]
 		c.changed = c.changed || !ok || old.Print != fresh[o.ID].Print || old.Config != o.Config
 	}
@@ -118,17 +119,16 @@ func (c *Cache) Forget(id string) {
 	delete(c.entries, id)
 }
 
-// reported returns the configuration that a running sidecar said it serves: heard in this run, or read
-// from its log. "" when it has said nothing.
-func (c *Cache) reported(ctx context.Context, e engine.Engine, id string, endedAt time.Time) (string, error) {
+// reported returns what a running sidecar said last that it serves: heard in this process, or read from its log. It is the zero
+// Report when it has said nothing.
+func (c *Cache) reported(ctx context.Context, e engine.Engine, id string, endedAt time.Time) (engine.Report, error) {
 	c.mu.Lock()
 	r, ok := c.reports[id]
 	c.mu.Unlock()
 	if ok && r.At.After(endedAt) {
-		return r.Config, nil
+		return r, nil
 	}
-	last, err := e.LastReport(ctx, id, endedAt)
-	return last.Config, err
+	return e.LastReport(ctx, id, endedAt)
 }
 
 // Save writes the cache if it changed.

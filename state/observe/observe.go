@@ -24,6 +24,8 @@ type ObservedContainer struct {
 	// Config is the digest of the configuration that the container last reported to serve since it was
 	// started; "" when it has reported none.
 	Config string
+	// ReportedAt is when it reported that.
+	ReportedAt time.Time
 	// Orphan marks a session's container whose bottled process is gone.
 	Orphan bool
 }
@@ -154,7 +156,9 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 	}
 	c := ObservedContainer{Summary: s, Detail: detail}
 	if s.State == engine.StateRunning && kinds.All.Of(s.Component()).Reports {
-		c.Config, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
+		var report engine.Report
+		report, err = o.Cache.reported(ctx, o.Engine, s.ID, detail.EndedAt)
+		c.Config, c.ReportedAt = report.Config, report.At
 	}
 	return c, err
 }

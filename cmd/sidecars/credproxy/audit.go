@@ -49,7 +49,7 @@ func (x *exchange) begin(refused bool) error {
 // end puts on record how a request ended.
 func (x *exchange) end() {
 	if x.counted {
-		x.audit.used(x.uses, !x.completed || x.w.status >= http.StatusBadRequest, x.body.bytes(), x.w.bytes)
+		x.audit.used(x.uses, !x.completed || x.w.status >= http.StatusBadRequest, x.body.Bytes(), x.w.bytes)
 		return
 	}
 	line := x.auditLine("end", "request ended")
@@ -76,7 +76,7 @@ func (x *exchange) auditLine(phase, message string) *auditLine {
 		if !x.completed {
 			event.Bool("aborted", true)
 		}
-		event.Int("status", x.w.status).Int64("bytes", x.w.bytes).Int64("request_bytes", x.body.bytes()).
+		event.Int("status", x.w.status).Int64("bytes", x.w.bytes).Int64("request_bytes", x.body.Bytes()).
 			Int64("duration_ms", time.Since(x.started).Milliseconds())
 	}
 	event.Msg(message)

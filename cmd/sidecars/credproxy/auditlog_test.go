@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 )
 
 // TestEndsThatCannotBeAuditedAreReported, since nobody waits for them.
@@ -31,7 +33,7 @@ func TestEndsThatCannotBeAuditedAreReported(t *testing.T) {
 
 // TestLinesShareWrites: however many come at once, each is written once, as a whole, before its request is made.
 func TestLinesShareWrites(t *testing.T) {
-	out := &syncBuffer{}
+	out := &testbuf.Buffer{}
 	b := newBench(t, nil)
 	audit := newAuditLog(zerolog.Nop(), out, b.handler.errorLog)
 	errs := make(chan error)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -155,7 +156,7 @@ func TestRedactsEveryForm(t *testing.T) {
 // TestLibrariesLogWithoutTheToken: net/http's transport logs what an upstream sends unasked, which may be the token.
 func TestLibrariesLogWithoutTheToken(t *testing.T) {
 	b := newBench(t, nil, to("/a/", "https://a.example"))
-	out := &syncBuffer{}
+	out := &testbuf.Buffer{}
 	message := "Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 200 OK\r\n\r\n" + marker + "\""
 	if n, err := (redactingLog{b.loader, zerolog.New(out)}).Write([]byte(message)); n != len(message) || err != nil {
 		t.Errorf("wrote %d, %v", n, err)
@@ -169,8 +170,7 @@ func TestLibrariesLogWithoutTheToken(t *testing.T) {
 	}
 }
 
-// TestRotation replaces a token's file under the running program, in the ways in which that is done, and asks for
-// nothing else.
+// TestRotation replaces a token's file under the running program, in the ways in which that is done, and signals it.
 func TestRotation(t *testing.T) {
 	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, variant, _ := strings.Cut(r.Header.Get("Authorization"), marker)
@@ -187,14 +187,18 @@ func TestRotation(t *testing.T) {
 	}
 	asks("token")
 	b.write(b.dirs.token, "t", marker+"-renamed") // as bottled does
+	sighup(t)
 	asks("token-renamed")
 	writeFile(t, filepath.Join(b.dirs.token, "t"), marker+"-in-place")
+	sighup(t)
 	asks("token-in-place")
 	b.write(b.dirs.token, "t", "\n") // half-way
+	sighup(t)
 	b.until("503", func() bool {
 		resp, err := http.Get("http://" + b.address + "/a/")
 		return err == nil && b.whole(resp).StatusCode == http.StatusServiceUnavailable
 	})
 	b.write(b.dirs.token, "t", marker+"-again")
+	sighup(t)
 	asks("token-again")
 }

@@ -24,9 +24,8 @@ const (
 	role       = contract.CredProxyName
 	healthPath = "/healthz"
 
-	headerTimeout  = 10 * time.Second
-	keepAlive      = 2 * time.Minute
-	maxHeaderBytes = 32 << 10
+	headerTimeout = 10 * time.Second
+	keepAlive     = 2 * time.Minute
 	// Of HTTP/2, where net/http has decoded a header before it is judged: requests on a connection, bytes of a header, of a
 	// frame, and of what is held in memory until it is read.
 	maxStreams     = 64
@@ -107,14 +106,12 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 	log.SetOutput(errorLog.Writer()) // net/http's transport writes there, and quotes what upstreams send
 	auditLog := newAuditLog(logger, audit, errorLog)
 	return &sidecar.Program{
-		Role:      role,
-		Listen:    listen,
-		Wrap:      guard,
-		Server:    newServer(newHandler(loader, auditLog, errorLog)),
-		Flush:     auditLog.count,
-		Log:       logger,
-		Load:      loader.load,
-		WatchDirs: []string{dirs.config, dirs.token},
+		Role:   role,
+		Listen: listen,
+		Server: newServer(newHandler(loader, auditLog, errorLog)),
+		Flush:  auditLog.count,
+		Log:    logger,
+		Load:   loader.load,
 	}, nil
 }
 

@@ -125,11 +125,10 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	l.table.Store(next)
 	l.exchanges.endRevoked(next)
 	old.retire(next)
-	changed := old == nil || old.digest != next.digest || !old.sameSecrets(next)
-	if changed {
+	if old == nil || old.digest != next.digest || !old.sameSecrets(next) {
 		l.warnMissing(next)
 	}
-	return sidecar.Loaded{Digest: next.digest, Changed: changed}, nil
+	return sidecar.Loaded{Digest: next.digest}, nil
 }
 
 func (l *loader) readFiles() (map[string][]byte, error) {

@@ -212,7 +212,7 @@ func TestUpstreamThatBreaksOff(t *testing.T) {
 		"/chunked": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nsome",
 		"/chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
 		"/large":   "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxUpstreamBytes) + "\r\nContent-Length: 0\r\n\r\n",
-		"/interim": strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxInterim+1) + plainOK,
+		"/interim": strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 6) + plainOK,
 		"/both":    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
 	}
 	s := newScript(t, func(_ *script, _ int, conn net.Conn, r *bufio.Reader) {
@@ -324,7 +324,7 @@ func TestBodyNobodyReads(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	b := newBench(t, nil)
 	impatient := newServer(b.handler)
-	impatient.headerTimeout, impatient.keepAlive = 1500*time.Millisecond, 2500*time.Millisecond
+	impatient.http1.HeaderTimeout, impatient.http1.KeepAlive = 1500*time.Millisecond, 2500*time.Millisecond
 	b.server.end(t)
 	b.server = newTestServer(t, impatient)
 	silent, slow, idle, slowLater := b.converse(), b.converse(), b.converse(), b.converse()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 )
 
 // forward makes the request to the upstream and passes the response on.
@@ -26,13 +28,13 @@ func (x *exchange) forward() {
 		return
 	}
 	defer resp.Body.Close()
-	x.life.touch()
+	x.life.Touch()
 	if err := x.checkResponse(resp); err != nil {
 		x.fail(err)
 		return
 	}
 	if memory, _ := headerMemory(resp.Header); x.share.take(memory-headerShare) != nil {
-		x.fail(fmt.Errorf("the upstream's header is large: %w", errNoMemory))
+		x.fail(fmt.Errorf("the upstream's header is large: %w", http1.ErrNoMemory))
 		return
 	}
 	err = x.passHeader(resp)
@@ -70,7 +72,7 @@ func (x *exchange) outgoing() *http.Request {
 
 // openBody lets the response begin before the request's body has ended.
 func (x *exchange) openBody() {
-	x.body = &requestBody{from: x.in.Body, length: x.in.ContentLength, most: x.route.maxBody, life: &x.life}
+	x.body = http1.NewBody(x.in, x.route.maxBody, &x.life)
 	_ = http.NewResponseController(x.w.ResponseWriter).EnableFullDuplex() // both servers can do it
 }
 
@@ -81,8 +83,8 @@ func (x *exchange) leaveBody() {
 	if x.body == nil {
 		return
 	}
-	if !x.body.unread() {
-		x.body.leave()
+	if !x.body.Unread() {
+		x.body.Abandon()
 		return
 	}
 	deadline := time.Now()
@@ -90,8 +92,8 @@ func (x *exchange) leaveBody() {
 		deadline = deadline.Add(bodyGrace)
 	}
 	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(deadline) // both servers can do it
-	x.life.stop()
-	x.body.leave()
+	x.life.Abort()
+	x.body.Abandon()
 	_, _ = io.CopyN(io.Discard, x.in.Body, skippedBody) // its end or the deadline
 }
 
@@ -160,17 +162,17 @@ func (x *exchange) passTrailer(resp *http.Response) {
 // passBody copies the body, each piece at once.
 func (x *exchange) passBody(resp *http.Response) error {
 	flusher := http.NewResponseController(x.w.ResponseWriter)
-	buffer := smallBuffer()
-	defer func() { buffer.put() }()
+	buffer := spare.Buffer()
+	defer func() { buffer.Put() }()
 	for {
-		n, err := resp.Body.Read(buffer.bytes)
+		n, err := resp.Body.Read(buffer.Bytes)
 		if n > 0 {
-			x.life.touch()
-			x.life.writes.begin()
-			if _, err := x.w.Write(buffer.bytes[:n]); err != nil {
+			x.life.Touch()
+			x.life.Writes.Begin()
+			if _, err := x.w.Write(buffer.Bytes[:n]); err != nil {
 				return fmt.Errorf("write to the client: %w", err)
 			}
-			x.life.writes.end()
+			x.life.Writes.End()
 		}
 		switch {
 		case err == io.EOF:
@@ -181,12 +183,12 @@ func (x *exchange) passBody(resp *http.Response) error {
 		case x.w.bytes == resp.ContentLength:
 			continue // the end comes now and flushes
 		}
-		x.life.writes.begin()
+		x.life.Writes.Begin()
 		if err := flusher.Flush(); err != nil {
 			return fmt.Errorf("write to the client: %w", err)
 		}
-		x.life.writes.end()
-		buffer = buffer.fit(n)
+		x.life.Writes.End()
+		buffer = buffer.Fit(n)
 	}
 }
 

@@ -2,7 +2,6 @@ package credproxy
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -167,8 +166,8 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-// TestConnectionFlood: one connection more than there may be takes the place of the one that has waited longest, and not of
-// one that is being served.
+// TestConnectionFlood checks that a connection too many takes the place of the one that has waited longest, which is told so,
+// and not of one that is being served.
 func TestConnectionFlood(t *testing.T) {
 	const most = 8
 	asked := make(chan struct{}, 1)
@@ -182,7 +181,7 @@ func TestConnectionFlood(t *testing.T) {
 	b := newBench(t, u.ca(), to("/a/", u.URL))
 	b.server.end(t)
 	small := newServer(b.handler)
-	small.maxConnections = most
+	small.http1.MaxConnections = most
 	b.server = newTestServer(t, small)
 	served := b.converse()
 	served.say("GET /a/wait HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -197,12 +196,15 @@ func TestConnectionFlood(t *testing.T) {
 		if resp := b.get("/a/"); resp.StatusCode != http.StatusOK {
 			t.Fatalf("newcomer %d: %s", i, resp.Status)
 		}
-		b.until("the newcomer to leave", func() bool { small.mu.Lock(); defer small.mu.Unlock(); return len(small.clients) == most-1 })
+		b.until("the newcomer to leave", func() bool { return small.http1.Open() == most-1 })
 		again := b.converse()
 		again.say("GET /a/ HTTP/1.1\r\n")
-		b.until("its place to be taken", func() bool { small.mu.Lock(); defer small.mu.Unlock(); return len(small.clients) == most })
+		b.until("its place to be taken", func() bool { return small.http1.Open() == most })
 	}
 	for _, c := range waiting {
+		if status, _, closes := c.hears("GET"); status != http.StatusServiceUnavailable || !closes {
+			t.Errorf("one that made room: %d, closes is %v; want 503 and the end", status, closes)
+		}
 		c.hearsTheEnd()
 	}
 	if b.handler.open.Load() != 1 {
@@ -215,7 +217,7 @@ func TestHTTP2ConnectionFlood(t *testing.T) {
 	b := newBench(t, nil)
 	b.server.end(t)
 	small := newServer(b.handler)
-	small.http2Places = make(chan struct{}, 2)
+	small.http2.slots = make(chan struct{}, 2)
 	b.server = newTestServer(t, small)
 	for i := range 5 {
 		client := clients(t)["HTTP/2.0"]
@@ -227,44 +229,9 @@ func TestHTTP2ConnectionFlood(t *testing.T) {
 			t.Errorf("client %d: %s", i, got.Status)
 		}
 	}
-	small.mu.Lock()
-	defer small.mu.Unlock()
-	if len(small.http2s) > cap(small.http2Places) {
-		t.Errorf("%d connections of HTTP/2 are open", len(small.http2s))
+	small.http2.mu.Lock()
+	defer small.http2.mu.Unlock()
+	if len(small.http2.open) > cap(small.http2.slots) {
+		t.Errorf("%d connections of HTTP/2 are open", len(small.http2.open))
 	}
-}
-
-func FuzzGuard(f *testing.F) {
-	for _, seed := range []string{
-		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
-		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
-		"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", "GET / HTTP/1.1\nHost: x\n\n", "\r\nGET / HTTP/1.1\r\n\r\n",
-	} {
-		f.Add([]byte(seed), uint8(3))
-	}
-	f.Fuzz(func(t *testing.T, data []byte, piece uint8) {
-		reader := bufio.NewReader(bytes.NewReader(data))
-		req, err := http.ReadRequest(reader)
-		if err != nil || len(req.TransferEncoding) > 0 {
-			return // not served, or the last one of its connection
-		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
-			return
-		}
-		end := len(data) - reader.Buffered()
-		if len(data) > 4096 {
-			return // not all of it is in the buffer
-		}
-		c := &guardedConn{}
-		for rest := data[:end]; len(rest) > 0 && !c.blind; {
-			part := rest[:min(len(rest), max(int(piece), 1))]
-			rest = rest[len(part):]
-			for len(part) > 0 && !c.blind {
-				part = c.inspect(part)
-			}
-		}
-		if c.fault.Load() == nil && (c.blind && req.Proto != "HTTP/2.0" || c.head.begun || c.body > 0 || len(c.line) > 0) {
-			t.Errorf("%q: net/http has the message end at %d, the guard not: %+v, %d, %q", data, end, c.head, c.body, c.line)
-		}
-	})
 }

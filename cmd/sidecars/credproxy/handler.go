@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -49,15 +50,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "cred-proxy: the connection was not checked", http.StatusInternalServerError) // a mistake in wiring; never without
 		return
 	}
-	if conn, ok := r.Context().Value(http2ConnKey{}).(*readConn); ok {
-		conn.open.Add(1)
-		defer conn.open.Add(-1)
+	if conn, ok := r.Context().Value(http2ConnKey{}).(*http2Conn); ok {
+		conn.requests.Add(1)
+		defer conn.requests.Add(-1)
 	}
 	h.serve(w, r, nil)
 }
 
 // serve serves a request: of a client with HTTP/1, or of HTTP/2 (nil).
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *http1.Conn) {
 	if r.RequestURI == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		_, _ = io.WriteString(w, "ok\n") // a prober that left needs no answer
 		return
@@ -78,10 +79,10 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *client) {
 		x.cancel(cause) // whoever stored that table has not seen this exchange
 	}
 	if denied != nil {
-		if x.crowded || x.client == nil { // a client that does not read holds memory
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(cancelGrace)) // both servers can do it
-		}
 		x.refuse(denied)
+		if x.crowded || x.client == nil { // a client that does not read holds memory
+			x.flushSoon()
+		}
 	} else {
 		x.forward()
 	}
@@ -93,14 +94,14 @@ type exchange struct {
 	*handler
 	id      uint64
 	in      *http.Request
-	client  *client // nil for HTTP/2
+	client  *http1.Conn // nil for HTTP/2
 	w       recorder
-	body    *requestBody // nil when there is none
+	body    *http1.Body // nil when there is none
 	started time.Time
 	table   *table
 	route   *route
 	target  target
-	life    life
+	life    http1.Exchange
 	share   share
 	trailer names // announced in the response's header
 	err     error // why the upstream's response did not get through
@@ -111,7 +112,10 @@ type exchange struct {
 	crowded   bool // more exchanges are open than may be
 	completed bool // false at the end: the response was cut short
 
-	next, previous *exchange // of those that are watched
+	// What watch knows of it.
+	still          time.Time // since when nothing was sent or received
+	stallPaid      bool      // stallMemory is taken
+	next, previous *exchange
 }
 
 // drained waits until no exchange is open.
@@ -149,8 +153,8 @@ func (x *exchange) admit(t *table) *denial {
 // checkMessage judges what is true or false of a request whatever its route.
 func (x *exchange) checkMessage() *denial {
 	if x.client != nil {
-		if fault := x.client.fault.Load(); fault != nil {
-			return deny(http.StatusBadRequest, "%s", *fault)
+		if fault := x.client.Fault(); fault != "" {
+			return deny(http.StatusBadRequest, "%s", fault)
 		}
 	}
 	if d := x.checkSize(); d != nil {
@@ -218,11 +222,11 @@ func (x *exchange) fail(err error) {
 	x.err = err
 	d := deny(http.StatusBadGateway, "route %s: %s", x.route.path, x.describe())
 	switch {
-	case x.body.tooLarge():
+	case x.body.TooLarge():
 		d = denyBody(x.route)
 	case errors.Is(err, errIdle):
 		d.status = http.StatusGatewayTimeout
-	case errors.Is(err, errRevoked), errors.Is(err, errNoMemory):
+	case errors.Is(err, errRevoked), errors.Is(err, http1.ErrNoMemory):
 		d.status = http.StatusServiceUnavailable
 	case errors.Is(err, errClientLeft):
 		d.status = statusClientGone // nobody reads it; the audit line shows it
@@ -232,10 +236,10 @@ func (x *exchange) fail(err error) {
 
 // reason is why an exchange failed: what ended it, rather than the error that this led to.
 func (x *exchange) reason(err error) error {
-	if cause := x.life.why(); cause != nil {
+	if cause := x.life.Err(); cause != nil {
 		return cause
 	}
-	if x.in.Context().Err() != nil || x.client != nil && x.client.left() {
+	if x.in.Context().Err() != nil || x.client != nil && x.client.Left() {
 		return errClientLeft
 	}
 	return err
@@ -262,12 +266,20 @@ func (x *exchange) refuse(d *denial) {
 	_, _ = io.WriteString(&x.w, text) // a client that left needs no answer
 }
 
+// flushSoon sends a response that may take only a moment. It is sent here, and not when the request ends: the locks that this
+// takes may be waited for longer, when thousands of requests end at once.
+func (x *exchange) flushSoon() {
+	to := http.NewResponseController(x.w.ResponseWriter)
+	_ = to.SetWriteDeadline(time.Now().Add(cancelGrace)) // both servers can do it
+	_ = to.Flush()                                       // a client that left needs no answer
+}
+
 // skipBody reads a body that nobody reads, if that is short, so that the connection can be used again. A client that
 // waits to be asked for it (Expect) is not.
 func (x *exchange) skipBody() {
 	_ = http.NewResponseController(x.w.ResponseWriter).SetReadDeadline(time.Now().Add(bodyGrace)) // both servers can do it
 	short := x.in.ContentLength > 0 && x.in.ContentLength <= skippedBody
-	if short && x.body == nil && x.client != nil && x.client.fault.Load() == nil && x.in.Header.Get("Expect") == "" {
+	if short && x.body == nil && x.client != nil && x.client.Fault() == "" && x.in.Header.Get("Expect") == "" {
 		_, _ = io.CopyN(io.Discard, x.in.Body, skippedBody) // its end or the deadline
 	}
 }

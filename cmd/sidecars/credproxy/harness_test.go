@@ -2,11 +2,9 @@ package credproxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -20,11 +18,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -40,11 +40,13 @@ type pipelock struct {
 	seen   []string          // "CONNECT host:port" or "GET http://…"
 	refuse map[string]string // host:port → reason; "stall" sends half a response
 	conns  []net.Conn
+
+	forwarder *http.Transport // for requests in absolute form
 }
 
 func newPipelock(t *testing.T) *pipelock {
 	t.Helper()
-	p := &pipelock{refuse: map[string]string{}}
+	p := &pipelock{refuse: map[string]string{}, forwarder: &http.Transport{DisableKeepAlives: true}}
 	p.Server = httptest.NewServer(p)
 	t.Cleanup(func() {
 		p.mu.Lock()
@@ -99,7 +101,7 @@ func (p *pipelock) tunnel(w http.ResponseWriter, r *http.Request) {
 
 func (p *pipelock) forward(w http.ResponseWriter, r *http.Request) {
 	r.RequestURI = ""
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	resp, err := p.forwarder.RoundTrip(r)
 	if err != nil {
 		http.Error(w, "dial failed", http.StatusBadGateway)
 		return
@@ -133,30 +135,13 @@ type bench struct {
 	loader   *loader
 	handler  *handler
 	server   *testServer
-	log      *syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log      *testbuf.Buffer
 }
 
 // newBench starts a cred-proxy with the token in slot "t" and an empty one in "empty".
 func newBench(t *testing.T, ca []byte, routes ...model.Route) *bench {
 	t.Helper()
-	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &syncBuffer{}}
+	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &testbuf.Buffer{}}
 	b.write(b.dirs.token, "t", marker+"\n")
 	b.write(b.dirs.token, "empty", "\n")
 	if ca != nil {
@@ -197,7 +182,7 @@ func newTestServer(t *testing.T, from *server) *testServer {
 		t.Fatal(err)
 	}
 	s := &testServer{server: from, URL: "http://" + listener.Addr().String(), Listener: listener, served: make(chan error, 1)}
-	go func() { s.served <- s.Serve(guard(listener)) }()
+	go func() { s.served <- s.Serve(listener) }()
 	return s
 }
 
@@ -212,6 +197,14 @@ func (s *testServer) end(t *testing.T) {
 	}
 	if n := s.handler.open.Load(); n != 0 {
 		t.Errorf("%d exchanges are open after the server's end", n)
+	}
+}
+
+// sighup signals this process, and so the program that runs in it.
+func sighup(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -361,55 +354,6 @@ func (b *bench) until(what string, ok func() bool) {
 		}
 	}
 }
-
-// upstream is a TLS server that remembers what it was asked.
-type upstream struct {
-	*httptest.Server
-	mu   sync.Mutex
-	seen []*http.Request
-}
-
-// newUpstream answers with serve, or with "hello" when that is nil.
-func newUpstream(t *testing.T, serve http.HandlerFunc) *upstream {
-	t.Helper()
-	u := &upstream{}
-	u.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u.mu.Lock()
-		u.seen = append(u.seen, r)
-		u.mu.Unlock()
-		if serve != nil {
-			serve(w, r)
-			return
-		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.WriteString(w, "hello")
-	}))
-	u.EnableHTTP2 = true
-	u.Config.ErrorLog = log.New(io.Discard, "", 0)
-	u.StartTLS()
-	t.Cleanup(func() { u.CloseClientConnections(); u.Close() })
-	return u
-}
-
-// newTLSServer speaks HTTP/1.1 only.
-func newTLSServer(serve http.Handler) *httptest.Server {
-	server := httptest.NewUnstartedServer(serve)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	return server
-}
-
-func (u *upstream) ca() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: u.Certificate().Raw})
-}
-
-func (u *upstream) requests() []*http.Request {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Clone(u.seen)
-}
-
-func (u *upstream) host() string { return strings.TrimPrefix(u.URL, "https://") }
 
 func to(path, upstream string) model.Route {
 	return model.Route{Path: path, Upstream: upstream, AuthScheme: "Bearer", TokenSlot: "t", InsecureUpstream: strings.HasPrefix(upstream, "http:")}

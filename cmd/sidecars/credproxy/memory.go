@@ -1,9 +1,10 @@
 package credproxy
 
 import (
-	"errors"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 )
 
 // The memory of a container (256 MiB) is shared out as follows. What every client needs is bounded by numbers:
@@ -26,40 +27,19 @@ const (
 	uploadShare  = 4 << 10
 )
 
-var errNoMemory = errors.New("too much memory is in use; come again, or send less")
-
 // spare is the process's one budget.
-var spare = newBudget(spareMemory)
-
-// budget is a number of bytes that many may take from.
-type budget struct {
-	total int64
-	used  atomic.Int64
-}
-
-func newBudget(total int64) *budget { return &budget{total: total} }
-
-// take reports whether there was enough left.
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) <= b.total {
-		return true
-	}
-	b.used.Add(-n)
-	return false
-}
-
-func (b *budget) give(n int64) { b.used.Add(-n) }
+var spare = http1.NewBudget(spareMemory)
 
 // share is what one exchange has taken from spare.
 type share struct{ taken atomic.Int64 }
 
-// take takes more, or returns errNoMemory.
+// take takes more, or returns http1.ErrNoMemory.
 func (s *share) take(n int64) error {
 	if n <= 0 {
 		return nil
 	}
-	if !spare.take(n) {
-		return errNoMemory
+	if !spare.Take(n) {
+		return http1.ErrNoMemory
 	}
 	s.taken.Add(n)
 	return nil
@@ -68,13 +48,13 @@ func (s *share) take(n int64) error {
 // give gives a part back.
 func (s *share) give(n int64) {
 	s.taken.Add(-n)
-	spare.give(n)
+	spare.Give(n)
 }
 
 // giveBack gives all of it back.
 func (s *share) giveBack() {
 	if n := s.taken.Swap(0); n > 0 {
-		spare.give(n)
+		spare.Give(n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -64,6 +65,8 @@ func newProcess(t *testing.T, executable string) *process {
 	t.Helper()
 	two, one := newUpstream(t, serveMemory), newUpstreamHTTP1(t, http.HandlerFunc(serveMemory))
 	pipelock := newPipelock(t)
+	pipelock.forwarder = &http.Transport{MaxIdleConnsPerHost: maxExchanges} // a dial for each request would take all ports
+	t.Cleanup(pipelock.forwarder.CloseIdleConnections)
 	plain := newPlainUpstream(t) // ends before pipelock does, which waits for it
 	dirs := directories{t.TempDir(), t.TempDir()}
 	writeFile(t, dirs.token+"/t", marker)
@@ -137,13 +140,16 @@ func (p *process) attack(clients int, hold time.Duration, attacker func(net.Conn
 	var worst atomic.Int64
 	go func() { served <- p.behave(stop, &worst) }()
 	var group sync.WaitGroup
-	for range clients {
+	for range clients { // before the attack: among thousands of busy goroutines each dial would wait for its turn
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
 			p.Error(err)
 			break
 		}
 		p.conns = append(p.conns, conn)
+	}
+	p.accepted()
+	for _, conn := range p.conns {
 		group.Go(func() { _ = attacker(conn) }) // it is cut off, or not
 	}
 	hung := time.After(hold)
@@ -167,12 +173,25 @@ func (p *process) attack(clients int, hold time.Duration, attacker func(net.Conn
 	<-done
 }
 
+// accepted waits until all connections so far are accepted: they are before a later one is.
+func (p *process) accepted() {
+	p.Helper()
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + p.address + healthPath)
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		p.Fatalf("before the attack: %s", resp.Status)
+	}
+}
+
 func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 func (p *process) answers() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.statuses
+	return maps.Clone(p.statuses)
 }
 
 // behave makes one request after the other, each on a connection of its own.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -234,7 +235,7 @@ func TestSetCookieNeedsLeave(t *testing.T) {
 
 // failing is a log that can't be written to while err is set.
 type failing struct {
-	syncBuffer
+	testbuf.Buffer
 	err atomic.Pointer[error]
 }
 
@@ -242,7 +243,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	if err := f.err.Load(); err != nil {
 		return 0, *err
 	}
-	return f.syncBuffer.Write(p)
+	return f.Buffer.Write(p)
 }
 
 func (f *failing) fail(err error) { f.err.Store(&err) }

@@ -12,9 +12,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 )
 
 const (
@@ -76,13 +77,14 @@ func newTransport(dial func(ctx context.Context, network, address string) (net.C
 type dialer struct {
 	pipelock string // host:port
 	tls      *tls.Config
-	idle     atomic.Int64 // HTTP/1 connections of all routes that are kept
+	idle     http1.IdleLimit // of all routes
 }
 
 func newDialer(pipelock *url.URL, roots *x509.CertPool) *dialer {
 	return &dialer{
 		pipelock: net.JoinHostPort(pipelock.Hostname(), portOf(pipelock)),
 		tls:      &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
+		idle:     http1.IdleLimit{Max: idleUpstream},
 	}
 }
 

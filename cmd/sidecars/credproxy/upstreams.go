@@ -9,10 +9,11 @@ import (
 	"net/url"
 	"slices"
 	"sync"
-	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 )
 
-// maxDials is how often a connection is made for one request, when others take it away.
+// maxDials bounds the dial attempts for one request, for when other requests take the new connection from the pool.
 const maxDials = 4
 
 // errHTTP1 is the outcome of a dial for HTTP/2 to an upstream that speaks HTTP/1.1: the connection is among the idle
@@ -23,18 +24,19 @@ var errHTTP1 = errors.New("the upstream speaks HTTP/1.1")
 // exchange's own goroutine, HTTP/2 by net/http. Routes share no connections, so that one route's can be closed.
 type upstreams struct {
 	dialer *dialer
+	http1  *http1.Pool
 	http2  *http.Transport
 
 	mu      sync.Mutex
-	idle    []*upstreamConn // the last one was used last
 	secured map[*securedConn]struct{}
-	timer   *time.Timer // closes what has been idle for too long; nil when nothing is
-	closed  bool        // nothing is kept any more
-	severed bool        // nothing is open any more
+	severed bool // nothing is open any more
 }
 
 func newUpstreams(dialer *dialer) *upstreams {
 	u := &upstreams{dialer: dialer, secured: map[*securedConn]struct{}{}}
+	u.http1 = http1.NewPool(http1.PoolOptions{
+		MaxIdle: idlePerUpstream, IdleTimeout: upstreamIdle, MaxHeaderBytes: maxUpstreamBytes, Budget: spare, Shared: &dialer.idle,
+	})
 	u.http2 = newTransport(u.dialHTTP2)
 	return u
 }
@@ -68,7 +70,7 @@ func (u *upstreams) track(conn *net.TCPConn) (net.Conn, error) {
 // roundTrip returns the final response. Its body must be closed.
 func (u *upstreams) roundTrip(x *exchange, out *http.Request) (*http.Response, error) {
 	for range maxDials {
-		conn, err := u.take(x, out.URL)
+		conn, err := u.connect(x, out.URL)
 		if err == nil && conn == nil {
 			resp, err := u.roundTripHTTP2(x, out)
 			if errors.Is(err, errHTTP1) {
@@ -79,9 +81,8 @@ func (u *upstreams) roundTrip(x *exchange, out *http.Request) (*http.Response, e
 		if err != nil {
 			return nil, err
 		}
-		reused := conn.reused
-		resp, err := conn.roundTrip(x, out)
-		if err == nil || !reused || !conn.silent || !mayRepeat(x, out) {
+		resp, err := conn.RoundTrip(&x.life, out)
+		if err == nil || !errors.Is(err, http1.ErrStale) || !mayRepeat(x, out) {
 			return resp, err
 		}
 	}
@@ -93,14 +94,14 @@ func (u *upstreams) roundTrip(x *exchange, out *http.Request) (*http.Response, e
 func mayRepeat(x *exchange, out *http.Request) bool {
 	switch out.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return out.Body == nil && x.life.why() == nil
+		return out.Body == nil && x.life.Err() == nil
 	}
 	return false
 }
 
 func (u *upstreams) roundTripHTTP2(x *exchange, out *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	x.life.waitsFor(abortFunc(cancel))
+	x.life.WaitFor(cancel)
 	memory := sendingMemory(out)
 	if err := x.share.take(memory); err != nil {
 		cancel()
@@ -134,33 +135,27 @@ func (u *upstreams) dialHTTP2(ctx context.Context, _, address string) (net.Conn,
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		return conn, nil
 	}
-	u.put(newUpstreamConn(u, conn, conn.NetConn()))
+	u.http1.Put(u.http1.NewConn(conn, conn.NetConn()))
 	return nil, errHTTP1
 }
 
-// take returns an idle connection of HTTP/1.1 to an upstream, or a new one. There is none, and no error, if the way is
-// HTTP/2, or that has to be found out.
-func (u *upstreams) take(x *exchange, to *url.URL) (*upstreamConn, error) {
-	for {
-		conn := u.pop()
-		switch {
-		case conn != nil && conn.quiet():
-			return conn, nil
-		case conn != nil:
-			_ = conn.Close() // nothing is under way on it
-			continue
-		case to.Scheme == "https":
-			return nil, nil
-		}
-		return u.dialPlain(x)
+// connect returns an idle connection of HTTP/1.1 to an upstream, or a new one. Both results are nil if HTTP/2 may be spoken
+// there, which a dial finds out.
+func (u *upstreams) connect(x *exchange, to *url.URL) (*http1.UpstreamConn, error) {
+	if conn := u.http1.Get(); conn != nil {
+		return conn, nil
 	}
+	if to.Scheme == "https" {
+		return nil, nil //nolint:nilnil // as above
+	}
+	return u.dialPlain(x)
 }
 
 // dialPlain dials in a goroutine of its own: dialing takes a large stack, which a stream would keep.
-func (u *upstreams) dialPlain(x *exchange) (*upstreamConn, error) {
+func (u *upstreams) dialPlain(x *exchange) (*http1.UpstreamConn, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	x.life.waitsFor(abortFunc(cancel))
+	x.life.WaitFor(cancel)
 	var conn net.Conn
 	var err error
 	dialed := make(chan struct{})
@@ -172,71 +167,12 @@ func (u *upstreams) dialPlain(x *exchange) (*upstreamConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newUpstreamConn(u, conn, conn), nil
-}
-
-func (u *upstreams) pop() *upstreamConn {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.idle) == 0 {
-		return nil
-	}
-	last := len(u.idle) - 1
-	conn := u.idle[last]
-	u.idle[last] = nil
-	u.idle = u.idle[:last]
-	u.dialer.idle.Add(-1)
-	return conn
-}
-
-// put keeps a connection for another request, if there is room.
-func (u *upstreams) put(conn *upstreamConn) {
-	conn.idleSince = time.Now()
-	u.mu.Lock()
-	keep := !u.closed && len(u.idle) < idlePerUpstream && u.dialer.idle.Load() < idleUpstream
-	if keep {
-		u.idle = append(u.idle, conn)
-		u.dialer.idle.Add(1)
-		if u.timer == nil {
-			u.timer = time.AfterFunc(upstreamIdle, u.expire)
-		}
-	}
-	u.mu.Unlock()
-	if !keep {
-		_ = conn.Close() // nothing is under way on it
-	}
-}
-
-// expire closes the connections that have been idle for too long.
-func (u *upstreams) expire() {
-	u.mu.Lock()
-	var old []*upstreamConn
-	u.idle = slices.DeleteFunc(u.idle, func(c *upstreamConn) bool {
-		expired := u.closed || time.Since(c.idleSince) >= upstreamIdle
-		if expired {
-			old = append(old, c)
-		}
-		return expired
-	})
-	u.dialer.idle.Add(-int64(len(old)))
-	if u.timer = nil; len(u.idle) > 0 {
-		u.timer = time.AfterFunc(upstreamIdle/2, u.expire)
-	}
-	u.mu.Unlock()
-	for _, conn := range old {
-		_ = conn.Close() // nothing is under way on it
-	}
+	return u.http1.NewConn(conn, conn), nil
 }
 
 // close closes the idle connections, and the others as soon as they are idle.
 func (u *upstreams) close() {
-	u.mu.Lock()
-	u.closed = true
-	if u.timer != nil {
-		u.timer.Stop()
-	}
-	u.mu.Unlock()
-	u.expire()
+	u.http1.Close()
 	u.http2.CloseIdleConnections()
 }
 

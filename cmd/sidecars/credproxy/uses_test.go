@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
@@ -46,7 +47,7 @@ func usesLines(t *testing.T, text string) (lines []usesLine) {
 func TestFloodOfCredentialUses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const flood = 42000
-		out := &syncBuffer{}
+		out := &testbuf.Buffer{}
 		a := newAuditLog(zerolog.Nop(), out, nil)
 		a.log = zerolog.New(out) // for the format only: see newAuditLine
 		key := usesKey{route: "/api/"}
@@ -89,7 +90,7 @@ func TestFloodOfCredentialUses(t *testing.T) {
 // TestFloodOverManyRoutes has not more lines of requests than one route's, of each kind.
 func TestFloodOverManyRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &syncBuffer{}
+		out := &testbuf.Buffer{}
 		a := newAuditLog(zerolog.New(out), out, nil)
 		own := map[bool]int{}
 		for i := range 20000 {

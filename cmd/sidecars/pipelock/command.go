@@ -6,7 +6,6 @@ package pipelock
 import (
 	"net"
 	"net/netip"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 
@@ -39,7 +38,7 @@ func runCommand() *cobra.Command {
 	var subnet netip.Prefix
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Serve until SIGTERM; SIGHUP or a change of the file reloads the configuration",
+		Short: "Serve until SIGTERM; SIGHUP reloads the configuration",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.SilenceUsage = true
@@ -57,15 +56,14 @@ func newProgram(listen, config string, subnet netip.Prefix) *sidecar.Program {
 	log := sidecar.NewLogger(role)
 	proxy := newProxy(log, subnet)
 	return &sidecar.Program{
-		Role:      role,
-		Listen:    listen,
-		Subnet:    subnet,
-		Wrap:      proxy.clients.Listen,
-		Server:    newServer(proxy, log),
-		Log:       log,
-		Load:      func() (sidecar.Loaded, error) { return proxy.load(config) },
-		WatchDirs: []string{filepath.Dir(config)},
-		Flush:     proxy.audit.Flush,
+		Role:   role,
+		Listen: listen,
+		Subnet: subnet,
+		Wrap:   proxy.clients.Listen,
+		Server: newServer(proxy, log),
+		Log:    log,
+		Load:   func() (sidecar.Loaded, error) { return proxy.load(config) },
+		Flush:  proxy.audit.Flush,
 	}
 }
 

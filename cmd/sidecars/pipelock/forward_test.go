@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -359,109 +358,5 @@ func TestForwardTotalTime(t *testing.T) {
 	start := time.Now()
 	if _, err := io.ReadAll(resp.Body); err == nil || time.Since(start) > 3*time.Second {
 		t.Errorf("%v after %s", err, time.Since(start))
-	}
-}
-
-// TestForwardRebinding: a connection kept from an allowed answer is used again, and a new one needs an
-// allowed answer again.
-func TestForwardRebinding(t *testing.T) {
-	base := upstreamFor(t, "rebind.test", func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/close" {
-			w.Header().Set("Connection", "close")
-		}
-	})
-	p := startProxy(t, settings([]string{"rebind.test"}, ""), map[string][]string{"rebind.test": {"127.0.0.1", "169.254.169.254"}})
-	for _, c := range []struct {
-		path   string
-		status int
-	}{{"/", 200}, {"/close", 200}, {"/", 403}} {
-		resp, err := p.client().Get(base + c.path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body(t, resp); resp.StatusCode != c.status {
-			t.Errorf("%s: %s, want %d", c.path, resp.Status, c.status)
-		}
-	}
-}
-
-// TestForwardReloadNarrows: a kept connection doesn't outlive the policy that allowed its address.
-func TestForwardReloadNarrows(t *testing.T) {
-	base := upstreamFor(t, "local.test", func(http.ResponseWriter, *http.Request) {})
-	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
-	get := func() int {
-		resp, err := p.client().Get(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body(t, resp)
-		return resp.StatusCode
-	}
-	if got := get(); got != http.StatusOK {
-		t.Fatal(got)
-	}
-	p.reload(strings.Replace(settings([]string{"local.test"}, ""), "127.0.0.0/8", "10.0.0.0/8", 1))
-	if got := get(); got != http.StatusForbidden {
-		t.Errorf("after the range was taken away: %d", got)
-	}
-}
-
-func TestHealth(t *testing.T) {
-	p := startProxy(t, settings([]string{"a.test"}, ""), nil)
-	resp, err := http.Get("http://" + p.addr + "/health")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var health struct{ Status, Mode string }
-	if err := json.Unmarshal([]byte(body(t, resp)), &health); err != nil {
-		t.Fatal(err)
-	}
-	if resp.StatusCode != http.StatusOK || health.Status != "healthy" || health.Mode != "strict" || resp.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("%s %+v", resp.Status, health)
-	}
-}
-
-// TestUnreadBody: a refusal reaches a client that hasn't sent its body, and the connection is let go.
-func TestUnreadBody(t *testing.T) {
-	p := startProxy(t, settings([]string{"a.test"}, ""), nil)
-	conn := p.raw()
-	start := time.Now()
-	io.WriteString(conn, "POST http://evil.test/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
-	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 403") || time.Since(start) > discardTime+2*time.Second {
-		t.Errorf("after %s: %q, %v", time.Since(start), answer, err)
-	}
-}
-
-// TestSlowHeader: a client that never ends its header is let go.
-func TestSlowHeader(t *testing.T) {
-	p := newProxy(startProxy(t, settings([]string{"a.test"}, ""), nil).proxy.log, netip.Prefix{})
-	server := newServer(p, p.log)
-	server.ReadHeaderTimeout = 200 * time.Millisecond
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go server.Serve(l)
-	defer server.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
-	io.WriteString(conn, "GET http://a.test/ HTTP/1.1\r\nX: ")
-	if _, err := io.ReadAll(conn); err != nil {
-		t.Errorf("the connection was not closed: %v", err)
-	}
-}
-
-func TestHeaderTooLarge(t *testing.T) {
-	p := startProxy(t, settings([]string{"a.test"}, ""), nil)
-	conn := p.raw()
-	fmt.Fprintf(conn, "GET http://a.test/ HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*headerBytes))
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("%v, %v", resp, err)
 	}
 }

@@ -2,7 +2,6 @@ package pipelock
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 )
 
 // fakeResolver answers with the addresses of a name, one list a question; the last one stays.
@@ -59,30 +60,12 @@ func (f *fakeResolver) questions(host string) int {
 	return n
 }
 
-// syncBuffer is what the proxy logs.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 type testProxy struct {
 	*proxy
 	t        *testing.T
 	addr     string
 	config   string
-	log      *syncBuffer
+	log      *testbuf.Buffer
 	resolver *fakeResolver
 }
 
@@ -103,7 +86,7 @@ forward_proxy: {enabled: true, max_tunnel_seconds: 60, idle_timeout_seconds: 30}
 
 func startProxy(t *testing.T, config string, answers map[string][]string) *testProxy {
 	t.Helper()
-	p := &testProxy{t: t, log: &syncBuffer{}, resolver: &fakeResolver{answers: answers}, config: filepath.Join(t.TempDir(), "pipelock.yaml")}
+	p := &testProxy{t: t, log: &testbuf.Buffer{}, resolver: &fakeResolver{answers: answers}, config: filepath.Join(t.TempDir(), "pipelock.yaml")}
 	log := zerolog.New(p.log)
 	p.proxy = newProxy(log, ownNetwork)
 	p.dial = dialer{resolver: p.resolver}.dial

@@ -160,18 +160,18 @@ func TestProgram(t *testing.T) {
 
 	revoked := r.tunnel("127.0.0.1:"+port, "200")
 	second := r.replace(render(t, "127.0.0.1:"+kept))
-	r.wantEvent("info", "file", second)
+	r.signal(syscall.SIGHUP)
+	r.wantEvent("info", "signal", second)
 	if n, err := revoked.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the tunnel to what left the allowlist: %d, %v", n, err)
 	}
 	r.tunnel("127.0.0.1:"+port, "403")
 
 	r.replace([]byte("mode: strict\nno_such_key: 1\n"))
-	if event := r.wantEvent("error", "file", second); !strings.Contains(fmt.Sprint(event["error"]), "no_such_key") {
+	r.signal(syscall.SIGHUP)
+	if event := r.wantEvent("error", "signal", second); !strings.Contains(fmt.Sprint(event["error"]), "no_such_key") {
 		t.Errorf("the error does not name the key: %v", event)
 	}
-	r.signal(syscall.SIGHUP)
-	r.wantEvent("error", "signal", second)
 	r.tunnel("127.0.0.1:"+port, "403")
 
 	// The tunnel to what stayed is still there.

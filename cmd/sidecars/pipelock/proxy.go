@@ -46,7 +46,6 @@ type proxy struct {
 	// internal is the bottle's internal network.
 	internal  netip.Prefix
 	underway  underway
-	digest    string // of the policy; only load uses it
 	start     time.Time
 	clients   *sidecar.Clients
 	buffers   *semaphore.Weighted // its unit is a byte
@@ -92,10 +91,7 @@ func (p *proxy) load(path string) (sidecar.Loaded, error) {
 		return sidecar.Loaded{}, fmt.Errorf("%s: %w", path, err)
 	}
 	p.replace(next)
-	digest := configdigest.Of(map[string][]byte{filepath.Base(path): data})
-	changed := digest != p.digest
-	p.digest = digest
-	return sidecar.Loaded{Digest: digest, Changed: changed}, nil
+	return sidecar.Loaded{Digest: configdigest.Of(map[string][]byte{filepath.Base(path): data})}, nil
 }
 
 func readConfig(path string) ([]byte, error) {

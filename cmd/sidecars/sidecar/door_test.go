@@ -1,35 +1,17 @@
 package sidecar
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 )
-
-// lockedBuffer is what a program logs.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
 
 // ownAddress is one of this machine's that is not loopback.
 func ownAddress(t *testing.T) netip.Addr {
@@ -90,7 +72,7 @@ func TestAttackStrangersAtTheDoor(t *testing.T) {
 		"no internal network given":            {netip.Prefix{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log lockedBuffer
+			var log testbuf.Buffer
 			l, err := (&Program{Listen: "0.0.0.0:0", Subnet: c.subnet, Log: zerolog.New(&log)}).listen(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,3 @@
-// Package sidecar is what the programs inside a bottle's sidecars have in common: a listener, a
-// configuration that is reloaded without dropping a connection, and the log events by which they tell
-// the controller which configuration they run.
 package sidecar
 
 import (
@@ -15,26 +12,20 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/state/configreport"
 )
 
 const (
-	// settle is how long a watched directory must be quiet before it is read again: several files are
-	// often replaced at once.
-	settle = 50 * time.Millisecond
-	// pollInterval is how often a configuration is read that can't be watched.
-	pollInterval = 2 * time.Second
-	// grace is how long open requests may go on after SIGTERM. The engine kills after 10 s.
+	// grace bounds how long open requests go on after SIGTERM. The engine kills the container after 10 s.
 	grace = 2 * time.Second
 )
 
-// Loaded is the outcome of one reading of the configuration.
+// Loaded identifies a configuration that is in force.
 type Loaded struct {
-	Digest  string // configdigest.Of the configuration files now in force
-	Changed bool   // whether anything, secrets included, differs from what was in force before
+	// Digest is configdigest.Of the configuration files. It covers no secrets.
+	Digest string
 }
 
 // Server serves until it is told to stop. An *http.Server is one.
@@ -57,11 +48,9 @@ type Program struct {
 	// Wrap, if set, is put around the listener before the server has it.
 	Wrap func(net.Listener) net.Listener
 	Log  zerolog.Logger
-	// Load reads the whole configuration, secrets too, and puts it in force; on an error what was in
-	// force stays so. The first call is made before the server accepts a connection.
+	// Load reads the whole configuration, including secrets, and puts it in force. If it fails, the previous configuration
+	// stays in force. The first call precedes the first Accept; every SIGHUP causes another.
 	Load func() (Loaded, error)
-	// WatchDirs are the directories whose changes make Load run again.
-	WatchDirs []string
 	// Flush, if set, writes what the log is still owed. It is called when the program begins to stop, since the engine may kill
 	// it then, and again at the end.
 	Flush func()
@@ -91,9 +80,6 @@ func (p *Program) Run(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 
-	changes, closeWatch := p.watch()
-	defer closeWatch()
-
 	loaded, err := p.Load()
 	if err != nil {
 		return fmt.Errorf("%s: configuration: %w", p.Role, err)
@@ -107,9 +93,8 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- p.Server.Serve(listener) }()
-	p.event(configreport.CauseStart, loaded.Digest, nil)
+	p.report(configreport.CauseStart, loaded, nil)
 
-	digest := loaded.Digest
 	for {
 		select {
 		case <-ctx.Done():
@@ -117,33 +102,30 @@ func (p *Program) Run(ctx context.Context) error {
 		case err := <-served:
 			return fmt.Errorf("%s: serve %s: %w", p.Role, p.Listen, err)
 		case <-hup:
-			digest = p.reload(configreport.CauseSignal, digest)
-		case <-changes:
-			digest = p.reload(configreport.CauseFile, digest)
+			loaded = p.reload(loaded)
 		}
 	}
 }
 
-// reload returns the digest in force afterwards. A signal is always answered with an event: the
-// controller takes it as the acknowledgement.
-func (p *Program) reload(cause, inForce string) string {
+// reload loads the configuration again and reports the result. Every SIGHUP is answered, also when nothing changed: the
+// controller waits for the report. It returns what is in force afterwards.
+func (p *Program) reload(inForce Loaded) Loaded {
 	loaded, err := p.Load()
 	if err != nil {
-		p.event(cause, inForce, err)
+		p.report(configreport.CauseSignal, inForce, err)
 		return inForce
 	}
-	if cause == configreport.CauseSignal || loaded.Changed {
-		p.event(cause, loaded.Digest, nil)
-	}
-	return loaded.Digest
+	p.report(configreport.CauseSignal, loaded, nil)
+	return loaded
 }
 
-func (p *Program) event(cause, digest string, err error) {
+// report logs which configuration is in force, and why a new one was refused.
+func (p *Program) report(cause string, inForce Loaded, err error) {
 	e, msg := p.Log.Info(), "configuration in force"
 	if err != nil {
 		e, msg = p.Log.Error().Err(err), "new configuration refused; the old one stays in force"
 	}
-	e.Str(configreport.FieldEvent, configreport.Event).Str(configreport.FieldCause, cause).Str(configreport.FieldConfig, digest).Msg(msg)
+	e.Str(configreport.FieldEvent, configreport.Event).Str(configreport.FieldCause, cause).Str(configreport.FieldConfig, inForce.Digest).Msg(msg)
 }
 
 func (p *Program) shutdown() error {
@@ -158,72 +140,6 @@ func (p *Program) shutdown() error {
 		return p.Server.Close()
 	}
 	return err
-}
-
-// watch reports, debounced, that something in WatchDirs changed. The kernel allows a user only so many watchers
-// (fs.inotify.max_user_instances, 128 by default, and all sidecars are one user): without one it is time to look, every
-// pollInterval.
-func (p *Program) watch() (<-chan struct{}, func()) {
-	changes := make(chan struct{}, 1)
-	if len(p.WatchDirs) == 0 {
-		return changes, func() {}
-	}
-	watcher, err := p.watcher()
-	if err != nil {
-		p.Log.Warn().Err(err).Msg("can't watch the configuration for changes; looking every " + pollInterval.String())
-		ticker := time.NewTicker(pollInterval)
-		go func() {
-			for range ticker.C {
-				due(changes)
-			}
-		}()
-		return changes, ticker.Stop
-	}
-	go p.debounce(watcher, changes)
-	return changes, func() { _ = watcher.Close() }
-}
-
-func (p *Program) watcher() (*fsnotify.Watcher, error) {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range p.WatchDirs {
-		if err := watcher.Add(dir); err != nil {
-			return nil, errors.Join(err, watcher.Close())
-		}
-	}
-	return watcher, nil
-}
-
-// due notes that a reading is due; one that is already due is enough.
-func due(changes chan<- struct{}) {
-	select {
-	case changes <- struct{}{}:
-	default:
-	}
-}
-
-func (p *Program) debounce(watcher *fsnotify.Watcher, changes chan<- struct{}) {
-	quiet := time.NewTimer(time.Hour)
-	quiet.Stop()
-	for {
-		select {
-		case _, open := <-watcher.Events:
-			if !open {
-				return
-			}
-			quiet.Reset(settle)
-		case err, open := <-watcher.Errors:
-			if !open {
-				return
-			}
-			p.Log.Warn().Err(err).Msg("watching the configuration: some changes may have been missed; reading all of it")
-			quiet.Reset(settle)
-		case <-quiet.C:
-			due(changes)
-		}
-	}
 }
 
 // Healthcheck asks a sidecar on this host's loopback whether it serves.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -85,7 +86,7 @@ func (b *bottle) startProcess(port, name string, args ...string) *exec.Cmd {
 func newProcessBottle(t *testing.T) *bottle {
 	t.Helper()
 	dir := t.TempDir()
-	return &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &syncBuffer{}}
+	return &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &testbuf.Buffer{}}
 }
 
 // TestKill9 kills the sidecar while calls wait. One is answered while there is no sidecar, by a controller that

@@ -75,6 +75,6 @@ func readFile(dirs map[string]map[string]state.ObservedFile, path string) error 
 	if err != nil {
 		return err
 	}
-	dirs[filepath.Dir(path)][filepath.Base(path)] = state.ObservedFile{Content: state.NewContent(data), Mode: uint32(info.Mode().Perm())}
+	dirs[filepath.Dir(path)][filepath.Base(path)] = state.ObservedFile{Content: state.NewContent(data), Mode: uint32(info.Mode().Perm()), Modified: info.ModTime()}
 	return nil
 }

@@ -60,7 +60,7 @@ func (e *Engine) WriteFiles(ctx context.Context, want state.Dir) error {
 		}
 		d.files = map[string]state.ObservedFile{}
 		for name, f := range want.Files {
-			d.files[name] = state.ObservedFile{Content: f.Content, Mode: f.Mode}
+			d.files[name] = state.ObservedFile{Content: f.Content, Mode: f.Mode, Modified: time.Now()}
 		}
 		return nil
 	})

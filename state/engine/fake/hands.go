@@ -189,7 +189,7 @@ func (h Hands) ChangeFile(path, name string, content []byte) error {
 		delete(d.files, name)
 		return nil
 	}
-	d.files[name] = state.ObservedFile{Content: state.NewContent(content), Mode: d.files[name].Mode}
+	d.files[name] = state.ObservedFile{Content: state.NewContent(content), Mode: d.files[name].Mode, Modified: time.Now()}
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package credproxy
+package http1
 
 import (
 	"bytes"
@@ -11,39 +11,24 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// guardedListener looks at what HTTP/1 clients send before net/http reads it. net/http puts right what is unclear
-// about where a message ends (both lengths, equal lengths twice, folded lines, bare line feeds, a chunked
-// HTTP/1.0 request); a proxy must refuse it, because whatever stands before it may have read it otherwise
-// (request smuggling; RFC 9112, sections 2.2, 5.2, 6.1 and 11.2).
-type guardedListener struct{ net.Listener }
-
-func guard(l net.Listener) net.Listener { return &guardedListener{Listener: l} }
-
-// Accept implements net.Listener.
-func (l *guardedListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &guardedConn{Conn: conn}, nil
-}
-
-// guardedConn follows an HTTP/1 connection from header to header. A fault stays: the handler refuses the request,
-// and whatever else is read of the connection, and closes it.
+// guardedConn checks the framing of an HTTP/1 client's requests before net/http parses them. net/http repairs what is
+// ambiguous about where a message ends: both lengths, the same length twice, folded lines, bare line feeds, a chunked
+// HTTP/1.0 request. A proxy must refuse these, because a server before or behind it may read them differently (request
+// smuggling; RFC 9112, sections 2.2, 5.2, 6.1 and 11.2). A fault is final: the request is refused and the connection closed.
 type guardedConn struct {
 	net.Conn
 	fault atomic.Pointer[string]
 
 	http2 bool   // the preface of HTTP/2 was the first line
-	blind bool   // what comes is not looked at
-	used  bool   // a request line has been seen
-	heads int    // headers that came to their end
+	blind bool   // the rest is not checked
+	used  bool   // a request line has been seen, or HTTP/2 is not served
+	heads int    // complete headers
 	body  int64  // bytes to come before the next request line
-	line  []byte // the beginning of a line that is not complete
+	line  []byte // an incomplete line
 	head  head
 }
 
-// head is what matters of the header that is being read.
+// head holds the framing fields of the header that is being read.
 type head struct {
 	begun, http10, chunked, length, host bool
 	body                                 int64
@@ -58,7 +43,7 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite lets net/http end a connection on which there is something unread so that the client gets the response.
+// CloseWrite half-closes the connection, so that a client with unread data still gets the response.
 func (c *guardedConn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -67,7 +52,7 @@ func (c *guardedConn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// inspect takes a part of a body or at most one line, and returns the rest.
+// inspect consumes part of a body or at most one line, and returns the rest.
 func (c *guardedConn) inspect(data []byte) []byte {
 	if c.body > 0 {
 		skipped := min(c.body, int64(len(data)))
@@ -76,7 +61,7 @@ func (c *guardedConn) inspect(data []byte) []byte {
 	}
 	end := bytes.IndexByte(data, '\n')
 	if end < 0 {
-		c.line = append(c.line, data...) // net/http stops reading at MaxHeaderBytes
+		c.line = append(c.line, data...) // bounded by MaxHeaderBytes
 		return nil
 	}
 	line, rest := data[:end+1], data[end+1:]
@@ -91,7 +76,7 @@ func (c *guardedConn) inspect(data []byte) []byte {
 	return rest
 }
 
-// take follows one line of a header and returns what is wrong with it.
+// take checks one line of a header and returns the fault in it; "" for none.
 func (c *guardedConn) take(line []byte) string {
 	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
 	if !ok || bytes.IndexByte(text, '\r') >= 0 {

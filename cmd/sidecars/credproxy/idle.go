@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 var (
 	errIdle     = errors.New("nothing was sent or received")
 	errStopping = errors.New("cred-proxy is being stopped")
-	errStalled  = fmt.Errorf("the client does not read: %w", errNoMemory)
+	errStalled  = fmt.Errorf("the client does not read: %w", http1.ErrNoMemory)
 )
 
 // watch looks after the open exchanges: it ends one that stands still, or whose client left. One timer for all costs a
@@ -49,7 +50,7 @@ func (w *watch) add(x *exchange) {
 
 // remove ends that. Nothing that the exchange used is touched afterwards: the connection may be another's by then.
 func (w *watch) remove(x *exchange) {
-	x.life.end()
+	x.life.End()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if x.next != nil {
@@ -61,7 +62,7 @@ func (w *watch) remove(x *exchange) {
 		w.first = x.next
 	}
 	x.next, x.previous = nil, nil
-	x.life.payBack()
+	x.payBack()
 }
 
 // look looks at all of them, and comes again while there are any.
@@ -90,12 +91,12 @@ func (w *watch) endAll(cause error) {
 
 func (x *exchange) look(now time.Time) {
 	switch {
-	case x.life.busy.Swap(false) || x.life.still.IsZero():
-		x.life.still = now
-	case now.Sub(x.life.still) >= x.idle:
+	case x.life.Moved() || x.still.IsZero():
+		x.still = now
+	case now.Sub(x.still) >= x.idle:
 		x.cancel(fmt.Errorf("%w for %s", errIdle, x.idle))
 	}
-	if x.client != nil && x.client.left() {
+	if x.client != nil && x.client.Left() {
 		x.cancel(errClientLeft)
 	}
 	x.lookStalled()
@@ -104,108 +105,28 @@ func (x *exchange) look(now time.Time) {
 // lookStalled takes memory for an exchange that is held up by its client or, in an upload, its upstream: what comes from
 // the other side piles up. It ends one for which there is none.
 func (x *exchange) lookStalled() {
-	l := &x.life
-	switch stalled := l.writes.stalled() || l.uploads.stalled(); {
-	case stalled && !l.stallPaid && !spare.take(stallMemory):
+	switch stalled := x.life.Writes.Stalled() || x.life.Uploads.Stalled(); {
+	case stalled && !x.stallPaid && !spare.Take(stallMemory):
 		x.cancel(errStalled)
-	case stalled && !l.stallPaid:
-		l.stallPaid = true
-	case !stalled && l.stallPaid:
-		l.payBack()
+	case stalled && !x.stallPaid:
+		x.stallPaid = true
+	case !stalled && x.stallPaid:
+		x.payBack()
 	}
 }
 
-func (l *life) payBack() {
-	if l.stallPaid {
-		spare.give(stallMemory)
-		l.stallPaid = false
+func (x *exchange) payBack() {
+	if x.stallPaid {
+		spare.Give(stallMemory)
+		x.stallPaid = false
 	}
-}
-
-// steps counts the beginnings and ends of what may be held up.
-type steps struct {
-	n    atomic.Uint32
-	last uint32 // only watch knows
-}
-
-func (s *steps) begin() { s.n.Add(1) }
-func (s *steps) end()   { s.n.Add(1) }
-
-// stalled reports whether a step has not ended since the last call.
-func (s *steps) stalled() bool {
-	n := s.n.Load()
-	held := n%2 == 1 && n == s.last
-	s.last = n
-	return held
 }
 
 // cancel ends an exchange early, for a cause. What is blocked in it wakes up: the upstream's side at once, the
 // client's in time for an error response, if the client reads.
 func (x *exchange) cancel(cause error) {
-	x.life.mu.Lock()
-	defer x.life.mu.Unlock()
-	if x.life.ended || x.life.cause != nil {
-		return
-	}
-	x.life.cause = cause
-	if x.life.abort != nil {
-		x.life.abort.abort()
-	}
-	client, soon := http.NewResponseController(x.w.ResponseWriter), time.Now().Add(cancelGrace)
-	_ = errors.Join(client.SetReadDeadline(soon), client.SetWriteDeadline(soon)) // both servers can do it
-}
-
-// life is what is known about an exchange from outside of its goroutine.
-type life struct {
-	busy  atomic.Bool // something was sent or received
-	still time.Time   // since when nothing was; only watch knows
-	// Pieces of a body that are being sent to the client, and to an upstream.
-	writes, uploads steps
-	stallPaid       bool // stallMemory is taken; only watch knows
-
-	mu    sync.Mutex
-	ended bool
-	cause error
-	abort aborter
-}
-
-// aborter is what an exchange waits for, and can be made not to.
-type aborter interface{ abort() }
-
-type abortFunc func()
-
-func (f abortFunc) abort() { f() }
-
-func (l *life) touch() { l.busy.Store(true) }
-
-// waitsFor says what is to be aborted when the exchange is cancelled; if it has been, that is done now. With nil
-// there is nothing any more.
-func (l *life) waitsFor(a aborter) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.abort = a
-	if l.cause != nil && a != nil {
-		a.abort()
-	}
-}
-
-// stop aborts what the exchange waits for.
-func (l *life) stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.abort != nil {
-		l.abort.abort()
-	}
-}
-
-func (l *life) why() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.cause
-}
-
-func (l *life) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ended, l.abort = true, nil
+	x.life.Cancel(cause, func() {
+		client, soon := http.NewResponseController(x.w.ResponseWriter), time.Now().Add(cancelGrace)
+		_ = errors.Join(client.SetReadDeadline(soon), client.SetWriteDeadline(soon)) // both servers can do it
+	})
 }

@@ -1,4 +1,4 @@
-package credproxy
+package http1
 
 import (
 	"bufio"
@@ -16,24 +16,27 @@ import (
 )
 
 const (
-	// clientBuffer is what is read of a client at once, in bytes.
-	clientBuffer = 4 << 10
+	// connBuffer is what is read of a client at once, in bytes.
+	connBuffer = 4 << 10
 	// largeBuffer has the largest header; the rest may be the next request's.
-	largeBuffer = maxHeaderBytes + clientBuffer
+	largeBuffer = MaxHeaderBytes + connBuffer
 	// largeMemory is what it takes: the guard holds a line of it, too.
 	largeMemory = 2 * largeBuffer
 	// lingerTime is how long, and lingerBytes how much, is read of a client that was answered and goes on sending.
 	// Closing a connection with unread data would take the answer away from it.
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 16 << 20
+	// finishGrace is how long the last of a response may take to be sent, whoever needs the connection's place.
+	finishGrace = 500 * time.Millisecond
 )
 
 var errHeaderTooLarge = errors.New("the header is too large")
 
-// client is a connection on which HTTP/1 is spoken. net/http parses what comes, behind the guard.
-type client struct {
+// Conn is a client's connection. One goroutine reads a request, has it served and writes the response. net/http parses what
+// the guard has checked.
+type Conn struct {
 	*guardedConn
-	server *server
+	server *Server
 	raw    syscall.RawConn // nil when the connection has none
 
 	state    atomic.Int32  // see below
@@ -48,19 +51,20 @@ type client struct {
 
 // The states of a client. One that waits, or finishes, makes room for others when there are too many.
 const (
-	clientWaits    = iota // for a request, or the rest of its header
-	clientServed          // a request is being served
-	clientFinishes        // the last of an answer is being sent
-	clientEvicted
+	connWaits    = iota // for a request, or the rest of its header
+	connServed          // a request is being served
+	connFinishes        // the last of an answer is being sent
+	connEvicted
+	connHandedOver // to HTTP/2
 )
 
 var (
-	readers      = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, clientBuffer) }}
+	readers      = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, connBuffer) }}
 	largeReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, largeBuffer) }}
 )
 
-func newClient(s *server, conn *guardedConn) *client {
-	c := &client{guardedConn: conn, server: s}
+func newConn(s *Server, conn *guardedConn) *Conn {
+	c := &Conn{guardedConn: conn, server: s}
 	c.since.Store(time.Now().UnixNano())
 	if under, ok := conn.Conn.(syscall.Conn); ok {
 		c.raw, _ = under.SyscallConn() // without it a client that left is noticed when it is written to
@@ -68,8 +72,16 @@ func newClient(s *server, conn *guardedConn) *client {
 	return c
 }
 
-// Read limits what is read of a header.
-func (c *client) Read(p []byte) (int, error) {
+// Fault returns what is wrong with the framing of the client's requests; "" for nothing. The request must be refused.
+func (c *Conn) Fault() string {
+	if fault := c.fault.Load(); fault != nil {
+		return *fault
+	}
+	return ""
+}
+
+// Read limits the bytes of a header.
+func (c *Conn) Read(p []byte) (int, error) {
 	if len(c.again) > 0 {
 		n := copy(p, c.again)
 		c.again = c.again[n:]
@@ -89,11 +101,11 @@ func (c *client) Read(p []byte) (int, error) {
 }
 
 // serve serves one request after the other, until the connection ends.
-func (c *client) serve() {
+func (c *Conn) serve() {
 	defer c.end()
 	for first := true; c.await(first); first = false {
 		if c.http2 {
-			c.leaveToHTTP2()
+			c.handOver()
 			return
 		}
 		if !c.next() {
@@ -102,30 +114,34 @@ func (c *client) serve() {
 	}
 }
 
-// end closes the connection, unless net/http has it.
-func (c *client) end() {
-	if !c.http2 {
-		_ = c.Close()
+// end closes the connection, unless it was handed over.
+func (c *Conn) end() {
+	if c.state.Load() == connHandedOver {
+		return
 	}
 	c.putReader()
+	if c.state.Load() == connEvicted && c.parsed == 0 {
+		c.server.refuse(c.Conn) // its request may be on the way
+	}
+	_ = c.Close()
 	c.server.forget(c)
 }
 
-func (c *client) takeReader() {
+func (c *Conn) takeReader() {
 	if c.reader == nil {
 		c.reader = readers.Get().(*bufio.Reader) //nolint:forcetypeassert // nothing else is put in
 		c.reader.Reset(c)
 	}
 }
 
-func (c *client) putReader() {
+func (c *Conn) putReader() {
 	if c.reader == nil {
 		return
 	}
 	c.reader.Reset(nil)
 	if c.large {
 		largeReaders.Put(c.reader)
-		spare.give(largeMemory)
+		c.server.Budget.Give(largeMemory)
 	} else {
 		readers.Put(c.reader)
 	}
@@ -133,12 +149,12 @@ func (c *client) putReader() {
 }
 
 // enlargeReader makes room for the rest of a header. What is buffered is read again.
-func (c *client) enlargeReader() error {
+func (c *Conn) enlargeReader() error {
 	if c.large {
 		return errHeaderTooLarge
 	}
-	if !spare.take(largeMemory) {
-		return errNoMemory
+	if !c.server.Budget.Take(largeMemory) {
+		return ErrNoMemory
 	}
 	buffered, _ := c.reader.Peek(c.reader.Buffered())
 	again := bytes.Clone(buffered)
@@ -150,12 +166,12 @@ func (c *client) enlargeReader() error {
 
 // await waits for a request, and reports whether all of its header is here. What the guard or the budget does not let
 // through is refused.
-func (c *client) await(first bool) bool {
+func (c *Conn) await(first bool) bool {
 	c.takeReader()
 	c.headLeft = largeBuffer
-	wait := c.server.keepAlive
+	wait := c.server.KeepAlive
 	if first {
-		wait = c.server.headerTimeout
+		wait = c.server.HeaderTimeout
 	}
 	now := time.Now()
 	c.since.Store(now.UnixNano())
@@ -168,7 +184,7 @@ func (c *client) await(first bool) bool {
 			return true
 		}
 		if !timed {
-			c.readUntil(time.Now().Add(c.server.headerTimeout))
+			c.readUntil(time.Now().Add(c.server.HeaderTimeout))
 		}
 		if c.reader.Buffered() == c.reader.Size() {
 			if err := c.enlargeReader(); err != nil {
@@ -187,35 +203,41 @@ func (c *client) await(first bool) bool {
 }
 
 // endsHeader reports whether the end of a header is here, on a connection at which the guard does not look any more.
-func (c *client) endsHeader() bool {
+func (c *Conn) endsHeader() bool {
 	buffered, _ := c.reader.Peek(c.reader.Buffered())
 	return bytes.Contains(buffered, []byte("\n\r\n")) || bytes.Contains(buffered, []byte("\n\n"))
 }
 
 // readUntil sets the deadline for reading. One that is nearly the same stays: to move it takes time.
-func (c *client) readUntil(t time.Time) {
+func (c *Conn) readUntil(t time.Time) {
 	if c.until.Load() != t.Unix() {
 		_ = c.SetReadDeadline(t) // fails on a connection that has ended, as the next read does
 		c.until.Store(t.Unix())
+		if c.state.Load() == connEvicted {
+			_ = c.SetReadDeadline(longAgo) // evict set it before
+		}
 	}
 }
 
 // SetReadDeadline implements net.Conn.
-func (c *client) SetReadDeadline(t time.Time) error {
+func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.until.Store(0)
 	return c.guardedConn.SetReadDeadline(t)
 }
 
-func (c *client) leaveToHTTP2() {
+// handOver passes the connection on to whoever serves HTTP/2.
+func (c *Conn) handOver() {
 	_ = c.SetReadDeadline(time.Time{}) // as above
 	c.headLeft = -1
-	c.server.giveHTTP2(c.guardedConn, c.reader)
+	c.state.Store(connHandedOver)
+	given := &handedConn{Conn: c.guardedConn, read: c.reader, forget: sync.OnceFunc(func() { c.server.forget(c) })}
 	c.reader = nil
+	c.server.HTTP2(given)
 }
 
 // next serves a request and tells whether another may follow.
-func (c *client) next() (again bool) {
-	if !c.state.CompareAndSwap(clientWaits, clientServed) {
+func (c *Conn) next() (again bool) {
+	if !c.state.CompareAndSwap(connWaits, connServed) {
 		return false // evicted
 	}
 	r, err := http.ReadRequest(c.reader)
@@ -226,7 +248,7 @@ func (c *client) next() (again bool) {
 	}
 	c.parsed++
 	c.headLeft = -1
-	w := &reply{client: c, request: r}
+	w := &response{conn: c, request: r}
 	if r.ContentLength != 0 {
 		w.expectBody()
 	} else if c.reader.Buffered() == 0 {
@@ -241,53 +263,72 @@ func (c *client) next() (again bool) {
 		c.linger()
 	}
 	// In this order: this, or stop, notices the other.
-	return c.state.CompareAndSwap(clientFinishes, clientWaits) && again && !c.server.isStopping()
+	return c.state.CompareAndSwap(connFinishes, connWaits) && again && !c.server.isStopping()
 }
 
-func (c *client) finishes() {
+func (c *Conn) finishes() {
 	c.since.Store(time.Now().UnixNano())
-	c.state.Store(clientFinishes)
+	c.state.Store(connFinishes)
 }
 
-// evict closes the connection, unless a request is being served.
-func (c *client) evict() bool {
-	if !c.state.CompareAndSwap(clientWaits, clientEvicted) && !c.state.CompareAndSwap(clientFinishes, clientEvicted) {
+// isEvictable reports whether the connection can make room for another: it waits for a request, or its client has had time to
+// read the rest of a response, which is sent only now if it is small.
+func (c *Conn) isEvictable() bool {
+	switch c.state.Load() {
+	case connWaits:
+		return true
+	case connFinishes:
+		return time.Since(time.Unix(0, c.since.Load())) >= finishGrace
+	}
+	return false
+}
+
+// evict closes the connection, if it is evictable still.
+func (c *Conn) evict() bool {
+	if !c.isEvictable() {
 		return false
 	}
-	_ = c.Close() // which its goroutine notices
+	switch {
+	case c.state.CompareAndSwap(connWaits, connEvicted):
+		_ = c.SetReadDeadline(longAgo) // its goroutine ends; it may have an answer to give
+	case c.state.CompareAndSwap(connFinishes, connEvicted):
+		_ = c.Close() // its goroutine may be writing
+	default:
+		return false
+	}
 	return true
 }
 
 // handle tells whether the handler came to a regular end.
-func (c *client) handle(w *reply) (ended bool) {
+func (c *Conn) handle(w *response) (ended bool) {
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is
-			c.server.handler.errorLog.Printf("a request ended with a panic: %v\n%s", p, debug.Stack())
+			c.server.ErrorLog.Printf("a request ended with a panic: %v\n%s", p, debug.Stack())
 		}
 		if !ended {
 			w.release()
 		}
 	}()
-	c.server.handler.serve(w, w.request, c)
+	c.server.Handler(w, w.request, c)
 	return true
 }
 
 // refuse answers what net/http can't read, of which it can't be said whose request it is.
-func (c *client) refuse(err error) {
+func (c *Conn) refuse(err error) {
 	status, reason := http.StatusBadRequest, "the request is malformed"
 	fault := c.fault.Load()
 	switch {
 	case errors.Is(err, errHeaderTooLarge):
-		status, reason = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header is larger than %d bytes", maxHeaderBytes)
-	case errors.Is(err, errNoMemory):
+		status, reason = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the header is larger than %d bytes", MaxHeaderBytes)
+	case errors.Is(err, ErrNoMemory):
 		status, reason = http.StatusRequestHeaderFieldsTooLarge,
-			fmt.Sprintf("the memory for headers of more than %d bytes is in use; come again, or send a smaller one", clientBuffer)
+			fmt.Sprintf("the memory for headers of more than %d bytes is in use; come again, or send a smaller one", connBuffer)
 	case fault != nil:
 		reason = *fault
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(syscall.Errno)):
 		return // it did not send all of it
 	}
-	body := "cred-proxy: " + reason + "\n"
+	body := c.server.Name + ": " + reason + "\n"
 	_ = c.SetWriteDeadline(time.Now().Add(lingerTime)) // a client that left needs no answer; nor below
 	_, err = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 		status, http.StatusText(status), len(body), body)
@@ -297,7 +338,7 @@ func (c *client) refuse(err error) {
 }
 
 // linger reads on for a moment behind the last answer.
-func (c *client) linger() {
+func (c *Conn) linger() {
 	if c.CloseWrite() != nil {
 		return
 	}
@@ -305,20 +346,20 @@ func (c *client) linger() {
 	c.headLeft = -1
 	c.blind = true
 	c.putReader()
-	buffer := smallBuffer()
-	defer func() { buffer.put() }()
+	buffer := c.server.Budget.Buffer()
+	defer func() { buffer.Put() }()
 	for total := 0; total < lingerBytes; {
-		n, err := c.Read(buffer.bytes)
+		n, err := c.Read(buffer.Bytes)
 		if err != nil {
 			return
 		}
 		total += n
-		buffer = buffer.fit(n)
+		buffer = buffer.Fit(n)
 	}
 }
 
-// left tells whether the client has closed the connection, without reading of it.
-func (c *client) left() (left bool) {
+// Left reports whether the client has closed the connection. It consumes no data.
+func (c *Conn) Left() (left bool) {
 	if c.raw == nil {
 		return false
 	}

@@ -1,4 +1,4 @@
-package credproxy
+package http1
 
 import (
 	"io"
@@ -13,14 +13,14 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// reply is the answer to a request of HTTP/1. What is written is held back until it is flushed or fills a buffer.
-type reply struct {
-	client  *client
+// response is the http.ResponseWriter of an HTTP/1 request. It buffers until a flush or a full buffer.
+type response struct {
+	conn    *Conn
 	request *http.Request
 	header  http.Header
 	body    *clientBody // the request's; nil for none
 
-	held     *buffer // has what is not sent yet; nil for nothing
+	held     *Buffer // has what is not sent yet; nil for nothing
 	n        int     // bytes in held
 	begun    bool    // the header is decided
 	closes   bool    // the connection ends with this answer
@@ -35,7 +35,7 @@ type reply struct {
 }
 
 // Header implements http.ResponseWriter.
-func (r *reply) Header() http.Header {
+func (r *response) Header() http.Header {
 	if r.header == nil {
 		r.header = http.Header{}
 	}
@@ -43,7 +43,7 @@ func (r *reply) Header() http.Header {
 }
 
 // WriteHeader implements http.ResponseWriter. An interim (1xx) status is not passed on.
-func (r *reply) WriteHeader(status int) {
+func (r *response) WriteHeader(status int) {
 	if r.begun || status < http.StatusOK {
 		return
 	}
@@ -71,7 +71,7 @@ func (r *reply) WriteHeader(status int) {
 }
 
 // frame decides how the client will know where the body ends (RFC 9112, section 6.3).
-func (r *reply) frame(status int, h http.Header) {
+func (r *response) frame(status int, h http.Header) {
 	r.closes = r.mustClose()
 	r.trailer = h["Trailer"]
 	delete(h, "Connection")
@@ -101,13 +101,13 @@ func (r *reply) frame(status int, h http.Header) {
 
 // mustClose tells that the connection ends with this answer. What follows a body that is chunked, behind which the guard
 // does not look for the next request, or not read to its end, might be taken for a request.
-func (r *reply) mustClose() bool {
+func (r *response) mustClose() bool {
 	return r.request.Close || r.request.ProtoMinor == 0 || len(r.request.TransferEncoding) > 0 || r.body.unread() ||
-		r.client.fault.Load() != nil || r.cut.Load() || r.client.server.isStopping()
+		r.conn.fault.Load() != nil || r.cut.Load() || r.conn.server.isStopping()
 }
 
 // fields appends those of a header whose name has a prefix, without that.
-func (r *reply) fields(h http.Header, prefix string) {
+func (r *response) fields(h http.Header, prefix string) {
 	for name, values := range h {
 		short, ok := strings.CutPrefix(name, prefix)
 		if !ok || prefix == "" && strings.HasPrefix(name, http.TrailerPrefix) || !httpguts.ValidHeaderFieldName(short) {
@@ -120,7 +120,7 @@ func (r *reply) fields(h http.Header, prefix string) {
 }
 
 // field appends one, unless its value would be more than that.
-func (r *reply) field(name, value string) {
+func (r *response) field(name, value string) {
 	if !httpguts.ValidHeaderFieldValue(value) {
 		return
 	}
@@ -131,12 +131,12 @@ func (r *reply) field(name, value string) {
 }
 
 // append holds a text back for later.
-func (r *reply) append(text string) {
+func (r *response) append(text string) {
 	for len(text) > 0 && r.err == nil {
 		if r.held == nil {
-			r.held, r.n = replyBuffers.get(), 0
+			r.held, r.n = responseBuffers.get(), 0
 		}
-		n := copy(r.held.bytes[r.n:], text)
+		n := copy(r.held.Bytes[r.n:], text)
 		if r.n += n; n < len(text) {
 			r.send(nil)
 		}
@@ -145,7 +145,7 @@ func (r *reply) append(text string) {
 }
 
 // Write implements http.ResponseWriter.
-func (r *reply) Write(p []byte) (int, error) {
+func (r *response) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
 	switch {
 	case r.err != nil:
@@ -161,8 +161,8 @@ func (r *reply) Write(p []byte) (int, error) {
 		r.append(strconv.FormatInt(int64(len(p)), 16))
 		r.append("\r\n")
 	}
-	if r.held != nil && len(p) <= len(r.held.bytes)-r.n {
-		r.n += copy(r.held.bytes[r.n:], p)
+	if r.held != nil && len(p) <= len(r.held.Bytes)-r.n {
+		r.n += copy(r.held.Bytes[r.n:], p)
 	} else {
 		r.send(p)
 	}
@@ -173,10 +173,10 @@ func (r *reply) Write(p []byte) (int, error) {
 }
 
 // send sends what is held, and more.
-func (r *reply) send(more []byte) {
+func (r *response) send(more []byte) {
 	var pieces net.Buffers
 	if r.held != nil {
-		pieces = append(pieces, r.held.bytes[:r.n])
+		pieces = append(pieces, r.held.Bytes[:r.n])
 	}
 	if len(more) > 0 {
 		pieces = append(pieces, more)
@@ -185,31 +185,31 @@ func (r *reply) send(more []byte) {
 		switch len(pieces) {
 		case 0:
 		case 1:
-			_, r.err = r.client.Write(pieces[0])
+			_, r.err = r.conn.Write(pieces[0])
 		default:
-			_, r.err = pieces.WriteTo(r.client.Conn)
+			_, r.err = pieces.WriteTo(r.conn.Conn)
 		}
 	}
 	r.release()
 }
 
 // release lets the buffer go, and what is in it.
-func (r *reply) release() {
+func (r *response) release() {
 	if r.held != nil {
-		r.held.put()
+		r.held.Put()
 		r.held = nil
 	}
 }
 
 // FlushError lets http.ResponseController flush.
-func (r *reply) FlushError() error {
+func (r *response) FlushError() error {
 	r.WriteHeader(http.StatusOK)
 	r.send(nil)
 	return r.err
 }
 
 // finish ends the answer and tells whether the connection can be used again.
-func (r *reply) finish() bool {
+func (r *response) finish() bool {
 	if !r.begun {
 		r.Header().Set("Content-Length", "0")
 		r.WriteHeader(http.StatusOK)
@@ -229,41 +229,41 @@ func (r *reply) finish() bool {
 }
 
 // SetReadDeadline lets http.ResponseController set it.
-func (r *reply) SetReadDeadline(t time.Time) error { return r.client.SetReadDeadline(t) }
+func (r *response) SetReadDeadline(t time.Time) error { return r.conn.SetReadDeadline(t) }
 
 // SetWriteDeadline lets http.ResponseController set it; the connection ends with the request.
-func (r *reply) SetWriteDeadline(t time.Time) error {
+func (r *response) SetWriteDeadline(t time.Time) error {
 	r.cut.Store(true)
-	return r.client.SetWriteDeadline(t)
+	return r.conn.SetWriteDeadline(t)
 }
 
 // EnableFullDuplex lets http.ResponseController ask for what is always so.
-func (r *reply) EnableFullDuplex() error { return nil }
+func (r *response) EnableFullDuplex() error { return nil }
 
 // expectBody prepares for reading the request's body.
-func (r *reply) expectBody() {
-	_ = r.client.SetReadDeadline(time.Time{}) // fails on a connection that has ended, as reading does
-	r.body = &clientBody{ReadCloser: r.request.Body, reply: r, asked: r.request.Header.Get("Expect") == ""}
+func (r *response) expectBody() {
+	_ = r.conn.SetReadDeadline(time.Time{}) // fails on a connection that has ended, as reading does
+	r.body = &clientBody{ReadCloser: r.request.Body, response: r, asked: r.request.Header.Get("Expect") == ""}
 	r.request.Body = r.body
 }
 
 // clientBody is the body of a request of HTTP/1.
 type clientBody struct {
 	io.ReadCloser
-	reply *reply
-	asked bool // the client sends it, or has been told to
-	n     int64
-	ended atomic.Bool // all of it was read
+	response *response
+	asked    bool // the client sends it, or has been told to
+	n        int64
+	ended    atomic.Bool // all of it was read
 }
 
 // Read asks a client for the body that waits for that.
 func (b *clientBody) Read(p []byte) (int, error) {
 	if !b.asked {
 		b.asked = true
-		b.reply.proceed()
+		b.response.proceed()
 	}
 	n, err := b.ReadCloser.Read(p)
-	if b.n += int64(n); err == io.EOF || b.n == b.reply.request.ContentLength {
+	if b.n += int64(n); err == io.EOF || b.n == b.response.request.ContentLength {
 		b.ended.Store(true)
 	}
 	return n, err
@@ -273,14 +273,14 @@ func (b *clientBody) unread() bool { return b != nil && !b.ended.Load() }
 
 // isHere tells whether a body of a length has arrived as a whole.
 func (b *clientBody) isHere(length int64) bool {
-	return length > 0 && b.asked && int64(b.reply.client.reader.Buffered()) >= length
+	return length > 0 && b.asked && int64(b.response.conn.reader.Buffered()) >= length
 }
 
 // proceed sends 100 Continue, unless the answer has begun.
-func (r *reply) proceed() {
+func (r *response) proceed() {
 	r.interim.Lock()
 	defer r.interim.Unlock()
 	if !r.begun {
-		_, _ = io.WriteString(r.client.Conn, "HTTP/1.1 100 Continue\r\n\r\n") // if it fails, so does reading
+		_, _ = io.WriteString(r.conn.Conn, "HTTP/1.1 100 Continue\r\n\r\n") // if it fails, so does reading
 	}
 }
