@@ -10,20 +10,20 @@ import (
 // ErrInvalid marks a bottle with an invalid manifest. The bottle keeps running as last declared.
 var ErrInvalid = errors.New("its manifest is invalid")
 
-// BottleStatus is how a bottle is.
+// BottleStatus is the observed status of a bottle.
 type BottleStatus struct {
 	Slug    string `json:"slug"`
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason"`  // one word, for programs
-	Message string `json:"message"` // for people; "" when all is well
-	// Generation counts the declarations of the bottle: it grows by one with each change of its spec. ObservedGeneration is that of
-	// the declaration that the status is about. They differ while a newer declaration waits for its pass; 0 where it is not known.
+	Message string `json:"message"` // for people; "" when the bottle is ready
+	// Generation of the newest declaration: it grows by one with each change of the spec. ObservedGeneration is the generation that
+	// the status is about. They differ while a newer declaration waits for its pass. 0 when unknown.
 	Generation         int64 `json:"generation,omitempty"`
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// SpecHash and ObservedSpecHash are digests of the same two declarations; "" where they are not known.
+	// SpecHash and ObservedSpecHash are the digests of the same two declarations; "" when unknown.
 	SpecHash         string `json:"specHash,omitempty"`
 	ObservedSpecHash string `json:"observedSpecHash,omitempty"`
-	// Conditions are Ready, Reconciling and Stalled, in this order; only a running controller tells them.
+	// Conditions are Ready, Reconciling and Stalled, in this order. Empty unless a running controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`
 }
@@ -40,39 +40,39 @@ type Condition struct {
 
 // The conditions' types.
 const (
-	ConditionReady       = "Ready"       // every part runs and serves what is declared
-	ConditionReconciling = "Reconciling" // work is under way or waits for its turn
-	ConditionStalled     = "Stalled"     // it can't become ready without somebody's help, as far as the controller knows
+	ConditionReady       = "Ready"       // every component runs and serves the declared configuration
+	ConditionReconciling = "Reconciling" // a plan is being executed, or waits for a slot or the end of a backoff
+	ConditionStalled     = "Stalled"     // it won't become ready without somebody's help, as far as the controller knows
 )
 
-// The reasons.
+// The reasons of a bottle's status.
 const (
 	ReasonReady    = "Ready"
-	ReasonInvalid  = "InvalidManifest" // it runs as it was declared last
-	ReasonFailed   = "Failed"          // it could not be made as declared
-	ReasonNotReady = "NotReady"        // a part is missing or does not serve what it should
-	ReasonDrifted  = "Drifted"         // everything serves, and something is not as declared
-	ReasonHeld     = "NotDeclared"     // it is kept all the same; whether it is ready is told by its parts
-	ReasonSuspend  = "Suspended"       // it is stopped, as declared
-	// Told by a controller only.
-	ReasonPending     = "Pending"           // it was not looked at yet
-	ReasonCrashing    = "CrashLooping"      // a part ends again and again
-	ReasonUnreachable = "EngineUnreachable" // how it is can't be known
+	ReasonInvalid  = "InvalidManifest" // it keeps running as last declared
+	ReasonFailed   = "Failed"          // a step failed
+	ReasonNotReady = "NotReady"        // a component is missing or serves another configuration
+	ReasonDrifted  = "Drifted"         // every component serves, but something is not as declared
+	ReasonHeld     = "NotDeclared"     // undeclared, and the prune guard keeps it; the components show whether it runs
+	ReasonSuspend  = "Suspended"       // stopped, as declared
+	// Reported by a running controller only.
+	ReasonPending     = "Pending"           // not observed yet
+	ReasonCrashing    = "CrashLooping"      // a component ends again and again
+	ReasonUnreachable = "EngineUnreachable" // the engine does not answer, so the state is unknown
 )
 
-// PartStatus is how one part is now, compared with its declaration.
+// ComponentStatus compares a component with its declaration.
 type ComponentStatus struct {
 	Component state.ComponentName `json:"role"`
 	Name      string              `json:"name"`
-	State     string              `json:"state"` // the engine's word, or "missing"
+	State     string              `json:"state"` // engine.StateRunning …, or "missing"
 	Ready     bool                `json:"ready"`
 	Image     string              `json:"image"`
-	Cause     string              `json:"cause"` // why it is not ready or not as declared; "" when all is well
-	// Config is the digest of the configuration that it reports to serve; "" where the part does not report.
+	Cause     string              `json:"cause"` // why it is not ready or has drifted; "" otherwise
+	// Config is the digest of the configuration that it reports to serve; "" for a component that does not report.
 	Config string `json:"config,omitempty"`
-	// Restarts counts how often the running controller started it again because it had ended.
+	// Restarts counts the starts after an end, since the controller started.
 	Restarts int `json:"restarts,omitempty"`
 
-	ID      string    `json:"-"`
-	EndedAt time.Time `json:"-"` // when its last run ended
+	ID      string    `json:"-"` // of the container
+	EndedAt time.Time `json:"-"` // end of its last run
 }

@@ -8,17 +8,16 @@ import (
 )
 
 const (
-	slotBits    = 27 // a bottle's share of the pool: two networks
-	networkBits = 28 // 13 containers: enough for four and for what a person attaches to look inside
+	slotBits    = 27 // prefix length of a bottle's slot of the pool, which holds two networks
+	networkBits = 28 // prefix length of a network: 13 containers, four of bottled's and those attached for debugging
 )
 
-// Subnets are the two networks' ranges: halves of one slot of the pool.
+// Subnets are the address ranges of a bottle's two networks.
 type Subnets struct{ Internal, Egress netip.Prefix }
 
-// Allocate gives each slug its subnets. A network of the slug that already exists keeps its range; a new
-// bottle gets the slot that its slug hashes to, or the next free one. It depends on nothing but its
-// arguments. taken is what may not be overlapped: networks on the engine and routes of the host. A slug for
-// which there is no room is left out of the result, with the error.
+// Allocate assigns subnets of the pool to bottles, by name. It is pure. An existing network keeps its range. A new bottle gets the slot that
+// its name hashes to, or the next free one, so that subnets stay the same wherever possible. taken are the ranges not to overlap: networks
+// on the engine and routes of the host. A bottle without a free slot is missing in the first result and has an error in the second.
 func Allocate(pool netip.Prefix, slugs []string, existing map[string]Subnets, taken []netip.Prefix) (map[string]Subnets, map[string]error) {
 	got, failed := map[string]Subnets{}, map[string]error{}
 	pool = pool.Masked()
@@ -45,6 +44,7 @@ func Allocate(pool netip.Prefix, slugs []string, existing map[string]Subnets, ta
 	return got, failed
 }
 
+// freeSlot returns the first slot, from the one that the name hashes to, whose missing halves overlap nothing.
 func freeSlot(pool netip.Prefix, slug string, have Subnets, taken []netip.Prefix) (Subnets, error) {
 	slots := uint32(1) << (slotBits - pool.Bits())
 	h := fnv.New32a()
@@ -85,7 +85,7 @@ func overlaps(p netip.Prefix, taken []netip.Prefix) bool {
 	return false
 }
 
-// CheckPool says why a pool cannot be used.
+// CheckPool returns an error for a subnet pool that can't be used.
 func CheckPool(pool netip.Prefix) error {
 	switch {
 	case !pool.IsValid() || !pool.Addr().Is4():

@@ -1,6 +1,3 @@
-// Package state holds the two sides that the reconciler compares: what should run (pure: manifests
-// become desired networks, containers and files) and what does run (one snapshot of the engine, read
-// nowhere else).
 package state
 
 import (
@@ -9,17 +6,16 @@ import (
 	"github.com/bot-bottle/bottled/manifests/contract"
 )
 
-// ComponentName is the name of a component in its bottle: the role in labels, the alias on the internal network. What is known of
-// a component is in package component.
+// ComponentName is the name of a component: the role in labels, the alias on the internal network. Package component describes each.
 type ComponentName string
 
-// The components that code outside of their own packages names.
+// The components that code outside their own packages refers to.
 const (
 	Pipelock  ComponentName = contract.PipelockName
 	CredProxy ComponentName = contract.CredProxyName
 	Supervise ComponentName = contract.SuperviseName
 	Agent     ComponentName = contract.AgentName
-	// Session is a session's container (bottled run). It is never declared, and lives as long as its session.
+	// Session is the container of a session (bottled run). It is never declared, and lives as long as its session.
 	Session ComponentName = "run"
 )
 
@@ -29,29 +25,29 @@ const (
 	EgressNetwork   = "egress"
 )
 
-// Labels on everything that bottled makes. They are the only record of what belongs to whom.
+// Labels on all containers and networks of bottled. Ownership is recorded nowhere else.
 const (
-	LabelOwner    = "bottled.owner"     // whose it is; a controller never touches another owner's
-	LabelSlug     = "bottled.slug"      // the bottle
-	LabelRole     = "bottled.role"      // the part, or which of the two networks
-	LabelHash     = "bottled.hash"      // digest of the declaration it was made from
+	LabelOwner    = "bottled.owner"     // owner; a controller never touches another owner's objects
+	LabelSlug     = "bottled.slug"      // name of the bottle
+	LabelRole     = "bottled.role"      // name of the component, or InternalNetwork or EgressNetwork
+	LabelHash     = "bottled.hash"      // Container.Hash of the declaration that it was created from
 	LabelManifest = "bottled.manifest"  // absolute path of the manifest
-	LabelStateDir = "bottled.state-dir" // where its files live; two controllers must not fight over them
-	// LabelMounts is a digest of which directories an agent's container was made with.
+	LabelStateDir = "bottled.state-dir" // absolute path, so that two controllers don't fight over the files
+	// LabelMounts is the digest of the identities of an agent's mounted directories.
 	LabelMounts = "bottled.mounts"
-	// LabelFixed is a digest of what a sidecar reads at its start only: a change needs a new container.
+	// LabelFixed is the digest of the configuration that a sidecar reads only at its start: a change needs a new container.
 	LabelFixed = "bottled.fixed-config"
-	// LabelBuild is on images that bottled built, and so on every container of one, whoever made it: the digest of what the
-	// image was built from.
+	// LabelBuild is the digest of a build context. It is on images that bottled built, and so on every container of those, whoever
+	// created it.
 	LabelBuild = "bottled.build"
 )
 
-// ContainerName is the name of a component's container.
-func ContainerName(prefix string, part ComponentName, slug string) string {
-	return prefix + "-" + string(part) + "-" + slug
+// ContainerName returns the name of a component's container.
+func ContainerName(prefix string, component ComponentName, slug string) string {
+	return prefix + "-" + string(component) + "-" + slug
 }
 
-// NetworkName follows the contract, in which the internal network is called just "net".
+// NetworkName returns the name of a bottle's network. By the contract with claude-bottle the internal one is called just "net".
 func NetworkName(prefix, network, slug string) string {
 	kind := "net"
 	if network == EgressNetwork {
@@ -60,7 +56,7 @@ func NetworkName(prefix, network, slug string) string {
 	return prefix + "-" + kind + "-" + slug
 }
 
-// SlugOfNetwork is the bottle that a network of this name belongs to; "" when it is no bottle's.
+// SlugOfNetwork returns the name of the bottle that a network with this name belongs to; "" for any other network.
 func SlugOfNetwork(prefix, name string) string {
 	for _, network := range []string{InternalNetwork, EgressNetwork} {
 		if slug, ok := strings.CutPrefix(name, NetworkName(prefix, network, "")); ok {

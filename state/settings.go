@@ -12,34 +12,34 @@ import (
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 )
 
-// Builtin as a sidecar's image means: bottled itself, in an image that it makes and loads.
+// Builtin as a sidecar's image stands for bottled's own image, which it makes and loads itself.
 const Builtin = "builtin"
 
-// DefaultPool gives 2,048 bottles a /27 each.
+// DefaultPool is the default subnet pool: a /27 for each of 2,048 bottles.
 var DefaultPool = netip.MustParsePrefix("10.213.0.0/16")
 
-// Settings are what every bottle of one controller has in common.
+// Settings are the settings that all bottles of a controller share.
 type Settings struct {
 	Owner  string
-	Prefix string // of every container's and network's name
-	// StateDir holds the sidecars' configuration and the proposal queues; RunDir, on a tmpfs where there
-	// is one, holds the tokens. Both are absolute and bind-mounted, so the engine is on this host.
+	Prefix string // of the names of containers and networks
+	// StateDir holds the sidecars' configuration and the proposal queues. RunDir holds the tokens, on a tmpfs where there is one. Both
+	// are absolute paths and get bind-mounted, so the engine must be on this host.
 	StateDir, RunDir string
 	Pool             netip.Prefix
 	// Images are the sidecars' images: a reference or Builtin, which is the default.
 	Images map[ComponentName]string
-	// AgentImage is the image of agents whose declaration names none; empty: there is none.
+	// AgentImage is the default image of agents in claude-bottle files, which can't name one. "" is none.
 	AgentImage string
-	// BuiltinImage is the reference under which bottled's own image is loaded.
+	// BuiltinImage is the reference of bottled's own image.
 	BuiltinImage string
-	// Shared are the directories that have the same path here and on the engine's host, where bottled runs in a container;
-	// nil where it runs on the host itself, and all have.
+	// Shared are the directories with the same path here and on the engine's host, where bottled runs in a container. nil where it runs
+	// on the host itself, so that all have.
 	Shared []string
-	// User ("uid:gid") that the sidecars run as and that owns their files; never root.
+	// User ("uid:gid") runs the sidecars and owns their files; never root.
 	User string
 }
 
-// Image returns the reference that a sidecar's container is made from and whether it is bottled's own image.
+// Image returns the reference of a sidecar's image, and whether it is bottled's own.
 func (s Settings) Image(name ComponentName) (ref string, builtin bool) {
 	if ref = s.ImageSetting(name); ref == Builtin {
 		return s.BuiltinImage, true
@@ -47,7 +47,7 @@ func (s Settings) Image(name ComponentName) (ref string, builtin bool) {
 	return ref, false
 }
 
-// ImageSetting returns what is set for a sidecar's image: a reference or Builtin.
+// ImageSetting returns the setting of a sidecar's image: a reference or Builtin.
 func (s Settings) ImageSetting(name ComponentName) string {
 	if ref, set := s.Images[name]; set {
 		return ref
@@ -55,8 +55,8 @@ func (s Settings) ImageSetting(name ComponentName) string {
 	return Builtin
 }
 
-// ImageOfAgent returns the reference that a bottle's agent is made from; "" when bottled runs none. Of the files that declare
-// bottles, claude-bottle's name no image. build is what ReadBuild returned.
+// ImageOfAgent returns the reference of a bottle's agent image; "" for a bottle without an agent. build is the agent's build context
+// (resolve.Reader.Build), nil for an image that is not built.
 func (s Settings) ImageOfAgent(m manifests.Bottle, build *buildcontext.Context) (string, error) {
 	agent := m.Spec.Agent
 	switch {
@@ -75,7 +75,7 @@ func (s Settings) ImageOfAgent(m manifests.Bottle, build *buildcontext.Context) 
 	return s.AgentImage, nil
 }
 
-// CheckShared says why a path can't be bind-mounted.
+// CheckShared returns an error for a path that can't be bind-mounted, since bottled runs in a container that does not share it.
 func (s Settings) CheckShared(path string) error {
 	within := func(dir string) bool { return Within(path, dir) }
 	if s.Shared == nil || slices.ContainsFunc(s.Shared, within) {
@@ -84,25 +84,25 @@ func (s Settings) CheckShared(path string) error {
 	return fmt.Errorf("bottled runs in a container, and %s is not the engine's host's: start that container with -v %s:%s, the same path on both sides", path, path, path)
 }
 
-// BottleDir holds the files of one bottle that are no secrets.
+// BottleDir returns the directory of a bottle's non-secret files.
 func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
 
-// QueueDir holds the proposals of one bottle (contract: <state dir>/queue/<slug>).
+// QueueDir returns the directory of a bottle's proposal queue (contract: <state dir>/queue/<slug>).
 func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir, "queue", slug) }
 
-// AuditDir holds the audit log of each bottle. No container has it.
+// AuditDir returns the directory of the audit logs. No container mounts it.
 func (s Settings) AuditDir() string { return filepath.Join(s.StateDir, "audit") }
 
-// CheckoutDir holds the checkouts of repositories with manifests.
+// CheckoutDir returns the directory of the checkouts of manifest repositories.
 func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git") }
 
-// TokenDir holds the tokens of one bottle's cred-proxy.
+// TokenDir returns the directory of the tokens of a bottle's cred-proxy.
 func (s Settings) TokenDir(slug string) string { return filepath.Join(s.RunDir, slug, "tokens") }
 
-// SessionDir holds a file for each session (bottled run), which its process has locked.
+// SessionDir returns the directory of the sessions' lock files (store.LockSession).
 func (s Settings) SessionDir() string { return filepath.Join(s.StateDir, "sessions") }
 
-// Within says whether a clean absolute path is a directory or lies in it.
+// Within reports whether a clean absolute path is dir or below it.
 func Within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }

@@ -26,12 +26,11 @@ type Network struct {
 	IPv6     bool
 	Subnet   netip.Prefix
 	Labels   map[string]string
-	// Extras are settings that bottled never makes (another driver, a second subnet, another gateway mode, …), as observed.
+	// Extras are observed settings that bottled never makes (another driver, a second subnet, another gateway mode, …).
 	Extras []string `json:",omitempty"`
 }
 
-// Container is everything about a container that bottled decides: the desired one, or the same fields
-// as read from an existing one.
+// Container holds the settings of a container that bottled manages, desired or observed.
 type Container struct {
 	Name       string
 	Image      string   // reference
@@ -41,11 +40,11 @@ type Container struct {
 	User       string `json:",omitempty"` // empty: the image's
 	Labels     map[string]string
 	Mounts     []Mount
-	Home       []HomeFile   `json:",omitempty"` // put in place when it is created
-	Networks   []Attachment // the first one is where it is created
+	Home       []HomeFile   `json:",omitempty"` // written when it is created
+	Networks   []Attachment // it is created on the first one
 	DNS        []string     `json:",omitempty"`
 	Limits     Limits
-	// OOMScore is how much sooner than others the container is killed when the host has no memory left: 0 to 1000.
+	// OOMScore is the container's oom_score_adj, 0 to 1000: the higher, the sooner it is killed when the host is out of memory.
 	OOMScore     int `json:",omitempty"`
 	Health       Health
 	ReadOnlyRoot bool
@@ -57,8 +56,8 @@ type Container struct {
 	// and configuration hold.
 	Restart string
 	Log     Log
-	// Extras are settings that bottled never makes (privileged, host namespaces, devices, published ports,
-	// …). They are read so that they are seen when somebody made them; a desired container has none.
+	// Extras are observed settings that bottled never makes (privileged, host namespaces, devices, published ports, …), which count as
+	// drift. A desired container has none.
 	Extras []string `json:",omitempty"`
 }
 
@@ -66,7 +65,7 @@ type Container struct {
 type Mount struct {
 	Source, Target string
 	ReadOnly       bool
-	// ID is what the source of an agent's mount was when it was judged. It is not part of the declaration's hash.
+	// ID identifies the source of an agent's mount at the time of its check. The declaration's hash leaves it out.
 	ID safepath.ID `json:",omitzero"`
 }
 
@@ -76,10 +75,10 @@ type Attachment struct {
 	Aliases []string
 }
 
-// Limits bound what a container may use; 0 is no limit.
+// Limits are a container's resource limits; 0 is no limit.
 type Limits struct {
 	Memory int64 // bytes
-	// Swap is how much swap it may use in addition to Memory, as observed, in bytes: bottled allows none.
+	// Swap is the observed swap in addition to Memory, in bytes. Desired is none.
 	Swap     int64 `json:",omitempty"`
 	NanoCPUs int64 // billionths of a CPU
 	Pids     int64
@@ -99,8 +98,7 @@ type Log struct {
 	Options map[string]string `json:",omitempty"`
 }
 
-// Hash is a digest of the declaration, for the label of the same name. It leaves out itself and where the
-// manifest lies: a manifest that moves is still the same.
+// Hash returns the digest of the declaration for LabelHash. It leaves out that label, and LabelManifest: moving a manifest changes nothing.
 func (c Container) Hash() string {
 	c.Labels = maps.Clone(c.Labels)
 	delete(c.Labels, LabelHash)
@@ -112,6 +110,7 @@ func (c Container) Hash() string {
 	return DigestJSON(c)
 }
 
+// DigestJSON returns the first 8 bytes of the SHA-256 of v's JSON form, in hex. v must be marshallable.
 func DigestJSON(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -121,63 +120,63 @@ func DigestJSON(v any) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Bottle is one bottle as it should be.
+// Bottle is the desired state of a bottle.
 type Bottle struct {
-	Slug     string
+	Slug     string // its name
 	Manifest string // absolute path
-	// Declared is the manifest that it was made from, SpecHash a digest of that. Generation counts the changes of SpecHash.
+	// Declared is the manifest that the bottle was rendered from, SpecHash its digest. Generation counts the changes of SpecHash.
 	Declared   manifests.Bottle
 	SpecHash   string      `json:"-"`
 	Generation int64       `json:"-"`
-	Suspended  bool        // nothing of it runs, everything is kept
+	Suspended  bool        // its containers are stopped and kept
 	Networks   []Network   // internal, egress
 	Components []Component `json:"Members"` // in dependency order
-	// Dirs are all the host directories of the bottle that hold files bottled writes.
+	// Dirs are the delivered directories of all components.
 	Dirs []Dir `json:"-"`
 }
 
-// Block keeps a part from being started, or made anew.
-func (b *Bottle) Block(part ComponentName, why string) {
+// Block prevents a component from being started or recreated.
+func (b *Bottle) Block(name ComponentName, reason string) {
 	for i := range b.Components {
-		if b.Components[i].Name == part {
-			b.Components[i].Blocked = why
+		if b.Components[i].Name == name {
+			b.Components[i].Blocked = reason
 		}
 	}
 }
 
-// Component is one container of a bottle with what it needs on the host.
+// Component is the desired state of a component: one container with the files that it needs.
 type Component struct {
 	Name      ComponentName `json:"Part"`
 	Container Container
-	// Config is the digest (configdigest.Of) that the part reports when it serves what it should. Empty:
-	// the part does not report, and the engine's health check tells whether it is ready.
+	// Config is the digest (configdigest.Of) of the configuration that the component must report. "" for a component that does not
+	// report: then the engine's health check decides whether it is ready.
 	Config string `json:",omitempty"`
 	// DirPaths are the directories among Bottle.Dirs that the container mounts.
 	DirPaths []string
-	// Reloads says that the part reads its directories again on SIGHUP.
+	// Reloads is true for a component that reads its directories again on SIGHUP.
 	Reloads bool
-	// Blocked says why the container must not be started, or made anew; "" when it may.
+	// Blocked is the reason why the container must not be started or recreated; "" when it may.
 	Blocked string `json:"-"`
-	// Build is what the container's image is built from; nil for an image that is loaded or pulled.
+	// Build is the build context of the image; nil for an image that is loaded or pulled.
 	Build *buildcontext.Context `json:"-"`
 }
 
-// Dir is a host directory that bottled owns: it holds exactly these files.
+// Dir is a delivered directory. It holds exactly these files.
 type Dir struct {
 	Path  string
 	Files map[string]File
-	// Spool directories are written by the sidecar: they must exist, what is in them is left alone.
+	// Spool marks a directory that the sidecar writes to: bottled creates it and leaves its content alone.
 	Spool bool
 }
 
-// File is a file that bottled writes.
+// File is a delivered file.
 type File struct {
 	Content Content
 	Mode    uint32 // permission bits
-	Secret  bool   // never shown, not even as a difference
+	Secret  bool   // never shown, not even in a diff
 }
 
-// ObservedFile is a file in one of the directories that bottled writes.
+// ObservedFile is a file as observed in a delivered directory.
 type ObservedFile struct {
 	Content  Content
 	Mode     uint32
@@ -202,21 +201,21 @@ func (Content) GoString() string { return "[content]" }
 // MarshalText keeps secrets out of JSON and YAML.
 func (Content) MarshalText() ([]byte, error) { return []byte("[content]"), nil }
 
-// Digest is a short name for a string.
+// Digest returns the DigestJSON of a string.
 func Digest(s string) string { return DigestJSON(s) }
 
-// HomeFile is a file that a container finds in its user's home, where the user may change it. It holds no secret.
+// HomeFile is a file that is written into the home of a container's user, who may change it. It contains no secret.
 type HomeFile struct {
 	Path    string // below the home
 	Content string
-	// Merge keeps what a JSON file of the image says besides.
+	// Merge merges the content into an existing JSON file of the image instead of replacing that.
 	Merge bool `json:",omitempty"`
 }
 
-// ErrMount marks a mount whose source must not be mounted, or can't be. An agent with such a mount is not started.
+// ErrMount marks a mount whose source must not or can't be mounted. An agent with such a mount is not started.
 var ErrMount = errors.New("not mounted")
 
-// String is the mount as `docker run -v` has it.
+// String returns the mount in the syntax of `docker run -v`.
 func (m Mount) String() string {
 	s := m.Source + ":" + m.Target
 	if m.ReadOnly {
@@ -225,19 +224,19 @@ func (m Mount) String() string {
 	return s
 }
 
-// addDir adds a directory, once, whoever mounts it.
+// AddDir adds a directory to Dirs, unless a directory with its path is there already.
 func (b *Bottle) AddDir(dir Dir) {
 	if !slices.ContainsFunc(b.Dirs, func(d Dir) bool { return d.Path == dir.Path }) {
 		b.Dirs = append(b.Dirs, dir)
 	}
 }
 
-// sealed is what keeps a container in its bottle.
+// Sealed returns the settings that confine a container to its bottle's internal network.
 func Sealed(internal Attachment) Container {
 	return Container{
 		Networks: []Attachment{internal},
-		// With a server of its own a container's other queries go there and end; without one the engine
-		// forwards them to the host's resolver, out of an internal network (CVE-2024-29018).
+		// A DNS server that does not exist: without one, Docker forwards queries from an internal network to the host's resolver
+		// (CVE-2024-29018).
 		DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges", seccomp.Option()},
 	}
 }

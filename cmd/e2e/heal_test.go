@@ -85,7 +85,7 @@ func TestControllerHeals(t *testing.T) {
 		t.Error("the other bottle's containers changed")
 	}
 	for _, line := range c.Log() {
-		if line.Bottle == "two" && line.Cause != "" && !strings.Contains(line.Cause, "missing") && !strings.Contains(line.Cause, "does not have") {
+		if line.Bottle == "two" && line.Reason != "" && !strings.Contains(line.Reason, "missing") && !strings.Contains(line.Reason, "does not have") {
 			t.Errorf("the other bottle was worked on: %v", line.Raw)
 		}
 	}

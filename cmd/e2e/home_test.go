@@ -83,7 +83,7 @@ func TestHomeThatCannotBeFurnished(t *testing.T) {
 	e.Write("token", testToken)
 	e.Write("one.yaml", teaManifest(image, "    env: {HOME: /}\n"))
 	out := e.Reconcile(exitFailed)
-	if !strings.Contains(out.Stdout+out.Stderr, "/.claude/settings.json: what is there is no JSON object") {
+	if !strings.Contains(out.Stdout+out.Stderr, "/.claude/settings.json: the existing file is not a JSON object") {
 		t.Errorf("it says:\n%s%s", out.Stdout, out.Stderr)
 	}
 	if left := e.Docker("ps", "-aq", "--filter", "name="+e.Name(state.Agent, "one")); strings.TrimSpace(left) != "" {

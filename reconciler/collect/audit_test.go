@@ -120,8 +120,8 @@ func TestSidecarThatNeverStopsWriting(t *testing.T) {
 		time.Sleep(2 * maxPoll)
 		b.wantHosts("other", 100)
 		began := time.Now()
-		c.Last(context.Background(), "dev", state.Pipelock, "p1")
-		if took := time.Since(began); took > lastReadLimit+time.Second {
+		c.Drain(context.Background(), "dev", state.Pipelock, "p1")
+		if took := time.Since(began); took > drainTimeout+time.Second {
 			t.Errorf("the last read took %s", took)
 		}
 		b.engine.remove("p1")
@@ -150,7 +150,7 @@ func TestRemovedWithItsLastDecision(t *testing.T) {
 				}
 				b.engine.deny("p1", "first.example")
 				b.engine.forgetCalls()
-				c.Last(t.Context(), "dev", state.Pipelock, "p1")
+				c.Drain(t.Context(), "dev", state.Pipelock, "p1")
 				if err := b.engine.RemoveContainer(t.Context(), "p1"); err != nil {
 					t.Fatal(err)
 				}
@@ -194,8 +194,8 @@ func TestHangingEngine(t *testing.T) {
 		b.engine.set(func() { b.engine.hang = true })
 		time.Sleep(maxPoll) // the watch hangs, too
 		began := time.Now()
-		c.Last(context.Background(), "dev", state.Pipelock, "p1")
-		if took := time.Since(began); took > lastReadLimit {
+		c.Drain(context.Background(), "dev", state.Pipelock, "p1")
+		if took := time.Since(began); took > drainTimeout {
 			t.Errorf("the last read took %s", took)
 		}
 		if all, _ := b.records("dev"); len(all) != 1 || all[0].Gap == nil {

@@ -18,110 +18,108 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
+// Polling of a sidecar's output.
 const (
-	// A sidecar's output is read again after minPoll when it had something new, and less and less often up to maxPoll when it has
-	// not. A sidecar needs minutes to make the engine drop what was not read, see sidecar.Decisions.
+	// minPoll is the interval after a read with new lines; without, it doubles up to maxPoll. A sidecar needs minutes to make the
+	// engine drop lines that were not read, see sidecar.Decisions.
 	minPoll = time.Second
 	maxPoll = 30 * time.Second
-	// readShare bounds what a sidecar that floods its output costs: the time between two reads is so many times that of a read.
-	readShare = 10
-	// readLimit bounds one read, lastReadLimit that before a container is removed.
-	readLimit     = time.Minute
-	lastReadLimit = 5 * time.Second
-	// readsAtOnce bounds how many outputs are read at once.
-	readsAtOnce = 4
-	// syncPause is the least time between two listings of the containers to read.
-	syncPause = time.Second
-	// syncRetry is when a listing that failed is tried again.
-	syncRetry = 10 * time.Second
+	// readIntervalFactor bounds the cost of a sidecar that floods its output: the interval is at least this many times the duration
+	// of the last read.
+	readIntervalFactor = 10
+	readTimeout        = time.Minute     // of one read
+	drainTimeout       = 5 * time.Second // of the last read, before a container is removed
+	stopGrace          = time.Second     // for a sidecar to write its last counts before the last read
+	maxReads           = 4               // concurrent reads
+	minSyncInterval    = time.Second     // between two listings of the sidecars
+	syncRetry          = 10 * time.Second
 )
 
-// tails are how many last lines are read, until they overlap with what was read before; then all. The engine reads last
+// tails are the numbers of last lines to read, in turn, until they overlap with the lines read before; -1 is all. Docker reads last
 // lines from a log's end, in a millisecond, and all lines from its beginning, in up to 0.3 s for 30 MB (20.10).
 var tails = []int{20, 1000, -1}
 
-// AuditSource is what a Collector needs of the engine.
+// Source is the part of engine.Engine that a Collector needs.
 type Source interface {
 	Containers(ctx context.Context, owner, slug string) ([]engine.Summary, error)
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
-	StreamLogs(ctx context.Context, id string, o engine.LogOptions, tell func(engine.LogLine) error) error
+	StreamLogs(ctx context.Context, id string, o engine.LogOptions, handle func(engine.LogLine) error) error
 }
 
-// Collector puts the decisions of all sidecars on record: it reads their output from the engine into the audit logs. It reads now
-// and then rather than to follow: following takes an inotify instance of root's for each container on engines before 23.0,
-// and repeats lines when the log is rotated.
+// Collector copies the sidecars' decisions from their output into the audit logs. It polls instead of following the output: following
+// costs one of root's inotify instances for each container on Docker before 23.0, and repeats lines when a log is rotated.
 type Collector struct {
-	source   Source
-	settings state.Settings
-	limits   audit.Limits
-	log      zerolog.Logger
-	wanted   chan struct{}
-	slots    chan struct{} // taken by those that read
+	source        Source
+	settings      state.Settings
+	limits        audit.Limits
+	log           zerolog.Logger
+	syncRequested chan struct{} // pending request to list the sidecars; holds one
+	slots         chan struct{} // semaphore: limits concurrent reads
 
-	mu      sync.Mutex
-	trails  map[string]*audit.Trail // by bottle
-	outputs map[string]*output      // by container ID
-	trouble map[string]string       // by bottle, as it was logged last
+	mu       sync.Mutex
+	trails   map[string]*audit.Trail // by bottle
+	outputs  map[string]*output      // by container ID
+	problems map[string]string       // by bottle: the problem that was logged last
 }
 
-// output is what a sidecar's container has written.
+// output is the output of one sidecar's container.
 type output struct {
 	bottle, id string
-	part       state.ComponentName
+	component  state.ComponentName
 	watched    bool // guarded by Collector.mu
 
-	reading chan struct{} // taken by who reads
-	seen    time.Time     // the last line read; guarded by reading
-	last    atomic.Bool   // it was read to its end before the container's removal
+	reading    chan struct{} // semaphore of one: held by the reader
+	lastLineAt time.Time     // time of the last line read; guarded by reading
+	drained    atomic.Bool   // read to its end, before the container's removal
 }
 
-// NewCollector prepares a collector. It changes nothing before it is used.
+// NewCollector returns a collector that does nothing before it is used.
 func NewCollector(source Source, s state.Settings, log zerolog.Logger) *Collector {
 	return &Collector{
-		source: source, settings: s, limits: audit.DefaultLimits, log: log, wanted: make(chan struct{}, 1), slots: make(chan struct{}, readsAtOnce),
-		trails: map[string]*audit.Trail{}, outputs: map[string]*output{}, trouble: map[string]string{},
+		source: source, settings: s, limits: audit.DefaultLimits, log: log, syncRequested: make(chan struct{}, 1), slots: make(chan struct{}, maxReads),
+		trails: map[string]*audit.Trail{}, outputs: map[string]*output{}, problems: map[string]string{},
 	}
 }
 
-// Wake has the collector look for containers that are new. Without a collector it does nothing.
+// Wake requests a listing of the sidecars, to find new ones. On a nil collector it does nothing.
 func (c *Collector) Wake() {
 	if c == nil {
 		return
 	}
 	select {
-	case c.wanted <- struct{}{}:
+	case c.syncRequested <- struct{}{}:
 	default:
 	}
 }
 
-// Run reads until ctx ends.
+// Run polls the output of every sidecar until ctx ends.
 func (c *Collector) Run(ctx context.Context) {
 	var watches sync.WaitGroup
 	for ctx.Err() == nil {
 		if err := c.sync(ctx, &watches); err != nil {
-			time.AfterFunc(syncRetry, c.Wake) // whoever keeps the bottles says that the engine is gone
+			time.AfterFunc(syncRetry, c.Wake) // the controller logs that the engine does not answer
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(syncPause):
+		case <-time.After(minSyncInterval):
 		}
 		select {
 		case <-ctx.Done():
-		case <-c.wanted:
+		case <-c.syncRequested:
 		}
 	}
 	watches.Wait()
 }
 
-// sync begins to read the sidecars that nobody reads.
+// sync lists the sidecars and starts a watch on each new one.
 func (c *Collector) sync(ctx context.Context, watches *sync.WaitGroup) error {
-	found, err := c.find(ctx)
+	found, err := c.listSidecars(ctx)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget()
+	c.dropRemoved()
 	for id := range found {
 		if o := c.outputs[id]; o != nil && !o.watched {
 			o.watched = true
@@ -131,26 +129,26 @@ func (c *Collector) sync(ctx context.Context, watches *sync.WaitGroup) error {
 	return nil
 }
 
-// forget drops what is known of containers that are gone.
-func (c *Collector) forget() {
+// dropRemoved closes the audit logs of bottles that have no sidecar left. The lock is held.
+func (c *Collector) dropRemoved() {
 	ids := map[string][]string{}
 	for id, o := range c.outputs {
 		ids[o.bottle] = append(ids[o.bottle], id)
 	}
 	for bottle, trail := range c.trails {
-		trail.Keep(ids[bottle])
+		trail.Retain(ids[bottle])
 		if ids[bottle] == nil {
 			if err := trail.Close(); err != nil {
-				c.log.Error().Str("bottle", bottle).Err(err).Msg("the audit log may not survive a crash of this host")
+				c.log.Error().Str("bottle", bottle).Err(err).Msg("can't close the audit log; its last records may not survive a crash of this host")
 			}
 			delete(c.trails, bottle)
 		}
 	}
 }
 
-// find lists the sidecars' containers.
-func (c *Collector) find(ctx context.Context) (found map[string]bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readLimit)
+// listSidecars returns the IDs of the sidecars' containers, and creates an output for each.
+func (c *Collector) listSidecars(ctx context.Context) (found map[string]bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	all, err := c.source.Containers(ctx, c.settings.Owner, "")
 	if err != nil {
@@ -166,25 +164,25 @@ func (c *Collector) find(ctx context.Context) (found map[string]bool, err error)
 	return found, nil
 }
 
-func (c *Collector) output(bottle string, part state.ComponentName, id string) *output {
+func (c *Collector) output(bottle string, component state.ComponentName, id string) *output {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.outputs[id]
 	if o == nil {
-		o = &output{bottle: bottle, id: id, part: part, reading: make(chan struct{}, 1)}
+		o = &output{bottle: bottle, id: id, component: component, reading: make(chan struct{}, 1)}
 		c.outputs[id] = o
 	}
 	return o
 }
 
-// watch reads a container's output until the container is gone.
+// watch polls a container's output until the container is removed.
 func (c *Collector) watch(ctx context.Context, o *output) {
 	wait := minPoll
 	for {
 		began := time.Now()
-		news, err := c.slotted(ctx, o)
-		if isGone(err) {
-			c.gone(o)
+		news, err := c.readInSlot(ctx, o)
+		if isRemoved(err) {
+			c.handleRemoval(o)
 			return
 		}
 		if wait = min(2*wait, maxPoll); news && err == nil {
@@ -193,38 +191,38 @@ func (c *Collector) watch(ctx context.Context, o *output) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(reconciler.Jitter(max(wait, readShare*time.Since(began)))):
+		case <-time.After(reconciler.Jitter(max(wait, readIntervalFactor*time.Since(began)))):
 		}
 	}
 }
 
-func isGone(err error) bool {
-	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) // it is being removed
+func isRemoved(err error) bool {
+	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) // conflict: the removal is under way
 }
 
-// gone ends the reading of a container that was removed.
-func (c *Collector) gone(o *output) {
+// handleRemoval drops the output of a removed container, and records a gap unless it was drained.
+func (c *Collector) handleRemoval(o *output) {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.outputs, o.id)
 	}()
-	if o.last.Load() {
+	if o.drained.Load() {
 		return
 	}
 	trail, err := c.trail(o.bottle)
 	if err == nil {
-		err = trail.Miss(o.id, string(o.part), "the container was removed by somebody else, with what it had written since it was read last")
+		err = trail.RecordLoss(o.id, string(o.component), "the container was removed by somebody else, with what it had written since it was read last")
 	}
 	c.report(o.bottle, trail, err)
 }
 
-// slotted reads when it is its turn.
-func (c *Collector) slotted(ctx context.Context, o *output) (news bool, err error) {
+// readInSlot reads an output once a slot is free.
+func (c *Collector) readInSlot(ctx context.Context, o *output) (news bool, err error) {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
-		ctx, cancel := context.WithTimeout(ctx, readLimit)
+		ctx, cancel := context.WithTimeout(ctx, readTimeout)
 		defer cancel()
 		return c.read(ctx, o)
 	case <-ctx.Done():
@@ -232,14 +230,14 @@ func (c *Collector) slotted(ctx context.Context, o *output) (news bool, err erro
 	}
 }
 
-// Last stops a sidecar and reads what it has written, before its container, and its log with it, is removed.
-func (c *Collector) Last(ctx context.Context, bottle string, part state.ComponentName, id string) {
-	_ = c.source.StopContainer(ctx, id, timeToStop) // an engine that can't will not remove it either, and says why
-	ctx, cancel := context.WithTimeoutCause(ctx, lastReadLimit, fmt.Errorf("not read within %s", lastReadLimit))
+// Drain stops a sidecar and reads its output to the end. Call it before removing the container, whose log goes with it.
+func (c *Collector) Drain(ctx context.Context, bottle string, component state.ComponentName, id string) {
+	_ = c.source.StopContainer(ctx, id, stopGrace) // if this fails, so does the removal, with the same reason
+	ctx, cancel := context.WithTimeoutCause(ctx, drainTimeout, fmt.Errorf("not read within %s", drainTimeout))
 	defer cancel()
-	o := c.output(bottle, part, id)
+	o := c.output(bottle, component, id)
 	_, err := c.read(ctx, o)
-	if isGone(err) {
+	if isRemoved(err) {
 		return
 	}
 	trail, openErr := c.trail(bottle)
@@ -249,14 +247,14 @@ func (c *Collector) Last(ctx context.Context, bottle string, part state.Componen
 	}
 	switch {
 	case err == nil:
-		err = trail.Settle(id, true)
+		err = trail.FlushGap(id, true)
 	case context.Cause(ctx) != nil:
-		err = errors.Join(context.Cause(ctx), trail.Miss(id, string(part), "the container's output was too much to be read before its removal"))
+		err = errors.Join(context.Cause(ctx), trail.RecordLoss(id, string(component), "the container's output was too much to be read before its removal"))
 	default:
-		err = errors.Join(err, trail.Miss(id, string(part), "the container's output could not be read before its removal"))
+		err = errors.Join(err, trail.RecordLoss(id, string(component), "the container's output could not be read before its removal"))
 	}
 	c.report(bottle, trail, errors.Join(err, trail.Save()))
-	o.last.Store(true)
+	o.drained.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !o.watched {
@@ -264,11 +262,11 @@ func (c *Collector) Last(ctx context.Context, bottle string, part state.Componen
 	}
 }
 
-// Collect reads all outputs once.
+// Collect reads the output of every sidecar once.
 func (c *Collector) Collect(ctx context.Context) error {
-	found, err := c.find(ctx)
+	found, err := c.listSidecars(ctx)
 	if err != nil {
-		return fmt.Errorf("put on record what the sidecars decided: %w", err)
+		return fmt.Errorf("record the sidecars' decisions: %w", err)
 	}
 	var reads errgroup.Group
 	for id := range found {
@@ -276,13 +274,13 @@ func (c *Collector) Collect(ctx context.Context) error {
 		o := c.outputs[id]
 		c.mu.Unlock()
 		reads.Go(func() error {
-			_, err := c.slotted(ctx, o)
-			if isGone(err) {
-				c.gone(o)
+			_, err := c.readInSlot(ctx, o)
+			if isRemoved(err) {
+				c.handleRemoval(o)
 				return nil
 			}
 			if err != nil {
-				err = fmt.Errorf("put on record what %s of bottle %s decided: %w", o.part, o.bottle, err)
+				err = fmt.Errorf("record the decisions of %s of bottle %s: %w", o.component, o.bottle, err)
 			}
 			return err
 		})
@@ -290,7 +288,7 @@ func (c *Collector) Collect(ctx context.Context) error {
 	err = reads.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget()
+	c.dropRemoved()
 	return err
 }
 
@@ -306,6 +304,3 @@ func (c *Collector) trail(bottle string) (*audit.Trail, error) {
 	}
 	return c.trails[bottle], nil
 }
-
-// timeToStop is what a sidecar has to write its last counts before it is removed.
-const timeToStop = time.Second

@@ -9,10 +9,10 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// errNoOverlap: there may be lines between those that were read before and these.
-var errNoOverlap = errors.New("more lines than were asked for")
+// errNoOverlap reports that the last lines of a log don't reach back to those that were read before: there may be lines between.
+var errNoOverlap = errors.New("more new lines than requested")
 
-// read reads what a container has written since it was read last.
+// read copies the new lines of a container's output into the audit log. news reports whether there were any.
 func (c *Collector) read(ctx context.Context, o *output) (news bool, err error) {
 	select {
 	case o.reading <- struct{}{}:
@@ -25,32 +25,32 @@ func (c *Collector) read(ctx context.Context, o *output) (news bool, err error) 
 		c.report(o.bottle, nil, err)
 		return false, err
 	}
-	if o.seen.IsZero() {
-		o.seen = trail.Reached(o.id)
+	if o.lastLineAt.IsZero() {
+		o.lastLineAt = trail.LastLogged(o.id)
 	}
-	before := o.seen
+	before := o.lastLineAt
 	for _, tail := range tails {
-		if tail > 0 && o.seen.IsZero() {
+		if tail > 0 && o.lastLineAt.IsZero() {
 			continue
 		}
 		if err = c.readLines(ctx, trail, o, tail); !errors.Is(err, errNoOverlap) {
 			break
 		}
 	}
-	if isGone(err) || ctx.Err() != nil || errors.Is(err, engine.ErrUnavailable) {
+	if isRemoved(err) || ctx.Err() != nil || errors.Is(err, engine.ErrUnavailable) {
 		return false, err
 	}
-	err = errors.Join(err, trail.Settle(o.id, false), trail.Save())
+	err = errors.Join(err, trail.FlushGap(o.id, false), trail.Save())
 	c.report(o.bottle, trail, err)
-	return !o.seen.Equal(before), err
+	return !o.lastLineAt.Equal(before), err
 }
 
-// readLines reads the last lines, or with a negative tail all since the last one that was seen. Which are new the trail
-// knows: after a crash it may have more than was seen, and with a full disk less.
+// readLines reads the last tail lines, or with a negative tail all since lastLineAt. The trail decides which are new: after a crash it
+// may have more of them than lastLineAt says, and after a full disk fewer.
 func (c *Collector) readLines(ctx context.Context, trail *audit.Trail, o *output, tail int) error {
 	options := engine.LogOptions{Tail: tail}
 	if tail < 0 {
-		options.Since = o.seen
+		options.Since = o.lastLineAt
 	}
 	var stopped error
 	began := false
@@ -58,20 +58,20 @@ func (c *Collector) readLines(ctx context.Context, trail *audit.Trail, o *output
 		if stopped != nil {
 			return stopped
 		}
-		if !began && tail > 0 && line.At.After(o.seen) {
+		if !began && tail > 0 && line.At.After(o.lastLineAt) {
 			stopped = errNoOverlap
 			return stopped
 		}
 		began = true
 		if audit.IsStatement(line.Text) {
-			if stopped = trail.Take(o.id, string(o.part), line.At, line.Text); stopped != nil {
-				o.seen = trail.Reached(o.id)
+			if stopped = trail.Add(o.id, string(o.component), line.At, line.Text); stopped != nil {
+				o.lastLineAt = trail.LastLogged(o.id)
 				return stopped
 			}
 		}
-		if !line.At.Equal(o.seen) {
-			o.seen = line.At
-			o.last.Store(false)
+		if !line.At.Equal(o.lastLineAt) {
+			o.lastLineAt = line.At
+			o.drained.Store(false)
 		}
 		return nil
 	})
@@ -81,24 +81,23 @@ func (c *Collector) readLines(ctx context.Context, trail *audit.Trail, o *output
 	return err
 }
 
-// report logs what is wrong with a bottle's audit log, once as long as it stays the same. trail is nil when it could not be
-// opened.
+// report logs the problem with a bottle's audit log, if it changed. trail is nil when it could not be opened.
 func (c *Collector) report(bottle string, trail *audit.Trail, err error) {
-	trouble := ""
+	problem := ""
 	if err != nil {
-		trouble = "what its sidecars decide can't be put on record, and is tried again: " + err.Error()
-	} else if full := trail.Full(); len(full) > 0 {
-		trouble = "the audit log has no more room for " + strings.Join(full, ", ") + ": what they decide is only counted. Rename " + trail.Path() + " to archive it"
+		problem = "can't record the sidecars' decisions, will retry: " + err.Error()
+	} else if full := trail.FullComponents(); len(full) > 0 {
+		problem = "the audit log is full for " + strings.Join(full, ", ") + ": further decisions are only counted. Rename " + trail.Path() + " to archive it"
 	}
 	c.mu.Lock()
-	before := c.trouble[bottle]
-	c.trouble[bottle] = trouble
+	before := c.problems[bottle]
+	c.problems[bottle] = problem
 	c.mu.Unlock()
-	switch trouble {
+	switch problem {
 	case before:
 	case "":
 		c.log.Info().Str("bottle", bottle).Msg("the audit log is written again")
 	default:
-		c.log.Error().Str("bottle", bottle).Msg(trouble)
+		c.log.Error().Str("bottle", bottle).Msg(problem)
 	}
 }

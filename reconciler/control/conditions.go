@@ -13,23 +13,24 @@ const (
 	statusUnknown = "Unknown"
 )
 
-// phase is what the controller does about a bottle.
+// phase is the controller's activity on a bottle.
 type phase int
 
 const (
-	settled  phase = iota // nothing: it is looked at again when something happens
-	working               // it carries out a plan
-	retrying              // it waits for the next try
-	stalled               // it goes on trying, but somebody's help is needed
+	settled  phase = iota // none until the next event
+	working               // a plan is being executed
+	retrying              // waiting for the end of a backoff
+	stalled               // retrying, but somebody's help is needed
 )
 
-// publish replaces what is told of a bottle.
+// publish replaces the status of a bottle and computes its conditions.
 func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
 	s.Conditions = conditions(b.status.Conditions, s, p, time.Now())
 	b.status = s
 }
 
-// conditions are the three of a bottle. A condition keeps the time of its last transition until its status changes.
+// conditions returns the conditions Ready, Reconciling and Stalled. A condition keeps its last transition time until its status
+// changes.
 func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phase, now time.Time) []reconciler.Condition {
 	ready := reconciler.Condition{Type: reconciler.ConditionReady, Status: conditionStatus(s.Ready), Reason: s.Reason, Message: s.Message}
 	if s.Reason == reconciler.ReasonUnreachable || s.Reason == reconciler.ReasonPending {

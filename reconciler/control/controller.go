@@ -20,90 +20,92 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Source is where a controller's manifests come from.
+// Source provides a controller's manifests: a directory, single files, or a git repository.
 type Source interface {
-	// Refresh looks for something new where that is not told, but asked for.
+	// Refresh fetches newer manifests now, where the source polls for them. A source that is notified of changes does nothing.
 	Refresh(ctx context.Context)
-	// Read returns what is declared now. With again > 0 something was half-written, and is worth another look after that
-	// time. On an error the bottles stay as they were declared last.
-	Read() (s manifests.Snapshot, again time.Duration, err error)
-	// Changes receives whenever Read may return something else.
+	// Read returns the present manifests. retryAfter > 0: a file was half-written, so read again after that time. On an error the
+	// bottles keep their last declaration.
+	Read() (s manifests.Snapshot, retryAfter time.Duration, err error)
+	// Changes receives whenever the result of Read may have changed.
 	Changes() <-chan struct{}
-	// Follow names the files outside the manifests whose change matters, and where agents write, whose changes do not.
+	// Follow sets the files outside the manifests to watch, and the places that agents write to, whose changes are ignored.
 	Follow(files []string, writable safepath.Set)
-	// Warnings say why changes are noticed late now, and what to do about it.
+	// Warnings explain why changes are noticed late at present, each with the remedy.
 	Warnings() []string
-	// Revision is what Read reads, "" where the source has no such thing, and why there is no newer one.
+	// Revision names what Read returns, like main@sha1:1f0c…; "" where the source has no revisions. The error explains why there is
+	// no newer revision.
 	Revision() (string, error)
 }
 
-// ControllerConfig is what a controller is made of.
+// ControllerConfig holds a controller's dependencies and settings. All fields are required.
 type ControllerConfig struct {
 	Reconciler *pass.Reconciler
 	Source     Source
 	Prune      plan.PrunePolicy
-	Resync     time.Duration // between two looks at everything, whatever was heard; less or more by a tenth
+	Resync     time.Duration // interval between full resyncs, with 10 % jitter
 	Metrics    *Metrics
 	Registry   prometheus.Registerer
 	Log        zerolog.Logger
 	Identity   reconciler.ControllerStatus // version, process, owner and sources
 }
 
-// Controller keeps the bottles as declared until its context ends. Two things wake a bottle: a change of its declaration
-// and an event of the engine about it. What woke it does not matter to the pass that follows: that looks at everything the
-// bottle consists of. One bottle has one pass at a time, and no bottle waits for another one's.
+// Controller reconciles bottles until its context ends. A change of a declaration or an engine event enqueues the name of the
+// bottle; the pass that follows is level-triggered: it observes the whole bottle, whatever enqueued it. A bottle has one pass at a
+// time, and no bottle waits for the pass of another.
 type Controller struct {
 	ControllerConfig
-	queue           workqueue.TypedDelayingInterface[string]
-	observeSlots    chan struct{} // taken by those that look at the engine
-	resyncRequested chan struct{} // a resync was asked for
+	queue           workqueue.TypedDelayingInterface[string] // names of bottles
+	observeSlots    chan struct{}                            // semaphore: limits concurrent observations
+	resyncRequested chan struct{}                            // pending request for a resync; holds one
 	passes          sync.WaitGroup
 
-	resyncing chan struct{} // taken by the resync under way
+	resyncing chan struct{} // semaphore of one: held by the resync under way
 
-	mu             sync.Mutex
-	read           bool      // a snapshot was read
-	pruneNotBefore time.Time // from then on it is believed that what is not declared is gone
+	mu             sync.Mutex // guards everything below
+	snapshotRead   bool       // the source was read at least once
+	pruneNotBefore time.Time  // undeclared bottles are not pruned earlier, see initialPruneDelay
 	snapshot       manifests.Snapshot
-	loggedNotices  []string // of the snapshot, which were logged
+	loggedNotices  []string // notices of the snapshot that were logged
 	bottles        map[string]*bottle
 	status         reconciler.ControllerStatus
-	warnings       []string               // what the engine can't keep closed
+	warnings       []string               // guarantees that the engine does not enforce
 	resyncRunning  bool                   // a resync is under way
-	pruneConfirmed bool                   // the next resync may remove what the guard holds
-	disconnect     func(error)            // ends the session with the engine
-	lastEvent      time.Time              // of the last event
-	killRequested  map[string]time.Time   // by container ID: somebody had it killed
-	deadSince      map[string]time.Time   // by container ID: it ended, and was not started since
-	subscribers    map[chan struct{}]bool // told that Live changed
+	pruneConfirmed bool                   // the next resync may prune what the prune guard holds
+	disconnect     func(error)            // ends the connection to the engine; nil before the first
+	lastEvent      time.Time              // time of the last engine event
+	killRequested  map[string]time.Time   // by container ID: somebody sent it a signal
+	deadSince      map[string]time.Time   // by container ID: it ended and was not started since
+	subscribers    map[chan struct{}]bool // notified when Status may have changed
 }
 
-// bottle is what the controller remembers of one bottle.
+// bottle is the controller's state of one bottle. Controller.mu guards it.
 type bottle struct {
 	status       reconciler.BottleStatus
 	interrupt    context.CancelCauseFunc // ends the waits of the pass under way; nil when there is none
-	dirtySince   time.Time               // when it was first noticed that something is to do; zero when nothing is
-	generation   int64                   // of its newest declaration; 0 when it was not declared since the start
-	specHash     string                  // of the same
-	resuming     bool                    // it was suspended until it was declared anew
-	removing     bool                    // it is not declared any more, and may be removed
-	rechecks     []time.Duration         // when to look again, since an engine tells of some changes before it knows them itself
+	dirtySince   time.Time               // start of the unreconciled change; zero when there is none
+	generation   int64                   // of the newest declaration; 0 when it was not declared since the start
+	specHash     string                  // of the same declaration
+	resuming     bool                    // the previous declaration suspended it
+	removing     bool                    // undeclared, and the prune guard allows its removal
+	rechecks     []time.Duration         // remaining recheckDelays
 	backoffs     map[state.ComponentName]*backoff
-	checkLimiter *rate.Limiter // of passes that events lead to and that find nothing to do
-	nextCheck    time.Time     // when the next of them is made; in the past once it has begun
+	checkLimiter *rate.Limiter // rate limit of the passes that events cause and that change nothing
+	nextCheck    time.Time     // due time of the next such pass; in the past once it has begun
 }
 
-// errSuperseded ends a pass whose declaration is not the newest any more.
+// errSuperseded is the cancellation cause of a pass whose declaration was replaced.
 var errSuperseded = errors.New("there is a newer declaration")
 
-// firstGrace is how long the first snapshot is not believed in what it does not say: a file may be missing for the moment in
-// which somebody saves it. For later ones the Source sees to that.
+// initialPruneDelay delays pruning after the first snapshot: a file may be missing at that moment because an editor is saving it.
+// For later snapshots the Source handles this.
 const initialPruneDelay = 2 * time.Second
 
-// looksAtOnce bounds how many bottles' passes ask the engine at once what runs.
+// maxObservations limits how many passes observe the engine concurrently.
 const maxObservations = 8
 
-// NewController prepares a controller.
+// NewController returns a controller that does nothing before Run. It registers gauges and takes over the executor's OnProgress,
+// which it calls on.
 func NewController(config ControllerConfig) *Controller {
 	c := &Controller{
 		ControllerConfig: config,
@@ -118,60 +120,61 @@ func NewController(config ControllerConfig) *Controller {
 		subscribers:      map[chan struct{}]bool{},
 	}
 	c.status.Engine.Error = "not asked yet"
-	told := config.Reconciler.Executor.OnProgress
+	next := config.Reconciler.Executor.OnProgress
 	config.Reconciler.Executor.OnProgress = func(e execute.Progress) {
 		c.onProgress(e)
-		told(e)
+		next(e)
 	}
-	c.observe(config.Registry)
+	c.registerGauges(config.Registry)
 	return c
 }
 
-// Run works until ctx ends; then the steps in hand are finished, and the bottles are left running.
+// Run reconciles until ctx ends. Then it finishes the steps under way and returns; the bottles keep running.
 func (c *Controller) Run(ctx context.Context) {
-	again := c.reread()
+	retryAfter := c.readSource()
 	var loops sync.WaitGroup
 	loops.Go(func() { c.dispatch(ctx) })
-	loops.Go(func() { c.listen(ctx) })
+	loops.Go(func() { c.keepConnected(ctx) })
 	if audit := c.Reconciler.Executor.Audit; audit != nil {
 		loops.Go(func() { audit.Run(ctx) })
 	}
-	c.loop(ctx, again)
+	c.watchSource(ctx, retryAfter)
 	c.queue.ShutDown()
 	loops.Wait()
 	c.passes.Wait()
 	c.saveCache()
 }
 
-func (c *Controller) loop(ctx context.Context, again time.Duration) {
-	resync, reread := time.NewTimer(reconciler.Jitter(c.Resync)), time.NewTimer(again)
-	if again == 0 {
-		reread.Stop()
+// watchSource reads the manifests again after each change of the source, and resyncs on request and periodically.
+func (c *Controller) watchSource(ctx context.Context, retryAfter time.Duration) {
+	resync, retry := time.NewTimer(reconciler.Jitter(c.Resync)), time.NewTimer(retryAfter)
+	if retryAfter == 0 {
+		retry.Stop()
 	}
 	for {
-		look, deep := false, false
+		full, deep := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.Source.Changes():
-		case <-reread.C:
+		case <-retry.C:
 		case <-c.resyncRequested:
-			look, deep = true, true
+			full, deep = true, true
 			c.Source.Refresh(ctx)
 		case <-resync.C:
-			look = true
+			full = true
 			resync.Reset(reconciler.Jitter(c.Resync))
 		}
-		if again := c.reread(); again > 0 {
-			reread.Reset(again)
+		if retryAfter := c.readSource(); retryAfter > 0 {
+			retry.Reset(retryAfter)
 		}
-		if look {
+		if full {
 			c.tryResync(ctx, deep)
 		}
 	}
 }
 
-// bottle returns what is remembered of a bottle.
+// bottle returns the state of a bottle, which it creates if needed.
 func (c *Controller) bottle(slug string) *bottle {
 	b := c.bottles[slug]
 	if b == nil {
@@ -185,43 +188,43 @@ func (c *Controller) bottle(slug string) *bottle {
 	return b
 }
 
-// wake has a pass made over a bottle.
+// enqueue requests a pass over a bottle.
 func (c *Controller) enqueue(slug string) {
 	c.bottle(slug).markDirty()
 	c.queue.Add(slug)
 }
 
-// noticed notes when it was first known that something is to do.
+// markDirty records the time of the first change that no pass has reconciled.
 func (b *bottle) markDirty() {
 	if b.dirtySince.IsZero() {
 		b.dirtySince = time.Now()
 	}
 }
 
-// An agent can have the engine send events about its bottle as fast as it likes. So a bottle's events lead to no more than
-// eventBurst passes at once and one every eventPause from then on; all events of a pause share one pass. A pass that repairs
-// something does not count: those are bounded by backoff. A bottle that is quiet for eventBurst pauses has its burst again.
+// Rate limit of the passes that events cause, since an agent can make the engine send events about its bottle at any rate: a burst
+// of eventBurst passes, then one every eventPause, shared by all events of that pause. Passes that change something don't count:
+// backoff bounds those. The burst is available again after eventBurst quiet pauses.
 const (
 	eventBurst = 32
 	eventPause = 500 * time.Millisecond
 )
 
-// beginning is how long a pass that is due may take to begin.
+// checkSlack is the scheduling delay after which a check that is due counts as missed.
 const checkSlack = 10 * time.Millisecond
 
-// lookAfter has a pass made over a bottle after a while, or as soon after it as its events' rate allows, which is at most eventPause
-// later. It returns false when there will be one earlier.
+// enqueueAfter requests a pass over a bottle after d, or up to eventPause later when the rate limit demands it. It returns false when
+// an earlier pass is already scheduled.
 func (c *Controller) enqueueAfter(slug string, d time.Duration) bool {
 	b, now := c.bottle(slug), time.Now()
 	if missing := 1 - b.checkLimiter.Tokens(); missing > 0 {
-		d = max(d, time.Duration(missing*float64(eventPause))+time.Millisecond) // not a rounding error too early
+		d = max(d, time.Duration(missing*float64(eventPause))+time.Millisecond) // the millisecond covers rounding
 	}
 	at := now.Add(d)
 	if b.nextCheck.Add(checkSlack).After(now) && at.Add(time.Millisecond).After(b.nextCheck) {
 		return false
 	}
 	if b.nextCheck.After(at) {
-		b.rechecks = recheckDelays // what it would have seen is seen by another one
+		b.rechecks = recheckDelays // the pass that was scheduled for later is replaced by rechecks
 	}
 	b.nextCheck = at
 	c.queue.AddAfter(slug, at.Sub(now))

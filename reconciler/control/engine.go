@@ -16,11 +16,11 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// reconnect is how long to wait before the next try to reach an engine that is gone.
+// reconnectBackoff is the delay between attempts to connect to an engine that does not answer.
 var reconnectBackoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7, Cap: 5 * time.Second}
 
-// listen holds a session with the engine, and begins a new one when it breaks.
-func (c *Controller) listen(ctx context.Context) {
+// keepConnected maintains the connection to the engine, and reconnects with backoff when it breaks.
+func (c *Controller) keepConnected(ctx context.Context) {
 	backoff := reconnectBackoff
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -41,12 +41,12 @@ func (c *Controller) listen(ctx context.Context) {
 	}
 }
 
-// connectLimit bounds how long an engine may take to say that it is there, and what it is.
-const connectLimit = 30 * time.Second
+// connectTimeout limits how long an engine may take to answer a ping and /info.
+const connectTimeout = 30 * time.Second
 
-// connect asks whether the engine answers, and what it can't enforce.
+// connect pings the engine and logs the guarantees that it does not enforce.
 func (c *Controller) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, connectLimit, fmt.Errorf("%w within %s", engine.ErrUnavailable, connectLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, connectTimeout))
 	defer cancel()
 	if err := c.Reconciler.Observer.Engine.Ping(ctx); err != nil {
 		return err
@@ -61,8 +61,8 @@ func (c *Controller) connect(ctx context.Context) error {
 	return nil
 }
 
-// watchEngine connects and follows the engine's events until the connection is lost. It begins with a resync, since what happened
-// before is not known: an engine keeps its last 256 events at most.
+// watchEngine connects and handles the engine's events until the connection is lost. It starts with a resync, since earlier events
+// may be missing: Docker keeps 256.
 func (c *Controller) watchEngine(ctx context.Context) error {
 	if err := c.connect(ctx); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (c *Controller) watchEngine(ctx context.Context) error {
 	return err
 }
 
-// logWarnings logs what the engine does not enforce, once as long as it stays the same.
+// logWarnings logs the guarantees that the engine does not enforce, when they changed.
 func (c *Controller) logWarnings(warnings []string) {
 	if slices.Equal(warnings, c.warnings) {
 		return
@@ -104,7 +104,7 @@ func (c *Controller) logWarnings(warnings []string) {
 	c.notifySubscribers()
 }
 
-// lost ends the session with an engine that does not answer; other errors are none of the session's.
+// dropConnection closes the connection to an engine that does not answer. It ignores other errors.
 func (c *Controller) dropConnection(err error) {
 	if errors.Is(err, engine.ErrUnavailable) && c.disconnect != nil {
 		c.disconnect(err)
@@ -112,7 +112,7 @@ func (c *Controller) dropConnection(err error) {
 	}
 }
 
-// gone notes, once, that the engine does not answer. Nothing is concluded about the bottles.
+// markUnreachable records that the engine does not answer, and logs it once. The bottles' statuses stay.
 func (c *Controller) markUnreachable(err error) {
 	if err == nil {
 		err = engine.ErrUnavailable
@@ -123,13 +123,13 @@ func (c *Controller) markUnreachable(err error) {
 		return
 	}
 	*e = reconciler.EngineStatus{Since: time.Now(), Error: err.Error()}
-	clear(c.deadSince) // what happens from now on is not heard
+	clear(c.deadSince) // events are missed from now on
 	clear(c.killRequested)
 	c.notifySubscribers()
-	c.Log.Error().Err(err).Msg("the engine does not answer; the bottles are left as they are until it does")
+	c.Log.Error().Err(err).Msg("the engine does not answer; nothing is changed until it does")
 }
 
-// back notes that the engine answers, and takes up where it was.
+// markReachable records that the engine answers, and enqueues the bottles that changed meanwhile.
 func (c *Controller) markReachable() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,14 +140,14 @@ func (c *Controller) markReachable() {
 	}
 	*e = reconciler.EngineStatus{Reachable: true, Since: time.Now()}
 	for slug, b := range c.bottles {
-		if !b.dirtySince.IsZero() { // it was woken while nothing could be done
+		if !b.dirtySince.IsZero() { // it was enqueued while the engine was gone
 			c.queue.Add(slug)
 		}
 	}
 	c.notifySubscribers()
 }
 
-// hear takes an event of the engine for what it is: a hint which bottle to look at.
+// handleEvent enqueues the bottle that an engine event is about. An event is a hint only: the pass observes the whole bottle.
 func (c *Controller) handleEvent(e engine.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,7 +159,7 @@ func (c *Controller) handleEvent(e engine.Event) {
 	switch e.Kind {
 	case engine.EventKillRequested:
 		c.killRequested[e.Container] = e.Time
-		return // the next event reports what it leads to
+		return // a further event follows if the container ends
 	case engine.EventEnded:
 		if _, known := c.deadSince[e.Container]; !known {
 			c.deadSince[e.Container] = time.Now()
@@ -173,7 +173,7 @@ func (c *Controller) handleEvent(e engine.Event) {
 	}
 	b := c.bottle(slug)
 	if b.status.Ready && e.Kind == engine.EventHealthy {
-		return // as every container once, a minute after its start
+		return // sent once by every container, a minute after its start
 	}
 	if b.interrupt == nil {
 		b.rechecks = recheckDelays
@@ -182,34 +182,37 @@ func (c *Controller) handleEvent(e engine.Event) {
 	c.enqueueAfter(slug, 0)
 }
 
-// An engine tells of a change before its listings and inspections show it: of a pause some milliseconds, of a death some
-// 0.2 s (measured on 20.10), and no other event follows. So a bottle is looked at again after an event, and a part that
-// died is asked about until it shows. What a pass does itself, it sees at its end.
+// recheckDelays are the intervals between the passes after an event. Docker sends an event before its listings show the change
+// (measured on 20.10: a pause some milliseconds, an exit 0.2 s), and sends no second one. A pass needs no recheck for its own
+// changes.
 var recheckDelays = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}
 
 const (
-	dyingPoll  = 50 * time.Millisecond // at first; later a quarter of the time that it has taken
-	dyingLimit = 10 * time.Second
+	deathPoll      = 50 * time.Millisecond // first interval between observations of an unlisted death; later a quarter of its age
+	deathPollLimit = 10 * time.Second      // age from which the listing is believed instead of the event
 )
 
-// dyingFor is how long ago a part died that is said to run; 0 when there is none.
-func (c *Controller) dyingFor(parts []reconciler.ComponentStatus) time.Duration {
-	for _, p := range parts {
+// unlistedDeath returns the age of a component's death that the engine reported by an event and whose listing still says "running";
+// 0 when there is none.
+func (c *Controller) unlistedDeath(components []reconciler.ComponentStatus) time.Duration {
+	for _, p := range components {
 		if at, ok := c.deadSince[p.ID]; ok && p.State == engine.StateRunning {
-			if ago := time.Since(at); ago < dyingLimit {
-				return max(ago, 1)
+			if age := time.Since(at); age < deathPollLimit {
+				return max(age, 1)
 			}
 		}
 	}
 	return 0
 }
 
-func (c *Controller) isDying(plan plan.BottlePlan) bool {
+func (c *Controller) hasUnlistedDeath(plan plan.BottlePlan) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dyingFor(plan.Components) > 0
+	return c.unlistedDeath(plan.Components) > 0
 }
 
+// bottleOf returns the name of the bottle that an event is about; "" for anybody else's. Network events carry no labels, so there
+// the cache or the network's name tells.
 func (c *Controller) bottleOf(e engine.Event) string {
 	switch {
 	case e.Owner == c.Reconciler.Settings.Owner:

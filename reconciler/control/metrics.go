@@ -9,20 +9,20 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Metrics are what a controller counts, for Prometheus. All times are in seconds.
+// Metrics are the Prometheus metrics of a controller. All times are in seconds.
 type Metrics struct {
 	passes       *prometheus.CounterVec // by outcome
 	passSeconds  *prometheus.HistogramVec
 	readySeconds prometheus.Histogram
 	calls        *prometheus.CounterVec // by verb
 	callErrors   *prometheus.CounterVec
-	found        *prometheus.CounterVec // by kind
+	found        *prometheus.CounterVec // drift, by kind
 	repaired     *prometheus.CounterVec
 	resyncs      prometheus.Counter
 	reconnects   prometheus.Counter
 }
 
-// NewMetrics registers the metrics.
+// NewMetrics creates the metrics and registers them.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "bottled", Name: name, Help: help}, labels)
@@ -35,7 +35,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		callErrors: counter("engine_errors_total", "Calls to the engine that failed, by verb.", "verb"),
 		found:      counter("drift_found_total", "Differences found while the declaration was unchanged, by what repairs them.", "kind"),
 		repaired:   counter("drift_repaired_total", "Differences repaired while the declaration was unchanged, by what repaired them.", "kind"),
-		resyncs:    counter("resyncs_total", "Full resyncs completed.").WithLabelValues(),
+		resyncs:    counter("resyncs_total", "Completed full resyncs.").WithLabelValues(),
 		reconnects: counter("engine_reconnects_total", "How often the engine was lost and found again.").WithLabelValues(),
 	}
 	m.passSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -50,8 +50,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// observe lets the metrics show what the controller holds at the moment of asking.
-func (c *Controller) observe(r prometheus.Registerer) {
+// registerGauges registers the gauges, which are computed from the controller's state when they are scraped.
+func (c *Controller) registerGauges(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bottled", Name: name, Help: help}, value))
 	}

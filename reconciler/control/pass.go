@@ -16,7 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// dispatch runs the passes of queued bottles, side by side.
+// dispatch runs a pass for each name in the queue, concurrently. The queue never hands out a name twice at a time.
 func (c *Controller) dispatch(ctx context.Context) {
 	for {
 		slug, shutdown := c.queue.Get()
@@ -30,21 +30,24 @@ func (c *Controller) dispatch(ctx context.Context) {
 	}
 }
 
-// pass reconciles one bottle. Whatever put its name into the queue, a pass takes everything that the bottle consists of into account:
+// pass reconciles one bottle. A bottle's name comes out of the queue because its declaration changed (enqueueChanged), the engine
+// sent an event (handleEvent), a resync found drift (applyResync), a backoff ended, or a recheck is due; the pass does not care
+// which, and proceeds as follows:
 //
-//  1. beginPass: without an engine or a snapshot there is no pass; when they are there, a resync queues every bottle.
-//  2. converge repeats, until there is nothing left to do: observeAndPlan (the stages observe to plan of pass.Reconciler.Once, for
-//     this bottle), applyBackoff (minus the steps of what failed or crashed a moment ago), publishStart, ExecuteBottle.
-//  3. Its outcome is one of five. Interrupted: a newer declaration or the end of the process ended its waits, and the bottle is queued
-//     again. Engine lost: the connection is dropped. Gone: the bottle neither is declared nor exists, and is forgotten. Failed: what
-//     failed is put in backoff (recordFailure). Done.
-//  4. finishPass publishes the status, and queues the bottle for the time when the backoff ends.
+//  1. beginPass makes the pass interruptible. While the engine does not answer there is no pass: the resync after the reconnect
+//     enqueues again what changed meanwhile.
+//  2. converge observes and plans (observeAndPlan), drops the steps of components in backoff (applyBackoff, which also counts
+//     crashes), publishes the start (publishStart) and executes the plan; again until a plan changes nothing, since executing may
+//     reveal more drift, and a plan may turn out stale. It gives up after pass.Attempts plans.
+//  3. The outcome decides what follows (endPass). An interrupted pass is queued again if a newer declaration superseded it. A lost
+//     engine ends the connection. A bottle that is neither declared nor present is forgotten. Otherwise failures put their
+//     components in backoff (recordFailure), and finishPass publishes the status and conditions, and schedules the retry.
 //
-// After an event, and while a component is dying, the bottle is queued once more (recheckDelays).
+// Controller.mu is held while state is read or changed, never during a call of the engine.
 func (c *Controller) pass(ctx context.Context, slug string) {
 	ctx, end := c.beginPass(ctx, slug)
 	if ctx == nil {
-		return // when the engine is back everything is looked at
+		return
 	}
 	began := time.Now()
 	c.trimQueue(slug)
@@ -53,55 +56,61 @@ func (c *Controller) pass(ctx context.Context, slug string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	end()
-	dying := c.dyingFor(plan.Components)
 	if !changed {
 		c.bottle(slug).checkLimiter.Allow()
 	}
-	outcome := "done"
-	switch {
-	case interrupted != nil:
-		outcome = "interrupted"
-		if errors.Is(interrupted, errSuperseded) {
-			c.queue.Add(slug)
-		}
-	case errors.Is(err, engine.ErrUnavailable):
-		outcome = "engine lost"
-		c.dropConnection(err)
-	case plan.Slug == "":
-		c.forgetBottle(slug) // neither declared nor there any more
-	default:
-		if err != nil && plan.Err == nil {
-			outcome = "failed"
-			c.recordFailure(slug, err)
-			err = nil // finishPass finds it in the backoff
-		}
-		if dying > 0 {
-			c.queue.AddAfter(slug, max(dyingPoll, dying/4))
-			break
-		}
-		if b := c.bottle(slug); len(b.rechecks) > 0 && c.enqueueAfter(slug, b.rechecks[0]) {
-			b.rechecks = b.rechecks[1:]
-		}
-		c.finishPass(slug, plan, err)
-		b := c.bottle(slug)
-		if b.status.Ready && changed && !b.dirtySince.IsZero() {
-			c.Metrics.readySeconds.Observe(time.Since(b.dirtySince).Seconds())
-		}
-		b.dirtySince, b.resuming = time.Time{}, false
-	}
+	outcome := c.endPass(slug, plan, changed, err, interrupted)
 	if b := c.bottles[slug]; b != nil && !b.nextCheck.IsZero() {
-		c.queue.AddAfter(slug, time.Until(b.nextCheck)) // the queue knows the earliest time only, and this pass may have been for it
+		c.queue.AddAfter(slug, time.Until(b.nextCheck)) // the queue keeps only the earliest time, which this pass may have used up
 	}
 	c.notifySubscribers()
 	c.Metrics.passes.WithLabelValues(outcome).Inc()
 	c.Metrics.passSeconds.WithLabelValues(fmt.Sprint(changed)).Observe(time.Since(began).Seconds())
 }
 
-// beginPass marks the bottle's pass as under way; nil: there is none without an engine.
+// endPass handles the result of a pass and returns its outcome, for the metrics.
+func (c *Controller) endPass(slug string, plan plan.BottlePlan, changed bool, err, interrupted error) (outcome string) {
+	switch {
+	case interrupted != nil:
+		if errors.Is(interrupted, errSuperseded) {
+			c.queue.Add(slug)
+		}
+		return "interrupted"
+	case errors.Is(err, engine.ErrUnavailable):
+		c.dropConnection(err)
+		return "engine lost"
+	case plan.Slug == "":
+		c.forgetBottle(slug)
+		return "done"
+	}
+	outcome = "done"
+	if err != nil && plan.Err == nil {
+		outcome = "failed"
+		c.recordFailure(slug, err)
+		err = nil // the backoff has it as its reason
+	}
+	if age := c.unlistedDeath(plan.Components); age > 0 {
+		c.queue.AddAfter(slug, max(deathPoll, age/4))
+		return outcome
+	}
+	b := c.bottle(slug)
+	if len(b.rechecks) > 0 && c.enqueueAfter(slug, b.rechecks[0]) {
+		b.rechecks = b.rechecks[1:]
+	}
+	c.finishPass(slug, plan, err)
+	if b.status.Ready && changed && !b.dirtySince.IsZero() {
+		c.Metrics.readySeconds.Observe(time.Since(b.dirtySince).Seconds())
+	}
+	b.dirtySince, b.resuming = time.Time{}, false
+	return outcome
+}
+
+// beginPass marks the bottle's pass as under way and makes it interruptible. It returns nil when no pass can be made: nothing was
+// read yet, the engine does not answer, or the controller ends.
 func (c *Controller) beginPass(ctx context.Context, slug string) (pass context.Context, end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.read || !c.status.Engine.Reachable || ctx.Err() != nil {
+	if !c.snapshotRead || !c.status.Engine.Reachable || ctx.Err() != nil {
 		return nil, nil
 	}
 	pass, cancel := context.WithCancelCause(ctx)
@@ -116,11 +125,12 @@ func (c *Controller) beginPass(ctx context.Context, slug string) (pass context.C
 	}
 }
 
-// converge observes, plans and executes until there is nothing left to do. It returns the last plan.
+// converge observes, plans and executes until a plan changes nothing. It returns the last plan, and whether any plan changed
+// something.
 func (c *Controller) converge(ctx context.Context, slug string) (plan plan.BottlePlan, changed bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			// One bottle's fault must not take the others' keeper away.
+			// A panic over one bottle must not end the controller, which keeps the others.
 			c.Log.Error().Str("bottle", slug).Bytes("stack", debug.Stack()).Msgf("panic: %v", p)
 			plan.Slug, err = slug, fmt.Errorf("internal error: %v", p)
 		}
@@ -131,11 +141,11 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 			return plan, changed, errors.Join(err, plan.Err)
 		}
 		plan = c.applyBackoff(ctx, plan)
-		if c.isDying(plan) {
-			return plan, changed, nil // the picture is wrong, and will be looked at again
+		if c.hasUnlistedDeath(plan) {
+			return plan, changed, nil // the observation is outdated; endPass schedules another
 		}
 		if !plan.Changes() {
-			return plan, changed, c.Reconciler.ExecuteBottle(ctx, plan) // the record of the declaration may be a new one
+			return plan, changed, c.Reconciler.ExecuteBottle(ctx, plan) // saves the record of a new declaration
 		}
 		if attempt > pass.Attempts {
 			return plan, changed, fmt.Errorf("it is not as declared after %d passes: %s", pass.Attempts, pass.DescribeSteps(plan.Steps))
@@ -146,7 +156,7 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 			return plan, changed, err
 		}
 		if err == nil {
-			c.count(c.Metrics.repaired, plan, drift)
+			c.countDrift(c.Metrics.repaired, plan, drift)
 			continue
 		}
 		select {
@@ -157,7 +167,8 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 	}
 }
 
-// observeAndPlan plans one bottle. A plan without a slug: the bottle neither is declared nor exists.
+// observeAndPlan plans one bottle from a fresh observation. A plan without a Slug means that the bottle is neither declared nor
+// present.
 func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.BottlePlan, error) {
 	select {
 	case c.observeSlots <- struct{}{}:
@@ -182,28 +193,29 @@ func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.Bott
 	}
 	b := planned.Bottles[0]
 	if b.Slug != slug || len(planned.Bottles) > 1 {
-		return plan.BottlePlan{Slug: slug}, fmt.Errorf("internal error: a look at bottle %s found %d, the first of them %s", slug, len(planned.Bottles), b.Slug)
+		return plan.BottlePlan{Slug: slug}, fmt.Errorf("internal error: the plan for bottle %s has %d bottles, the first is %s", slug, len(planned.Bottles), b.Slug)
 	}
 	if b.Held != "" {
 		if b.Held = held; held == "" {
-			b.Held = "it was not declared when everything was looked at last"
+			b.Held = "it was not declared at the last resync"
 		}
 	}
 	return b, nil
 }
 
-// publishStart publishes that a plan is carried out, and returns whether it repairs drift: a change that is none of the declaration.
+// publishStart publishes that a plan is being executed. It returns whether the plan repairs drift: the declaration is the one that
+// was reconciled before.
 func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.bottle(plan.Slug)
 	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash
-	c.count(c.Metrics.found, plan, drift)
+	c.countDrift(c.Metrics.found, plan, drift)
 	c.publishProgress(plan)
 	return drift
 }
 
-// onProgress counts starts. It is called by the executor.
+// onProgress records the start times and restarts of components. The executor calls it.
 func (c *Controller) onProgress(e execute.Progress) {
 	if e.Done || e.Step == nil || e.Step.Action != plan.Start {
 		return
@@ -211,14 +223,14 @@ func (c *Controller) onProgress(e execute.Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.bottle(e.Slug)
-	h := b.backoffOf(e.Step.Component)
-	h.started = time.Now()
+	f := b.backoffOf(e.Step.Component)
+	f.started = time.Now()
 	if !e.Step.LastRun.IsZero() && !b.resuming {
-		h.restarts++
+		f.restarts++
 	}
 }
 
-// publishProgress publishes that a plan waits for its turn, or is carried out.
+// publishProgress publishes that a bottle is Reconciling: its plan waits for a slot or is being executed.
 func (c *Controller) publishProgress(planned plan.BottlePlan) {
 	b := c.bottle(planned.Slug)
 	b.setRestarts(planned.Components)
@@ -233,7 +245,8 @@ func (c *Controller) publishProgress(planned plan.BottlePlan) {
 	c.notifySubscribers()
 }
 
-func (c *Controller) count(counter *prometheus.CounterVec, plan plan.BottlePlan, drift bool) {
+// countDrift counts a plan's steps, by action, if they repair drift.
+func (c *Controller) countDrift(counter *prometheus.CounterVec, plan plan.BottlePlan, drift bool) {
 	if !drift {
 		return
 	}
@@ -242,14 +255,14 @@ func (c *Controller) count(counter *prometheus.CounterVec, plan plan.BottlePlan,
 	}
 }
 
-// finishPass publishes the status of a bottle after a pass, and queues it for the end of its backoff.
+// finishPass publishes a bottle's status after an observation, and schedules a pass for the end of its first backoff.
 func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error) {
 	b := c.bottle(slug)
-	until, why := b.retryTime(time.Now())
-	if !until.IsZero() {
-		c.queue.AddAfter(slug, time.Until(until))
+	retryAt, reason := b.retryTime(time.Now())
+	if !retryAt.IsZero() {
+		c.queue.AddAfter(slug, time.Until(retryAt))
 		if err == nil {
-			err = why
+			err = reason
 		}
 	} else if err == nil {
 		b.resetBackoff(planned.Components)
@@ -260,37 +273,37 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 		status.Reason = reconciler.ReasonCrashing
 	}
 	if planned.Components == nil {
-		status.Components = b.status.Components // it could not be looked at
+		status.Components = b.status.Components // it could not be observed
 	}
 	if b.generation != 0 {
 		status.Generation, status.SpecHash = b.generation, b.specHash
 	}
-	status.ObservedGeneration, status.ObservedSpecHash = status.Generation, status.SpecHash // whatever came of it
+	status.ObservedGeneration, status.ObservedSpecHash = status.Generation, status.SpecHash // failed or not
 	phase := settled
 	switch {
 	case b.isStalled() || planned.Err != nil || planned.Stale != nil || planned.Held != "":
 		phase = stalled
-	case !until.IsZero():
+	case !retryAt.IsZero():
 		phase = retrying
 	}
-	// What is in backoff was logged when it failed.
-	if before := b.status; until.IsZero() && (before.Reason != status.Reason || before.Message != status.Message) {
+	// A backoff was logged with its failure.
+	if before := b.status; retryAt.IsZero() && (before.Reason != status.Reason || before.Message != status.Message) {
 		c.logTransition(status, b.dirtySince)
 	}
 	b.publish(status, phase)
 }
 
-// logTransition logs a bottle's new state.
-func (c *Controller) logTransition(s reconciler.BottleStatus, woken time.Time) {
+// logTransition logs a bottle's new status. dirtySince is the start of the change that led to it; zero for none.
+func (c *Controller) logTransition(s reconciler.BottleStatus, dirtySince time.Time) {
 	switch {
-	case s.Reason == reconciler.ReasonHeld: // told for all of them at once
-	case s.Ready && woken.IsZero():
+	case s.Reason == reconciler.ReasonHeld: // recordHeld logs all of them in one line
+	case s.Ready && dirtySince.IsZero():
 		c.Log.Info().Str("bottle", s.Slug).Msg("ready")
 	case s.Ready:
-		c.Log.Info().Str("bottle", s.Slug).Dur("took_ms", time.Since(woken)).Msg("ready")
+		c.Log.Info().Str("bottle", s.Slug).Dur("took_ms", time.Since(dirtySince)).Msg("ready")
 	case s.Reason == reconciler.ReasonSuspend:
 		c.Log.Info().Str("bottle", s.Slug).Msg("suspended")
 	default:
-		c.Log.Warn().Str("bottle", s.Slug).Str("reason", s.Reason).Str("why", s.Message).Msg("not ready")
+		c.Log.Warn().Str("bottle", s.Slug).Str("reason", s.Reason).Str("details", s.Message).Msg("not ready")
 	}
 }

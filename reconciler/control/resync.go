@@ -14,14 +14,15 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
+// tryResync resyncs and logs a failure. markUnreachable logs an engine that does not answer.
 func (c *Controller) tryResync(ctx context.Context, deep bool) {
 	err := c.resync(ctx, deep)
-	if err != nil && !errors.Is(err, engine.ErrUnavailable) && ctx.Err() == nil { // an engine that is gone is told once
-		c.Log.Error().Err(err).Msg("resync failed; there will be another one")
+	if err != nil && !errors.Is(err, engine.ErrUnavailable) && ctx.Err() == nil {
+		c.Log.Error().Err(err).Msg("resync failed; the next one tries again")
 	}
 }
 
-// want has a resync made.
+// requestResync requests a deep resync without waiting for it.
 func (c *Controller) requestResync() {
 	select {
 	case c.resyncRequested <- struct{}{}:
@@ -29,8 +30,8 @@ func (c *Controller) requestResync() {
 	}
 }
 
-// Sync asks for a full resync now, and returns how many will have been completed when it is done. What failed is tried
-// again at once. With confirm, bottles are removed that are kept only because their removal looks like an accident.
+// Sync requests a full resync now and ends all backoffs. It returns the value of Status.Controller.Syncs once that resync is done.
+// With confirm, the resync also prunes bottles that the prune guard holds.
 func (c *Controller) Sync(confirm bool) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +46,7 @@ func (c *Controller) Sync(confirm bool) int64 {
 	return c.status.Syncs + 1
 }
 
-// resync looks at everything, and wakes the bottles for which there is something to do.
+// resync plans all bottles from one observation and enqueues those whose plan has steps. deep ignores the inspection cache.
 func (c *Controller) resync(ctx context.Context, deep bool) error {
 	select {
 	case c.resyncing <- struct{}{}:
@@ -54,7 +55,7 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 		return context.Cause(ctx)
 	}
 	c.mu.Lock()
-	snapshot, read, policy := c.snapshot, c.read, c.Prune
+	snapshot, read, policy := c.snapshot, c.snapshotRead, c.Prune
 	switch left := time.Until(c.pruneNotBefore); {
 	case c.pruneConfirmed:
 		policy = plan.PruneAll
@@ -91,29 +92,29 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 	return nil
 }
 
-// trimQueue keeps a bottle's queue within bounds. supervise does that itself, unless it was taken over.
+// trimQueue keeps a bottle's proposal queue within bounds. supervise does that itself, unless it was compromised.
 func (c *Controller) trimQueue(slug string) {
 	removed, err := queue.Trim(c.Reconciler.Settings.QueueDir(slug))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		c.Log.Error().Str("bottle", slug).Err(err).Msg("the queue of proposals can't be kept within bounds; empty it by hand")
+		c.Log.Error().Str("bottle", slug).Err(err).Msg("the proposal queue can't be trimmed; empty it by hand")
 	}
 	if removed > 0 {
 		c.Log.Warn().Str("bottle", slug).Int("removed", removed).
-			Msgf("supervise may have been taken over: the queue held more than it writes, and was trimmed; see bottled logs %s/supervise", slug)
+			Msgf("trimmed the proposal queue: it held more than supervise writes, which may be compromised; see bottled logs %s/supervise", slug)
 	}
 }
 
-// saveCache keeps what inspections told for the next process, which can do without.
+// saveCache saves the inspection cache for the next process, which only starts faster with it.
 func (c *Controller) saveCache() {
 	if err := c.Reconciler.Observer.Cache.Save(); err != nil {
-		c.Log.Warn().Err(err).Msg("the next start will take longer")
+		c.Log.Warn().Err(err).Msg("can't save the inspection cache; the next start will take longer")
 	}
 }
 
-// adopt takes over what a look at everything found.
+// applyResync enqueues the bottles whose plan has steps, publishes the status of the others, and forgets those that are gone.
 func (c *Controller) applyResync(plan plan.Plan) {
 	c.recordHeld(plan)
-	declared := bySlug(c.snapshot) // maybe newer than the plan
+	declared := bottlesByName(c.snapshot) // may be newer than the plan
 	seen := map[string]bool{}
 	for _, p := range plan.Bottles {
 		if p.Held != "" {
@@ -122,14 +123,14 @@ func (c *Controller) applyResync(plan plan.Plan) {
 		seen[p.Slug] = true
 		b := c.bottle(p.Slug)
 		if p.Remove && !b.removing {
-			b.backoffs = nil // what failed before has nothing to do with it
+			b.backoffs = nil // earlier failures don't concern the removal
 		}
 		b.removing = p.Remove
 		switch {
 		case b.interrupt != nil || b.isOutdated():
-			c.queue.Add(p.Slug) // what was seen may be older than what its pass does
+			c.queue.Add(p.Slug) // its pass, or the newer declaration, may have outdated the observation
 		case len(p.Steps) > 0:
-			if until, _ := b.retryTime(time.Now()); until.IsZero() && p.Changes() {
+			if retryAt, _ := b.retryTime(time.Now()); retryAt.IsZero() && p.Changes() {
 				c.publishProgress(p)
 			}
 			c.enqueue(p.Slug)
@@ -144,22 +145,22 @@ func (c *Controller) applyResync(plan plan.Plan) {
 	}
 }
 
-// hold notes which bottles are kept though they are not declared any more, and why.
+// recordHeld records and logs the undeclared bottles that the prune guard holds, with the reason.
 func (c *Controller) recordHeld(plan plan.Plan) {
-	why := ""
+	reason := ""
 	if len(plan.Held) > 0 {
-		why = plan.HeldWhy
+		reason = plan.HeldWhy
 	}
 	if plan.PruneErr != nil {
-		why += "; to remove them: bottled sync --prune-held"
+		reason += "; to remove them: bottled sync --prune-held"
 	}
-	if why != c.status.HeldReason && why != "" && time.Now().After(c.pruneNotBefore) {
-		c.Log.Warn().Strs("bottles", plan.Held).Str("why", why).Msg("kept, though not declared any more")
+	if reason != c.status.HeldReason && reason != "" && time.Now().After(c.pruneNotBefore) {
+		c.Log.Warn().Strs("bottles", plan.Held).Str("reason", reason).Msg("kept, though not declared any more")
 	}
-	c.status.Held, c.status.HeldReason = plan.Held, why
+	c.status.Held, c.status.HeldReason = plan.Held, reason
 }
 
-// drop forgets a bottle that neither is declared nor exists.
+// forgetBottle drops the state of a bottle that is neither declared nor present.
 func (c *Controller) forgetBottle(slug string) {
 	delete(c.bottles, slug)
 	c.Reconciler.Forget(slug)

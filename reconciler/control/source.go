@@ -11,9 +11,10 @@ import (
 	"github.com/bot-bottle/bottled/state/render"
 )
 
-// reread reads the manifests and queues the bottles whose declaration, or what it refers to, changed.
-func (c *Controller) reread() (again time.Duration) {
-	snapshot, again, err := c.Source.Read()
+// readSource reads the manifests and enqueues the bottles whose declaration or inputs changed. retryAfter > 0: read again after that
+// time, since a file was half-written.
+func (c *Controller) readSource() (retryAfter time.Duration) {
+	snapshot, retryAfter, err := c.Source.Read()
 	revision, pullErr := c.Source.Revision()
 	var inputs map[string]inputsState
 	if err == nil {
@@ -27,27 +28,28 @@ func (c *Controller) reread() (again time.Duration) {
 		c.Log.Info().Str("revision", revision).Msg("new revision of the manifests")
 	}
 	c.status.Revision = revision
-	c.sourceError(errors.Join(pullErr, err))
+	c.recordSourceError(errors.Join(pullErr, err))
 	if err != nil {
-		return again
+		return retryAfter
 	}
 	c.logProblems(snapshot)
 	c.logNotices(snapshot)
 	c.Source.Follow(snapshot.References(), snapshot.Writable)
 	before := c.snapshot
-	first := !c.read
-	c.snapshot, c.read = snapshot, true
+	first := !c.snapshotRead
+	c.snapshot, c.snapshotRead = snapshot, true
 	if first {
 		c.pruneNotBefore = time.Now().Add(initialPruneDelay)
 	}
-	gone := c.wakeChanged(before, snapshot, inputs)
-	if first || gone || c.heldDeclared() {
+	gone := c.enqueueChanged(before, snapshot, inputs)
+	if first || gone || c.heldBottleDeclared() {
 		c.requestResync()
 	}
-	return again
+	return retryAfter
 }
 
-func (c *Controller) sourceError(err error) {
+// recordSourceError publishes and logs that the source can't be read, or can again; once as long as the error stays the same.
+func (c *Controller) recordSourceError(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -57,13 +59,13 @@ func (c *Controller) sourceError(err error) {
 	}
 	c.status.SourceError = text
 	if err != nil {
-		c.Log.Error().Err(err).Msg("no newer manifests can be had; the bottles are kept as they were declared last")
+		c.Log.Error().Err(err).Msg("can't read newer manifests; the bottles keep their last declaration")
 	} else {
-		c.Log.Info().Msg("newer manifests can be had again")
+		c.Log.Info().Msg("the manifests can be read again")
 	}
 }
 
-// problems logs what is wrong in the manifests, each problem once.
+// logProblems publishes the problems of the manifests and logs new ones.
 func (c *Controller) logProblems(s manifests.Snapshot) {
 	var now []string
 	for _, p := range s.Problems {
@@ -80,7 +82,7 @@ func (c *Controller) logProblems(s manifests.Snapshot) {
 	c.status.Problems = now
 }
 
-// notices logs what is risky in the manifests or not read of them, each once.
+// logNotices logs new notices: what is risky in the manifests, or not read of them.
 func (c *Controller) logNotices(s manifests.Snapshot) {
 	now := s.Notices()
 	for _, text := range now {
@@ -91,19 +93,19 @@ func (c *Controller) logNotices(s manifests.Snapshot) {
 	c.loggedNotices = now
 }
 
-// wakeChanged queues the bottles whose declaration changed, and returns whether one is no longer declared.
-func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[string]inputsState) (gone bool) {
-	old, invalid, wasInvalid := bySlug(before), now.InvalidSlugs(), before.InvalidSlugs()
-	declared := bySlug(now)
+// enqueueChanged enqueues the bottles whose declaration or inputs changed, and reports whether one is no longer declared.
+func (c *Controller) enqueueChanged(before, now manifests.Snapshot, inputs map[string]inputsState) (gone bool) {
+	old, invalid, wasInvalid := bottlesByName(before), now.InvalidSlugs(), before.InvalidSlugs()
+	declared := bottlesByName(now)
 	for slug, m := range declared {
 		was, known := old[slug]
 		switch {
 		case !known || !reflect.DeepEqual(was, m):
-			c.redeclared(slug, c.Reconciler.Generation(slug), render.SpecHash(m))
+			c.acceptDeclaration(slug, c.Reconciler.Generation(slug), render.SpecHash(m))
 		case wasInvalid[slug]:
 			c.enqueue(slug)
 		default:
-			c.reexamine(slug, inputs[slug])
+			c.enqueueIfInputsChanged(slug, inputs[slug])
 		}
 	}
 	for slug := range invalid {
@@ -124,20 +126,20 @@ func (c *Controller) wakeChanged(before, now manifests.Snapshot, inputs map[stri
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }
 
-// inputsState is how what a manifest refers to compares with what its bottle was rendered from.
+// inputsState compares a manifest's inputs (tokens, CA bundle, mounts, build context) with those that its bottle was made from.
 type inputsState struct {
 	changed bool
-	err     error // it can't be known
+	err     error // an input can't be read
 }
 
-// examineInputs reads what the manifests refer to, for those that are as they were. The pass that a change leads to takes what was read
-// here. It is called without the lock: a file system may take its time.
+// examineInputs compares the inputs of the manifests that are unchanged themselves; the pass that a change leads to uses what is read
+// here. Call it without holding mu: a file system may hang.
 func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsState {
 	c.mu.Lock()
-	old := bySlug(c.snapshot)
+	old := bottlesByName(c.snapshot)
 	c.mu.Unlock()
 	found := map[string]inputsState{}
-	for slug, m := range bySlug(now) {
+	for slug, m := range bottlesByName(now) {
 		if was, known := old[slug]; known && reflect.DeepEqual(was, m) {
 			changed, err := c.Reconciler.InputsChanged(m, now.Writable)
 			found[slug] = inputsState{changed, err}
@@ -146,10 +148,10 @@ func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsStat
 	return found
 }
 
-// reexamine queues a bottle when what its manifest refers to changed: a pass for the old content is interrupted, and backoff ends.
-func (c *Controller) reexamine(slug string, inputs inputsState) {
+// enqueueIfInputsChanged ends the backoffs of a bottle whose inputs changed, interrupts its pass, and enqueues it.
+func (c *Controller) enqueueIfInputsChanged(slug string, inputs inputsState) {
 	switch b := c.bottle(slug); {
-	case inputs.err != nil: // it may be well again, or broken now; its pass will tell
+	case inputs.err != nil: // the pass publishes the error, if it persists
 		c.enqueue(slug)
 	case inputs.changed:
 		b.retryNow()
@@ -160,16 +162,16 @@ func (c *Controller) reexamine(slug string, inputs inputsState) {
 	}
 }
 
-// heldDeclared reports whether a bottle that was kept though it was not declared is declared again.
-func (c *Controller) heldDeclared() bool {
-	declared := bySlug(c.snapshot)
+// heldBottleDeclared reports whether a bottle that the prune guard holds is declared again.
+func (c *Controller) heldBottleDeclared() bool {
+	declared := bottlesByName(c.snapshot)
 	return slices.ContainsFunc(c.status.Held, func(slug string) bool {
 		_, ok := declared[slug]
 		return ok
 	})
 }
 
-func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
+func bottlesByName(s manifests.Snapshot) map[string]manifests.Bottle {
 	m := map[string]manifests.Bottle{}
 	for _, b := range s.Bottles {
 		m[b.Metadata.Name] = b
@@ -177,8 +179,8 @@ func bySlug(s manifests.Snapshot) map[string]manifests.Bottle {
 	return m
 }
 
-// redeclared queues a bottle with a new declaration: its backoff ends, and a pass for the old declaration is interrupted.
-func (c *Controller) redeclared(slug string, generation int64, specHash string) {
+// acceptDeclaration records a new declaration, clears the backoffs, interrupts a pass for the old one, and enqueues the bottle.
+func (c *Controller) acceptDeclaration(slug string, generation int64, specHash string) {
 	b := c.bottle(slug)
 	b.backoffs, b.resuming = nil, b.status.Reason == reconciler.ReasonSuspend
 	b.generation, b.specHash = generation, specHash

@@ -19,46 +19,46 @@ import (
 )
 
 const (
-	// callLimit bounds every single engine call that changes something, but for image transfers.
-	callLimit = 2 * time.Minute
-	// agentGrace is how long an agent may take to end, as with `docker stop`.
+	// callTimeout limits each engine call that changes something, except image transfers.
+	callTimeout = 2 * time.Minute
+	// agentGrace is the time between SIGTERM and SIGKILL for an agent, as with `docker stop`.
 	agentGrace = 10 * time.Second
-	// agentSettles is how long an agent must have run to count as started.
+	// agentStableAfter is the run time from which an agent counts as started.
 	agentStableAfter = 500 * time.Millisecond
 )
 
 var (
-	// ErrStale marks an execution that failed only because something changed after it was planned: a pass that was killed a
-	// moment ago may still have a call under way in the engine. A new plan is worth making.
-	ErrStale = errors.New("the engine changed while the plan was carried out")
-	// errTaken marks a name that somebody else has.
-	errTaken = errors.New("name taken")
+	// ErrStale marks an execution that failed only because something changed after it was planned, such as a late effect of a
+	// controller that was killed a moment ago. Plan again.
+	ErrStale = errors.New("the engine changed while the plan was executed")
+	// errNameTaken marks a container name that belongs to somebody else.
+	errNameTaken = errors.New("name taken")
 )
 
-// Progress is something the executor did, for logs and the display.
+// Progress is the begin or end of a step or of a bottle's execution.
 type Progress struct {
 	Slug string
-	Step *plan.Step // nil: the bottle itself
-	Done bool       // false: begins
+	Step *plan.Step // nil: the bottle's whole execution
+	Done bool       // false at the begin
 	Took time.Duration
 	Err  error
 }
 
-// Executor carries out plans. It is the only place that changes the engine.
+// Executor executes plans. Nothing else changes the engine, except sessions.
 type Executor struct {
 	Engine   engine.Engine
 	Settings state.Settings
 	Cache    *observe.Cache
-	// BuiltinImage is loaded when a part needs it and the engine doesn't have it.
+	// BuiltinImage is loaded when a component needs it and the engine doesn't have it.
 	BuiltinImage BuiltinImage
-	Parallel     int                // bottles worked on at once, not counting those that wait for long
-	Timeout      time.Duration      // for a part to become ready
-	OnProgress   func(Progress)     // called from many goroutines; never nil
-	Audit        *collect.Collector // has a sidecar's last decisions on record before its container is removed; nil for none
+	Parallel     int                // limit of concurrently executing bottles, not counting those in a long wait
+	Timeout      time.Duration      // for a component to become ready
+	OnProgress   func(Progress)     // called concurrently; never nil
+	Audit        *collect.Collector // records a sidecar's last decisions before its container is removed; nil for none
 
-	images singleflight.Group
-	slots  chan struct{} // limits how many bottles work at once
-	once   sync.Once
+	images singleflight.Group // by reference: concurrent bottles share a pull, load or build
+	slots  chan struct{}      // semaphore: limits how many bottles execute at once
+	once   sync.Once          // makes slots
 }
 
 // BuiltinImage is the image of the built-in sidecars.
@@ -66,7 +66,8 @@ type BuiltinImage interface {
 	Load(ctx context.Context, e engine.Engine) error
 }
 
-// Bottle carries out the plan of one bottle, when its turn comes.
+// Bottle executes the plan of one bottle once a slot is free. After a failure it removes the containers that it created and did not
+// start.
 func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 	if plan.Err != nil || len(plan.Steps) == 0 {
 		return plan.Err
@@ -85,20 +86,20 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 	return err
 }
 
-// run is the execution of one bottle's plan.
+// execution is the execution of one bottle's plan.
 type execution struct {
 	*Executor
 	slot slot
 	slug string
 
 	mu        sync.Mutex
-	ids       map[state.ComponentName]string // containers created by this run
-	unstarted map[string]string              // of those, the name by ID of the ones not started yet
+	ids       map[state.ComponentName]string // containers created by this execution
+	unstarted map[string]string              // names, by ID, of those not started yet
 }
 
-// do carries out one step. What changes the engine is not cut off half-way when ctx ends.
+// perform executes one step. Calls that change the engine are not cancelled with ctx, only limited by callTimeout.
 func (r *execution) perform(ctx context.Context, s plan.Step) error {
-	call, cancel := limited(context.WithoutCancel(ctx), callLimit)
+	call, cancel := withCallTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	err := r.dispatch(ctx, call, s)
 	if err != nil && call.Err() != nil {
@@ -107,13 +108,14 @@ func (r *execution) perform(ctx context.Context, s plan.Step) error {
 	return err
 }
 
+// dispatch calls the engine for a step: waits end with ctx, changes with call.
 func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
-	id := r.container(s)
+	id := r.containerID(s)
 	switch s.Action {
 	case plan.EnsureImage:
-		return r.yieldSlotWhile(func() error { return r.image(ctx, s.Object, r.fetch) })
+		return r.yieldSlotWhile(func() error { return r.ensureImage(ctx, s.Object, r.fetchImage) })
 	case plan.BuildImage:
-		return r.yieldSlotWhile(func() error { return r.image(ctx, s.Object, build{r, s.Declared.Build}.image) })
+		return r.yieldSlotWhile(func() error { return r.ensureImage(ctx, s.Object, imageBuild{r, s.Declared.Build}.run) })
 	case plan.CreateNetwork:
 		return r.createNetwork(call, s.Network)
 	case plan.RemoveNetwork:
@@ -152,7 +154,7 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 	return fmt.Errorf("unknown action %q", s.Action)
 }
 
-func (r *execution) container(s plan.Step) string {
+func (r *execution) containerID(s plan.Step) string {
 	if s.ContainerID != "" {
 		return s.ContainerID
 	}
@@ -175,17 +177,17 @@ func (r *execution) create(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// explainConflict says whose the container is that has the name.
+// explainConflict returns the error for a taken name: it names the container's owner.
 func (r *execution) explainConflict(ctx context.Context, name string, conflict error) error {
 	id, owner, err := r.Engine.ContainerOwner(ctx, name)
 	switch {
 	case err != nil:
 		return errors.Join(conflict, err)
 	case owner == "":
-		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (%s), or use another --prefix", errTaken, name, id,
+		return fmt.Errorf("%w: container %s (%.12s) has it and was not made by bottled: rename or remove it (%s), or use another --prefix", errNameTaken, name, id,
 			fmt.Sprintf(r.Engine.Capabilities().Commands.RemoveContainer, id[:min(12, len(id))]))
 	case owner != r.Settings.Owner:
-		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errTaken, name, id, owner)
+		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errNameTaken, name, id, owner)
 	}
 	return conflict
 }
@@ -202,7 +204,7 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 		if kinds.All.Of(s.Declared.Name).Ready == component.ReadyWhenStable {
 			return r.awaitStable(ctx, id, began)
 		}
-		// Reports count since the last run ended, not since the call: an execution that was killed may have started it before.
+		// Reports count from the end of the last run, not from this call: a killed execution may have started it before.
 		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: s.LastRun}, began)
 	})
 }
@@ -210,7 +212,7 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 func (r *execution) reload(ctx context.Context, id, config string) error {
 	began := time.Now()
 	return r.yieldSlotWhile(func() error {
-		return r.bounded(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.Reload(ctx, id, config) })
+		return r.waitWithTimeout(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.Reload(ctx, id, config) })
 	})
 }
 
@@ -228,9 +230,9 @@ func (r *execution) remove(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// discard removes what a failed run created and did not start, so that a failure leaves nothing behind.
+// discard removes the containers that a failed execution created and did not start.
 func (r *execution) discard(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	var failed []error
 	for id, name := range r.unstarted {
@@ -241,10 +243,10 @@ func (r *execution) discard(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// record has a sidecar's last decisions put on record before its container, and its log with it, is removed. That does not
-// wait for long, and does not keep the container: what is missing is a gap in the audit log.
+// drainAudit records a sidecar's last decisions before its container, and its log with it, is removed. It takes a few seconds at
+// most and never prevents the removal: what could not be read becomes a gap in the audit log.
 func (r *execution) drainAudit(ctx context.Context, s plan.Step) {
 	if r.Audit != nil && kinds.All.Of(s.Component).Audited {
-		r.Audit.Last(ctx, r.slug, s.Component, s.ContainerID)
+		r.Audit.Drain(ctx, r.slug, s.Component, s.ContainerID)
 	}
 }

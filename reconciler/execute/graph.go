@@ -1,5 +1,3 @@
-// Package execute carries out plans. It is the only place that changes the engine: it walks the graph of a bottle's plan, waits for
-// readiness, gets images and writes files.
 package execute
 
 import (
@@ -44,13 +42,13 @@ func StepErrors(err error) []*StepError {
 	return found
 }
 
-// walk is one walk over the graph of a plan.
-type walk struct {
+// graphWalk is the state of one walk over a plan's graph. Steps are named by their index.
+type graphWalk struct {
 	*execution
 	steps      []plan.Step
-	dependents [][]int
-	missing    []int // by step: how many prerequisites are not done yet
-	ready      []int // to be begun
+	dependents [][]int // by step: the steps that have it as a prerequisite
+	unmet      []int   // by step: number of prerequisites that are not done
+	ready      []int   // steps to start
 	running    int
 	done       chan stepResult
 	failed     []stepResult
@@ -61,15 +59,15 @@ type stepResult struct {
 	err error
 }
 
-// walk carries out the steps, each as soon as its prerequisites are done. What depends on a failed step is not begun; the rest goes
-// on. When ctx ends, the steps in hand are finished and no further ones begun. All failures are returned, in the order of the plan.
+// walk executes the steps, each as soon as its prerequisites are done. Dependents of a failed step are skipped; the rest continues.
+// When ctx ends, the running steps are finished and no further ones started. It returns all failures, in the order of the plan.
 func (r *execution) walk(ctx context.Context, steps []plan.Step) error {
-	w := walk{
+	w := graphWalk{
 		execution: r, steps: steps, done: make(chan stepResult),
-		dependents: make([][]int, len(steps)), missing: make([]int, len(steps)),
+		dependents: make([][]int, len(steps)), unmet: make([]int, len(steps)),
 	}
 	for id, s := range steps {
-		w.missing[id] = len(s.After)
+		w.unmet[id] = len(s.After)
 		for _, on := range s.After {
 			w.dependents[on] = append(w.dependents[on], id)
 		}
@@ -77,41 +75,42 @@ func (r *execution) walk(ctx context.Context, steps []plan.Step) error {
 			w.ready = append(w.ready, id)
 		}
 	}
-	for w.begin(ctx); w.running > 0; w.begin(ctx) {
-		w.slot.change(-1, 0) // for the step that was finished, now that those after it are begun
-		w.finish(<-w.done)
+	for w.startReady(ctx); w.running > 0; w.startReady(ctx) {
+		w.slot.change(-1, 0) // for the finished step, once its dependents are started
+		w.complete(<-w.done)
 	}
 	return errors.Join(w.failures(), w.interruption(ctx))
 }
 
-// begin starts what is ready, unless ctx has ended.
-func (w *walk) begin(ctx context.Context) {
+// startReady starts the ready steps, unless ctx has ended.
+func (w *graphWalk) startReady(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
 	for _, id := range w.ready {
 		w.running++
 		w.slot.change(1, 0)
-		go func() { w.done <- stepResult{id, w.step(ctx, w.steps[id])} }()
+		go func() { w.done <- stepResult{id, w.runStep(ctx, w.steps[id])} }()
 	}
 	w.ready = nil
 }
 
-func (w *walk) finish(r stepResult) {
+// complete records the result of a step, and marks the dependents ready that have no other unmet prerequisite.
+func (w *graphWalk) complete(r stepResult) {
 	w.running--
 	if r.err != nil {
 		w.failed = append(w.failed, r)
 		return
 	}
 	for _, id := range w.dependents[r.id] {
-		if w.missing[id]--; w.missing[id] == 0 {
+		if w.unmet[id]--; w.unmet[id] == 0 {
 			w.ready = append(w.ready, id)
 		}
 	}
 }
 
-// failures joins the errors. They are stale when a new plan may do without each of them.
-func (w *walk) failures() error {
+// failures joins the errors of the failed steps. The result wraps ErrStale if each of them is stale.
+func (w *graphWalk) failures() error {
 	slices.SortFunc(w.failed, func(a, b stepResult) int { return cmp.Compare(a.id, b.id) })
 	var all []error
 	stale := true
@@ -126,8 +125,8 @@ func (w *walk) failures() error {
 	return err
 }
 
-// interruption names the first step that was not begun because ctx ended.
-func (w *walk) interruption(ctx context.Context) error {
+// interruption returns an error that names the first step that was not started because ctx ended; nil if none.
+func (w *graphWalk) interruption(ctx context.Context) error {
 	if len(w.ready) == 0 {
 		return nil
 	}
@@ -135,8 +134,8 @@ func (w *walk) interruption(ctx context.Context) error {
 	return fmt.Errorf("interrupted before: %s %s: %w", s.Action, s.Object, context.Cause(ctx))
 }
 
-// step carries out one step and reports its progress.
-func (r *execution) step(ctx context.Context, s plan.Step) error {
+// runStep executes one step and reports its progress.
+func (r *execution) runStep(ctx context.Context, s plan.Step) error {
 	began := time.Now()
 	r.OnProgress(Progress{Slug: r.slug, Step: &s})
 	err := r.perform(ctx, s)
@@ -147,13 +146,13 @@ func (r *execution) step(ctx context.Context, s plan.Step) error {
 	return err
 }
 
-// isStale reports whether a step failed for something that its plan did not know.
+// isStale reports whether a step failed because the engine or an input changed after planning, so that a new plan may succeed.
 func isStale(s plan.Step, err error) bool {
 	switch {
 	case errors.Is(err, buildcontext.ErrChanged):
 		return true
-	case s.Action == plan.EnsureImage, s.Action == plan.BuildImage, errors.Is(err, errTaken):
-		return false // a registry that does not have an image, or a name that is somebody else's, will not change
+	case s.Action == plan.EnsureImage, s.Action == plan.BuildImage, errors.Is(err, errNameTaken):
+		return false // planning again adds no image to a registry and frees no name
 	}
 	return errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) || errors.Is(err, engine.ErrPaused) ||
 		errors.Is(err, state.ErrMount)

@@ -15,28 +15,25 @@ import (
 )
 
 const (
-	// buildLimit bounds one build, however much it does: a RUN step may wait for ever.
-	buildLimit = 30 * time.Minute
-	// pullLimit bounds one pull, loadLimit the load of bottled's own image.
-	pullLimit = 30 * time.Minute
-	loadLimit = 5 * time.Minute
+	buildTimeout = 30 * time.Minute // of one build: a RUN step may hang
+	pullTimeout  = 30 * time.Minute // of one pull
+	loadTimeout  = 5 * time.Minute  // of loading bottled's own image
 )
 
-// image gets an image that the engine does not have. Many bottles may wait for the same one, and it may have come since the
-// plan was made.
-func (r *execution) image(ctx context.Context, ref string, get func(ctx context.Context, ref string) error) error {
+// ensureImage gets an image unless the engine has it by now. Concurrent bottles share one get.
+func (r *execution) ensureImage(ctx context.Context, ref string, get func(ctx context.Context, ref string) error) error {
 	for {
-		err := r.imageOnce(ctx, ref, get)
+		err := r.ensureImageOnce(ctx, ref, get)
 		if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
 			return err
 		}
-		// The bottle that was getting it was interrupted, not this one.
+		// The bottle that ran the shared get was interrupted, not this one: try again.
 	}
 }
 
-func (r *execution) imageOnce(ctx context.Context, ref string, get func(ctx context.Context, ref string) error) error {
+func (r *execution) ensureImageOnce(ctx context.Context, ref string, get func(ctx context.Context, ref string) error) error {
 	_, err, _ := r.images.Do(ref, func() (any, error) {
-		list, cancel := limited(ctx, callLimit)
+		list, cancel := withCallTimeout(ctx, callTimeout)
 		defer cancel()
 		have, err := r.Engine.Images(list, []string{ref})
 		if err != nil || have[ref] != "" {
@@ -47,33 +44,33 @@ func (r *execution) imageOnce(ctx context.Context, ref string, get func(ctx cont
 	return err
 }
 
-// fetch loads or pulls an image.
-func (r *execution) fetch(ctx context.Context, ref string) error {
+// fetchImage loads the built-in image, or pulls any other.
+func (r *execution) fetchImage(ctx context.Context, ref string) error {
 	if ref == r.Settings.BuiltinImage {
-		ctx, cancel := limited(ctx, loadLimit)
+		ctx, cancel := withCallTimeout(ctx, loadTimeout)
 		defer cancel()
 		return r.BuiltinImage.Load(ctx, r.Engine)
 	}
-	ctx, cancel := limited(ctx, pullLimit)
+	ctx, cancel := withCallTimeout(ctx, pullTimeout)
 	defer cancel()
 	return r.Engine.PullImage(ctx, ref)
 }
 
-// limited bounds a call of an engine that may hang.
-func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+// withCallTimeout returns a context that ends after limit, with a cause that wraps engine.ErrUnavailable.
+func withCallTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", engine.ErrUnavailable, limit))
 }
 
-// build builds an image.
-type build struct {
+// imageBuild builds an image from a build context.
+type imageBuild struct {
 	*execution
 	from *buildcontext.Context
 }
 
-// image sends the context as it is read. When that is not any more what the image's name stands for, the archive breaks off,
-// and there is no image.
-func (b build) image(ctx context.Context, ref string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, buildLimit, fmt.Errorf("it takes longer than %s", buildLimit))
+// run streams the context to the engine while it is read. If the content is no longer the one that the image's reference is the
+// digest of, the archive breaks off, which makes no image.
+func (b imageBuild) run(ctx context.Context, ref string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, buildTimeout, fmt.Errorf("the build takes longer than %s", buildTimeout))
 	defer cancel()
 	archive, in := io.Pipe()
 	sent := make(chan error, 1)
@@ -90,15 +87,15 @@ func (b build) image(ctx context.Context, ref string) error {
 	case err == nil:
 		return nil
 	case failed != nil && !errors.Is(failed, io.ErrClosedPipe):
-		return failed // what the engine says is only that the archive broke off
+		return failed // the engine's error only says that the archive broke off
 	case ctx.Err() != nil:
 		return errors.Join(context.Cause(ctx), err)
 	}
-	return b.explain(err)
+	return b.withNetworkHint(err)
 }
 
-// explain adds what may have been missing.
-func (b build) explain(err error) error {
+// withNetworkHint adds to the error of a failed RUN step that builds have no network unless the manifest says so.
+func (b imageBuild) withNetworkHint(err error) error {
 	if b.from.Network != string(manifests.BuildNetworkNone) || !strings.Contains(err.Error(), "returned a non-zero code") {
 		return err
 	}

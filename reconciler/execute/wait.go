@@ -9,18 +9,18 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// yieldSlotAfter is how long a step may wait for something before it does not count as working.
+// yieldSlotAfter is the wait after which a step no longer counts as working.
 const yieldSlotAfter = 2 * time.Second
 
-// slot is a bottle's share of Executor.slots: it is held while one of the bottle's steps works, and lent to another bottle while all
-// that go on only wait.
+// slot is a bottle's share of the semaphore Executor.slots: held while any of the bottle's steps works, yielded while all of them
+// only wait.
 type slot struct {
 	slots chan struct{}
 
-	lock    chan struct{} // also taken while the bottle waits for its turn: none of its steps works without a slot
+	lock    chan struct{} // held while waiting for a slot, too: no step works without one
 	held    bool
-	working int // steps
-	waiting int // steps, for longer than yieldSlotAfter
+	working int // number of steps
+	waiting int // number of steps that have waited for longer than yieldSlotAfter
 }
 
 func newSlot(slots chan struct{}) slot { return slot{slots: slots, lock: make(chan struct{}, 1)} }
@@ -39,8 +39,8 @@ func (s *slot) release() {
 	}
 }
 
-// change counts steps that begin or cease to work or to wait, and holds the slot accordingly. A bottle keeps it from one step to
-// the next.
+// change adds to the numbers of working and waiting steps, and acquires or releases the slot accordingly. With neither, between two
+// steps, a bottle keeps its slot.
 func (s *slot) change(working, waiting int) {
 	s.lock <- struct{}{}
 	defer func() { <-s.lock }()
@@ -54,14 +54,15 @@ func (s *slot) change(working, waiting int) {
 	}
 }
 
-// end gives the slot back, when no step goes on.
+// end releases the slot at the end of the execution.
 func (s *slot) end() {
 	s.lock <- struct{}{}
 	defer func() { <-s.lock }()
 	s.release()
 }
 
-// yieldSlotWhile does what may take long without any work. When it does, another bottle may get the slot meanwhile.
+// yieldSlotWhile runs a wait that costs no work here, such as a health check or a pull. After yieldSlotAfter the step counts as
+// waiting until the wait is over.
 func (r *execution) yieldSlotWhile(wait func() error) error {
 	timer := time.AfterFunc(yieldSlotAfter, func() { r.slot.change(-1, 1) })
 	err := wait()
@@ -71,10 +72,10 @@ func (r *execution) yieldSlotWhile(wait func() error) error {
 	return err
 }
 
-// awaitStable waits until an agent counts as started. One that can't run its command ends at once, and reports nothing.
+// awaitStable waits until an agent has run for agentStableAfter, which shows that its command could be started: agents don't report.
 func (r *execution) awaitStable(ctx context.Context, id string, began time.Time) error {
 	select {
-	case <-ctx.Done(): // the next pass will see
+	case <-ctx.Done(): // the next pass observes it
 	case <-time.After(agentStableAfter):
 	}
 	return r.awaitReady(ctx, id, engine.Readiness{}, began)
@@ -82,12 +83,12 @@ func (r *execution) awaitStable(ctx context.Context, id string, began time.Time)
 
 // awaitReady waits until a container is ready.
 func (r *execution) awaitReady(ctx context.Context, id string, want engine.Readiness, began time.Time) error {
-	return r.bounded(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.WaitReady(ctx, id, want) })
+	return r.waitWithTimeout(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.WaitReady(ctx, id, want) })
 }
 
-// bounded waits for a component for as long as it may take to become ready, and notes what it reports. An error quotes the
-// container's log since began.
-func (r *execution) bounded(ctx context.Context, id string, began time.Time, wait func(context.Context) (engine.Report, error)) error {
+// waitWithTimeout runs a wait for a component, limited by Executor.Timeout, and caches the report. An error quotes the container's
+// log since began.
+func (r *execution) waitWithTimeout(ctx context.Context, id string, began time.Time, wait func(context.Context) (engine.Report, error)) error {
 	bounded, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
 	defer cancel()
 	report, err := wait(bounded)

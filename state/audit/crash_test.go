@@ -32,7 +32,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	trail := b.open()
 	b.mustTake(trail, lines)
-	if err := trail.Settle(container, true); err != nil {
+	if err := trail.FlushGap(container, true); err != nil {
 		t.Fatal(err)
 	}
 	got := b.records()
@@ -108,7 +108,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	for i, line := range lost {
 		if IsStatement([]byte(line)) {
-			if err := trail.Take(container, "pipelock", at(i), []byte(line)); err != nil {
+			if err := trail.Add(container, "pipelock", at(i), []byte(line)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -56,12 +56,12 @@ func TestFloodOfGarbage(t *testing.T) {
 		trail := b.open()
 		line := []byte(`"number": ` + strings.Repeat("x", 1<<20))
 		for i := range 1000 {
-			if err := trail.Take(container, "pipelock", at(i), line); err != nil {
+			if err := trail.Add(container, "pipelock", at(i), line); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
 		}
-		if err := trail.Settle(container, true); err != nil {
+		if err := trail.FlushGap(container, true); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.records(); len(got) > 20 || gaps(got).Malformed != 1000 {

@@ -1,8 +1,3 @@
-// Package audit keeps the record of what was decided about a bottle: requests that left or were refused, credentials that
-// were used, proposals and their answers. It lies on the host, where no container has it.
-//
-// A bottle's log is one file of JSON lines, <state dir>/audit/<bottle>.jsonl. It is only ever appended to. Log is that file;
-// Trail decides what of a sidecar's output goes into it.
 package audit
 
 import (
@@ -21,18 +16,18 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// Log is a bottle's audit log. It is safe for concurrent use, by several processes too.
+// Log is a bottle's audit log file. It is safe for concurrent use, also by several processes.
 type Log struct {
 	dir, name string
 
 	mu   sync.Mutex
-	file *os.File // nil until it is needed
+	file *os.File // nil after a failed reopen
 }
 
-// Open opens a bottle's log in the directory of audit logs, and makes both when they are missing. Close it after use.
+// Open opens a bottle's log in the directory of audit logs, and creates both if missing. Close it after use.
 func Open(dir, bottle string) (*Log, error) {
 	if bottle == "" || bottle == "." || bottle == ".." || strings.ContainsAny(bottle, "/\x00") {
-		return nil, fmt.Errorf("open audit log: %q is no bottle's name", bottle)
+		return nil, fmt.Errorf("open audit log: %q is not a bottle name", bottle)
 	}
 	l := &Log{dir: dir, name: bottle + ".jsonl"}
 	l.mu.Lock()
@@ -40,7 +35,7 @@ func Open(dir, bottle string) (*Log, error) {
 	return l, l.open()
 }
 
-// Path is where the log is.
+// Path returns the path of the file.
 func (l *Log) Path() string { return filepath.Join(l.dir, l.name) }
 
 // Close closes the file.
@@ -55,7 +50,7 @@ func (l *Log) Close() error {
 	return err
 }
 
-// Append adds a record. It has reached the disk when Append returns without an error.
+// Append appends a record as a JSON line and syncs the file: after nil, the record survives a crash.
 func (l *Log) Append(record any) error {
 	line, err := json.Marshal(record)
 	if err != nil {
@@ -66,18 +61,18 @@ func (l *Log) Append(record any) error {
 	if _, _, err = l.write(append(line, '\n')); err == nil {
 		err = l.file.Sync()
 	}
-	return l.explain(err)
+	return l.wrapWriteError(err)
 }
 
-func (l *Log) explain(err error) error {
+func (l *Log) wrapWriteError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("write audit log %s: %w", l.Path(), err)
 }
 
-// open opens the file by its name, without following a link in the last two steps of its path. Whoever can make the
-// directory, or a file in it, other than ours could read the log or choose what is appended to.
+// open opens the file without following links in the last two elements of its path, and checks its owner and mode: somebody who planted
+// the directory or the file could read the log, or redirect it to another file.
 func (l *Log) open() error {
 	if err := owndir.Make(l.dir, 0o700); err != nil {
 		return fmt.Errorf("open audit log: %w", err)
@@ -103,7 +98,7 @@ func (l *Log) open() error {
 	return nil
 }
 
-// checkOwn fails for a file that others could write or read, or that is of another type.
+// checkOwn fails for a file that others can read or write, or of another type.
 func checkOwn(f *os.File, kind fs.FileMode) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -116,15 +111,15 @@ func checkOwn(f *os.File, kind fs.FileMode) error {
 	case !ok || int(stat.Uid) != os.Geteuid():
 		return fmt.Errorf("%s belongs to another user: remove it, or give it to user %d", f.Name(), os.Geteuid())
 	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%s has mode %04o: take it from others (chmod go= %s)", f.Name(), info.Mode().Perm(), f.Name())
+		return fmt.Errorf("%s has mode %04o, so others can read or change it: chmod go= %s", f.Name(), info.Mode().Perm(), f.Name())
 	case kind == 0 && stat.Nlink > 1:
 		return fmt.Errorf("%s has a second name (hard link): remove one of them", f.Name())
 	}
 	return nil
 }
 
-// write appends lines and returns how many of their bytes are in the file, also when it fails. moved says that the file was
-// opened anew, since the one before was renamed or removed.
+// write appends lines and returns how many of their bytes were written, also on failure. moved is true if the file was reopened, since
+// the previous one was renamed or removed.
 func (l *Log) write(lines []byte) (n int, moved bool, err error) {
 	if moved, err = l.reopen(); err != nil {
 		return 0, moved, err
@@ -134,11 +129,11 @@ func (l *Log) write(lines []byte) (n int, moved bool, err error) {
 		return 0, moved, err
 	}
 	defer func() { _ = syscall.Flock(fd, syscall.LOCK_UN) }() // closing the file unlocks, too
-	cut, err := l.cutShort()
+	cut, err := l.lastLineIncomplete()
 	if err != nil {
 		return 0, moved, err
 	}
-	if cut { // the line of one who crashed, or found the disk full, must not swallow this one
+	if cut { // the incomplete line of a crash or a full disk must not swallow this one
 		if _, err := l.file.WriteString("\n"); err != nil {
 			return 0, moved, err
 		}
@@ -147,7 +142,7 @@ func (l *Log) write(lines []byte) (n int, moved bool, err error) {
 	return n, moved, err
 }
 
-// reopen makes sure that the open file is the one that has the name: an operator archives a log by renaming it.
+// reopen opens a new file if the open one was renamed, which is how an operator archives a log.
 func (l *Log) reopen() (moved bool, err error) {
 	if l.file != nil {
 		open, err := l.file.Stat()
@@ -166,8 +161,8 @@ func (l *Log) reopen() (moved bool, err error) {
 	return true, l.open()
 }
 
-// cutShort tells whether the last line is incomplete.
-func (l *Log) cutShort() (bool, error) {
+// lastLineIncomplete reports whether the file ends without a newline.
+func (l *Log) lastLineIncomplete() (bool, error) {
 	info, err := l.file.Stat()
 	if err != nil || info.Size() == 0 {
 		return false, err

@@ -15,17 +15,17 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// positions is how far the sidecars' output was read, as of a size of the log. It is written after the log, and what the log
-// has beyond that size is read again, so a process may be killed in between.
+// positions is a checkpoint: how far the sidecars' output was read when the log had this size. It is written after the log, whose
+// records beyond that size are replayed, so that a process may be killed in between.
 type positions struct {
-	Device  uint64              `json:"device"`
-	Inode   uint64              `json:"inode"`
-	Size    int64               `json:"size"`
-	Used    map[string]int64    `json:"used"`
-	Sources map[string]reported `json:"sources"`
+	Device  uint64                    `json:"device"`
+	Inode   uint64                    `json:"inode"`
+	Size    int64                     `json:"size"`
+	Used    map[string]int64          `json:"used"`
+	Sources map[string]sourcePosition `json:"sources"`
 }
 
-type reported struct {
+type sourcePosition struct {
 	Component string `json:"component"`
 	Position
 }
@@ -34,19 +34,19 @@ func (t *Trail) positionsPath() string {
 	return filepath.Join(t.log.dir, strings.TrimSuffix(t.log.name, ".jsonl")+".positions")
 }
 
-// Save makes the log, and how far it goes, survive a crash of the host.
+// Save syncs the log and writes a checkpoint, so that both survive a crash of the host.
 func (t *Trail) Save() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.changed {
 		return nil
 	}
-	return t.log.explain(t.save())
+	return t.log.wrapWriteError(t.save())
 }
 
 func (t *Trail) save() error {
 	if t.log.file == nil {
-		return nil // it could not be opened again; the positions of the one before still hold
+		return nil // it could not be reopened; the previous checkpoint still holds
 	}
 	if err := t.log.file.Sync(); err != nil {
 		return err
@@ -55,10 +55,10 @@ func (t *Trail) save() error {
 	if err != nil {
 		return err
 	}
-	p := positions{Size: info.Size(), Used: t.used, Sources: map[string]reported{}}
+	p := positions{Size: info.Size(), Used: t.used, Sources: map[string]sourcePosition{}}
 	p.Device, p.Inode = identity(info)
 	for id, s := range t.sources {
-		p.Sources[id] = reported{s.component, s.committed}
+		p.Sources[id] = sourcePosition{s.component, s.committed}
 	}
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -78,22 +78,22 @@ func identity(info fs.FileInfo) (device, inode uint64) {
 	return 0, 0
 }
 
-// restore takes up where the last process was.
+// restore reads the checkpoint of the last process and replays the log from there.
 func (t *Trail) restore() error {
 	var p positions
 	data, err := owndir.ReadFile(t.positionsPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read how far the audit log goes: %w", err)
+		return fmt.Errorf("read the audit log's checkpoint: %w", err)
 	}
 	if err == nil && json.Unmarshal(data, &p) != nil {
-		p = positions{} // the log itself has it all, but for what was archived
+		p = positions{} // replay the whole log, which has everything that was not archived
 	}
 	for id, r := range p.Sources {
 		t.sources[id] = &source{component: r.Component, committed: r.Position, position: r.Position, delay: gapDelay}
 	}
 	info, err := t.log.file.Stat()
 	if err != nil {
-		return t.log.explain(err)
+		return t.log.wrapWriteError(err)
 	}
 	var from int64
 	if device, inode := identity(info); device == p.Device && inode == p.Inode && info.Size() >= p.Size {
@@ -108,17 +108,17 @@ func (t *Trail) restore() error {
 	return nil
 }
 
-// replay takes the positions from the log itself.
+// replay restores positions from records of the log.
 func (t *Trail) replay(log io.Reader) error {
 	lines := bufio.NewReaderSize(log, 2*lineBytes)
 	for {
 		line, err := lines.ReadSlice('\n')
-		long := errors.Is(err, bufio.ErrBufferFull) // a person's decision, with what it changes
+		long := errors.Is(err, bufio.ErrBufferFull) // a person's decision with its diff, which has no position
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = lines.ReadSlice('\n')
 		}
 		if !long {
-			t.reapply(line)
+			t.replayLine(line)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -129,7 +129,7 @@ func (t *Trail) replay(log io.Reader) error {
 	}
 }
 
-func (t *Trail) reapply(line []byte) {
+func (t *Trail) replayLine(line []byte) {
 	var r Record
 	if json.Unmarshal(bytes.TrimSpace(line), &r) != nil || r.Container == "" || r.Component == "" {
 		return // a person's decision, or a line that a full disk cut short

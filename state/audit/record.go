@@ -11,15 +11,15 @@ import (
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
-// Kinds of records. People's decisions about proposals (queue.Record) are in the log, too, and their kind is decision.
+// Kinds of records. The log also has people's decisions about proposals (queue.Record), of the kind decision.
 const (
-	KindEgress   = "egress"   // pipelock let a request out, or refused it
+	KindEgress   = "egress"   // pipelock allowed or denied a request
 	KindRequest  = "request"  // cred-proxy used a credential, or refused to
-	KindProposal = "proposal" // supervise took a proposal, gave it back, delivered its answer
-	KindGap      = "gap"      // records are missing, as many as it says
+	KindProposal = "proposal" // supervise queued, found or withdrew a proposal, or delivered its answer
+	KindGap      = "gap"      // records are missing
 )
 
-// Record is a line of the log that a sidecar's decision became, or a gap.
+// Record is a line of the log: a sidecar's decision, or a gap.
 type Record struct {
 	Time      time.Time `json:"time"` // when it was appended
 	Bottle    string    `json:"bottle"`
@@ -31,15 +31,15 @@ type Record struct {
 	*Gap
 }
 
-// Position is how far a container's output was read.
+// Position is a position in a container's output.
 type Position struct {
-	Logged time.Time `json:"logged,omitzero"`  // when the engine got the line
-	Run    Text      `json:"run,omitempty"`    // names the sidecar's process
-	Number uint64    `json:"number,omitempty"` // of the record, from 1 on in each run
+	Logged time.Time `json:"logged,omitzero"`  // when the engine received the line
+	Run    Text      `json:"run,omitempty"`    // identifies the sidecar's process
+	Number uint64    `json:"number,omitempty"` // of the record within the run, from 1
 }
 
-// Statement is what a sidecar says about a decision. It was cut to size and made printable, and is otherwise the sidecar's
-// word: one that was taken over says what it likes.
+// Statement is a sidecar's account of a decision, made printable and limited in size. It is not verified: a compromised sidecar may
+// claim anything.
 type Statement struct {
 	Action   Text   `json:"action,omitempty"` // egress: allow, deny, error; proposal: new, found, answered, withdrawn
 	Phase    Text   `json:"phase,omitempty"`  // request: begin, end; many of them: reserve, count
@@ -63,28 +63,27 @@ type Statement struct {
 	Bytes    uint64 `json:"bytes,omitempty"` // of responses; of requests:
 	Request  uint64 `json:"request_bytes,omitempty"`
 	Millis   uint64 `json:"duration_ms,omitempty"`
-	// Count is how many decisions the record stands for; without it, one. Others are of several kinds, which were too many to
-	// be told apart. AtMost announces that many more requests on the route, of which Count says later how many came.
+	// Count is the number of decisions that the record stands for; 0 means one. Others marks a record for several kinds, which were too
+	// many to count apart. AtMost reserves that many further requests on the route; a later Count says how many there were.
 	Count  uint64    `json:"count,omitempty"`
 	Others bool      `json:"others,omitempty"`
 	AtMost uint64    `json:"at_most,omitempty"`
 	Ended  uint64    `json:"ended,omitempty"`
-	Failed uint64    `json:"failed,omitempty"` // of those that ended: with status 400 or more, or cut short
-	Since  time.Time `json:"since,omitzero"`   // of a Count: when the first of them was
+	Failed uint64    `json:"failed,omitempty"` // of Ended: with status 400 or more, or aborted
+	Since  time.Time `json:"since,omitzero"`   // of a Count: time of the first
 }
 
-// Gap says which records are missing.
+// Gap counts missing records.
 type Gap struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
-	// Dropped counts records by kind, for which the log had no room or which came too fast. One that stands for several
-	// decisions counts as that many.
+	// Dropped counts, by kind, the decisions for which the log had no room or which came too fast.
 	Dropped map[string]uint64 `json:"dropped,omitempty"`
-	// Lost are records that the sidecar numbered and the engine's log does not have any more.
+	// Lost counts the numbered records that the engine's log no longer has.
 	Lost uint64 `json:"lost,omitempty"`
-	// Malformed are lines that no sidecar of ours writes.
+	// Malformed counts the lines that no sidecar of bottled writes.
 	Malformed uint64 `json:"malformed,omitempty"`
-	// Why says why records may be missing of which nobody knows how many.
+	// Why explains a gap of an unknown number of records.
 	Why string `json:"why,omitempty"`
 }
 
@@ -92,10 +91,10 @@ func (g *Gap) empty() bool {
 	return len(g.Dropped) == 0 && g.Lost == 0 && g.Malformed == 0 && g.Why == ""
 }
 
-// textBytes bounds one text of a statement, in bytes.
+// textBytes limits a text of a statement, in bytes.
 const textBytes = 1 << 10
 
-// Text is a string that a sidecar wrote: printable and not too long. A number in its place is taken, too.
+// Text is a string written by a sidecar, made printable and limited to textBytes. It also accepts a JSON number.
 type Text string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -124,13 +123,13 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// lineBytes bounds a sidecar's line. Theirs have fewer than 2 KiB.
+// lineBytes limits a statement's line, in bytes. bottled's sidecars write fewer than 2 KiB.
 const lineBytes = 8 << 10
 
-// IsStatement says whether a line of a sidecar's output is about a decision.
+// IsStatement reports whether a line of a sidecar's output is a statement about a decision.
 func IsStatement(line []byte) bool { return bytes.Contains(line, []byte(`"number":`)) }
 
-// parse reads a line that is about a decision.
+// parse parses a statement.
 func parse(line []byte) (kind string, number uint64, run Text, s Statement, ok bool) {
 	var said struct {
 		Event  Text   `json:"event"`

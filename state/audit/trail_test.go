@@ -55,16 +55,16 @@ func (b *bottle) open() *Trail {
 // take gives the trail all lines that the log does not account for, as a reader of an engine's log does.
 func (b *bottle) take(trail *Trail, lines output) error {
 	b.Helper()
-	reached := trail.Reached(container)
+	reached := trail.LastLogged(container)
 	for i, line := range lines {
 		if at(i).Before(reached) {
 			continue
 		}
-		if err := trail.Take(container, "pipelock", at(i), []byte(line)); err != nil {
+		if err := trail.Add(container, "pipelock", at(i), []byte(line)); err != nil {
 			return err
 		}
 	}
-	return trail.Settle(container, false)
+	return trail.FlushGap(container, false)
 }
 
 func (b *bottle) mustTake(trail *Trail, lines output) {
@@ -150,13 +150,13 @@ func TestFloodKeepsTheEarlierRecords(t *testing.T) {
 				b.limits = limits
 				trail := b.open()
 				for i, line := range denials(flood) {
-					if err := trail.Take(container, "pipelock", at(i), []byte(line)); err != nil {
+					if err := trail.Add(container, "pipelock", at(i), []byte(line)); err != nil {
 						t.Fatal(err)
 					}
 					time.Sleep(time.Second / 10000) // over 4.2 s
 				}
 				time.Sleep(gapDelay)
-				if err := trail.Settle(container, false); err != nil {
+				if err := trail.FlushGap(container, false); err != nil {
 					t.Fatal(err)
 				}
 				got := b.records()
@@ -188,7 +188,7 @@ func TestLogWithoutRoomForGaps(t *testing.T) {
 		if got := len(b.records()); got != 1 {
 			t.Errorf("%d records; want the one that there was room for", got)
 		}
-		if got := trail.Full(); len(got) != 1 || got[0] != "pipelock" {
+		if got := trail.FullComponents(); len(got) != 1 || got[0] != "pipelock" {
 			t.Errorf("full: %v", got)
 		}
 		if err := trail.Save(); err != nil {
@@ -214,7 +214,7 @@ func TestFloodOfOneSidecar(t *testing.T) {
 	trail := b.open()
 	b.mustTake(trail, denials(42000))
 	const used = `{"event":"request","phase":"begin","route":"/api/","run":"r2","number":1}`
-	if err := trail.Take("another", "cred-proxy", start, []byte(used)); err != nil {
+	if err := trail.Add("another", "cred-proxy", start, []byte(used)); err != nil {
 		t.Fatal(err)
 	}
 	got := b.records()
@@ -249,7 +249,7 @@ func TestClockSetBack(t *testing.T) {
 	trail := b.open()
 	lines := denials(3)
 	for i, logged := range []time.Time{start, start.Add(-time.Hour), start.Add(-time.Minute)} {
-		if err := trail.Take(container, "pipelock", logged, []byte(lines[i])); err != nil {
+		if err := trail.Add(container, "pipelock", logged, []byte(lines[i])); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestMiss(t *testing.T) {
 	b := newBottle(t)
 	trail := b.open()
 	b.mustTake(trail, denials(2))
-	if err := trail.Miss(container, "pipelock", "it was removed"); err != nil {
+	if err := trail.RecordLoss(container, "pipelock", "it was removed"); err != nil {
 		t.Fatal(err)
 	}
 	got := b.records()

@@ -1,8 +1,3 @@
-// Package engine is the port to a container engine: what bottled asks of one, in bottled's own words. Package docker
-// implements it for the Docker Engine API, package fake in memory; package conformance holds both to the same promises.
-//
-// Errors name the object and keep the engine's words. Those that callers tell apart are wrapped: [ErrNotFound],
-// [ErrConflict], [ErrUnavailable], [ErrEnded], [ErrPaused] and [state.ErrMount]. Every method honours its context.
 package engine
 
 import (
@@ -13,50 +8,51 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Engine is all of the port.
+// Engine is the whole port.
 type Engine interface {
 	Reader
 	Writer
 	Delivery
 	SessionRuntime
-	// Capabilities returns what the engine can do with what exists already. They do not change while it is used.
+	// Capabilities returns what the engine can change about existing objects. The result is constant.
 	Capabilities() Capabilities
 }
 
-// Reader observes. Nothing of it changes anything on the engine.
+// Reader observes. No method of it changes anything on the engine.
 type Reader interface {
-	// Ping asks whether the engine answers (Docker: GET /_ping).
+	// Ping returns nil if the engine answers (Docker: GET /_ping).
 	Ping(ctx context.Context) error
 	// Info describes the engine (Docker: GET /info).
 	Info(ctx context.Context) (Info, error)
-	// Events calls handle for each event about containers and networks, anybody's, from since on (zero: from now on), until ctx
-	// ends or the connection breaks, which it returns as the error (Docker: GET /events).
+	// Events subscribes to the events of all containers and networks, whoever owns them, from since on; the zero time means now. It
+	// calls handle for each until ctx ends or the connection breaks, and returns that as the error (Docker: GET /events).
 	Events(ctx context.Context, since time.Time, handle func(Event)) error
-	// Containers lists the containers of an owner, running or not, of one bottle or with slug "" of all (Docker: GET /containers/json).
+	// Containers lists the containers of an owner, running or not: those of one bottle, or with slug "" all
+	// (Docker: GET /containers/json).
 	Containers(ctx context.Context, owner, slug string) ([]Summary, error)
-	// Networks lists all networks, foreign ones too: their subnets are taken (Docker: GET /networks).
+	// Networks lists all networks, whoever owns them, since their subnets are in use (Docker: GET /networks).
 	Networks(ctx context.Context) ([]ObservedNetwork, error)
-	// Images returns the image ID of each reference that the engine has (Docker: GET /images/json).
+	// Images returns the image IDs by reference; a reference that the engine does not have is missing (Docker: GET /images/json).
 	Images(ctx context.Context, refs []string) (map[string]string, error)
-	// Inspect reads one container completely (Docker: GET /containers/{id}/json).
+	// Inspect returns all settings of a container (Docker: GET /containers/{id}/json).
 	Inspect(ctx context.Context, id string) (Detail, error)
-	// NetworkMembers names the containers on a network, for an error message.
+	// NetworkMembers returns the names of the containers on a network, for an error message.
 	NetworkMembers(ctx context.Context, id string) ([]string, error)
-	// ContainerOwner returns the ID of the container that has a name, and its owner label ("" when it has none).
+	// ContainerOwner returns the ID and the owner label of the container with a name; the label is "" when it has none.
 	ContainerOwner(ctx context.Context, name string) (id, owner string, err error)
 }
 
 // Writer changes containers, networks and images.
 type Writer interface {
-	// CreateNetwork creates a network and returns what the engine made of it (Docker: POST /networks/create, GET /networks/{id}).
+	// CreateNetwork creates a network and returns it as the engine made it (Docker: POST /networks/create, GET /networks/{id}).
 	CreateNetwork(ctx context.Context, n state.Network) (ObservedNetwork, error)
 	// RemoveNetwork removes a network. A missing one is success.
 	RemoveNetwork(ctx context.Context, id string) error
-	// CreateContainer creates a container, attaches it to each of its networks, and seeds its user's home. When one of these
-	// fails nothing is left.
+	// CreateContainer creates a container, attaches it to its networks, and seeds its user's home. On failure it leaves nothing
+	// behind.
 	CreateContainer(ctx context.Context, c state.Container) (id string, err error)
-	// StartContainer starts a container. mounts are those that it was created with. When a source is not what was judged, the
-	// error wraps [state.ErrMount], and a container that was started on it is removed.
+	// StartContainer starts a container. mounts are those that it was created with. If a source was replaced since it was checked,
+	// the error wraps [state.ErrMount], and a container that was started on it is removed.
 	StartContainer(ctx context.Context, id string, mounts []state.Mount) error
 	// StopContainer sends SIGTERM and, after grace, SIGKILL. A missing container is success.
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
@@ -64,74 +60,74 @@ type Writer interface {
 	RemoveContainer(ctx context.Context, id string) error
 	// UnpauseContainer resumes a paused container.
 	UnpauseContainer(ctx context.Context, id string) error
-	// UpdateLimits sets the limits of a container, and its restart policy to none, while it runs.
+	// UpdateLimits sets the limits of a running container, and its restart policy to "no".
 	UpdateLimits(ctx context.Context, id string, l state.Limits) error
 	// Connect attaches a container to a network.
 	Connect(ctx context.Context, network, id string, aliases []string) error
-	// Disconnect detaches a container from a network. Not being attached is success.
+	// Disconnect detaches a container from a network. A container that is not attached is success.
 	Disconnect(ctx context.Context, network, id string) error
 	// LoadImage loads a docker-save archive (Docker: POST /images/load).
 	LoadImage(ctx context.Context, archive io.Reader) error
 	// PullImage pulls an image.
 	PullImage(ctx context.Context, ref string) error
-	// BuildImage builds an image and names it when that has succeeded. It reads the archive of the context to its end before it
-	// begins; an archive that breaks off makes no image. An error quotes the last output of the build (Docker: POST /build).
+	// BuildImage builds an image from an archive of the build context, and tags it on success. It reads the archive to its end
+	// before it starts; an archive that breaks off makes no image. An error quotes the build's last output (Docker: POST /build).
 	BuildImage(ctx context.Context, b ImageBuild, archive io.Reader) error
 }
 
-// Delivery brings configuration to components and confirms that it arrived.
+// Delivery delivers configuration to components, with an acknowledgement.
 type Delivery interface {
-	// Files reads the directories that were delivered, by path and file name, of one bottle or with slug "" of all. Of a spool
-	// it reports only that it exists.
+	// Files returns the delivered directories of one bottle, or with slug "" of all, by path and file name. A spool has no files in
+	// the result.
 	Files(ctx context.Context, slug string) (map[string]map[string]state.ObservedFile, error)
 	// WriteFiles makes a directory hold exactly its files, each replaced atomically, readable by the sidecars' user.
 	WriteFiles(ctx context.Context, dir state.Dir) error
-	// RemoveFiles removes the configuration and the tokens of a bottle. Its spools stay.
+	// RemoveFiles removes the configuration and the tokens of a bottle, but not its spools.
 	RemoveFiles(ctx context.Context, slug string) error
-	// Reload has a component read its files again, and returns its report once it serves config. With config "" it returns
-	// when the component was asked: it doesn't report.
+	// Reload signals a component to read its files again, and returns its report once it serves config. With config "", for a
+	// component that does not report, it returns after the signal.
 	Reload(ctx context.Context, id, config string) (Report, error)
-	// WaitReady waits until a container is ready. A container that ends, is paused or is removed meanwhile ends the wait at once
-	// with [ErrEnded], [ErrPaused] or [ErrNotFound].
+	// WaitReady waits until a container is ready. It returns [ErrEnded], [ErrPaused] or [ErrNotFound] as soon as the container ends,
+	// is paused or is removed.
 	WaitReady(ctx context.Context, id string, r Readiness) (Report, error)
-	// LastReport returns what a component reported last since its last run ended; the zero Report when it reported nothing.
+	// LastReport returns the last report of a component's current run, which began after endedAt; the zero Report if there is none.
 	LastReport(ctx context.Context, id string, endedAt time.Time) (Report, error)
 }
 
-// Readiness is what a container must show to count as ready.
+// Readiness is the condition for a container to count as ready.
 type Readiness struct {
-	// Config is the digest of the configuration that the component must report to serve. Where it is "", the component doesn't
-	// report: the container must run, and its health check, if it has one, must pass.
+	// Config is the digest of the configuration that the component must report. "" is for a component that does not report: the
+	// container must run, and its health check, if it has one, must pass.
 	Config string
-	// Since excludes reports from before. Zero: any report of the container's log.
+	// Since excludes earlier reports. The zero time accepts any report in the container's log.
 	Since time.Time
 }
 
-// Report is what a component says about the configuration that it serves.
+// Report is a component's report of the configuration that it serves.
 type Report struct {
 	Config string // digest
 	At     time.Time
 }
 
-// ImageBuild says how an image is built.
+// ImageBuild holds the options of a build.
 type ImageBuild struct {
 	Ref        string
 	Dockerfile string // path in the archive
-	Network    string // of RUN steps
+	Network    string // network mode of RUN steps
 	Labels     map[string]string
 }
 
-// Capabilities are what an engine can do with objects that exist. The planner replaces what can't be changed.
+// Capabilities report which existing objects an engine can change in place. Where it can't, the planner replaces them.
 type Capabilities struct {
 	UpdateLimits bool // of a running container
 	Unpause      bool
 	Reconnect    bool // attach and detach networks of an existing container
-	Reload       bool // acknowledged, without a new container
+	Reload       bool // see Delivery.Reload
 	Commands     Commands
 }
 
-// Commands are the command lines by which a person does on this engine what bottled could not: formats with one %s for the
-// object, Detach with two (the network and the container).
+// Commands are this engine's command lines for error messages: what to type where bottled failed. They are formats with one %s for
+// the object; Detach has two, the network and the container.
 type Commands struct {
 	RemoveContainer, RemoveNetwork, InspectContainer, Detach string
 }

@@ -8,29 +8,30 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Call is one call of a verb of the port.
+// Call is a call of one of the port's methods.
 type Call struct {
 	Verb   string // create_container, start_container, …
-	Object string // ID, name or reference of what it is about; "" for a listing
+	Object string // ID, name or reference of the object; "" for a listing
 }
 
-// Interceptor stands around every call. It returns what the caller gets; a call that it does not pass to next has no effect.
+// Interceptor wraps a call. Its error is returned to the caller; without a call of next the engine is not called.
 type Interceptor func(ctx context.Context, c Call, next func(ctx context.Context) error) error
 
-// Intercept returns an engine whose calls go through an interceptor: to count them, or to inject faults. Sessions pass through.
-func Intercept(e Engine, around Interceptor) Engine { return intercepted{e, around} }
+// Intercept returns an engine that passes every call through an interceptor, for metrics or fault injection. The methods of
+// SessionRuntime are not intercepted.
+func Intercept(e Engine, interceptor Interceptor) Engine { return intercepted{e, interceptor} }
 
 type intercepted struct {
 	Engine
-	around Interceptor
+	interceptor Interceptor
 }
 
 func (i intercepted) call(ctx context.Context, verb, object string, next func(ctx context.Context) error) error {
-	return i.around(ctx, Call{Verb: verb, Object: object}, next)
+	return i.interceptor(ctx, Call{Verb: verb, Object: object}, next)
 }
 
-// result is call for a verb that returns something. A call whose error is not the engine's returns the zero value.
-func result[T any](ctx context.Context, i intercepted, verb, object string, next func(ctx context.Context) (T, error)) (T, error) {
+// callResult is call for a method with a result. On any error, the interceptor's too, it returns the zero value.
+func callResult[T any](ctx context.Context, i intercepted, verb, object string, next func(ctx context.Context) (T, error)) (T, error) {
 	var got T
 	err := i.call(ctx, verb, object, func(ctx context.Context) (err error) {
 		got, err = next(ctx)
@@ -46,7 +47,7 @@ func result[T any](ctx context.Context, i intercepted, verb, object string, next
 func (i intercepted) Ping(ctx context.Context) error { return i.call(ctx, "ping", "", i.Engine.Ping) }
 
 func (i intercepted) Info(ctx context.Context) (Info, error) {
-	return result(ctx, i, "info", "", i.Engine.Info)
+	return callResult(ctx, i, "info", "", i.Engine.Info)
 }
 
 func (i intercepted) Events(ctx context.Context, since time.Time, handle func(Event)) error {
@@ -54,23 +55,23 @@ func (i intercepted) Events(ctx context.Context, since time.Time, handle func(Ev
 }
 
 func (i intercepted) Containers(ctx context.Context, owner, slug string) ([]Summary, error) {
-	return result(ctx, i, "list_containers", slug, func(ctx context.Context) ([]Summary, error) { return i.Engine.Containers(ctx, owner, slug) })
+	return callResult(ctx, i, "list_containers", slug, func(ctx context.Context) ([]Summary, error) { return i.Engine.Containers(ctx, owner, slug) })
 }
 
 func (i intercepted) Networks(ctx context.Context) ([]ObservedNetwork, error) {
-	return result(ctx, i, "list_networks", "", i.Engine.Networks)
+	return callResult(ctx, i, "list_networks", "", i.Engine.Networks)
 }
 
 func (i intercepted) Images(ctx context.Context, refs []string) (map[string]string, error) {
-	return result(ctx, i, "list_images", "", func(ctx context.Context) (map[string]string, error) { return i.Engine.Images(ctx, refs) })
+	return callResult(ctx, i, "list_images", "", func(ctx context.Context) (map[string]string, error) { return i.Engine.Images(ctx, refs) })
 }
 
 func (i intercepted) Inspect(ctx context.Context, id string) (Detail, error) {
-	return result(ctx, i, "inspect_container", id, func(ctx context.Context) (Detail, error) { return i.Engine.Inspect(ctx, id) })
+	return callResult(ctx, i, "inspect_container", id, func(ctx context.Context) (Detail, error) { return i.Engine.Inspect(ctx, id) })
 }
 
 func (i intercepted) NetworkMembers(ctx context.Context, id string) ([]string, error) {
-	return result(ctx, i, "inspect_network", id, func(ctx context.Context) ([]string, error) { return i.Engine.NetworkMembers(ctx, id) })
+	return callResult(ctx, i, "inspect_network", id, func(ctx context.Context) ([]string, error) { return i.Engine.NetworkMembers(ctx, id) })
 }
 
 func (i intercepted) ContainerOwner(ctx context.Context, name string) (id, owner string, err error) {
@@ -82,7 +83,7 @@ func (i intercepted) ContainerOwner(ctx context.Context, name string) (id, owner
 }
 
 func (i intercepted) CreateNetwork(ctx context.Context, n state.Network) (ObservedNetwork, error) {
-	return result(ctx, i, "create_network", n.Name, func(ctx context.Context) (ObservedNetwork, error) { return i.Engine.CreateNetwork(ctx, n) })
+	return callResult(ctx, i, "create_network", n.Name, func(ctx context.Context) (ObservedNetwork, error) { return i.Engine.CreateNetwork(ctx, n) })
 }
 
 func (i intercepted) RemoveNetwork(ctx context.Context, id string) error {
@@ -90,7 +91,7 @@ func (i intercepted) RemoveNetwork(ctx context.Context, id string) error {
 }
 
 func (i intercepted) CreateContainer(ctx context.Context, c state.Container) (string, error) {
-	return result(ctx, i, "create_container", c.Name, func(ctx context.Context) (string, error) { return i.Engine.CreateContainer(ctx, c) })
+	return callResult(ctx, i, "create_container", c.Name, func(ctx context.Context) (string, error) { return i.Engine.CreateContainer(ctx, c) })
 }
 
 func (i intercepted) StartContainer(ctx context.Context, id string, mounts []state.Mount) error {
@@ -134,7 +135,7 @@ func (i intercepted) BuildImage(ctx context.Context, b ImageBuild, archive io.Re
 }
 
 func (i intercepted) Files(ctx context.Context, slug string) (map[string]map[string]state.ObservedFile, error) {
-	return result(ctx, i, "read_files", slug, func(ctx context.Context) (map[string]map[string]state.ObservedFile, error) {
+	return callResult(ctx, i, "read_files", slug, func(ctx context.Context) (map[string]map[string]state.ObservedFile, error) {
 		return i.Engine.Files(ctx, slug)
 	})
 }
@@ -148,13 +149,13 @@ func (i intercepted) RemoveFiles(ctx context.Context, slug string) error {
 }
 
 func (i intercepted) Reload(ctx context.Context, id, config string) (Report, error) {
-	return result(ctx, i, "reload", id, func(ctx context.Context) (Report, error) { return i.Engine.Reload(ctx, id, config) })
+	return callResult(ctx, i, "reload", id, func(ctx context.Context) (Report, error) { return i.Engine.Reload(ctx, id, config) })
 }
 
 func (i intercepted) WaitReady(ctx context.Context, id string, r Readiness) (Report, error) {
-	return result(ctx, i, "wait_ready", id, func(ctx context.Context) (Report, error) { return i.Engine.WaitReady(ctx, id, r) })
+	return callResult(ctx, i, "wait_ready", id, func(ctx context.Context) (Report, error) { return i.Engine.WaitReady(ctx, id, r) })
 }
 
 func (i intercepted) LastReport(ctx context.Context, id string, endedAt time.Time) (Report, error) {
-	return result(ctx, i, "last_report", id, func(ctx context.Context) (Report, error) { return i.Engine.LastReport(ctx, id, endedAt) })
+	return callResult(ctx, i, "last_report", id, func(ctx context.Context) (Report, error) { return i.Engine.LastReport(ctx, id, endedAt) })
 }

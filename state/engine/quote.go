@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	quotedLines  = 5   // of a container's log in an error
-	quotedOutput = 10  // of a build's output in an error
+	quotedLines  = 5   // lines of a container's log in an error
+	quotedOutput = 10  // lines of a build's output in an error
 	quotedLength = 300 // characters of a line
 )
 
@@ -29,7 +29,7 @@ func QuoteLog(ctx context.Context, e LogStreamer, id string, since time.Time) (s
 	if len(lines) == 0 {
 		return "; its log is empty", err
 	}
-	return "; its last log lines:" + quote(lines), err
+	return "; its last log lines:" + indentLines(lines), err
 }
 
 // QuoteOutput returns the last lines of a build's output, escaped, for the end of an error message; "" when there are none.
@@ -37,10 +37,10 @@ func QuoteOutput(lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	return "; the build's last output:" + quote(lines[max(0, len(lines)-quotedOutput):])
+	return "; the build's last output:" + indentLines(lines[max(0, len(lines)-quotedOutput):])
 }
 
-func quote(lines []string) string {
+func indentLines(lines []string) string {
 	text := ""
 	for _, l := range lines {
 		text += "\n    " + escapeLine(l)

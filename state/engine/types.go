@@ -8,22 +8,22 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// The engine errors that bottled tells apart.
+// The engine errors that callers distinguish.
 var (
 	ErrNotFound    = errors.New("not found")
 	ErrConflict    = errors.New("name or subnet in use")
 	ErrUnavailable = errors.New("the engine does not answer")
 )
 
-// EventKind is what happened.
+// EventKind is the kind of an event.
 type EventKind string
 
-// The kinds of events. Kinds that an engine does not have never come.
+// The kinds of events. An engine need not have all of them.
 const (
 	EventStarted       EventKind = "started"
-	EventEnded         EventKind = "ended"          // the first process ended
-	EventKillRequested EventKind = "kill requested" // somebody had a signal sent that is not a reload's
-	EventStopped       EventKind = "stopped"        // somebody had it stopped
+	EventEnded         EventKind = "ended"          // the container's first process ended
+	EventKillRequested EventKind = "kill requested" // somebody sent a signal other than a reload's
+	EventStopped       EventKind = "stopped"        // somebody stopped it
 	EventPaused        EventKind = "paused"
 	EventUnpaused      EventKind = "unpaused"
 	EventRenamed       EventKind = "renamed"
@@ -35,7 +35,7 @@ const (
 	EventDisconnected  EventKind = "disconnected"
 )
 
-// Event is something that happened to a container or a network on the engine.
+// Event reports a change of a container or a network.
 type Event struct {
 	Time time.Time
 	Kind EventKind
@@ -61,7 +61,7 @@ const (
 	HealthStarting  = "starting"
 )
 
-// Summary is what one listing tells of a container.
+// Summary is a container in a listing.
 type Summary struct {
 	ID, Name       string
 	Image, ImageID string
@@ -71,56 +71,56 @@ type Summary struct {
 	Endpoints      []Endpoint
 }
 
-// Endpoint is a container's attachment to a network as it is; ID changes with every start and reconnect.
+// Endpoint is an observed attachment of a container to a network. Its ID changes with every start and reconnect.
 type Endpoint struct {
 	Network, NetworkID, ID string
 }
 
-// Detail is what only an inspection tells.
+// Detail holds the fields of a container that only an inspection returns.
 type Detail struct {
 	Container state.Container
 	Defaults  ImageDefaults
-	// EndedAt is when its last run ended; zero when it has not ended yet. What it said after that, it said in its
-	// current run. (Not when it started: an engine notes that later than the process may speak.)
+	// EndedAt is the end of the last run; zero for a container in its first. Log lines after it belong to the current run. (The start
+	// time would not do: Docker records it later than the process may write.)
 	EndedAt   time.Time
 	ExitCode  int
 	OOMKilled bool
-	Checked   string // outcome of the health checks
+	Checked   string // outcome of the health check, which a pause does not change
 }
 
-// ImageDefaults are what a container gets from its image where nothing else is said.
+// ImageDefaults are the settings that a container inherits from its image.
 type ImageDefaults struct {
 	Entrypoint, Command []string
 	Env                 map[string]string
 	User                string
 }
 
-// Slug is the bottle that the container belongs to.
+// Slug returns the name of the bottle that the container belongs to.
 func (s Summary) Slug() string { return s.Labels[state.LabelSlug] }
 
-// Part is the container's role.
+// Component returns the name of the component that the container is.
 func (s Summary) Component() state.ComponentName {
 	return state.ComponentName(s.Labels[state.LabelRole])
 }
 
-// ObservedNetwork is a network on the engine, anybody's.
+// ObservedNetwork is a network on the engine, whoever owns it.
 type ObservedNetwork struct {
 	ID string
 	state.Network
 	Subnets []netip.Prefix // all of them, IPv6 too
 }
 
-// EngineInfo is what an engine tells of itself that matters for how well it keeps containers in (GET /info).
+// Info describes an engine as far as isolation depends on it (Docker: GET /info).
 type Info struct {
 	Version string
-	// Whether it enforces these limits.
+	// MemoryLimit, CPULimit and PidsLimit report whether the engine enforces these limits.
 	MemoryLimit, CPULimit, PidsLimit bool
 	Users                            UserMapping
-	// VXLANPort is the UDP port of the overlay networks of the Swarm that it is a member of; 0 when it is in none.
+	// VXLANPort is the UDP port of the overlay networks of the engine's Swarm; 0 when it is in none.
 	VXLANPort int
 }
 
-// What can end the wait for a container.
+// The errors that end a wait for readiness.
 var (
 	ErrEnded     = errors.New("it ended before it was ready")
 	ErrPaused    = errors.New("it was paused before it was ready")

@@ -18,7 +18,7 @@ func TestHostUser(t *testing.T) {
 		{"no mapping", UserMapping{}, "65532:65532", true, 65532, 65532, nil},
 		{"no mapping, an unprivileged bottled", UserMapping{}, "1000:1001", false, 1000, 1001, nil},
 		{"userns-remap", remapped, "65532:65532", true, 165532, 265532, nil},
-		{"userns-remap, an unprivileged bottled", remapped, "1000:1001", false, 0, 0, errCannotGive},
+		{"userns-remap, an unprivileged bottled", remapped, "1000:1001", false, 0, 0, errChownNeedsRoot},
 		{"rootless", UserMapping{Unknown: true}, "1000:1001", false, 0, 0, ErrUnknownMapping},
 		{"root on a rootless engine", UserMapping{Unknown: true}, "65532:65532", true, 0, 0, ErrUnknownMapping},
 	} {

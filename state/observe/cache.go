@@ -13,19 +13,19 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// Cache remembers what inspections told, so that a pass over unchanged containers asks the engine nothing
-// about them. It is only ever an optimisation: without it the next pass inspects again. What a listing can't
-// show and the engine changes without a trace in it (limits, by docker update) is found by a deep pass.
+// Cache holds the results of inspections, so that a pass over unchanged containers needs none. It is an optimisation: without it the
+// next pass inspects again. A change that leaves no trace in a listing (limits, by docker update) is found by a deep observation.
 type Cache struct {
 	path string
 
 	mu      sync.Mutex
 	changed bool
 	entries map[string]cacheEntry    // by container ID
-	reports map[string]engine.Report // by container ID, of this run
+	reports map[string]engine.Report // by container ID, from the current run
 }
 
-// cacheFormat changes with what an inspection reads of a container, so that entries of an older bottled are not believed.
+// cacheFormat is the version of the fields that an inspection reads, part of the fingerprint: it invalidates the entries of other
+// versions.
 const cacheFormat = "3"
 
 type cacheEntry struct {
@@ -46,8 +46,8 @@ func OpenCache(path string) *Cache {
 	return c
 }
 
-// fingerprint changes whenever the container is started, stopped, renamed or (dis)connected: endpoint IDs
-// are new each time (measured on 20.10).
+// fingerprint returns a digest that changes whenever the container is started, stopped, renamed, connected or disconnected: each time
+// its endpoints get new IDs (measured on Docker 20.10).
 func fingerprint(s engine.Summary) string {
 	parts := []string{s.Name, s.State, s.ImageID + " " + cacheFormat}
 	for _, e := range s.Endpoints {
@@ -71,7 +71,7 @@ func (c *Cache) get(s engine.Summary) (ObservedContainer, bool) {
 	return found, true
 }
 
-// put replaces what the cache knows of one bottle, or with slug "" of all, by exactly these containers.
+// put replaces the entries of one bottle, or with slug "" all entries.
 func (c *Cache) put(containers []ObservedContainer, slug string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +97,7 @@ func (c *Cache) put(containers []ObservedContainer, slug string) {
 	c.entries = fresh
 }
 
-// SetReport records what a sidecar said.
+// SetReport records a sidecar's report, which supersedes the inspected one.
 func (c *Cache) SetReport(id string, r engine.Report) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,22 +105,21 @@ func (c *Cache) SetReport(id string, r engine.Report) {
 	c.changed = true
 }
 
-// Slug is the bottle that a container belongs to; "" when it is not known.
+// Slug returns the name of the bottle that a container belongs to; "" when unknown.
 func (c *Cache) Slug(id string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries[id].Slug
 }
 
-// Forget makes the next pass inspect a container that was changed in a way that no listing shows.
+// Forget drops an entry, so that the next pass inspects the container: for a change that no listing shows.
 func (c *Cache) Forget(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, id)
 }
 
-// reported returns what a running sidecar said last that it serves: heard in this process, or read from its log. It is the zero
-// Report when it has said nothing.
+// reported returns the last report of a running sidecar, from the cache or its log; the zero Report when it has not reported.
 func (c *Cache) reported(ctx context.Context, e engine.Engine, id string, endedAt time.Time) (engine.Report, error) {
 	c.mu.Lock()
 	r, ok := c.reports[id]

@@ -17,31 +17,30 @@ import (
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// ObservedContainer is one container of the owner.
+// ObservedContainer is an observed container of the owner.
 type ObservedContainer struct {
 	engine.Summary
 	engine.Detail
-	// Config is the digest of the configuration that the container last reported to serve since it was
-	// started; "" when it has reported none.
+	// Config is the digest of the configuration that the container last reported to serve in its current run; "" when it has not
+	// reported.
 	Config string
 	// ReportedAt is when it reported that.
 	ReportedAt time.Time
-	// Orphan marks a session's container whose bottled process is gone.
+	// Orphan is true for a session's container whose bottled process is gone.
 	Orphan bool
 }
 
-// Observed is everything that runs and exists, at one moment.
+// Observed is a snapshot of the engine and the host.
 type Observed struct {
-	Networks   []engine.ObservedNetwork // all: foreign ones take names and subnets
-	Containers []ObservedContainer      // the owner's
-	Images     map[string]string        // image ID by reference, of the references asked for
-	Routes     []netip.Prefix           // of the host
-	// Capabilities are what the engine can do with what exists.
+	Networks     []engine.ObservedNetwork // all, since foreign ones use names and subnets
+	Containers   []ObservedContainer      // the owner's
+	Images       map[string]string        // image IDs by reference, of Options.Refs
+	Routes       []netip.Prefix           // the host's
 	Capabilities engine.Capabilities
-	Dirs         map[string]map[string]state.ObservedFile
+	Dirs         map[string]map[string]state.ObservedFile // by path and file name
 }
 
-// Observer reads the engine and the host.
+// Observer takes snapshots of the engine and the host.
 type Observer struct {
 	Engine   engine.Engine
 	Settings state.Settings
@@ -50,37 +49,37 @@ type Observer struct {
 	Routes func() ([]netip.Prefix, error)
 }
 
-// inspections is how many containers are inspected at once.
+// maxInspections limits concurrent inspections.
 const maxInspections = 8
 
-// Look says what to look at.
+// Options select what to observe.
 type Options struct {
-	Slug string   // one bottle; "" for all of the owner's. Networks are all listed in any case.
+	Slug string   // name of one bottle; "" for all of the owner's. Networks are always all listed.
 	Refs []string // images
-	Deep bool     // inspect every container, whatever the cache knows
+	Deep bool     // inspect every container, regardless of the cache
 }
 
-// lookLimit bounds one look: an engine that takes longer hangs.
+// observeTimeout limits one observation: an engine that takes longer counts as unavailable.
 const observeTimeout = time.Minute
 
-// Observe takes one snapshot. However many bottles there are, it makes three engine calls, plus one or
-// two for each container that the cache does not know as it is now; a deep look asks about all of them again.
-func (o Observer) Observe(ctx context.Context, look Options) (Observed, error) {
+// Observe takes a snapshot. For any number of bottles it makes three engine calls, plus one or two for each container that is not in the
+// cache in its present state, or with Options.Deep for every container.
+func (o Observer) Observe(ctx context.Context, options Options) (Observed, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, observeTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, observeTimeout))
 	defer cancel()
-	got, err := o.observe(ctx, look)
+	got, err := o.observe(ctx, options)
 	if err != nil && errors.Is(context.Cause(ctx), engine.ErrUnavailable) {
 		err = errors.Join(context.Cause(ctx), err)
 	}
 	return got, err
 }
 
-func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
+func (o Observer) observe(ctx context.Context, options Options) (Observed, error) {
 	got := Observed{Capabilities: o.Engine.Capabilities()}
 	var summaries []engine.Summary
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		summaries, err = o.Engine.Containers(gctx, o.Settings.Owner, look.Slug)
+		summaries, err = o.Engine.Containers(gctx, o.Settings.Owner, options.Slug)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -88,11 +87,11 @@ func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		got.Images, err = o.Engine.Images(gctx, look.Refs)
+		got.Images, err = o.Engine.Images(gctx, options.Refs)
 		return err
 	})
 	group.Go(func() (err error) {
-		got.Dirs, err = o.Engine.Files(gctx, look.Slug)
+		got.Dirs, err = o.Engine.Files(gctx, options.Slug)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -102,7 +101,7 @@ func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
 	if err := group.Wait(); err != nil {
 		return Observed{}, fmt.Errorf("read the current state: %w", err)
 	}
-	containers, err := o.details(ctx, summaries, look)
+	containers, err := o.inspectAll(ctx, summaries, options)
 	if err != nil {
 		return Observed{}, fmt.Errorf("read the current state: %w", err)
 	}
@@ -110,13 +109,13 @@ func (o Observer) observe(ctx context.Context, look Options) (Observed, error) {
 	return got, nil
 }
 
-func (o Observer) details(ctx context.Context, summaries []engine.Summary, look Options) ([]ObservedContainer, error) {
+func (o Observer) inspectAll(ctx context.Context, summaries []engine.Summary, options Options) ([]ObservedContainer, error) {
 	found := make([]*ObservedContainer, len(summaries))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxInspections)
 	for i, s := range summaries {
-		// What does not run may have run and ended since, and look the same in a listing.
-		if c, ok := o.Cache.get(s); ok && !look.Deep && s.State == engine.StateRunning && s.Health != engine.HealthUnhealthy {
+		// A stopped container may have run and ended since, and look the same in a listing.
+		if c, ok := o.Cache.get(s); ok && !options.Deep && s.State == engine.StateRunning && s.Health != engine.HealthUnhealthy {
 			found[i] = &c
 			continue
 		}
@@ -138,9 +137,9 @@ func (o Observer) details(ctx context.Context, summaries []engine.Summary, look 
 			containers = append(containers, *c)
 		}
 	}
-	o.Cache.put(containers, look.Slug)
+	o.Cache.put(containers, options.Slug)
 	for i, c := range containers {
-		containers[i].Orphan = c.Component() == state.Session && !store.SessionHeld(o.Settings, c.Name)
+		containers[i].Orphan = c.Component() == state.Session && !store.SessionLocked(o.Settings, c.Name)
 	}
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil
@@ -152,7 +151,7 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 		return ObservedContainer{}, err
 	}
 	if s.Health == engine.HealthUnhealthy {
-		s.Health = detail.Checked // a listing also says so of a container that was paused and not checked since
+		s.Health = detail.Checked // Docker also lists a container as unhealthy that was paused and not checked since
 	}
 	c := ObservedContainer{Summary: s, Detail: detail}
 	if s.State == engine.StateRunning && kinds.All.Of(s.Component()).Reports {
@@ -163,7 +162,7 @@ func (o Observer) inspect(ctx context.Context, s engine.Summary) (ObservedContai
 	return c, err
 }
 
-// Images returns the IDs of images by reference; those that the engine does not have are missing.
+// Images returns image IDs by reference; references that the engine does not have are missing.
 func (o Observer) Images(ctx context.Context, refs []string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, observeTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, observeTimeout))
 	defer cancel()

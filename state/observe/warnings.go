@@ -8,14 +8,14 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Gaps are the warnings about what a bottle promises and this engine or host can't keep, each with the remedy; docs/security.md
-// explains them. filtered says that the host is known to drop packets whose senders it has no route back to.
+// Warnings lists the isolation guarantees that this engine or host does not enforce, each with its remedy; docs/security.md explains
+// them. filtered is whether the host's reverse-path filter is on.
 func Warnings(e engine.Info, filtered bool, s state.Settings) []string {
-	gaps := []string{fmt.Sprintf("a compromised pipelock could reach services on this host. Block new connections from %s: "+
+	warnings := []string{fmt.Sprintf("a compromised pipelock could reach services on this host. Block new connections from %s: "+
 		"docs/security.md#firewall", s.Pool)}
-	add := func(open bool, format string, args ...any) {
-		if open {
-			gaps = append(gaps, fmt.Sprintf(format, args...))
+	add := func(unenforced bool, format string, args ...any) {
+		if unenforced {
+			warnings = append(warnings, fmt.Sprintf(format, args...))
 		}
 	}
 	add(!filtered, "agents can send one-way UDP packets to this host. Turn on reverse-path filtering: sysctl -w net.ipv4.conf.all.rp_filter=2")
@@ -29,5 +29,5 @@ func Warnings(e engine.Info, filtered bool, s state.Settings) []string {
 	add(!e.MemoryLimit, limit, e.Version, "memory", "memory")
 	add(!e.CPULimit, limit, e.Version, "CPUs", "cpu")
 	add(!e.PidsLimit, limit, e.Version, "processes", "pids")
-	return gaps
+	return warnings
 }

@@ -1,5 +1,3 @@
-// Package owndir is how bottled uses directories and files of its own: locks, records, sockets, tokens. Nobody but root and the user
-// that it runs as may be able to change or replace them; otherwise others would lead it to files of their choice.
 package owndir
 
 import (
@@ -13,17 +11,17 @@ import (
 	"syscall"
 )
 
-// NoFollow are the flags for opening what lies in a directory of one's own: a link at the path is an error, a named pipe no reason to wait.
+// NoFollow are the open flags for files in an own directory: a symbolic link is an error, and a named pipe does not block.
 const NoFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_CLOEXEC
 
 const (
-	maxLinks = 40        // as many as the kernel follows
-	maxFile  = 256 << 20 // bytes; more than any file of bottled's has
+	maxLinks = 40        // the kernel's limit
+	maxFile  = 256 << 20 // bytes, more than any file of bottled has
 )
 
-// Check fails unless everything on the way to a directory, and the directory itself, can be changed by root and this user only:
-// directories and links belong to one of them, and are writable by nobody else. Of the directories on the way, sticky ones such as
-// /tmp may be writable, since nobody else can replace what is in them. What is missing is nobody's, and no error.
+// Check fails unless only root and this user can change a directory and everything on the way to it: directories and links belong to
+// one of them, and nobody else may write. A sticky directory on the way, such as /tmp, may be writable, since others can't replace
+// entries in it. A missing path is no error.
 func Check(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -41,7 +39,7 @@ func Check(path string) error {
 		if err != nil {
 			return err
 		}
-		if err := checkOne(dir, info, len(rest) == 0); err != nil {
+		if err := checkEntry(dir, info, len(rest) == 0); err != nil {
 			return err
 		}
 		if info.Mode().Type() == fs.ModeSymlink {
@@ -61,16 +59,16 @@ func Check(path string) error {
 		if len(rest) == 0 {
 			return nil
 		}
-		// A link was resolved before: dir has none, so that .. is the directory around it.
+		// dir has no links left, so .. is its parent.
 		dir, rest = filepath.Join(dir, rest[0]), rest[1:]
 	}
 }
 
-// checkOne judges a directory or link.
-func checkOne(path string, info fs.FileInfo, last bool) error {
+// checkEntry checks the owner and mode of a directory or link.
+func checkEntry(path string, info fs.FileInfo, last bool) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return fmt.Errorf("%s: its owner can't be known", path)
+		return fmt.Errorf("%s: unknown owner", path)
 	}
 	if me := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != me {
 		return fmt.Errorf("%s belongs to user %d, who could replace what is in it; give it to the user that bottled runs as: chown %d %s",
@@ -89,7 +87,7 @@ func checkOne(path string, info fs.FileInfo, last bool) error {
 		path, info.Mode().Perm(), path)
 }
 
-// Make makes a directory, and those on the way that are missing, and checks what is there.
+// Make creates a directory with its missing parents, and checks the existing ones.
 func Make(path string, mode fs.FileMode) error {
 	if err := Check(path); err != nil {
 		return err
@@ -100,7 +98,7 @@ func Make(path string, mode fs.FileMode) error {
 	return Check(path)
 }
 
-// Open opens a regular file in a directory of one's own.
+// Open opens a regular file in an own directory.
 func Open(path string, flag int, mode fs.FileMode) (*os.File, error) {
 	file, err := os.OpenFile(path, flag|NoFollow, mode)
 	if errors.Is(err, syscall.ELOOP) {
@@ -119,7 +117,7 @@ func Open(path string, flag int, mode fs.FileMode) (*os.File, error) {
 	return file, nil
 }
 
-// ReadFile reads a regular file in a directory of one's own.
+// ReadFile reads a regular file in an own directory.
 func ReadFile(path string) ([]byte, error) {
 	file, err := Open(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -133,8 +131,8 @@ func ReadFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// WriteFile replaces a file atomically: a reader sees the old content or the new one. finish, if not nil, gets the complete new file
-// before it takes the old one's place.
+// WriteFile replaces a file atomically: a reader sees the old content or the new one. finish, if not nil, is called with the complete new
+// file before it is renamed, for example to change its owner.
 func WriteFile(path string, data []byte, mode fs.FileMode, finish func(*os.File) error) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-"+strings.TrimPrefix(filepath.Base(path), ".")+"-*")
 	if err != nil {

@@ -1,5 +1,3 @@
-// Package printable makes text safe to show to a person. Whoever wrote the text may be hostile: control characters steer a
-// terminal, bidirectional controls change the order in which a line reads, and invisible characters hide a part of it.
 package printable
 
 import (

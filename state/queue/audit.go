@@ -9,34 +9,33 @@ import (
 // Record is one decision, as a line of the audit log (contract).
 type Record struct {
 	Time   time.Time `json:"time"`
-	Bottle string    `json:"bottle"` // by the queue's place, not by the agent's word
+	Bottle string    `json:"bottle"` // by the queue's directory, not by the agent's word
 	Kind   string    `json:"kind"`   // decision
 	Tool   Tool      `json:"tool"`
-	// Action is the answer's status; or void, for a decision that came too late and had no effect: the line
-	// before it of the same proposal.
+	// Action is the answer's status; or void, which revokes the previous record of the same proposal: that decision came too late and had
+	// no effect.
 	Action        string `json:"action"`
 	Who           string `json:"who"`
-	Diff          string `json:"diff"` // what it changes of the bottle, as was shown to who decided; unified
+	Diff          string `json:"diff"` // unified diff of the bottle, as shown to the person who decided
 	Justification string `json:"justification"`
 	Notes         string `json:"notes"`
 	Proposal      string `json:"proposal"` // its ID
 }
 
-// kindDecision tells a decision from what the log has of the sidecars.
+// kindDecision is the kind of a person's decision, as opposed to the sidecars' records.
 const kindDecision = "decision"
 
-// actionVoid takes a decision back, see Record.
+// actionVoid revokes a decision, see Record.
 const actionVoid = "void"
 
-// AuditLog is where decisions are recorded: a bottle's audit.Log. The record has reached the disk when Append returns without
-// an error.
+// AuditLog records decisions: a bottle's audit.Log. After Append returns nil the record survives a crash.
 type AuditLog interface {
 	Append(record any) error
 }
 
-// Decide answers a proposal for a human. The decision is in the audit log before the agent can see it, and one
-// that can't be logged is not made. bottle is the slug that the queue's directory belongs to; diff is what the
-// human saw. ErrAnswered when somebody was faster, ErrGone when the proposal is not there.
+// Decide answers a proposal on behalf of a person. It logs the decision before the agent can see it; if that fails, there is no decision.
+// bottle is the name of the bottle that the queue belongs to; diff is what the person saw. It returns ErrAnswered if there is an answer
+// already, and ErrGone if the proposal is not in the queue.
 func (q *Queue) Decide(log AuditLog, bottle, id string, a Answer, diff string) error {
 	if a.Status == Withdrawn || a.By == "" {
 		return fmt.Errorf("decide on proposal %s: a decision is approved, modified or rejected, and by somebody", id)

@@ -18,7 +18,7 @@ const (
 	answerSuffix   = ".answer.json"
 	tempPrefix     = ".tmp-"
 
-	// maxEntries bounds a listing, whatever the other side put into the directory.
+	// maxEntries limits a listing, since the other side may write anything into the directory.
 	maxEntries = 4096
 )
 
@@ -29,11 +29,11 @@ type files struct {
 	dir  string // for messages
 }
 
-// encode returns a file's content. It fails rather than to write what read would refuse.
+// encode returns a file's content. It fails for content that read would refuse.
 func encode(content any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false) // six bytes for one
+	encoder.SetEscapeHTML(false) // an escape has six bytes
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(content); err != nil {
 		return nil, err
@@ -65,12 +65,11 @@ func (f *files) writeTemp(name string, data []byte) error {
 		return err
 	}
 	_, err = file.Write(data)
-	return errors.Join(err, f.giveToOwner(file), file.Sync(), file.Close())
+	return errors.Join(err, f.chownToDirOwner(file), file.Sync(), file.Close())
 }
 
-// giveToOwner lets the sidecar, which is not root, read what a controller that is root writes: the
-// directory belongs to the user that the sidecar runs as.
-func (f *files) giveToOwner(file *os.File) error {
+// chownToDirOwner makes the directory's owner, the user that the sidecar runs as, the owner of a file that a root controller writes.
+func (f *files) chownToDirOwner(file *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -129,7 +128,7 @@ func (f *files) remove(name string) error {
 	return err
 }
 
-// names lists the directory. It fails rather than to show a part of it.
+// names lists the directory. It fails if there are more than maxEntries.
 func (f *files) names() ([]string, error) {
 	dir, err := f.root.Open(".")
 	if err != nil {
@@ -163,8 +162,7 @@ func (f *files) sizes() (map[string]int64, error) {
 	return sizes, nil
 }
 
-// size is how many bytes a file has that is read: at most maxFileBytes are, and nothing of what is no regular file. One that goes
-// meanwhile has none.
+// size returns the size of a regular file in bytes; 0 for any other file, which is never read, and for one that is gone.
 func (f *files) size(name string) int64 {
 	info, err := f.root.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() {

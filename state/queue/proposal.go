@@ -28,7 +28,7 @@ const (
 	maxFileBytes = 2*(MaxJustification+MaxPayload) + 4<<10
 )
 
-// Tool names what an agent asked for; it says how to read the payload.
+// Tool is the tool that an agent called. It determines the format of the payload.
 type Tool string
 
 // The tools.
@@ -40,7 +40,7 @@ const (
 
 var tools = []Tool{CredProxyBlock, PipelockBlock, CapabilityBlock}
 
-// Status is how a proposal ended.
+// Status is the outcome of a proposal.
 type Status string
 
 // The statuses. Withdrawn is the asking side's own: nobody waits for an answer any more.
@@ -53,8 +53,8 @@ const (
 
 var statuses = []Status{Approved, Modified, Rejected, Withdrawn}
 
-// Proposal is what an agent asks a human for. Every field but the ID was written inside the bottle: it is
-// the agent's word, to be shown and judged, and Bottle in particular proves nothing (the directory does).
+// Proposal is an agent's request to a person. Every field but the ID was written inside the bottle and is not verified. In particular,
+// Bottle proves nothing; the queue's directory does.
 type Proposal struct {
 	ID            string    `json:"id"`
 	Bottle        string    `json:"bottle"`
@@ -64,7 +64,7 @@ type Proposal struct {
 	Payload       string    `json:"payload"`
 }
 
-// Answer is what became of a proposal.
+// Answer is the answer to a proposal.
 type Answer struct {
 	Status Status    `json:"status"`
 	Notes  string    `json:"notes"`
@@ -72,11 +72,10 @@ type Answer struct {
 	Time   time.Time `json:"time"`
 }
 
-// idPattern is what newID makes: sortable by time, and not to be guessed.
+// idPattern matches the identifiers of newID: sortable by time, and unguessable.
 var idPattern = regexp.MustCompile(`^[0-9]{8}t[0-9]{15}z-[a-z2-7]{26}$`)
 
-// parseProposal reads a proposal file, whose name said id. It is strict, so that whatever a human decides
-// on is all there was.
+// parseProposal parses a proposal file, whose name has the ID. It is strict, so that a person sees everything that the file contains.
 func parseProposal(id string, data []byte) (Proposal, error) {
 	var p Proposal
 	if err := unmarshal(data, &p); err != nil {
@@ -120,8 +119,8 @@ func (a Answer) validate() error {
 	return nil
 }
 
-// CheckText refuses a text from inside a bottle that may not be queued: it must be present, have at most maxBytes, and hold nothing
-// that a person who judges it would not see.
+// CheckText validates a text from inside a bottle: it must be present, have at most maxBytes, and contain no control or invisible
+// characters, which a person who reads it would not see.
 func CheckText(name, text string, maxBytes int) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -135,7 +134,7 @@ func CheckText(name, text string, maxBytes int) error {
 	return nil
 }
 
-// checkPayload judges a payload as it will be read: in JSON, an escape can stand for any character.
+// checkPayload validates a payload as it will be decoded: in JSON, an escape can stand for any character.
 func checkPayload(tool Tool, payload string) error {
 	if err := CheckText("payload", payload, MaxPayload); err != nil || tool != CredProxyBlock {
 		return err

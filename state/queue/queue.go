@@ -1,14 +1,3 @@
-// Package queue is the directory through which an agent's proposals reach a human, and the answers the
-// agent. It is shared by two sides that may each die and come back, and that don't trust each other alike:
-// the supervise sidecar, which runs inside the bottle, and the controller, which must believe nothing that
-// it finds here except its own answers.
-//
-// A proposal is the file <id>.proposal.json; its answer is <id>.answer.json. Both are written once, whole
-// and never replaced. A proposal without an answer is pending. An answer is first come, first served: the
-// asking side withdraws a proposal by answering it itself, so that a withdrawal and a human's answer can't
-// both win. The asking side removes both files when it has delivered the answer, so whatever an approval
-// entails must be safe elsewhere before the answer is given; Decide keeps the audit log that way. An answer
-// that nobody fetches is kept for AnswerAge, as long as there is room.
 package queue
 
 import (
@@ -28,22 +17,21 @@ import (
 const (
 	// MaxPending is how many proposals may wait for a human at once.
 	MaxPending = 32
-	// MaxBytes bounds what submissions make of the directory, in bytes. Answers come on top: 64 KiB each at most.
+	// MaxBytes limits the directory's size at submission, in bytes. Answers add up to 64 KiB each.
 	MaxBytes = 8 << 20
-	// AnswerAge is how long an answer is kept that nobody fetched. A later one could be about a bottle that has
-	// changed since.
+	// AnswerAge is the time after which an unfetched answer is dropped: the bottle may have changed too much since.
 	AnswerAge = 7 * 24 * time.Hour
 )
 
 const (
-	// maxAnswered is how many answered proposals are kept for an agent that may still ask for them.
+	// maxAnswered is the number of answered proposals that are kept for an agent to fetch.
 	maxAnswered = 64
-	// tempAge is when a temporary or orphaned file is certainly nobody's any more.
+	// tempAge is the age from which a temporary or orphaned file counts as left over by a crash.
 	tempAge = time.Hour
 )
 
 var (
-	// ErrFull is returned for a proposal too many, in number or in bytes.
+	// ErrFull is returned for a proposal beyond MaxPending or MaxBytes.
 	ErrFull = errors.New("too many proposals are waiting for a human")
 	// ErrAnswered is returned for a second answer; a withdrawn proposal counts as answered.
 	ErrAnswered = errors.New("the proposal is answered already or was withdrawn")
@@ -81,7 +69,7 @@ type Entry struct {
 	Answer   *Answer // nil while pending
 }
 
-// Stale says that the answer, if there is one, is too old to be delivered at time now.
+// Stale reports whether the answer is too old to be delivered; false while there is none.
 func (e Entry) Stale(now time.Time) bool {
 	return e.Answer != nil && now.Sub(e.Answer.Time) > AnswerAge
 }
@@ -109,7 +97,7 @@ func (q *Queue) Submit(p Proposal) (Proposal, error) {
 	return p, nil
 }
 
-// makeRoom removes what nobody needs, and tells whether one more proposal of size bytes is within bounds.
+// makeRoom sweeps the queue, and returns ErrFull if a further proposal of size bytes does not fit.
 func (q *Queue) makeRoom(size int64) error {
 	entries, _, err := q.List()
 	if err != nil {
@@ -220,7 +208,7 @@ func (q *Queue) answer(id string) (*Answer, error) {
 	return &a, nil
 }
 
-// Answer answers a proposal, once: ErrAnswered when somebody was faster, ErrGone when it is not there.
+// Answer answers a proposal. It returns ErrAnswered if there is an answer already, and ErrGone if the proposal is not in the queue.
 func (q *Queue) Answer(id string, a Answer) error {
 	a.Time = cmp.Or(a.Time, q.now()).UTC()
 	if err := a.validate(); err != nil {
@@ -286,10 +274,9 @@ func (q *Queue) Wait(ctx context.Context, id string) (Answer, error) {
 	}
 }
 
-// sweep removes what nobody needs: old leftovers of crashes, stale answers, and, where there are more than
-// maxAnswered or need more bytes would not fit, other answered proposals. The withdrawn ones go first, then the
-// oldest. It returns how many bytes are left in the directory. What cannot be removed now is tried again at the
-// next submission.
+// sweep removes leftovers of crashes, stale answers, and, if there are more than maxAnswered or need more bytes would not fit, further
+// answered proposals: withdrawn ones first, then the oldest. It returns the bytes left in the directory. Failed removals are tried again at
+// the next submission.
 func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
 	sizes, err := q.files.sizes()
 	if err != nil {
@@ -311,7 +298,7 @@ func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
 	return used, nil
 }
 
-// rank sorts withdrawn entries, for whose answer nobody will ask, before others.
+// rank orders entries for removal: withdrawn ones, whose answers nobody will fetch, first.
 func rank(e Entry) int {
 	if e.Answer.Status == Withdrawn {
 		return 0

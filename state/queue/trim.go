@@ -13,17 +13,17 @@ import (
 	"strings"
 )
 
-// What supervise writes is within half of these, so a directory beyond them was not filled by it, or not as it is meant to be.
+// Bounds of a queue's directory. supervise uses at most half of each, so a directory beyond them was filled by something else.
 const (
 	trimEntries = 1024
 	trimBytes   = 2 * MaxBytes
 	trimDepth   = 4
-	// trimSteps bounds how much one call removes; the next one goes on.
+	// trimSteps limits the removals of one call; the next one continues.
 	trimSteps = 1 << 16
 )
 
-// Trim keeps the directory of a queue within bounds, whoever writes to it: a supervise that was taken over may. Within them nothing is
-// touched. Beyond, first goes what is no file of a queue, and then the newest. It returns how many entries were removed.
+// Trim keeps the directory of a queue within bounds, which a compromised supervise may exceed. Beyond the bounds it removes foreign files
+// first, then the newest queue files. It returns the number of removed entries.
 func Trim(dir string) (removed int, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -47,7 +47,7 @@ type trimmer struct {
 	removed int
 }
 
-// within says whether there are no more entries, bytes and levels than allowed, below subdirectories too.
+// within reports whether the directory tree is within the bounds.
 func (t *trimmer) within() (bool, error) {
 	entries, bytes := 0, int64(0)
 	for dirs := []string{"."}; len(dirs) > 0; dirs = dirs[1:] {
@@ -72,7 +72,7 @@ func (t *trimmer) within() (bool, error) {
 	return true, nil
 }
 
-// list returns up to n entries of a directory. One that goes meanwhile is none.
+// list returns up to n entries of a directory; nil if that was removed meanwhile.
 func (t *trimmer) list(dir string, n int) ([]fs.FileInfo, error) {
 	info, err := t.root.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
@@ -99,7 +99,7 @@ func (t *trimmer) list(dir string, n int) ([]fs.FileInfo, error) {
 	return found, nil
 }
 
-// trim removes what is foreign as it is listed, and of the rest what is too much.
+// trim removes foreign entries, and then the newest queue files beyond half the bounds.
 func (t *trimmer) trim() error {
 	for t.steps > 0 {
 		found, err := t.list(".", trimEntries+1)
@@ -128,8 +128,8 @@ func isQueueFile(f fs.FileInfo) bool {
 	return f.Mode().IsRegular() && f.Size() <= maxFileBytes && (idPattern.MatchString(id) || strings.HasPrefix(f.Name(), tempPrefix))
 }
 
-// remove removes one entry. What is in a directory is moved out of it, not descended into: a tree may be deeper than a process has
-// descriptors, or a path has room.
+// remove removes one entry. It moves the entries of a directory up instead of descending: a tree may be deeper than the limits on
+// descriptors or path lengths.
 func (t *trimmer) remove(f fs.FileInfo) error {
 	for t.steps > 0 {
 		t.steps--
@@ -157,7 +157,7 @@ func (t *trimmer) remove(f fs.FileInfo) error {
 	return nil
 }
 
-// removeNewest removes files until what is left is within bounds. Identifiers sort by time.
+// removeNewest removes the newest files beyond half the bounds. Identifiers sort by time.
 func (t *trimmer) removeNewest(found []fs.FileInfo) error {
 	slices.SortFunc(found, func(a, b fs.FileInfo) int { return cmp.Compare(a.Name(), b.Name()) })
 	bytes := int64(0)

@@ -8,14 +8,12 @@ import (
 )
 
 const (
-	// slowRescan catches what a watch may have missed.
-	slowRescan = 5 * time.Second
-	// fastRescan stands in for a watch that cannot be had: the engine's host limits how many a user has.
-	fastRescan = time.Second
+	slowRescan = 5 * time.Second // poll interval with a watch, which may miss changes
+	fastRescan = time.Second     // poll interval without one: the host limits a user's inotify instances
 )
 
-// watcher tells everyone who waits that the directory changed. All share one inotify instance, since a
-// user has few; it is made when somebody waits for the first time.
+// watcher notifies subscribers of changes of the directory. They share one inotify instance, since a user has few; it is made for the first
+// subscriber.
 type watcher struct {
 	dir string
 
@@ -63,22 +61,22 @@ func (w *watcher) forward(notify *fsnotify.Watcher) {
 			if !open {
 				return
 			}
-		case _, open := <-notify.Errors: // events were lost: look
+		case _, open := <-notify.Errors: // events were lost: assume a change
 			if !open {
 				return
 			}
 		}
-		w.wakeAll()
+		w.notifyAll()
 	}
 }
 
-func (w *watcher) wakeAll() {
+func (w *watcher) notifyAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.waiters {
 		select {
 		case c <- struct{}{}:
-		default: // already told
+		default: // a notification is pending
 		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// checkContext keeps the host's and bottled's own files, tokens among them, out of images. What was checked out of a repository
-// is no secret of bottled's.
+// checkContext rejects a build context with system files of the host or bottled's own files, tokens among them. Checkouts of
+// repositories are allowed.
 func checkContext(s state.Settings, o *safepath.Object) error {
 	if err := manifests.CheckBuildContext(o.Real); err != nil {
 		return fmt.Errorf("%s: %w", o.Real, err)
 	}
-	own, shows, err := showsOwn(s, o.Location())
+	own, shows, err := exposedOwnDir(s, o.Location())
 	if err != nil || !shows {
 		return err
 	}
@@ -29,8 +29,8 @@ func checkContext(s state.Settings, o *safepath.Object) error {
 	return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", o.Real, own)
 }
 
-// showsOwn reports whether a file or directory of the host is, holds or leads to one of bottled's own directories, and which.
-func showsOwn(s state.Settings, at safepath.Location) (dir string, shows bool, err error) {
+// exposedOwnDir reports whether a file or directory of the host is in, contains or leads to one of bottled's own directories, and which.
+func exposedOwnDir(s state.Settings, at safepath.Location) (dir string, shows bool, err error) {
 	for _, own := range []string{s.StateDir, s.RunDir} {
 		trace, _, err := safepath.Trace(own)
 		if err != nil {

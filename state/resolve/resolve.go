@@ -12,13 +12,13 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Limits of what is read besides manifests, in bytes.
+// Size limits of input files, in bytes.
 const (
 	maxToken    = 64 << 10
 	maxCABundle = 4 << 20
 )
 
-// Inputs are what a manifest refers to but does not hold. They are read before anything is planned.
+// Inputs hold what a manifest refers to but does not contain. They are read before planning.
 type Inputs struct {
 	Tokens   map[manifests.SecretRef]state.Content
 	CABundle []byte
@@ -26,24 +26,24 @@ type Inputs struct {
 	Build    *buildcontext.Context
 }
 
-// MountSource is what the source of a mount was when it was judged.
+// MountSource identifies the source of a mount at the time of its check.
 type MountSource struct {
 	Path      string // without symbolic links
 	ID        safepath.ID
 	Directory bool
 }
 
-// InputReader reads what manifests refer to.
+// Reader reads the inputs of manifests.
 type Reader struct {
 	Settings state.Settings
-	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+	Getenv   func(string) (string, bool) // os.LookupEnv, for tokens by `env`
 	Builds   *buildcontext.Reader
-	// Writable is what agents can write: nothing there is read or mounted.
+	// Writable are the places that agents can write to: nothing there is read or mounted.
 	Writable safepath.Set
 }
 
-// Read reads the tokens from the environment or files, the CA bundle, where the mounts' sources lead, and what the agent's
-// image is built from.
+// Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, and the build
+// context. The error joins all failures.
 func (r Reader) Read(m manifests.Bottle) (Inputs, error) {
 	in := Inputs{Tokens: map[manifests.SecretRef]state.Content{}}
 	var err error
@@ -55,7 +55,7 @@ func (r Reader) Read(m manifests.Bottle) (Inputs, error) {
 	return in, errors.Join(failed...)
 }
 
-// Mounts judges the sources of the agent's mounts. The error wraps ErrMount.
+// Mounts resolves and checks the sources of the agent's mounts. The error wraps state.ErrMount.
 func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
 	sources := map[string]MountSource{}
 	if m.Spec.Agent == nil {
@@ -63,7 +63,7 @@ func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
 	}
 	var problems []error
 	for i, mount := range m.Spec.Agent.Mounts {
-		source, err := r.mount(mount)
+		source, err := r.resolveMount(mount)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w: %w", i, mount.Source, state.ErrMount, err))
 			continue
@@ -73,13 +73,13 @@ func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
 	return sources, errors.Join(problems...)
 }
 
-func (r Reader) mount(m manifests.Mount) (MountSource, error) {
+func (r Reader) resolveMount(m manifests.Mount) (MountSource, error) {
 	o, err := safepath.Open(m.Source)
 	if err != nil {
 		if unshared := r.Settings.CheckShared(m.Source); unshared != nil {
-			return MountSource{}, unshared // in a container, a directory of the host is not there, or is another one
+			return MountSource{}, unshared // the better explanation: bottled runs in a container that does not have the path
 		}
-		return MountSource{}, withoutPath(err)
+		return MountSource{}, unwrapPathError(err)
 	}
 	defer o.Close()
 	if place, ok := r.Writable.Mountable(o.Trace); !ok {
@@ -88,14 +88,14 @@ func (r Reader) mount(m manifests.Mount) (MountSource, error) {
 	if err := manifests.CheckMount(o, m); err != nil {
 		return MountSource{}, err
 	}
-	if own, shows, err := showsOwn(r.Settings, o.Location()); err != nil || shows {
-		return MountSource{}, errors.Join(err, fmt.Errorf("it would show the agent bottled's own files in %s: mount another directory", own))
+	if own, shows, err := exposedOwnDir(r.Settings, o.Location()); err != nil || shows {
+		return MountSource{}, errors.Join(err, fmt.Errorf("it would expose bottled's own files in %s to the agent: mount another directory", own))
 	}
 	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir()}, r.Settings.CheckShared(o.Real)
 }
 
-// withoutPath is an error of opening a path without the path, which the message names already.
-func withoutPath(err error) error {
+// unwrapPathError strips the path from an error of opening it, since the message names it already.
+func unwrapPathError(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
 		return at.Err
@@ -109,7 +109,7 @@ func (r Reader) readCredentials(in *Inputs, m manifests.Bottle) error {
 	}
 	var problems []error
 	for i, route := range m.Spec.CredProxy.Routes {
-		token, err := r.token(route.Token)
+		token, err := r.resolveToken(route.Token)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", m.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].token", i)), err))
 			continue
@@ -125,8 +125,8 @@ func (r Reader) readCredentials(in *Inputs, m manifests.Bottle) error {
 	return errors.Join(problems...)
 }
 
-func (r Reader) token(ref manifests.SecretRef) (state.Content, error) {
-	value, from, err := r.lookUp(ref)
+func (r Reader) resolveToken(ref manifests.SecretRef) (state.Content, error) {
+	value, from, err := r.readSecret(ref)
 	if err != nil {
 		return state.Content{}, err
 	}
@@ -137,7 +137,7 @@ func (r Reader) token(ref manifests.SecretRef) (state.Content, error) {
 	return state.NewContent([]byte(value)), nil
 }
 
-func (r Reader) lookUp(ref manifests.SecretRef) (value, from string, err error) {
+func (r Reader) readSecret(ref manifests.SecretRef) (value, from string, err error) {
 	if ref.Env == "" {
 		data, err := r.Writable.ReadFile(ref.File, maxToken)
 		return string(data), ref.File, err
@@ -150,8 +150,8 @@ func (r Reader) lookUp(ref manifests.SecretRef) (value, from string, err error) 
 	return value, from, nil
 }
 
-// Build reads what the agent's image is built from; nil when it is not built. It is bottled that reads it, so it need not be
-// shared with the engine's host where bottled runs in a container.
+// Build reads the build context of the agent's image; nil when the image is not built. bottled sends the content to the engine, so the
+// directory need not be on the engine's host.
 func (r Reader) Build(m manifests.Bottle) (*buildcontext.Context, error) {
 	if m.Spec.Agent == nil || m.Spec.Agent.Build == nil {
 		return nil, nil

@@ -1,6 +1,3 @@
-// Package seccomp has the profile of the system calls that containers of ours may make. It is Docker's own, as of the
-// module's version, for every engine: what an old engine's default still allows (io_uring, and sockets to the machine below
-// by AF_VSOCK, on 20.10) is closed there, too, and an engine that was told to use none still uses this one.
 package seccomp
 
 import (
@@ -16,12 +13,12 @@ import (
 
 const prefix = "seccomp="
 
-// profile makes the profile's text, and its short name.
+// profile returns the profile's JSON text, and its name: a digest.
 var profile = sync.OnceValues(func() (text, name string) {
 	p := seccomp.DefaultProfile()
 	for _, rule := range p.Syscalls {
-		// Its arguments lie behind a pointer, so no filter sees which family of sockets is meant. 32-bit programs use it that
-		// are older than Linux 4.3, or written in Go.
+		// socketcall has its arguments behind a pointer, so a filter can't see the address family. Only 32-bit programs use it: those
+		// built before Linux 4.3, or written in Go.
 		rule.Names = slices.DeleteFunc(rule.Names, func(call string) bool { return call == "socketcall" })
 	}
 	data, err := json.Marshal(p)
@@ -31,14 +28,14 @@ var profile = sync.OnceValues(func() (text, name string) {
 	return string(data), nameOf(string(data))
 })
 
-// Option is the security option that asks for the profile. It has the profile's name, a digest, in the place of its
-// 12 KB: so declarations and plans have it, and Expand turns it into what an engine is told.
+// Option returns the security option for the profile, with the profile's name instead of its 12 KB. Declarations and plans hold that;
+// Expand turns it into what the engine needs.
 func Option() string {
 	_, name := profile()
 	return prefix + name
 }
 
-// Expand replaces the name of the profile by the profile.
+// Expand replaces the profile's name by its text in security options.
 func Expand(options []string) []string {
 	text, name := profile()
 	return mapped(options, func(value string) string {
@@ -49,7 +46,7 @@ func Expand(options []string) []string {
 	})
 }
 
-// Abbreviate replaces every profile by its name.
+// Abbreviate replaces the text of any profile by its name in security options: the inverse of Expand.
 func Abbreviate(options []string) []string {
 	return mapped(options, func(value string) string {
 		if strings.HasPrefix(value, "{") {

@@ -12,9 +12,9 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// Lock keeps two controllers of one owner apart. It is a lock on a file in the state directory, which the kernel
-// releases when the process ends, however it ends; every container bears the state directory in a label, so that a
-// controller with another one refuses to touch it. A state directory belongs to one owner.
+// Lock locks the state directory, so that no two controllers of one owner run. It is a flock on a file, which the kernel releases when
+// the process ends in any way. Every container has the state directory in a label, so that a controller with another state directory
+// refuses to touch it. A state directory belongs to the owner that first locks it.
 func Lock(stateDir, owner string) (release func() error, err error) {
 	if err := owndir.Make(stateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w; or choose another with --state-dir", err)
@@ -28,14 +28,14 @@ func Lock(stateDir, owner string) (release func() error, err error) {
 	if !locked {
 		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it; a controller also removes a bottle whose manifest is removed", owner, path)
 	}
-	if err := claim(path, owner); err != nil {
+	if err := claimOwner(path, owner); err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return lock.Unlock, nil
 }
 
-// claim notes in the lock file whose state directory it is.
-func claim(path, owner string) error {
+// claimOwner writes the owner to the lock file, or fails if it names another one.
+func claimOwner(path, owner string) error {
 	data, err := owndir.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("lock the state directory: %w", err)

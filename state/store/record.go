@@ -13,10 +13,10 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// RecordFile is the name of a record, in the directory of its bottle.
+// RecordFile is the file name of a record, in the directory of its bottle.
 const RecordFile = "declared.json"
 
-// Record is what the state directory knows of a bottle's declaration. It holds no file's content, and so no secret.
+// Record is the persisted declaration of a bottle. It contains no file content, and so no secret.
 type Record struct {
 	Bottle state.Bottle `json:"bottle"`
 	// Generation grows by one with each change of the spec; SpecHash is the spec's digest (render.SpecHash).
@@ -24,7 +24,7 @@ type Record struct {
 	SpecHash   string `json:"specHash"`
 }
 
-// SaveRecord replaces the record of a bottle, unless it is the same already.
+// SaveRecord writes the record of a bottle, if it changed.
 func SaveRecord(s state.Settings, b state.Bottle) error {
 	data, err := json.MarshalIndent(Record{b, b.Generation, b.SpecHash}, "", "  ")
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// HoldSession marks a session's container, by its name, as in use, until release or until this process ends in whatever
-// way: it is a lock on a file in the state directory. Hold it before the container is created.
-func HoldSession(s state.Settings, container string) (release func() error, err error) {
+// LockSession marks a session's container, by its name, as in use, until release or the end of this process: it is a flock on a file in
+// the state directory. Lock it before creating the container.
+func LockSession(s state.Settings, container string) (release func() error, err error) {
 	dir := s.SessionDir()
 	if err := owndir.Make(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("sessions' directory: %w", err)
@@ -25,7 +25,7 @@ func HoldSession(s state.Settings, container string) (release func() error, err 
 		return nil, err
 	}
 	path := filepath.Join(dir, container)
-	// Locked before it has its name, so that nobody sees it unlocked.
+	// The file is locked before it gets its name, so that nobody sees it unlocked.
 	flags := flock.SetFlag(os.O_CREATE | os.O_RDONLY | owndir.NoFollow)
 	lock := flock.New(filepath.Join(dir, ".new-"+container), flags, flock.SetPermissions(0o600))
 	if locked, err := lock.TryLock(); err != nil {
@@ -36,37 +36,37 @@ func HoldSession(s state.Settings, container string) (release func() error, err 
 	if err := os.Rename(lock.Path(), path); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock session: %w", err), lock.Unlock())
 	}
-	return func() error { return errors.Join(removeIfThere(path), lock.Unlock()) }, nil
+	return func() error { return errors.Join(removeIfExists(path), lock.Unlock()) }, nil
 }
 
-// sweepSessions removes what sessions left whose process was killed.
+// sweepSessions removes the lock files of sessions whose process was killed.
 func sweepSessions(s state.Settings) error {
 	entries, err := os.ReadDir(s.SessionDir())
 	if err != nil {
 		return fmt.Errorf("sessions' directory: %w", err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || SessionHeld(s, e.Name()) {
+		if strings.HasPrefix(e.Name(), ".") || SessionLocked(s, e.Name()) {
 			continue
 		}
-		if err := removeIfThere(filepath.Join(s.SessionDir(), e.Name())); err != nil {
+		if err := removeIfExists(filepath.Join(s.SessionDir(), e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func removeIfThere(path string) error {
+func removeIfExists(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// sessionHeld says whether a session's process lives; also when that can't be known, since its container is not to be
-// taken away from it then. The container must be known to exist before this is asked.
-func SessionHeld(s state.Settings, container string) bool {
-	// Shared, so that two that ask don't take each other for the session.
+// SessionLocked reports whether the process of a session lives. When in doubt it returns true, so that the container is kept. Call it only
+// after the container was observed: the lock is older than the container.
+func SessionLocked(s state.Settings, container string) bool {
+	// A shared lock, so that two callers don't take each other for the session.
 	lock := flock.New(filepath.Join(s.SessionDir(), container), flock.SetFlag(os.O_RDONLY|owndir.NoFollow))
 	free, err := lock.TryRLock()
 	if err != nil {

@@ -71,7 +71,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, d *boundedLis
 		WriteTimeout:      d.answer, // streams set their own
 		IdleTimeout:       d.idle,
 		MaxHeaderBytes:    d.header,
-		ErrorLog:          log.New(s.o.Log.With().Str("part", "api").Logger(), "", 0),
+		ErrorLog:          log.New(s.o.Log.With().Str("server", "api").Logger(), "", 0),
 	}
 	group.Go(func() error {
 		if err := server.Serve(d); !errors.Is(err, http.ErrServerClosed) {

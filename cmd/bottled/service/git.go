@@ -66,11 +66,11 @@ type gitSource struct {
 
 	mu      sync.Mutex // held while the checkout changes or is read
 	reader  *rememberingReader
-	memory  *store.PlaceMemory
+	memory  *store.WritableMemory
 	pullErr error
 }
 
-func newGitSource(g GitOptions, dir string, memory *store.PlaceMemory, log zerolog.Logger) (*gitSource, error) {
+func newGitSource(g GitOptions, dir string, memory *store.WritableMemory, log zerolog.Logger) (*gitSource, error) {
 	repository, err := g.open(dir)
 	if err != nil {
 		return nil, err

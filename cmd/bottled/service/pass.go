@@ -24,7 +24,7 @@ func (s *Service) Load(paths []string) (manifests.Snapshot, error) {
 	if err != nil {
 		return manifests.Snapshot{}, err
 	}
-	memory, err := store.OpenPlaceMemory(settings)
+	memory, err := store.OpenWritableMemory(settings)
 	if err != nil {
 		return manifests.Snapshot{}, err
 	}
@@ -105,7 +105,7 @@ func (s *Service) lockedReconciler(ctx context.Context, progress func(execute.Pr
 
 // rememberWritable records what the agents of the bottles can write.
 func rememberWritable(s state.Settings, snapshot manifests.Snapshot) error {
-	memory, err := store.OpenPlaceMemory(s)
+	memory, err := store.OpenWritableMemory(s)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func TestLifeOfABottle(t *testing.T) {
 	if err != nil || len(result.Failed) > 0 || len(result.Bottles) != 1 || !result.Bottles[0].Ready {
 		t.Fatalf("pass: %+v, %v", result, err)
 	}
-	if !strings.Contains(log.String(), `"message":"bottle done"`) || !strings.Contains(log.String(), `"part":"agent"`) {
+	if !strings.Contains(log.String(), `"message":"bottle done"`) || !strings.Contains(log.String(), `"component":"agent"`) {
 		t.Errorf("log: %s", log)
 	}
 	if planned, err = s.Plan(ctx, snapshot, options); err != nil || planned.Changes() {

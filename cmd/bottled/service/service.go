@@ -137,9 +137,9 @@ func (s *Service) logStep(e execute.Progress) {
 	if e.Done && e.Step != nil && e.Err == nil {
 		line := s.Log.Info().Str("bottle", e.Slug)
 		if e.Step.Component != "" {
-			line.Str("part", string(e.Step.Component))
+			line.Str("component", string(e.Step.Component))
 		}
-		line.Str("object", e.Step.Object).Str("cause", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
+		line.Str("object", e.Step.Object).Str("reason", e.Step.Cause).Dur("took_ms", e.Took).Msg(string(e.Step.Action))
 	}
 }
 

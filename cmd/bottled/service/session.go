@@ -43,7 +43,7 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 	defer func() { err = errors.Join(err, e.Close()) }()
 	user, detach := attach()
 	defer detach()
-	release, err := store.HoldSession(settings, c.Name)
+	release, err := store.LockSession(settings, c.Name)
 	if err != nil {
 		return 0, err
 	}
@@ -125,7 +125,7 @@ func awaitSidecars(ctx context.Context, source *StatusSource, bottle string, tim
 		case obstacle == "":
 			return errSessionReady
 		case first:
-			log.Info().Str("bottle", bottle).Str("why", obstacle).Msg("waiting until its sidecars are ready")
+			log.Info().Str("bottle", bottle).Str("reason", obstacle).Msg("waiting until its sidecars are ready")
 		}
 		return nil
 	}, func(err error) { obstacle = report.OneLine(err) })

@@ -17,7 +17,7 @@ import (
 
 // openSource opens the source of a controller's manifests, and names it.
 func (s *Service) openSource(ctx context.Context, o ControlOptions, settings state.Settings) (control.Source, []string, error) {
-	memory, err := store.OpenPlaceMemory(settings)
+	memory, err := store.OpenWritableMemory(settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,10 +50,10 @@ func (s dirSource) Read() (manifests.Snapshot, time.Duration, error) { return s.
 // rememberingReader records in the state directory what agents can write.
 type rememberingReader struct {
 	manifests.Reader
-	memory *store.PlaceMemory
+	memory *store.WritableMemory
 }
 
-func newReader(memory *store.PlaceMemory, paths ...string) *rememberingReader {
+func newReader(memory *store.WritableMemory, paths ...string) *rememberingReader {
 	return &rememberingReader{manifests.Reader{Paths: paths, Known: memory.Known()}, memory}
 }
 
@@ -75,7 +75,7 @@ func (s dirSource) Warnings() []string { return s.Late() }
 func (dirSource) Revision() (string, error) { return "", nil }
 
 // watchDirs begins to watch manifests in directories and files.
-func watchDirs(paths []string, writable safepath.Set, memory *store.PlaceMemory, log zerolog.Logger) (dirSource, error) {
+func watchDirs(paths []string, writable safepath.Set, memory *store.WritableMemory, log zerolog.Logger) (dirSource, error) {
 	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
 		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
 	}})

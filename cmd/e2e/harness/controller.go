@@ -147,8 +147,8 @@ func (c *Controller) LogText() string { return c.stderr.String() }
 
 // LogLine is one line of the controller's log.
 type LogLine struct {
-	Level, Message, Bottle, Part, Cause string
-	Raw                                 map[string]any // nil for a line that is not JSON, which then is the Message
+	Level, Message, Bottle, Component, Reason string
+	Raw                                       map[string]any // nil for a line that is not JSON, which then is the Message
 }
 
 // Log is what the controller has logged, line by line.
@@ -170,7 +170,7 @@ func parseLine(text string) LogLine {
 		return value
 	}
 	return LogLine{
-		Level: field("level"), Message: field("message"), Bottle: field("bottle"), Part: field("part"), Cause: field("cause"), Raw: raw,
+		Level: field("level"), Message: field("message"), Bottle: field("bottle"), Component: field("component"), Reason: field("reason"), Raw: raw,
 	}
 }
 

@@ -1,4 +1,3 @@
-// Package conformance is one suite that every engine behind the port must pass: what package fake claims, the real engine does.
 package conformance
 
 import (

@@ -16,8 +16,8 @@ import (
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
-// BuildImage builds with the engine's own builder, which every engine has, and needs no session with the client. For base images
-// it pulls with the credentials that `docker login` stored; RUN steps get none of them.
+// BuildImage builds an image with the classic builder, which every engine has and which needs no session with the client. Base images
+// are pulled with the credentials of `docker login`; RUN steps don't get them.
 func (e *Engine) BuildImage(ctx context.Context, b engine.ImageBuild, archive io.Reader) error {
 	stored, err := e.config.GetAllCredentials()
 	if err != nil {
@@ -37,13 +37,13 @@ func (e *Engine) BuildImage(ctx context.Context, b engine.ImageBuild, archive io
 	if err != nil {
 		return wrap(err, "build image %s", b.Ref)
 	}
-	return wrap(errors.Join(follow(resp.Body), resp.Body.Close()), "build image %s", b.Ref)
+	return wrap(errors.Join(followBuild(resp.Body), resp.Body.Close()), "build image %s", b.Ref)
 }
 
-// follow reads a build's progress to its end. A build that succeeded told its image's ID; an engine that dies in the middle
+// followBuild reads a build's progress to its end. Only a build that reported its image's ID succeeded: an engine that dies in between
 // just ends the stream.
-func follow(progress io.Reader) error {
-	var out tail
+func followBuild(progress io.Reader) error {
+	var out outputTail
 	built := false
 	for messages := json.NewDecoder(progress); ; {
 		var m jsonmessage.JSONMessage
@@ -59,26 +59,26 @@ func follow(progress io.Reader) error {
 			return fmt.Errorf("%s%s", printable.Line(m.Error.Message), engine.QuoteOutput(out.lines()))
 		}
 		built = built || m.Aux != nil
-		out.add(plain.Replace(m.Stream))
+		out.add(colourStripper.Replace(m.Stream))
 	}
 }
 
-// tailSize is how many bytes of a build's output are kept to be quoted.
-const tailSize = 16 << 10
+// maxOutputTail is the number of last bytes of a build's output that are kept for an error.
+const maxOutputTail = 16 << 10
 
-// tail is the end of a text.
-type tail struct{ text string }
+// outputTail keeps the last maxOutputTail bytes of a text.
+type outputTail struct{ text string }
 
-func (t *tail) add(more string) {
+func (t *outputTail) add(more string) {
 	t.text += more
-	t.text = t.text[max(0, len(t.text)-tailSize):]
+	t.text = t.text[max(0, len(t.text)-maxOutputTail):]
 }
 
-// plain takes away the colours that the builder gives to what a command writes to stderr.
-var plain = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
+// colourStripper removes the colours that the builder adds to the stderr of commands.
+var colourStripper = strings.NewReplacer("\x1b[91m", "", "\x1b[0m", "")
 
-// lines are those that say something: not which layers and containers the builder made.
-func (t *tail) lines() []string {
+// lines returns the lines of the output minus the builder's own about layers and containers.
+func (t *outputTail) lines() []string {
 	var lines []string
 	for line := range strings.Lines(t.text) {
 		line = strings.TrimSpace(line)

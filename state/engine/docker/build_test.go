@@ -29,7 +29,7 @@ func TestFollow(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			err := follow(strings.NewReader(c.stream))
+			err := followBuild(strings.NewReader(c.stream))
 			switch {
 			case c.want == "" && err != nil, c.want != "" && (err == nil || err.Error() != c.want):
 				t.Errorf("%v\nwant: %s", err, c.want)

@@ -18,7 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Containers lists the containers of the owner, of one bottle or all.
+// Containers lists the owner's containers: those of one bottle, or with slug "" all.
 func (e *Engine) Containers(ctx context.Context, owner, slug string) ([]engine.Summary, error) {
 	labels := filters.NewArgs(filters.Arg("label", state.LabelOwner+"="+owner))
 	if slug != "" {
@@ -35,7 +35,7 @@ func (e *Engine) Containers(ctx context.Context, owner, slug string) ([]engine.S
 	return found, nil
 }
 
-// Inspect reads one container completely.
+// Inspect returns all settings of a container, with the defaults of its image.
 func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) {
 	c, err := e.client.ContainerInspect(ctx, id)
 	if err != nil {
@@ -43,7 +43,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) 
 	}
 	defaults, err := e.imageDefaults(ctx, c.Image)
 	if errors.Is(err, engine.ErrNotFound) {
-		// The image was removed under the container: whatever runs is taken for the image's.
+		// The image was removed while the container uses it: assume that what runs are the image's defaults.
 		defaults = engine.ImageDefaults{Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User}
 	} else if err != nil {
 		return engine.Detail{}, err
@@ -51,7 +51,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) 
 	return fromInspect(c, defaults), nil
 }
 
-// NameHolder returns the container that has a name and its owner label.
+// ContainerOwner returns the ID and the owner label of the container with a name.
 func (e *Engine) ContainerOwner(ctx context.Context, name string) (id, owner string, err error) {
 	c, err := e.client.ContainerInspect(ctx, name)
 	if err != nil {
@@ -60,12 +60,12 @@ func (e *Engine) ContainerOwner(ctx context.Context, name string) (id, owner str
 	return c.ID, c.Config.Labels[state.LabelOwner], nil
 }
 
-// CreateContainer creates a container, attaches it to its networks, and puts the files in its user's home.
+// CreateContainer creates a container, attaches it to its networks, and seeds its user's home.
 func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string, error) {
 	if err := e.files.checkMounts(c.Mounts); err != nil {
 		return "", err
 	}
-	if err := e.files.chown(ctx, c.Mounts); err != nil {
+	if err := e.files.chownDelivered(ctx, c.Mounts); err != nil {
 		return "", err
 	}
 	config, host := toCreate(c)
@@ -85,7 +85,7 @@ func (e *Engine) create(ctx context.Context, c state.Container, config *containe
 	return created.ID, nil
 }
 
-// attachAndSeedHome gives a created container all that it must have when it starts.
+// attachAndSeedHome completes a created container: its further networks and the files in its user's home.
 func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Container) error {
 	for _, a := range c.Networks[1:] {
 		if err := e.Connect(ctx, a.Network, id, a.Aliases); err != nil {
@@ -95,7 +95,7 @@ func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Conta
 	return e.seedHome(ctx, id, c)
 }
 
-// StartContainer starts a container on the mounts that were judged, or not at all.
+// StartContainer starts a container, unless the source of a mount was replaced since it was checked.
 func (e *Engine) StartContainer(ctx context.Context, id string, mounts []state.Mount) error {
 	if err := e.files.checkMounts(mounts); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (e *Engine) StartContainer(ctx context.Context, id string, mounts []state.M
 	return nil
 }
 
-// StopContainer asks a container to end, then kills it; a missing one is success.
+// StopContainer sends SIGTERM and, after grace, SIGKILL; a missing container is success.
 func (e *Engine) StopContainer(ctx context.Context, id string, grace time.Duration) error {
 	seconds := int(grace.Round(time.Second) / time.Second)
 	return wrap(ignoreNotFound(e.client.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})), "stop container")
@@ -124,12 +124,12 @@ func (e *Engine) RemoveContainer(ctx context.Context, id string) error {
 	return wrap(err, "remove container")
 }
 
-// UnpauseContainer lets a paused container go on.
+// UnpauseContainer resumes a paused container.
 func (e *Engine) UnpauseContainer(ctx context.Context, id string) error {
 	return wrap(e.client.ContainerUnpause(ctx, id), "unpause container")
 }
 
-// UpdateLimits sets limits, and the restart policy that every container of ours has, while it runs.
+// UpdateLimits sets the limits of a running container, and its restart policy to "no", which every container of bottled has.
 func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) error {
 	_, err := e.client.ContainerUpdate(ctx, id, container.UpdateConfig{
 		Resources: toResources(l), RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
@@ -137,14 +137,14 @@ func (e *Engine) UpdateLimits(ctx context.Context, id string, l state.Limits) er
 	return wrap(err, "update limits")
 }
 
-// logs streams a container's output.
-func (e *Engine) logs(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
+// openLog streams a container's output, stdout and stderr in one.
+func (e *Engine) openLog(ctx context.Context, id string, since time.Time, tail int, follow bool) (io.ReadCloser, error) {
 	opts := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: follow, Tail: "all", Since: formatTime(since)}
 	if tail > 0 {
 		opts.Tail = fmt.Sprint(tail)
 	}
 	raw, err := e.client.ContainerLogs(ctx, id, opts)
-	if errdefs.IsConflict(err) { // it is dead or marked for removal
+	if errdefs.IsConflict(err) { // the container is dead or marked for removal
 		return nil, fmt.Errorf("read log: %w: %w", engine.ErrNotFound, err)
 	}
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
-// toCreate and fromInspect are each other's inverse for everything that bottled sets. What the engine's daemon.json has defaults
-// for, and what opens something, is said explicitly (docs/engine-defaults.md).
+// toCreate converts a container to Docker's types; fromInspect is its inverse for everything that bottled sets. Settings that have a
+// default in the engine's daemon.json, or that weaken the isolation, are always explicit (docs/engine-defaults.md).
 func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	config := &container.Config{
 		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
@@ -37,8 +37,8 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
 	host.Ulimits = ulimits()
-	// Where the host's resolvers are used, an engine before 26 looks for those on a loopback address in the container as soon as
-	// one of these is set. pipelock asks for absolute names only.
+	// Only with a DNS server of its own: otherwise Docker before 26 would look for the host's loopback resolvers inside the container.
+	// pipelock, which uses those, queries absolute names only.
 	if len(c.DNS) > 0 {
 		host.DNSSearch, host.DNSOptions = noSearch, noOptions
 	}
@@ -46,7 +46,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 }
 
 func toResources(l state.Limits) container.Resources {
-	// Swap as large as memory means none besides it.
+	// MemorySwap is the sum of memory and swap: no swap.
 	r := container.Resources{Memory: l.Memory, MemorySwap: l.Memory, NanoCPUs: l.NanoCPUs}
 	if l.Pids > 0 {
 		r.PidsLimit = &l.Pids
@@ -68,7 +68,7 @@ func fromSummary(c container.Summary) engine.Summary {
 	return s
 }
 
-// healthOf reads the health out of a listing's status ("Up 2 hours (healthy)"): API 1.41 has no field for it.
+// healthOf parses the health from a listing's status ("Up 2 hours (healthy)"), since API 1.41 has no field for it.
 func healthOf(status string) string {
 	switch {
 	case strings.HasSuffix(status, "(healthy)"):
@@ -81,8 +81,8 @@ func healthOf(status string) string {
 	return ""
 }
 
-// checkedHealth is the outcome of the engine's checks. When a container is paused the engine calls it unhealthy,
-// and still does after it goes on until the next check; no check has failed then.
+// checkedHealth returns the outcome of the health check. Docker reports a paused container as unhealthy until the first check after
+// it is resumed; no check has failed then, so that counts as starting.
 func checkedHealth(h *container.Health) string {
 	switch {
 	case h == nil || h.Status == container.NoHealthcheck:
@@ -131,7 +131,7 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	return d
 }
 
-// aliases leaves out the short container ID, which engines before 25 add by themselves.
+// aliases returns the aliases without the short container ID, which Docker before 25 adds.
 func aliases(list []string, id string) []string {
 	var own []string
 	for _, a := range list {

@@ -1,5 +1,3 @@
-// Package docker is the one real implementation of state.Engine: the Docker Engine API through Docker's own
-// client. It translates between the engine's types and ours, in both directions, and decides nothing.
 package docker
 
 import (
@@ -30,10 +28,10 @@ type Engine struct {
 	config *configfile.ConfigFile // credentials for pulls
 
 	mu     sync.Mutex
-	images map[string]engine.ImageDefaults // by image ID, which never changes its meaning
+	images map[string]engine.ImageDefaults // cache by image ID, never stale: an ID is a digest
 }
 
-// Connect is New, and fails when the engine does not answer.
+// Connect returns an engine like New, and fails if the engine does not answer.
 func Connect(ctx context.Context, s state.Settings) (*Engine, error) {
 	e, err := New(s)
 	if err != nil {
@@ -45,8 +43,8 @@ func Connect(ctx context.Context, s state.Settings) (*Engine, error) {
 	return e, nil
 }
 
-// New finds the engine as the docker CLI does (DOCKER_HOST, DOCKER_CONTEXT, the current context), without asking it for
-// anything yet. It must be on this host: bottled bind-mounts files that it writes, where the settings say.
+// New finds the engine like the docker CLI (DOCKER_HOST, DOCKER_CONTEXT, the current context) without calling it. The engine must be
+// on this host, since bottled bind-mounts files that it writes.
 func New(s state.Settings) (*Engine, error) {
 	config := cliconfig.LoadDefaultConfigFile(os.Stderr)
 	opts, err := clientOptions(config)
@@ -60,7 +58,7 @@ func New(s state.Settings) (*Engine, error) {
 	host := c.DaemonHost()
 	if !strings.HasPrefix(host, "unix://") {
 		return nil, errors.Join(c.Close(), fmt.Errorf(
-			"the docker engine at %s is not on this host (only unix:// sockets are): bottled bind-mounts the files it writes, so run it on the engine's host", host))
+			"the docker engine at %s is not on this host (only unix:// sockets are supported): run bottled on the engine's host, since it bind-mounts files that it writes", host))
 	}
 	e := &Engine{client: c, config: config, images: map[string]engine.ImageDefaults{}}
 	e.files = &files{settings: s, info: e.Info}
@@ -98,10 +96,10 @@ func clientOptions(config *configfile.ConfigFile) ([]client.Opt, error) {
 	return opts, nil
 }
 
-// Close ends idle connections.
+// Close closes idle connections.
 func (e *Engine) Close() error { return e.client.Close() }
 
-// wrap gives an engine error the object it is about and, where bottled tells it apart, its kind.
+// wrap adds to an error of the client what was attempted, and the port's error that it corresponds to.
 func wrap(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -112,14 +110,14 @@ func wrap(err error, format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %w", what, engine.ErrNotFound, err)
 	case errdefs.IsConflict(err):
 		return fmt.Errorf("%s: %w: %w", what, engine.ErrConflict, err)
-	case unavailable(err):
+	case isUnavailable(err):
 		return fmt.Errorf("%s: %w: %w", what, engine.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// unavailable tells an engine that is gone, or goes while it is asked, from one that answers with an error.
-func unavailable(err error) bool {
+// isUnavailable reports whether an error means that the engine can't be reached or broke off, as opposed to an error response.
+func isUnavailable(err error) bool {
 	return client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
 }
@@ -131,7 +129,7 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// Capabilities are all: an engine on this host can change what runs.
+// Capabilities returns all capabilities, and the docker CLI's commands.
 func (e *Engine) Capabilities() engine.Capabilities {
 	return engine.Capabilities{
 		UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true,

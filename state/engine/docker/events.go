@@ -12,26 +12,25 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// pingLimit is how long an engine may take to say that it is there.
-const pingLimit = 10 * time.Second
+// pingTimeout limits how long an engine may take to answer a ping.
+const pingTimeout = 10 * time.Second
 
-// watched are the events after which a bottle may not be as declared. What a health check or an exec does is left out:
-// those come every minute, and change nothing. So is oom: it comes for every child that the kernel kills in a container, as often as
-// an agent likes; when the container itself ends for it, that is told by die.
-var watched = []events.Action{
+// watchedActions are the events after which a bottle may have drifted. Excluded are exec events, which health checks cause every
+// minute, and oom, which an agent can cause at any rate by child processes; if the container itself is killed, die follows.
+var watchedActions = []events.Action{
 	events.ActionStart, events.ActionDie, events.ActionKill, events.ActionStop, events.ActionPause, events.ActionUnPause,
 	events.ActionRename, events.ActionUpdate, events.ActionDestroy, events.ActionHealthStatus,
 	events.ActionConnect, events.ActionDisconnect,
 }
 
-// Ping asks whether the engine answers, and settles for an API version.
+// Ping returns nil if the engine answers, and negotiates the API version.
 func (e *Engine) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, pingLimit, fmt.Errorf("%w within %s", engine.ErrUnavailable, pingLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, pingTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, pingTimeout))
 	defer cancel()
 	ping, err := e.client.Ping(ctx)
 	switch {
 	case err == nil:
-		e.client.NegotiateAPIVersionPing(ping) // the next call would ask again
+		e.client.NegotiateAPIVersionPing(ping) // saves the next call a ping of its own
 		return nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
@@ -39,12 +38,12 @@ func (e *Engine) Ping(ctx context.Context) error {
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
 }
 
-// Events reports what happens on the engine. The engine filters by kind, not by owner: it knows no labels of networks.
+// Events subscribes to the engine's events, filtered by action only: network events carry no labels to filter by owner.
 func (e *Engine) Events(ctx context.Context, since time.Time, handle func(engine.Event)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	filter := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("type", string(events.NetworkEventType)))
-	for _, action := range watched {
+	for _, action := range watchedActions {
 		filter.Add("event", string(action))
 	}
 	options := events.ListOptions{Filters: filter, Since: formatTime(since)}
@@ -61,8 +60,8 @@ func (e *Engine) Events(ctx context.Context, since time.Time, handle func(engine
 	}
 }
 
-// kinds translates the engine's words.
-var kinds = map[events.Action]engine.EventKind{
+// eventKinds maps Docker's actions to the port's kinds of events.
+var eventKinds = map[events.Action]engine.EventKind{
 	events.ActionStart: engine.EventStarted, events.ActionDie: engine.EventEnded, events.ActionKill: engine.EventKillRequested,
 	events.ActionStop: engine.EventStopped, events.ActionPause: engine.EventPaused, events.ActionUnPause: engine.EventUnpaused,
 	events.ActionRename: engine.EventRenamed, events.ActionUpdate: engine.EventUpdated, events.ActionDestroy: engine.EventRemoved,
@@ -70,13 +69,13 @@ var kinds = map[events.Action]engine.EventKind{
 	events.ActionConnect: engine.EventConnected, events.ActionDisconnect: engine.EventDisconnected,
 }
 
-// signalHUP is how the engine's events name it: the signal of a reload.
+// signalHUP is the number of SIGHUP, the signal of a reload, in kill events.
 const signalHUP = "1"
 
-// fromEvent translates an event; false for one that says nothing about a bottle.
+// fromEvent converts an event; false for one to ignore, such as a reload's.
 func fromEvent(m events.Message) (engine.Event, bool) {
 	about := m.Actor.Attributes
-	kind, known := kinds[m.Action]
+	kind, known := eventKinds[m.Action]
 	if !known || m.Action == events.ActionKill && about["signal"] == signalHUP {
 		return engine.Event{}, false
 	}

@@ -13,38 +13,38 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// Values of every container of bottled, whatever the engine's daemon.json says.
+// Fixed settings of every container, so that the defaults in the engine's daemon.json don't apply.
 var (
-	// noSearch is no search domain ("." is how the engine spells it): a resolver would ask for NAME.SEARCH.DOMAIN as well, of
-	// whoever has that domain.
+	// noSearch disables search domains, in Docker's spelling: a query for NAME.SEARCH.DOMAIN would go to whoever owns that domain.
 	noSearch = []string{"."}
-	// noOptions has a resolver ask for each name as it is. It is what the engine's own DNS server sets where nothing is said.
+	// noOptions makes a resolver query each name as it is. It is the default of Docker's embedded DNS server.
 	noOptions = []string{"ndots:0"}
-	// readonlyPaths are Docker's.
+	// readonlyPaths are Docker's defaults.
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
 // shmSize is Docker's own default for /dev/shm, in bytes.
 const shmSize = 64 << 20
 
-// maskedPaths are those of Docker 28.5, for every engine: older ones leave some of them open. Paths that a kernel does not have
-// are ignored.
+// maskedPaths are the masked paths of Docker 28.5, since older engines leave some of them open. Paths that the kernel lacks are
+// ignored.
 var maskedPaths = sync.OnceValue(func() []string {
 	paths := []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
 		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 	}
-	perCPU, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle") // fails for a bad pattern only
+	perCPU, _ := filepath.Glob("/sys/devices/system/cpu/cpu*/thermal_throttle") // the only error is a bad pattern
 	return append(paths, perCPU...)
 })
 
-// ulimits keep a container from real-time and raised priorities. Other ulimits may come from the engine's default-ulimits: what
-// a container uses is bounded by its cgroup.
+// ulimits returns the ulimits of every container: no real-time or raised priorities. Others may come from the engine's
+// default-ulimits, since the cgroup bounds what a container uses.
 func ulimits() []*container.Ulimit {
 	return []*container.Ulimit{{Name: "nice"}, {Name: "rtprio"}}
 }
 
-// comparedElsewhere are the fields of HostConfig that state.Container has a field for, or that open nothing, with the reason.
+// comparedElsewhere lists the fields of HostConfig that are no extras, with the reason: a field of state.Container covers them, or they
+// don't affect isolation.
 var comparedElsewhere = map[string]string{
 	"AutoRemove":      "a session's container is removed at its end; of a component it takes nothing but its log",
 	"CapAdd":          "Container.CapAdd",
@@ -65,18 +65,17 @@ var comparedElsewhere = map[string]string{
 	"SecurityOpt":     "Container.SecurityOpt",
 }
 
-// extras lists every setting that differs from how bottled makes the container, as `docker inspect` shows it. got is what was
-// read of the container otherwise. Fields that are not listed in comparedElsewhere are compared, so a field that a newer
-// version of Docker's client adds is compared, too.
+// extras lists the settings that bottled never makes, as `docker inspect` shows them. got is the container as converted so far. Every
+// field of HostConfig is compared unless comparedElsewhere lists it, so fields of newer Docker clients are, too.
 func extras(c container.InspectResponse, got state.Container) []string {
 	first := got
 	first.Networks = []state.Attachment{{}}
 	_, want := toCreate(first)
 	have := *c.HostConfig
-	have.Ulimits = priorities(have.Ulimits)
+	have.Ulimits = ownUlimits(have.Ulimits)
 	slices.SortFunc(want.Mounts, byTarget)
 	have.Mounts = slices.SortedFunc(slices.Values(have.Mounts), byTarget)
-	found := differences(fields(want), fields(have), comparedElsewhere)
+	found := diffFields(nonZeroFields(want), nonZeroFields(have), comparedElsewhere)
 	if mode := string(have.NetworkMode); mode == "host" || strings.HasPrefix(mode, "container:") {
 		found = append(found, "NetworkMode="+mode)
 	}
@@ -85,16 +84,16 @@ func extras(c container.InspectResponse, got state.Container) []string {
 		if m.Type != mount.TypeBind && !declared {
 			found = append(found, string(m.Type)+"="+m.Destination)
 		}
-		if m.Type == mount.TypeBind && !slices.Contains(inward, m.Propagation) {
+		if m.Type == mount.TypeBind && !slices.Contains(containedPropagations, m.Propagation) {
 			found = append(found, "propagation of "+m.Destination+"="+string(m.Propagation))
 		}
 	}
 	return slices.Sorted(slices.Values(append(found, endpointExtras(c)...)))
 }
 
-// inward are the propagations with which nothing that is mounted in the container appears on the host. An engine chooses a slave
-// where the source has its data directory.
-var inward = []mount.Propagation{"", mount.PropagationPrivate, mount.PropagationRPrivate, mount.PropagationSlave, mount.PropagationRSlave}
+// containedPropagations are the mount propagations with which a mount inside the container does not appear on the host. Docker itself
+// chooses rslave for a source that contains its data directory.
+var containedPropagations = []mount.Propagation{"", mount.PropagationPrivate, mount.PropagationRPrivate, mount.PropagationSlave, mount.PropagationRSlave}
 
 func byTarget(a, b mount.Mount) int { return strings.Compare(a.Target, b.Target) }
 
@@ -115,8 +114,8 @@ func endpointExtras(c container.InspectResponse) []string {
 	return found
 }
 
-// priorities leaves out the ulimits that an engine adds from its default-ulimits.
-func priorities(all []*container.Ulimit) []*container.Ulimit {
+// ownUlimits returns the ulimits that bottled sets, without those from the engine's default-ulimits.
+func ownUlimits(all []*container.Ulimit) []*container.Ulimit {
 	ours := map[string]bool{}
 	for _, u := range ulimits() {
 		ours[u.Name] = true
@@ -126,8 +125,8 @@ func priorities(all []*container.Ulimit) []*container.Ulimit {
 	return kept
 }
 
-// fields returns the fields of a value that are not empty, in the form and under the names of `docker inspect`.
-func fields(v any) map[string]string {
+// nonZeroFields returns the fields of a value that are not empty, as `docker inspect` names and prints them.
+func nonZeroFields(v any) map[string]string {
 	data, err := json.Marshal(v)
 	if err != nil {
 		panic("docker: a configuration that is not JSON: " + err.Error()) // it came as JSON
@@ -147,24 +146,24 @@ func fields(v any) map[string]string {
 	return set
 }
 
-// differences lists the fields, but for those left out, that differ, with the value that the container has.
-func differences(want, have, leftOut map[string]string) []string {
+// diffFields lists the fields that differ, except the excluded ones, with the container's value.
+func diffFields(want, have, excluded map[string]string) []string {
 	var found []string
 	for name, value := range have {
-		if _, out := leftOut[name]; !out && value != want[name] {
+		if _, skip := excluded[name]; !skip && value != want[name] {
 			found = append(found, name+"="+strings.Trim(value, `"`))
 		}
 	}
 	for name := range want {
-		if _, is := have[name]; !is && leftOut[name] == "" {
+		if _, is := have[name]; !is && excluded[name] == "" {
 			found = append(found, name+"=(none)")
 		}
 	}
 	return found
 }
 
-// swapOf is how much swap a container may use in addition to its memory limit. An engine whose kernel does not account for swap
-// sets -1, whatever it is asked for: that is no drift.
+// swapOf returns how much swap a container may use in addition to its memory limit, in bytes. Where the kernel does not account for
+// swap Docker always reports -1, which counts as 0, so as not to be drift.
 func swapOf(r container.Resources) int64 {
 	if r.Memory == 0 {
 		return 0

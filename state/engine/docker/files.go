@@ -20,67 +20,67 @@ type files struct {
 	info     func(ctx context.Context) (engine.Info, error)
 
 	mu    sync.Mutex
-	users *engine.UserMapping // nil: the engine was not asked
+	users *engine.UserMapping // nil before the first call of Info
 }
 
 // WriteFiles makes a directory of this host hold exactly its files.
 func (e *Engine) WriteFiles(ctx context.Context, dir state.Dir) error { return e.files.write(ctx, dir) }
 
-// RemoveFiles removes a bottle's configuration and tokens. Its queue, with proposals and answers, stays. The directory of all
-// tokens goes with the last bottle's.
+// RemoveFiles removes a bottle's configuration and tokens, but not its proposal queue. With the last bottle's tokens it removes the
+// run directory.
 func (e *Engine) RemoveFiles(_ context.Context, slug string) error {
 	s := e.files.settings
 	err := errors.Join(os.RemoveAll(s.BottleDir(slug)), os.RemoveAll(filepath.Dir(s.TokenDir(slug))))
-	_ = os.Remove(s.RunDir) // fails as long as there are other bottles' tokens
+	_ = os.Remove(s.RunDir) // fails while it holds another bottle's tokens
 	return err
 }
 
-// delivered reports whether a mount's source is one of bottled's own directories: no agent's mount is there.
-func (f *files) delivered(m state.Mount) bool {
+// isDelivered reports whether a mount's source is one of bottled's own directories. An agent's declared mounts never are.
+func (f *files) isDelivered(m state.Mount) bool {
 	return state.Within(m.Source, f.settings.StateDir) || state.Within(m.Source, f.settings.RunDir)
 }
 
-// owner is the user of this host that a sidecar's files belong to.
-type owner struct {
+// fileOwner is the user of this host that a sidecar's files belong to.
+type fileOwner struct {
 	uid, gid int
-	err      error // the sidecars' user on this host is not known, or files can't be given to it
+	err      error // the sidecars' user on this host is unknown, or bottled may not change owners
 }
 
-// owner asks the engine, once, which user of this host the sidecars' user is.
-func (f *files) owner(ctx context.Context) (owner, error) {
+// sidecarOwner returns the user of this host that the sidecars' user is mapped to. It asks the engine once.
+func (f *files) sidecarOwner(ctx context.Context) (fileOwner, error) {
 	f.mu.Lock()
 	users := f.users
 	f.mu.Unlock()
 	if users == nil {
 		info, err := f.info(ctx)
 		if err != nil {
-			return owner{}, err
+			return fileOwner{}, err
 		}
 		users = &info.Users
 	}
-	var o owner
+	var o fileOwner
 	o.uid, o.gid, o.err = users.HostUser(f.settings.User, os.Geteuid() == 0)
 	return o, nil
 }
 
-// setUsers notes how the engine maps users. An engine that was restarted may map them otherwise.
+// setUsers updates the engine's user mapping, which may change when the engine is restarted.
 func (f *files) setUsers(m engine.UserMapping) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.users = &m
 }
 
-// write makes a directory hold exactly its files, each replaced atomically. The sidecars' user owns them, so that it can read
-// them and nobody else but root can.
+// write makes a directory hold exactly its files, each replaced atomically and owned by the sidecars' user, so that only that user and
+// root can read them.
 func (f *files) write(ctx context.Context, dir state.Dir) error {
-	to, err := f.owner(ctx)
+	to, err := f.sidecarOwner(ctx)
 	if err != nil {
 		return err
 	}
-	if to.err != nil && !public(dir) {
+	if to.err != nil && !worldReadable(dir) {
 		return to.err
 	}
-	mode := fs.FileMode(0o755) // the agent, whoever it runs as, reads its current configuration
+	mode := fs.FileMode(0o755) // the agent's user, which may be any, reads its current configuration
 	if dir.Spool || state.Within(dir.Path, f.settings.RunDir) {
 		mode = 0o700
 	}
@@ -108,8 +108,8 @@ func (f *files) write(ctx context.Context, dir state.Dir) error {
 	return removeOthers(dir)
 }
 
-// public reports whether a sidecar can use a directory that belongs to somebody else: everybody can read all of it.
-func public(dir state.Dir) bool {
+// worldReadable reports whether a sidecar can use a directory that another user owns: all files are readable by everybody.
+func worldReadable(dir state.Dir) bool {
 	for _, f := range dir.Files {
 		if f.Mode&0o004 == 0 {
 			return false
@@ -118,7 +118,7 @@ func public(dir state.Dir) bool {
 	return !dir.Spool
 }
 
-// makeDir makes a directory in one of bottled's own, where nobody else can put a link.
+// makeDir creates a directory inside one of bottled's own, where nobody else can plant a symbolic link.
 func makeDir(path string, mode fs.FileMode) error {
 	err := os.Mkdir(path, mode)
 	if !errors.Is(err, fs.ErrExist) {
@@ -147,23 +147,24 @@ func removeOthers(dir state.Dir) error {
 	return nil
 }
 
-// give changes an owner. An unprivileged bottled runs the sidecars as its own user, who owns everything already.
-func (o owner) give(chown func(uid, gid int) error) error {
+// give changes the owner of a file, if bottled is root. An unprivileged bottled runs the sidecars as its own user, who owns everything
+// already.
+func (o fileOwner) give(chown func(uid, gid int) error) error {
 	if os.Geteuid() != 0 || o.err != nil {
 		return nil
 	}
 	return chown(o.uid, o.gid)
 }
 
-// chown gives the delivered directories that a container mounts to the sidecars' user. They belong to another one when the engine
-// began or ceased to map users after they were written.
-func (f *files) chown(ctx context.Context, mounts []state.Mount) error {
-	to, err := f.owner(ctx)
+// chownDelivered makes the sidecars' user the owner of the delivered directories among a container's mounts. The owner is another one
+// if the engine's user mapping changed after they were written.
+func (f *files) chownDelivered(ctx context.Context, mounts []state.Mount) error {
+	to, err := f.sidecarOwner(ctx)
 	if err != nil {
 		return err
 	}
 	for _, m := range mounts {
-		if !f.delivered(m) {
+		if !f.isDelivered(m) {
 			continue
 		}
 		entries, err := os.ReadDir(m.Source)

@@ -35,7 +35,7 @@ func TestFilesOfRemappedUsers(t *testing.T) {
 	}
 	f.setUsers(engine.UserMapping{UID: 600000, GID: 600000})
 	f.settings.StateDir = filepath.Dir(dir.Path)
-	if err := f.chown(t.Context(), []state.Mount{{Source: dir.Path}}); err != nil {
+	if err := f.chownDelivered(t.Context(), []state.Mount{{Source: dir.Path}}); err != nil {
 		t.Fatal(err)
 	}
 	if root {

@@ -17,36 +17,36 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// maxHomeFile is how much is read of a file of the image, in bytes.
+// maxHomeFile limits the size of a file that is read from the image, in bytes.
 const maxHomeFile = 1 << 20
 
-// home puts files into the home of a container's user. The container was created and not started yet.
-type home struct {
+// homeSeed writes files into the home of a container's user, before the container's first start.
+type homeSeed struct {
 	*Engine
-	id     string
-	dir    string
-	uid    int
-	gid    int
-	within func(path string) bool // in a mount
+	id      string
+	dir     string
+	uid     int
+	gid     int
+	inMount func(path string) bool // in a mount
 
 	archive *tar.Writer
 	made    map[string]bool // directories in the archive
 }
 
-// seedHome puts a container's files in place (PUT /containers/{id}/archive). A file in a mount is left to whoever the mount
-// belongs to.
+// seedHome writes a container's home files (PUT /containers/{id}/archive), except those inside a mount, which belong to the mount's
+// owner.
 func (e *Engine) seedHome(ctx context.Context, id string, c state.Container) error {
 	if len(c.Home) == 0 {
 		return nil
 	}
-	h, err := e.homeOf(ctx, id, c)
+	h, err := e.resolveHome(ctx, id, c)
 	if err != nil {
 		return err
 	}
 	var archive bytes.Buffer
 	h.archive = tar.NewWriter(&archive)
 	for _, f := range c.Home {
-		if err := h.add(ctx, f); err != nil {
+		if err := h.addFile(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", path.Join(h.dir, f.Path), err)
 		}
 	}
@@ -56,21 +56,20 @@ func (e *Engine) seedHome(ctx context.Context, id string, c state.Container) err
 	return wrap(e.client.CopyToContainer(ctx, id, "/", &archive, container.CopyToContainerOptions{}), "put files into the home %s", h.dir)
 }
 
-// homeOf finds the home and the IDs of a container's user as the runtime will: by the environment, then by the image's
-// /etc/passwd.
-func (e *Engine) homeOf(ctx context.Context, id string, c state.Container) (*home, error) {
+// resolveHome finds the home and the IDs of a container's user like the runtime: from the environment, then the image's /etc/passwd.
+func (e *Engine) resolveHome(ctx context.Context, id string, c state.Container) (*homeSeed, error) {
 	created, err := e.client.ContainerInspect(ctx, id)
 	if err != nil {
 		return nil, wrap(err, "inspect container")
 	}
-	h := &home{Engine: e, id: id, made: map[string]bool{}, within: func(path string) bool {
+	h := &homeSeed{Engine: e, id: id, made: map[string]bool{}, inMount: func(path string) bool {
 		return slices.ContainsFunc(created.Mounts, func(m container.MountPoint) bool { return state.Within(path, m.Destination) })
 	}}
-	passwd, err := h.read(ctx, "/etc/passwd")
+	passwd, err := h.readFile(ctx, "/etc/passwd")
 	if err != nil {
 		return nil, err
 	}
-	group, err := h.read(ctx, "/etc/group")
+	group, err := h.readFile(ctx, "/etc/group")
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +87,15 @@ func (e *Engine) homeOf(ctx context.Context, id string, c state.Container) (*hom
 	return h, nil
 }
 
-// add puts one file into the archive, with the directories around it that are missing.
-func (h *home) add(ctx context.Context, f state.HomeFile) error {
+// addFile adds a file to the archive, with its missing parent directories.
+func (h *homeSeed) addFile(ctx context.Context, f state.HomeFile) error {
 	file := path.Join(h.dir, f.Path)
-	if h.within(file) {
+	if h.inMount(file) {
 		return nil
 	}
 	content := []byte(f.Content)
 	if f.Merge {
-		there, err := h.read(ctx, file)
+		there, err := h.readFile(ctx, file)
 		if err == nil && len(bytes.TrimSpace(there)) > 0 {
 			content, err = MergeJSON(there, content)
 		}
@@ -104,7 +103,7 @@ func (h *home) add(ctx context.Context, f state.HomeFile) error {
 			return err
 		}
 	}
-	if err := h.addMissing(ctx, path.Dir(file)); err != nil {
+	if err := h.addMissingDirs(ctx, path.Dir(file)); err != nil {
 		return err
 	}
 	header := &tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(file, "/"), Size: int64(len(content)), Mode: 0o600, Uid: h.uid, Gid: h.gid}
@@ -115,7 +114,7 @@ func (h *home) add(ctx context.Context, f state.HomeFile) error {
 	return err
 }
 
-func (h *home) addMissing(ctx context.Context, dir string) error {
+func (h *homeSeed) addMissingDirs(ctx context.Context, dir string) error {
 	if dir == "/" || h.made[dir] {
 		return nil
 	}
@@ -126,20 +125,20 @@ func (h *home) addMissing(ctx context.Context, dir string) error {
 	if !errdefs.IsNotFound(err) {
 		return wrap(err, "look for %s", dir)
 	}
-	if err := h.addMissing(ctx, path.Dir(dir)); err != nil {
+	if err := h.addMissingDirs(ctx, path.Dir(dir)); err != nil {
 		return err
 	}
 	h.made[dir] = true
 	return h.archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755, Uid: h.uid, Gid: h.gid})
 }
 
-// maxLinks is how many symbolic links one after the other are followed in an image.
+// maxLinks limits the symbolic links to follow for one path of an image.
 const maxLinks = 8
 
-// read returns a file of the container; nothing when it is not there.
-func (h *home) read(ctx context.Context, name string) ([]byte, error) {
+// readFile returns the content of a file of the container; nil when it does not exist.
+func (h *homeSeed) readFile(ctx context.Context, name string) ([]byte, error) {
 	for range maxLinks {
-		content, target, err := h.readOnce(ctx, name)
+		content, target, err := h.readEntry(ctx, name)
 		if err != nil || target == "" {
 			return content, err
 		}
@@ -151,8 +150,8 @@ func (h *home) read(ctx context.Context, name string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: more than %d symbolic links follow each other in the image", name, maxLinks)
 }
 
-// readOnce returns a file's content, or where a symbolic link leads.
-func (h *home) readOnce(ctx context.Context, name string) (content []byte, target string, err error) {
+// readEntry returns a file's content, or the target of a symbolic link.
+func (h *homeSeed) readEntry(ctx context.Context, name string) (content []byte, target string, err error) {
 	archive, stat, err := h.client.CopyFromContainer(ctx, h.id, name)
 	if errdefs.IsNotFound(err) {
 		return nil, "", nil

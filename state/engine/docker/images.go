@@ -14,7 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Images returns the ID of each reference that the engine has.
+// Images returns image IDs by reference; references that the engine does not have are missing.
 func (e *Engine) Images(ctx context.Context, refs []string) (map[string]string, error) {
 	found := map[string]string{}
 	if len(refs) == 0 {
@@ -31,19 +31,19 @@ func (e *Engine) Images(ctx context.Context, refs []string) (map[string]string, 
 	ids := map[string]string{}
 	for _, img := range list {
 		for _, name := range append(img.RepoTags, img.RepoDigests...) {
-			ids[familiar(name)] = img.ID
+			ids[familiarName(name)] = img.ID
 		}
 	}
 	for _, ref := range refs {
-		if id, ok := ids[familiar(ref)]; ok {
+		if id, ok := ids[familiarName(ref)]; ok {
 			found[ref] = id
 		}
 	}
 	return found, nil
 }
 
-// familiar is the form in which the engine names images: alpine is alpine:latest.
-func familiar(ref string) string {
+// familiarName returns a reference as the engine spells it: alpine is alpine:latest.
+func familiarName(ref string) string {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
 		return ref // an image ID
@@ -57,10 +57,10 @@ func (e *Engine) LoadImage(ctx context.Context, archive io.Reader) error {
 	if err != nil {
 		return wrap(err, "load image")
 	}
-	return wrap(errors.Join(drain(resp.Body), resp.Body.Close()), "load image")
+	return wrap(errors.Join(readProgress(resp.Body), resp.Body.Close()), "load image")
 }
 
-// PullImage pulls with the credentials that `docker login` stored.
+// PullImage pulls an image with the credentials of `docker login`.
 func (e *Engine) PullImage(ctx context.Context, ref string) error {
 	named, err := reference.ParseNormalizedNamed(ref)
 	if err != nil {
@@ -81,10 +81,10 @@ func (e *Engine) PullImage(ctx context.Context, ref string) error {
 	if err != nil {
 		return wrap(err, "pull image %s", ref)
 	}
-	return wrap(errors.Join(drain(progress), progress.Close()), "pull image %s", ref)
+	return wrap(errors.Join(readProgress(progress), progress.Close()), "pull image %s", ref)
 }
 
-// authKey is where the docker CLI stores a registry's credentials.
+// authKey returns the key under which the docker CLI stores a registry's credentials.
 func authKey(domain string) string {
 	if domain == "docker.io" {
 		return "https://index.docker.io/v1/"
@@ -92,8 +92,8 @@ func authKey(domain string) string {
 	return domain
 }
 
-// drain reads a progress stream to its end, which is where the engine puts the error.
-func drain(r io.Reader) error {
+// readProgress reads a progress stream to its end, where Docker puts the error.
+func readProgress(r io.Reader) error {
 	return jsonmessage.DisplayJSONMessagesStream(r, io.Discard, 0, false, nil)
 }
 

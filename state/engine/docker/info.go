@@ -11,11 +11,11 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Info asks the engine about itself.
+// Info returns what the engine reports about itself, and updates the user mapping for delivered files.
 func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	info, err := e.client.Info(ctx)
 	if err != nil {
-		return engine.Info{}, wrap(err, "ask the engine about itself")
+		return engine.Info{}, wrap(err, "get the engine's info")
 	}
 	users := usersOf(info)
 	e.files.setUsers(users)
@@ -25,10 +25,10 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	}, nil
 }
 
-// remappedRoot is the end of the data directory of an engine with userns-remap.
+// remappedRoot matches the end of the data directory of an engine with userns-remap: the IDs of a container's root.
 var remappedRoot = regexp.MustCompile(`/(\d+)\.(\d+)$`)
 
-// usersOf reads how the engine maps users. With userns-remap the data directory has root's IDs in its name.
+// usersOf returns the engine's user mapping.
 func usersOf(info system.Info) engine.UserMapping {
 	names, err := system.DecodeSecurityOptions(info.SecurityOptions)
 	if err != nil {
@@ -52,10 +52,10 @@ func usersOf(info system.Info) engine.UserMapping {
 	return m
 }
 
-// defaultVXLANPort is Swarm's data path port unless `docker swarm init --data-path-port` said otherwise. Only managers know.
+// defaultVXLANPort is Swarm's data path port, unless `docker swarm init --data-path-port` set another, which only managers report.
 const defaultVXLANPort = 4789
 
-// vxlanPort is the UDP port of a Swarm's overlay networks; 0 for an engine that is no member of one.
+// vxlanPort returns the UDP port of a Swarm's overlay networks; 0 for an engine that is in no Swarm.
 func vxlanPort(s swarm.Info) int {
 	switch {
 	case s.LocalNodeState == swarm.LocalNodeStateInactive || s.LocalNodeState == "":

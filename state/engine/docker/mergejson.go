@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// MergeJSON puts ours into a JSON object that is there: objects are merged, lists get the elements that they lack, and for
-// anything else ours counts.
+// MergeJSON merges ours into an existing JSON object: objects are merged recursively, missing elements are appended to lists, and any
+// other value is replaced by ours.
 func MergeJSON(there, ours []byte) ([]byte, error) {
 	var a, b map[string]any
 	if err := json.Unmarshal(there, &a); err != nil {
-		return nil, fmt.Errorf("what is there is no JSON object: %w", err)
+		return nil, fmt.Errorf("the existing file is not a JSON object: %w", err)
 	}
 	if err := json.Unmarshal(ours, &b); err != nil {
 		return nil, err

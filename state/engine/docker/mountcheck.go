@@ -9,11 +9,11 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// checkMounts makes sure that the sources of an agent's mounts are still what was judged, right before the engine resolves the
-// paths again.
+// checkMounts verifies that the sources of an agent's mounts were not replaced since they were checked. It runs right before the engine
+// resolves the paths again.
 func (f *files) checkMounts(mounts []state.Mount) error {
 	for _, m := range mounts {
-		if f.delivered(m) {
+		if f.isDelivered(m) {
 			continue
 		}
 		o, err := safepath.Open(m.Source)
@@ -31,23 +31,23 @@ func (f *files) checkMounts(mounts []state.Mount) error {
 	return nil
 }
 
-// mountInspector is what checkMounted needs of an engine.
+// mountInspector is the part of Engine that checkMounted needs.
 type mountInspector interface {
 	mountIDs(ctx context.Context, id string) (map[string]safepath.ID, error)
 }
 
-// checkMounted makes sure that a container was started on what was judged. The engine resolves the paths of mounts by itself, so
-// somebody who can write on the way can be faster than checkMounts. Where the engine's processes can't be seen, it checks nothing.
+// checkMounted verifies that a container was started on the sources that were checked: since the engine resolves the paths itself,
+// somebody who can write on the way may replace one after checkMounts. Where the engine's processes are not visible it checks nothing.
 func checkMounted(ctx context.Context, e mountInspector, id string, mounts []state.Mount) error {
-	judged := slices.DeleteFunc(slices.Clone(mounts), func(m state.Mount) bool { return m.ID == (safepath.ID{}) })
-	if len(judged) == 0 {
+	checked := slices.DeleteFunc(slices.Clone(mounts), func(m state.Mount) bool { return m.ID == (safepath.ID{}) })
+	if len(checked) == 0 {
 		return nil
 	}
 	mounted, err := e.mountIDs(ctx, id)
 	if err != nil || mounted == nil {
 		return err
 	}
-	for _, m := range judged {
+	for _, m := range checked {
 		if mounted[m.Target] != m.ID {
 			return fmt.Errorf("%w at %s: %s was replaced while the container was started", state.ErrMount, m.Target, m.Source)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Options of the bridge driver that decide what a network's containers can reach, and who reaches them.
+// Options of the bridge driver that affect what a network's containers can reach, and who can reach them.
 const (
 	optBridgeName  = "com.docker.network.bridge.name"
 	optDefault     = "com.docker.network.bridge.default_bridge"
@@ -34,13 +34,13 @@ const (
 // has the same effect on internal networks (measured on 20.10).
 const apiIsolated = "1.48"
 
-// driverDefaults are the values of a network on which the option is missing.
+// driverDefaults are the driver's defaults for missing options.
 var driverDefaults = map[string]string{
 	optBridgeName: "", optDefault: "false", optICC: "true", optMasquerade: "true", optTrusted: "",
 	optInhibitIPv4: "false", optGatewayIPv4: "nat", optGatewayIPv6: "nat", optEnableIPv4: "true", optEnableIPv6: "false",
 }
 
-// harmlessOptions are left to the engine: they open nothing, and operators have reasons to set them for all networks.
+// harmlessOptions are not compared: they don't affect isolation, and operators have reasons to set them for all networks.
 var harmlessOptions = []string{
 	"com.docker.network.driver.mtu",               // a link's packet size
 	"com.docker.network.container_iface_prefix",   // the interface's name in the container
@@ -49,8 +49,8 @@ var harmlessOptions = []string{
 	"com.docker.network.bridge.host_binding_ipv4", // of published ports, and none is published
 }
 
-// networkOptions declares a network completely. A field or option left out would get the value of default-network-opts in the
-// engine's daemon.json.
+// networkOptions returns a complete set of options, since a missing one would get its value from default-network-opts in the engine's
+// daemon.json.
 func networkOptions(n state.Network, version string) network.CreateOptions {
 	options := maps.Clone(driverDefaults)
 	switch {
@@ -85,7 +85,7 @@ func fromNetwork(n network.Inspect, version string) engine.ObservedNetwork {
 	return o
 }
 
-// networkExtras lists every setting with a value that bottled's own networks never have and that could change who reaches whom.
+// networkExtras lists the settings that bottled never makes and that may affect isolation.
 func networkExtras(n network.Inspect, version string) []string {
 	var found []string
 	add := func(differs bool, setting, value string) {
@@ -118,8 +118,8 @@ func networkExtras(n network.Inspect, version string) []string {
 	return found
 }
 
-// optionAllowed reports whether an option has the value of bottled's own networks. Network.Isolated has the two options that
-// differ between a bottle's networks.
+// optionAllowed reports whether an option has a value of bottled's own networks. Of the two options that differ between a bottle's
+// networks it allows both values: Network.Isolated compares those.
 func optionAllowed(name, value string) bool {
 	switch name {
 	case optInhibitIPv4:

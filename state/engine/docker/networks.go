@@ -13,7 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Networks lists all networks.
+// Networks lists all networks, whoever owns them.
 func (e *Engine) Networks(ctx context.Context) ([]engine.ObservedNetwork, error) {
 	list, err := e.client.NetworkList(ctx, network.ListOptions{})
 	if err != nil {
@@ -49,7 +49,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, id string) error {
 	return wrap(ignoreNotFound(e.client.NetworkRemove(ctx, id)), "remove network %s", id)
 }
 
-// NetworkMembers names the containers on a network.
+// NetworkMembers returns the names of the containers on a network.
 func (e *Engine) NetworkMembers(ctx context.Context, id string) ([]string, error) {
 	n, err := e.client.NetworkInspect(ctx, id, network.InspectOptions{})
 	if err != nil {
@@ -63,13 +63,13 @@ func (e *Engine) NetworkMembers(ctx context.Context, id string) ([]string, error
 	return names, nil
 }
 
-// Connect attaches a container.
+// Connect attaches a container to a network.
 func (e *Engine) Connect(ctx context.Context, networkName, id string, aliases []string) error {
 	err := e.client.NetworkConnect(ctx, networkName, id, &network.EndpointSettings{Aliases: aliases})
 	return wrap(err, "connect to network %s", networkName)
 }
 
-// Disconnect detaches a container, if it is attached.
+// Disconnect detaches a container from a network; one that is not attached is success.
 func (e *Engine) Disconnect(ctx context.Context, networkName, id string) error {
 	err := wrap(ignoreNotFound(e.client.NetworkDisconnect(ctx, networkName, id, true)), "disconnect from network %s", networkName)
 	if err != nil && !errors.Is(err, engine.ErrNotFound) && strings.Contains(err.Error(), "is not connected to") {

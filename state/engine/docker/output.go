@@ -13,8 +13,8 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Output tells the lines of a container's log.
-func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions, tell func(engine.LogLine) error) error {
+// StreamLogs calls handle for every line of a container's log.
+func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions, handle func(engine.LogLine) error) error {
 	options := container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Follow: o.Follow, Since: formatTime(o.Since), Tail: "all"}
 	if o.Tail >= 0 {
 		options.Tail = fmt.Sprint(o.Tail)
@@ -23,20 +23,20 @@ func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions,
 	if err != nil {
 		return wrap(err, "read log")
 	}
-	stdout, stderr := &lineWriter{tell: tell}, &lineWriter{tell: tell}
+	stdout, stderr := &lineWriter{handle: handle}, &lineWriter{handle: handle}
 	_, err = stdcopy.StdCopy(stdout, stderr, raw)
 	return errors.Join(wrap(err, "read log"), stdout.flush(), stderr.flush(), raw.Close())
 }
 
-// mostLine bounds what is kept of a line until its end.
-const mostLine = 1 << 20 // bytes
+// maxStreamedLine limits the memory for an unfinished line; a longer line is passed on in pieces.
+const maxStreamedLine = 1 << 20 // bytes
 
-// lineWriter puts lines together. The engine frames every piece of a line (16 KiB at most) with its own time, and StdCopy
-// writes frame by frame.
+// lineWriter reassembles lines. Docker splits a line into frames of up to 16 KiB, each with its own time; StdCopy writes one frame a
+// call.
 type lineWriter struct {
-	tell func(engine.LogLine) error
-	at   time.Time
-	text []byte
+	handle func(engine.LogLine) error
+	at     time.Time
+	text   []byte
 }
 
 func (w *lineWriter) Write(frame []byte) (int, error) {
@@ -49,7 +49,7 @@ func (w *lineWriter) Write(frame []byte) (int, error) {
 		w.at = at
 	}
 	w.text = append(w.text, text...)
-	if bytes.HasSuffix(text, []byte("\n")) || len(w.text) >= mostLine {
+	if bytes.HasSuffix(text, []byte("\n")) || len(w.text) >= maxStreamedLine {
 		err = w.flush()
 	}
 	return len(frame), err
@@ -61,5 +61,5 @@ func (w *lineWriter) flush() error {
 	}
 	line := engine.LogLine{At: w.at, Text: w.text}
 	w.text = w.text[:0]
-	return w.tell(line)
+	return w.handle(line)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// Files reads the directories of this host that were delivered: below <state dir>/bottles and below the run directory. Of the
-// queues it reports only that they exist. Symbolic links and anything else but regular files count as absent.
+// Files returns the delivered directories of this host: those below <state dir>/bottles and the run directory, and the queues without
+// their files. Anything but regular files counts as absent.
 func (e *Engine) Files(_ context.Context, slug string) (map[string]map[string]state.ObservedFile, error) {
 	return readDirs(e.files.settings, slug)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Reload sends SIGHUP and waits for the sidecar's report of it.
+// Reload sends SIGHUP and waits for the sidecar's report that acknowledges it.
 func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, error) {
 	signal := func() error {
 		return wrap(e.client.ContainerKill(ctx, id, "SIGHUP"), "send SIGHUP to container")
@@ -24,7 +24,7 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 		return engine.Report{}, signal()
 	}
 	since := time.Now()
-	return e.watch(ctx, id, func(ctx context.Context) (engine.Report, error) {
+	return e.waitWhileRunning(ctx, id, func(ctx context.Context) (engine.Report, error) {
 		if err := signal(); err != nil {
 			return engine.Report{}, err
 		}
@@ -34,7 +34,7 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 
 // WaitReady waits for a sidecar's report in its log, or for the outcome of the engine's health check.
 func (e *Engine) WaitReady(ctx context.Context, id string, r engine.Readiness) (engine.Report, error) {
-	return e.watch(ctx, id, func(ctx context.Context) (engine.Report, error) {
+	return e.waitWhileRunning(ctx, id, func(ctx context.Context) (engine.Report, error) {
 		if r.Config != "" {
 			return e.awaitReport(ctx, id, r.Since, r.Config, configreport.CauseStart)
 		}
@@ -43,7 +43,7 @@ func (e *Engine) WaitReady(ctx context.Context, id string, r engine.Readiness) (
 }
 
 func (e *Engine) awaitReport(ctx context.Context, id string, since time.Time, config, cause string) (engine.Report, error) {
-	logs, err := e.logs(ctx, id, since, 0, true)
+	logs, err := e.openLog(ctx, id, since, 0, true)
 	if err != nil {
 		return engine.Report{}, err
 	}
@@ -51,9 +51,9 @@ func (e *Engine) awaitReport(ctx context.Context, id string, since time.Time, co
 	return followReport(logs, since, config, cause)
 }
 
-// watch waits for something of a container, and ends the wait when the container ends, is paused or is removed. An engine does
-// not always end the log of such a container (seen on 20.10).
-func (e *Engine) watch(ctx context.Context, id string, wait func(context.Context) (engine.Report, error)) (engine.Report, error) {
+// waitWhileRunning runs a wait for a container, and cancels it when the container ends, is paused or is removed. The end of its log
+// does not suffice: Docker 20.10 does not always end it.
+func (e *Engine) waitWhileRunning(ctx context.Context, id string, wait func(context.Context) (engine.Report, error)) (engine.Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
@@ -72,13 +72,13 @@ func (e *Engine) watch(ctx context.Context, id string, wait func(context.Context
 			}
 		}
 	}()
-	report, err := engine.Report{}, e.checkRunning(ctx, id) // what happened before the events began
+	report, err := engine.Report{}, e.checkRunning(ctx, id) // covers what happened before the subscription
 	if err == nil {
 		report, err = wait(ctx)
 	}
 	interrupted := context.Cause(ctx)
 	if errors.Is(err, engine.ErrEnded) && interrupted == nil {
-		// The log ends with the container. A removal or a pause explains it better.
+		// The end of the log is all that is known so far. A removal or a pause is the better explanation.
 		if now := e.checkRunning(ctx, id); now != nil {
 			err = now
 		}
@@ -91,7 +91,7 @@ func (e *Engine) watch(ctx context.Context, id string, wait func(context.Context
 	return report, err
 }
 
-// interruption is the error of an event that ends a wait.
+// interruption returns the error for an event that ends a wait.
 func interruption(m events.Message) error {
 	switch m.Action {
 	case events.ActionPause:
@@ -102,7 +102,7 @@ func interruption(m events.Message) error {
 	return fmt.Errorf("%w: exit code %s", engine.ErrEnded, m.Actor.Attributes["exitCode"])
 }
 
-// checkRunning returns nil for a container that runs.
+// checkRunning returns nil for a running container, otherwise the error that ends a wait.
 func (e *Engine) checkRunning(ctx context.Context, id string) error {
 	_, err := e.inspectRunning(ctx, id)
 	return err
@@ -123,7 +123,7 @@ func (e *Engine) inspectRunning(ctx context.Context, id string) (container.Inspe
 	return c, nil
 }
 
-// awaitHealth waits until the engine's health check has an outcome: asked at once, and again after each event of it.
+// awaitHealth waits for the outcome of the health check. It inspects the container at once and after each health event.
 func (e *Engine) awaitHealth(ctx context.Context, id string) error {
 	messages, errs := e.client.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", id), filters.Arg("event", string(events.ActionHealthStatus)),

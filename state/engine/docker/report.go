@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// reportTail is how many of the last lines of a sidecar's log are searched for its report. A sidecar whose report is
-	// further back is asked again by a reload.
+	// reportTail is the number of last lines of a sidecar's log that are searched for its report. If the report is further back, the
+	// planner reloads the sidecar, which reports again.
 	reportTail = 2000
-	// maxLogLine is how many bytes of a log line are read; what is beyond is cut off.
+	// maxLogLine limits the bytes of a log line that are parsed; the rest is skipped.
 	maxLogLine = 1 << 16
 )
 
-// LastReport reads from a sidecar's log which configuration it reported last since its last run ended.
+// LastReport returns the last report in the log of a sidecar's current run.
 func (e *Engine) LastReport(ctx context.Context, id string, endedAt time.Time) (engine.Report, error) {
-	logs, err := e.logs(ctx, id, endedAt, reportTail, false)
+	logs, err := e.openLog(ctx, id, endedAt, reportTail, false)
 	if err != nil {
 		return engine.Report{}, err
 	}

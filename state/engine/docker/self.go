@@ -12,24 +12,24 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// ownFiles are what an engine mounts into every container from the container's own directory.
-var ownFiles = regexp.MustCompile(`/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) /etc/`)
+// engineFileMounts matches the files that Docker mounts into every container from its own directory, in mountinfo.
+var engineFileMounts = regexp.MustCompile(`/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf) /etc/`)
 
-// SharedPaths are the directories that this process has in common with the engine's host, when it runs in a container of
-// this engine: only what is below them can be bind-mounted under the path that it has here. nil when it runs on the host.
+// SharedPaths returns the directories that have the same path in this process's container and on the engine's host; nil when this
+// process does not run in a container of this engine. Only paths below them can be bind-mounted under the same name.
 func (e *Engine) SharedPaths(ctx context.Context) ([]string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, fmt.Errorf("see whether this is a container: %w", err)
+		return nil, fmt.Errorf("detect whether bottled runs in a container: %w", err)
 	}
-	id := ownFiles.FindSubmatch(mounts)
+	id := engineFileMounts.FindSubmatch(mounts)
 	if id == nil {
 		return nil, nil
 	}
 	self, err := e.client.ContainerInspect(ctx, string(id[1]))
 	if err = wrap(err, "inspect bottled's own container"); err != nil {
 		if errors.Is(err, engine.ErrNotFound) {
-			return nil, nil // a container of another engine, in which this one runs
+			return nil, nil // another engine's container, in which this engine runs, too
 		}
 		return nil, err
 	}

@@ -18,11 +18,11 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// noDetach is what to type to be detached. The engine takes no for no answer: without keys it has its own, one of which
-// (Ctrl-P) it then holds back until the next one is typed. So it gets some that nobody types.
+// noDetach is a detach key sequence that nobody types. Without one Docker uses its default, of which it swallows Ctrl-P until the next
+// key.
 const noDetach = "ctrl-^,ctrl-@,ctrl-^,ctrl-_,ctrl-^,ctrl-@,ctrl-^,ctrl-_"
 
-// CreateSession creates a container for one session.
+// CreateSession creates a container for one session, which Docker removes at its end.
 func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool) (string, error) {
 	if err := e.files.checkMounts(c.Mounts); err != nil {
 		return "", err
@@ -34,10 +34,10 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool)
 	return e.create(ctx, c, config, host)
 }
 
-// StartSession starts a container that CreateSession made. It is attached, and its end waited for, before that: nothing is
-// missed then.
+// StartSession attaches to a container of CreateSession, subscribes to its end, and then starts it, so that no output or exit code is
+// missed.
 func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, tty bool) (engine.Process, error) {
-	// Its end is waited for also when ctx ends after it has started.
+	// The end of ctx after this call must not end the wait.
 	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, cancel)()
 	ended, failed := e.client.ContainerWait(waits, id, container.WaitConditionNextExit)
@@ -47,7 +47,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 		return nil, wrap(err, "attach to container")
 	}
 	p := &process{
-		conn: conn, tty: tty, end: cancel,
+		conn: conn, tty: tty, cancelWait: cancel,
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerResize(ctx, id, size)
 		},
@@ -84,7 +84,7 @@ func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin, t
 		return nil, wrap(err, "run a command in container")
 	}
 	return &process{
-		conn: conn, tty: tty, end: func() {},
+		conn: conn, tty: tty, cancelWait: func() {},
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerExecResize(ctx, created.ID, size)
 		},
@@ -95,14 +95,14 @@ func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin, t
 			}
 			return signalOnHost(exec, s)
 		},
-		wait: func(ctx context.Context) (int, error) { return e.execEnd(ctx, created.ID) },
+		wait: func(ctx context.Context) (int, error) { return e.waitExec(ctx, created.ID) },
 	}, nil
 }
 
-// execPoll is how long to wait until the next question whether a command has ended, of which the engine tells no end.
-const execPoll = 50 * time.Millisecond
+// execPollInterval is the interval of the polls for the end of an exec'd command, for which Docker has no wait.
+const execPollInterval = 50 * time.Millisecond
 
-func (e *Engine) execEnd(ctx context.Context, id string) (int, error) {
+func (e *Engine) waitExec(ctx context.Context, id string) (int, error) {
 	for {
 		exec, err := e.client.ContainerExecInspect(ctx, id)
 		if err != nil || !exec.Running {
@@ -111,13 +111,13 @@ func (e *Engine) execEnd(ctx context.Context, id string) (int, error) {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(execPoll):
+		case <-time.After(execPollInterval):
 		}
 	}
 }
 
-// signalOnHost signals the process of a command past the engine. Its number is the engine's: here it may be another
-// process', which the cgroup tells. (os.Process is a pidfd: once it is the right process it stays that.)
+// signalOnHost signals an exec'd process directly, since Docker can't. The PID is one of the engine's namespace; that it is the same
+// process here is verified by the cgroup. (os.Process is a pidfd, so the process can't change after that.)
 func signalOnHost(exec container.ExecInspect, s syscall.Signal) error {
 	if !exec.Running || exec.Pid < 2 {
 		return os.ErrProcessDone
@@ -132,26 +132,26 @@ func signalOnHost(exec container.ExecInspect, s syscall.Signal) error {
 		return err
 	}
 	if !strings.Contains(string(cgroup), exec.ContainerID) {
-		return fmt.Errorf("process %d is not the container's here: bottled does not run where the engine does", exec.Pid)
+		return fmt.Errorf("process %d is not the container's on this host: signals need a bottled that runs on the engine's host", exec.Pid)
 	}
 	return process.Signal(s)
 }
 
-// process is what the hijacked connection of a session or an exec leads to.
+// process is the hijacked connection to a session or an exec'd command.
 type process struct {
-	conn   types.HijackedResponse
-	tty    bool
-	end    func()
-	resize func(context.Context, container.ResizeOptions) error
-	signal func(context.Context, syscall.Signal) error
-	wait   func(context.Context) (int, error)
+	conn       types.HijackedResponse
+	tty        bool
+	cancelWait func()
+	resize     func(context.Context, container.ResizeOptions) error
+	signal     func(context.Context, syscall.Signal) error
+	wait       func(context.Context) (int, error)
 }
 
 func (p *process) Write(b []byte) (int, error) { return p.conn.Conn.Write(b) }
 
 func (p *process) CloseWrite() error { return p.conn.CloseWrite() }
 
-// Receive reads the terminal's raw bytes, or else stdout and stderr in the engine's frames.
+// Receive copies the terminal's raw bytes, or stdout and stderr from Docker's frames.
 func (p *process) Receive(stdout, stderr io.Writer) error {
 	var err error
 	if p.tty {
@@ -179,6 +179,6 @@ func (p *process) Wait(ctx context.Context) (int, error) {
 }
 
 func (p *process) Close() error {
-	p.end()
+	p.cancelWait()
 	return p.conn.Conn.Close()
 }

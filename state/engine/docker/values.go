@@ -15,7 +15,7 @@ func envMap(list []string) map[string]string {
 	return env
 }
 
-// parseTime reads the engine's times; for a container that was never started it is the zero time.
+// parseTime parses a time of the engine's; the zero time for a container that was never started.
 func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -24,7 +24,7 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-// formatTime is a moment as the engine takes it; "" for the zero time.
+// formatTime formats a time for the engine's API; "" for the zero time.
 func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -1,8 +1,3 @@
-// Package fake is an engine in memory, for tests: containers, networks, images, delivered files and events with the rules and
-// the delays of Docker 20.10. It uses the time package only, so inside a testing/synctest bubble its clock is virtual.
-//
-// Faults are injected around it with [engine.Intercept]; [Hands] does what other people do to containers. Package conformance
-// holds it to what the real engine does.
 package fake
 
 import (

@@ -1,5 +1,3 @@
-// Package selfimage makes an image that holds nothing but one static executable. The built-in sidecars run in
-// such an image of bottled itself: no registry, no builder, nothing to download.
 package selfimage
 
 import (
@@ -26,15 +24,15 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Image is the image of one executable.
+// Image is an image that contains one executable.
 type Image struct {
-	Ref  string // repository:digest of the executable, so that the same reference is always the same content
+	Ref  string // repository:digest of the executable, so a reference always means the same content
 	path string
 	name string
 }
 
-// Of prepares the image of an executable. It fails when the executable can't run in an empty image: not for Linux, or
-// linked against libraries.
+// Of describes the image of an executable; Load makes it. It fails for an executable that can't run in an empty image: not for this
+// Linux architecture, or dynamically linked.
 func Of(path, repository string) (*Image, error) {
 	ref, err := reference(path, repository)
 	if err != nil {
@@ -73,8 +71,8 @@ func checkStatic(f *elf.File) error {
 
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "arm": elf.EM_ARM, "riscv64": elf.EM_RISCV, "ppc64le": elf.EM_PPC64, "s390x": elf.EM_S390}
 
-// digest stands for the executable's content. The Go linker has put a hash of it into a note; reading that takes no
-// time, hashing 20 MB takes a third of a pass that has nothing to do.
+// digest returns a digest of the executable: that of the Go linker's build ID, which is a hash of the content, or else of the file.
+// Hashing 20 MB takes a third of the time of a pass without changes.
 func digest(f *elf.File, path string) (string, error) {
 	if note := f.Section(".note.go.buildid"); note != nil {
 		data, err := note.Data()
@@ -92,7 +90,7 @@ func digest(f *elf.File, path string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Load makes the image and loads it into the engine.
+// Load builds the image and loads it into the engine.
 func (i *Image) Load(ctx context.Context, e engine.Engine) error {
 	img, err := i.build()
 	if err != nil {
@@ -107,7 +105,7 @@ func (i *Image) Load(ctx context.Context, e engine.Engine) error {
 	return errors.Join(e.LoadImage(ctx, archive), archive.Close())
 }
 
-// build is reproducible: the same executable gives the same image ID.
+// build builds the image reproducibly: the same executable gives the same image ID.
 func (i *Image) build() (v1.Image, error) {
 	data, err := os.ReadFile(i.path)
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// PlaceMemory remembers, across processes, what agents could write: a manifest that an agent left there must not become one when
-// its bottle is gone. It is not safe for concurrent use.
-type PlaceMemory struct {
+// WritableMemory persists the places that agents could write to, across processes: a manifest that an agent planted there must not be
+// accepted after its bottle is gone. It is not safe for concurrent use.
+type WritableMemory struct {
 	path  string
 	saved safepath.Set
 	known manifests.Known
 }
 
-// OpenPlaceMemory reads what the state directory says: what was remembered, and what was declared of the bottles that exist.
-func OpenPlaceMemory(s state.Settings) (*PlaceMemory, error) {
-	m := &PlaceMemory{path: filepath.Join(s.StateDir, "writable.json")}
+// OpenWritableMemory reads the state directory: the persisted places, and those in the records of bottles.
+func OpenWritableMemory(s state.Settings) (*WritableMemory, error) {
+	m := &WritableMemory{path: filepath.Join(s.StateDir, "writable.json")}
 	if err := m.read(); err != nil {
 		return nil, fmt.Errorf("read what agents could write: %w", err)
 	}
@@ -39,7 +39,7 @@ func OpenPlaceMemory(s state.Settings) (*PlaceMemory, error) {
 	return m, nil
 }
 
-func (m *PlaceMemory) read() error {
+func (m *WritableMemory) read() error {
 	data, err := owndir.ReadFile(m.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -55,11 +55,11 @@ func (m *PlaceMemory) read() error {
 	return nil
 }
 
-// Known returns what earlier processes knew.
-func (m *PlaceMemory) Known() manifests.Known { return m.known }
+// Known returns the places and manifests that earlier processes knew.
+func (m *WritableMemory) Known() manifests.Known { return m.known }
 
-// Save remembers a snapshot's places.
-func (m *PlaceMemory) Save(writable safepath.Set) error {
+// Save persists a snapshot's places, if they changed.
+func (m *WritableMemory) Save(writable safepath.Set) error {
 	if m.saved.Equal(writable) {
 		return nil
 	}

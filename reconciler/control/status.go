@@ -10,31 +10,31 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Live is what the controller tells.
+// Status returns the status of the controller and of all its bottles, by name.
 func (c *Controller) Status() reconciler.Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	status := c.status
-	status.Warnings = c.Source.Warnings()
-	live := reconciler.Status{Controller: &status, Bottles: []reconciler.BottleStatus{}, Warnings: c.warnings}
+	own := c.status
+	own.Warnings = c.Source.Warnings()
+	status := reconciler.Status{Controller: &own, Bottles: []reconciler.BottleStatus{}, Warnings: c.warnings}
 	for _, slug := range slices.Sorted(maps.Keys(c.bottles)) {
 		b := c.bottles[slug].status
 		if e := c.status.Engine; !e.Reachable && !e.Since.IsZero() {
-			b = unreachable(b, e)
+			b = unreachableStatus(b, e)
 		}
-		live.Bottles = append(live.Bottles, b)
+		status.Bottles = append(status.Bottles, b)
 	}
-	return live
+	return status
 }
 
-// unreachable is how a bottle's status is told while the engine does not answer: as it was seen last, and not known.
-func unreachable(b reconciler.BottleStatus, e reconciler.EngineStatus) reconciler.BottleStatus {
+// unreachableStatus returns a bottle's status while the engine does not answer: the last observed components, readiness unknown.
+func unreachableStatus(b reconciler.BottleStatus, e reconciler.EngineStatus) reconciler.BottleStatus {
 	b.Ready, b.Reason, b.Message = false, reconciler.ReasonUnreachable, e.Error
 	b.Conditions = conditions(b.Conditions, b, settled, e.Since)
 	return b
 }
 
-// Changed returns a channel that receives when Live may have changed, and a function that ends that.
+// Changed subscribes to status changes: changes receives when Status may have changed, until stop is called.
 func (c *Controller) Changed() (changes <-chan struct{}, stop func()) {
 	ch := make(chan struct{}, 1)
 	c.mu.Lock()
@@ -56,22 +56,22 @@ func (c *Controller) notifySubscribers() {
 	}
 }
 
-// Ready is nil once everything was looked at, as long as the engine answers.
+// Ready returns nil once the first resync is done, as long as the engine answers.
 func (c *Controller) Ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case !c.read:
+	case !c.snapshotRead:
 		return fmt.Errorf("the manifests were not read yet: %s", c.status.SourceError)
 	case !c.status.Engine.Reachable:
 		return fmt.Errorf("%w: %s", engine.ErrUnavailable, c.status.Engine.Error)
 	case c.status.Syncs == 0:
-		return errors.New("the first look at everything is not done yet")
+		return errors.New("the first resync is not done yet")
 	}
 	return nil
 }
 
-// Declared are the bottles that the manifests declared when they were read last.
+// Declared returns the names of the bottles in the last snapshot.
 func (c *Controller) Declared() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -82,7 +82,7 @@ func TestFailuresAreHeldBackForLonger(t *testing.T) {
 	if c.bottle("b").backoffOf(state.Pipelock).failures != 4 {
 		t.Error("the failure is not the part's")
 	}
-	c.redeclared("b", 1, "g")
+	c.acceptDeclaration("b", 1, "g")
 	if until, _ := c.bottle("b").retryTime(time.Now()); !until.IsZero() {
 		t.Error("a new declaration is held back for the old one's failure")
 	}

@@ -2,39 +2,39 @@ package reconciler
 
 import "time"
 
-// Live is what a running controller tells about itself and its bottles.
+// Status is the status of a controller and its bottles, as /v1/status serves it.
 type Status struct {
-	// Controller is nil where no controller runs and the engine itself was asked.
+	// Controller is nil where no controller runs: then the status was read from the engine.
 	Controller *ControllerStatus `json:"controller,omitempty"`
 	Bottles    []BottleStatus    `json:"bottles"`
-	// Gaps are what the engine can't keep closed, and what closes it (state.Gaps).
+	// Warnings list the guarantees that the engine or host does not enforce, each with the remedy (observe.Warnings).
 	Warnings []string `json:"gaps,omitempty"`
 }
 
-// ControllerStatus is how the controller itself is.
+// ControllerStatus is the status of the controller itself.
 type ControllerStatus struct {
 	Version string    `json:"version"`
 	PID     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	Owner   string    `json:"owner"`
 	Sources []string  `json:"sources"` // directories and files, or the git repository
-	// Revision is what the bottles are declared by, like main@sha1:1f0c…; "" where the source has none.
+	// Revision of the manifests, like main@sha1:1f0c…; "" where the source has no revisions.
 	Revision string `json:"revision,omitempty"`
-	// SourceError says why the source can't be read; the bottles are kept as it declared them last.
+	// SourceError explains why the source can't be read; meanwhile the bottles keep their last declaration. "" when it can.
 	SourceError string `json:"sourceError,omitempty"`
-	// Warnings say why changes of the source are noticed late, and what to do about it.
+	// Warnings explain why changes of the source are noticed late, each with the remedy.
 	Warnings []string     `json:"warnings,omitempty"`
 	Engine   EngineStatus `json:"engine"`
 	// Syncs counts the full resyncs completed since the controller started.
 	Syncs int64 `json:"syncs"`
-	// Problems are what is wrong in the manifests.
+	// Problems of the manifests.
 	Problems []string `json:"problems,omitempty"`
-	// Held are bottles that are not declared any more and are kept all the same, and why.
+	// Held names the bottles that the prune guard keeps though they are not declared; HeldReason is why.
 	Held       []string `json:"held,omitempty"`
 	HeldReason string   `json:"heldReason,omitempty"`
 }
 
-// EngineStatus is whether the engine answers.
+// EngineStatus reports whether the engine answers, and since when that has been so.
 type EngineStatus struct {
 	Reachable bool      `json:"reachable"`
 	Since     time.Time `json:"since"`
