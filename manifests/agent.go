@@ -12,19 +12,17 @@ import (
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
-const agentField = "spec.agent"
-
-func (d *document) validateAgent() {
+func validateAgent(d *document) {
 	agent := d.bottle.Spec.Agent
-	d.validateImage(agent)
+	validateImage(d, agent)
 	for i, word := range agent.Command {
 		if field := elementOf(agentField+".command", i); d.given(field) && word == "" {
 			d.report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
 		}
 	}
-	d.validateEnv(agent.Env)
-	d.validateMounts(agent.Mounts)
-	d.validateResources(agent.Resources)
+	validateEnv(d, agent.Env)
+	validateMounts(d, agent.Mounts)
+	validateResources(d, agent.Resources)
 	if field := agentField + ".runtime"; d.given(field) && !runtimePattern.Matches(agent.Runtime) {
 		d.report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}
@@ -45,8 +43,8 @@ func checkImage(image string) *scalar.Fault {
 	return scalar.NewFault("it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST")
 }
 
-func (d *document) validateEnv(env map[string]string) {
-	setters := d.settersOf()
+func validateEnv(d *document, env map[string]string) {
+	setters := settersOf(d)
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		field := fieldOf(envField, name)
 		if !scalar.EnvNamePattern.Matches(name) {
@@ -70,7 +68,7 @@ var roleVariables = map[Role][]string{
 }
 
 // settersOf says of every variable that the bottle's roles set which role does.
-func (d *document) settersOf() map[string]string {
+func settersOf(d *document) map[string]string {
 	setters := map[string]string{}
 	for _, name := range proxyVariables {
 		setters[name] = "bottled, so that the agent uses pipelock"

@@ -2,27 +2,22 @@ package manifests
 
 import (
 	"fmt"
-	"net/netip"
 	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // document is one document of a file while it is checked.
 type document struct {
-	file file
+	file location
 	root *yaml.Node
 
-	slug     string         // the bottle's name, when it can be known
-	declares bool           // it says that it is a bottle
-	bottle   Bottle         // as far as it could be decoded
-	private  []netip.Prefix // of the bottle's privateCIDRs
-	located  bool           // writable is known
-	writable []safepath.Place
+	slug     string // the bottle's name, when it can be known
+	declares bool   // it says that it is a bottle
+	bottle   Bottle // as far as it could be decoded
 
 	positions map[string]position // where each field's value is
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
@@ -41,26 +36,36 @@ type position struct{ line, column int }
 
 func positionOf(n *yaml.Node) position { return position{max(n.Line, 1), max(n.Column, 1)} }
 
-// check finds everything that is wrong in a document, and decodes it.
-func (d *document) check() {
+// load decodes the document into its bottle and reports what doesn't fit the format. It is false for a document that
+// declares no bottle: its other fields would only be noise.
+func (d *document) load() bool {
 	d.positions, d.unusable = map[string]position{}, map[string]bool{}
+	if d.legacy {
+		d.loadLegacy()
+		return true
+	}
 	d.slug = declaredName(d.root)
-	d.bottle.Source = Source{Path: d.file.abs, Line: positionOf(d.root).line}
+	d.bottle.Source = d.source()
 	if d.root.Kind != yaml.MappingNode {
 		d.reportAt(positionOf(d.root), wholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
-		return
+		return false
 	}
 	d.refuseUnplain()
-	if d.declares = d.checkHeader(); !d.declares {
-		return // a document of something else: its other fields would only be noise
+	if d.declares = d.checkHeader(); d.declares {
+		d.decode(d.root, reflect.ValueOf(&d.bottle).Elem(), "")
 	}
-	d.decode(d.root, reflect.ValueOf(&d.bottle).Elem(), "")
-	d.validate()
-	if len(d.problems) == 0 {
-		d.complete()
-		d.warnMounts()
-	}
+	return d.declares
 }
+
+func (d *document) source() Source {
+	return Source{Path: d.file.abs, Line: positionOf(d.root).line}
+}
+
+// isValid reports whether the document has no problems.
+func (d *document) isValid() bool { return len(d.problems) == 0 }
+
+// where is the place of the document for messages about others: FILE:LINE.
+func (d *document) where() string { return fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line) }
 
 // result is every problem of the document, or none.
 func (d *document) result() []Problem {
@@ -107,11 +112,14 @@ func (d *document) position(field string) position {
 	return positionOf(d.root)
 }
 
-// given tells whether a field is there, with a value of the right form.
-func (d *document) given(field string) bool {
+// has reports whether a field is there, whatever its value.
+func (d *document) has(field string) bool {
 	_, there := d.positions[field]
-	return there && !d.unusable[field]
+	return there
 }
+
+// given tells whether a field is there, with a value of the right form.
+func (d *document) given(field string) bool { return d.has(field) && !d.unusable[field] }
 
 // fieldOf is the path of a key below a field.
 func fieldOf(parent, key string) string {

@@ -22,24 +22,26 @@ var metadataServices = []netip.Addr{
 	netip.MustParseAddr("fd00:ec2::254"),
 }
 
-func (d *document) validateEgress() {
+// validateEgress returns the private ranges, which the rules of routes need, too.
+func validateEgress(d *document) []netip.Prefix {
 	egress := d.bottle.Spec.Egress
-	d.private = d.validateCIDRs(egress.PrivateCIDRs)
+	private := validateCIDRs(d, egress.PrivateCIDRs)
 	for i, entry := range egress.Allowlist {
 		field := elementOf("spec.egress.allowlist", i)
 		if !d.given(field) {
 			continue
 		}
-		if f := scalar.CheckAllowed(entry, d.private); f != nil {
+		if f := scalar.CheckAllowed(entry, private); f != nil {
 			d.report(field, f.Reason, f.Fix)
 		}
 	}
-	d.validateDLPAction(egress.DLPAction)
+	validateDLPAction(d, egress.DLPAction)
+	return private
 }
 
 var dlpActions = []string{string(DLPBlock), string(DLPWarn)}
 
-func (d *document) validateDLPAction(action DLPAction) {
+func validateDLPAction(d *document, action DLPAction) {
 	const field = "spec.egress.dlpAction"
 	if d.given(field) && action != DLPBlock && action != DLPWarn {
 		d.report(field, scalar.Quote(string(action))+" is no action", scalar.SuggestOneOf(string(action), dlpActions))
@@ -48,7 +50,7 @@ func (d *document) validateDLPAction(action DLPAction) {
 
 // validateCIDRs judges the private ranges and returns those that are ranges at all, so that a fault in one
 // is not reported again for the hosts in it.
-func (d *document) validateCIDRs(cidrs []string) []netip.Prefix {
+func validateCIDRs(d *document, cidrs []string) []netip.Prefix {
 	var ranges []netip.Prefix
 	for i, text := range cidrs {
 		field := elementOf("spec.egress.privateCIDRs", i)

@@ -22,8 +22,7 @@ const (
 
 // file is one manifest file found, or a place below which there may be some that can't be read.
 type file struct {
-	path  string // below the path given to Load, as it was given
-	abs   string // the same, absolute; symlinks are not resolved, so that it stays when git-sync swaps one
+	location
 	real  string // without symlinks: what tells two ways to one file
 	id    safepath.ID
 	trace []safepath.Location // what decided where path leads
@@ -237,7 +236,7 @@ func (w *walk) skip(at place) bool {
 
 func (w *walk) file(found place) {
 	way := found.real
-	if isMarkdown(found.path) {
+	if IsMarkdown(found.path) {
 		way += "\x00" + filepath.Base(found.path) // which is the bottle's name: two names are two bottles
 	}
 	if w.seen[way] {
@@ -256,13 +255,13 @@ func (w *walk) add(f file) {
 
 func fileOf(p place) file {
 	return file{
-		path: p.path, abs: absolute(p), real: p.real, id: p.id, trace: p.trace,
+		location: location{p.path, absolute(p)}, real: p.real, id: p.id, trace: p.trace,
 		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info), given: p.given,
 	}
 }
 
 func (w *walk) unreachable(at place, reason, fix string) {
-	f := file{path: at.path, abs: absolute(at), real: at.real, unreachable: scalar.Fault{Reason: reason, Fix: fix}}
+	f := file{location: location{at.path, absolute(at)}, real: at.real, unreachable: scalar.Fault{Reason: reason, Fix: fix}}
 	if info, err := os.Lstat(at.real); err == nil {
 		f.mod, f.changed = info.ModTime(), changeTime(info)
 	}
@@ -305,7 +304,7 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 // 4913) has another one, or a hidden name. Whether a Markdown file holds a bottle is only known when it is read.
 func isManifestName(name string) bool {
 	switch filepath.Ext(name) {
-	case ".yaml", ".yml", ".json", markdown:
+	case ".yaml", ".yml", ".json", Markdown:
 		return true
 	}
 	return false

@@ -304,8 +304,9 @@ func TestSwappedWhileRead(t *testing.T) {
 }
 
 func TestTooManyDocuments(t *testing.T) {
+	const most = 1000
 	var text strings.Builder
-	for range maxDocuments + 10 {
+	for range most + 10 {
 		text.WriteString(bottle("same") + "---\n")
 	}
 	tree(t, map[string]string{"a.yaml": text.String()})
@@ -313,10 +314,10 @@ func TestTooManyDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if snapshot.Documents != maxDocuments || len(snapshot.UnknownDocuments()) != 1 || len(snapshot.Problems) != maxDocuments+1 {
+	if snapshot.Documents != most || len(snapshot.UnknownDocuments()) != 1 || len(snapshot.Problems) != most+1 {
 		t.Errorf("%d documents, %d problems, unknown: %v", snapshot.Documents, len(snapshot.Problems), snapshot.UnknownDocuments())
 	}
-	if p := snapshot.UnknownDocuments()[0]; p.Line != maxDocuments*5 {
+	if p := snapshot.UnknownDocuments()[0]; p.Line != most*5 {
 		t.Error(p)
 	}
 }

@@ -14,34 +14,6 @@ import (
 // A bottle of claude-bottle is a Markdown file. What it declares stands in its front matter, YAML between two lines of three
 // dashes; the file's name is the bottle's.
 
-const markdown = ".md"
-
-func isMarkdown(path string) bool { return filepath.Ext(path) == markdown }
-
-// readLegacy reads a Markdown file. It is nil when the file is no bottle: most Markdown is not, so only what looks like one
-// can be wrong.
-func readLegacy(f file) *source {
-	s := &source{file: f}
-	data, problem := readData(f)
-	if problem != nil {
-		s.problems = []Problem{*problem}
-		return s
-	}
-	text, complete := frontMatter(data)
-	switch d, problem := f.parseFrontMatter(text, complete); {
-	case d != nil:
-		s.documents = []*document{d}
-		_, s.below, _ = strings.Cut(string(data[len(text):]), "\n")
-	case problem != nil:
-		s.problems = []Problem{*problem}
-	case f.given:
-		s.problems = []Problem{*f.problem(1, 1, "it is no bottle of claude-bottle", "begin it with a line of three dashes, env, cred_proxy, egress or supervise in YAML, and three dashes again")}
-	default:
-		return nil
-	}
-	return s
-}
-
 // frontMatter cuts out the YAML at the beginning of a Markdown file. It keeps the dashes above, so that lines count as in the
 // file. Without dashes below it is all there is, and not complete.
 func frontMatter(data []byte) (text []byte, complete bool) {
@@ -60,7 +32,7 @@ func frontMatter(data []byte) (text []byte, complete bool) {
 }
 
 // parseFrontMatter returns neither a document nor a problem when nothing in the text speaks of a bottle.
-func (f file) parseFrontMatter(text []byte, complete bool) (*document, *Problem) {
+func parseFrontMatter(f location, text []byte, complete bool) (*document, *Problem) {
 	root, err := oneDocument(text)
 	switch unclear := !complete || err != nil; {
 	case unclear && !legacyLine.Match(text):
@@ -80,12 +52,10 @@ func (f file) parseFrontMatter(text []byte, complete bool) (*document, *Problem)
 	case isEmpty(root) || !isLegacyBottle(root.Content[0]):
 		return nil, nil
 	}
-	d := &document{file: f, root: root.Content[0]}
-	d.checkLegacy()
-	return d, nil
+	return &document{file: f, root: root.Content[0], legacy: true}, nil
 }
 
-func (f file) aboutBottle(line int, reason, fix string) *Problem {
+func (f location) aboutBottle(line int, reason, fix string) *Problem {
 	problem := f.problem(line, 1, reason, fix)
 	problem.Slug = f.slug()
 	return problem
@@ -125,10 +95,10 @@ func isLegacyBottle(root *yaml.Node) bool {
 }
 
 // bottleName is what a Markdown file declares by its name.
-func (f file) bottleName() string { return strings.TrimSuffix(filepath.Base(f.path), markdown) }
+func (f location) bottleName() string { return strings.TrimSuffix(filepath.Base(f.path), Markdown) }
 
 // slug is that name if it can be a bottle's, like declaredName.
-func (f file) slug() string {
+func (f location) slug() string {
 	if name := f.bottleName(); isName(name) {
 		return name
 	}

@@ -48,14 +48,14 @@ func checkReadsAlike(t *testing.T, path string, snapshot Snapshot) {
 			}
 			text = append(text, line...)
 		}
-		d := document{file: file{abs: bottle.Source.Path}}
-		if err := sigsyaml.UnmarshalStrict(text, &d.bottle); err != nil {
+		var read Bottle
+		if err := sigsyaml.UnmarshalStrict(text, &read); err != nil {
 			t.Errorf("%s:%d: sigs.k8s.io/yaml: %v", path, bottle.Source.Line, err)
 			continue
 		}
-		d.bottle.Source = bottle.Source
-		d.complete()
-		if diff := cmp.Diff(d.bottle, bottle); diff != "" {
+		read.Source = bottle.Source
+		Complete(&read)
+		if diff := cmp.Diff(read, bottle); diff != "" {
 			t.Errorf("%s:%d: sigs.k8s.io/yaml reads it otherwise (-sigs +ours):\n%s", path, bottle.Source.Line, diff)
 		}
 	}

@@ -152,13 +152,16 @@ func isHome(source string) bool {
 	return parent == "/home" || parent == "/Users" || parent == "/var/home"
 }
 
+// maxPasswd is the size in bytes above which /etc/passwd is not read.
+const maxPasswd = 1 << 20
+
 // homes returns the home directories of this process and of the people in /etc/passwd.
 var homes = sync.OnceValue(func() []string {
 	var found []string
 	if home, err := os.UserHomeDir(); err == nil && home != "/" {
 		found = append(found, path.Clean(home))
 	}
-	data, err := safepath.Set{}.ReadFile("/etc/passwd", maxFileSize)
+	data, err := safepath.Set{}.ReadFile("/etc/passwd", maxPasswd)
 	if err != nil {
 		return found // other systems keep their users elsewhere
 	}

@@ -24,17 +24,17 @@ func Import(image string, paths ...string) ([]Imported, error) {
 	if err := w.run(paths); err != nil {
 		return nil, err
 	}
-	var sources []*source
-	var documents []*document
+	var contents []*parsedFile
+	var documents []*declaration
 	for _, f := range w.files {
 		if s := readImport(f); s != nil {
-			sources = append(sources, s)
+			contents = append(contents, s)
 			documents = append(documents, s.documents...)
 		}
 	}
-	refuseDuplicates(documents)
+	refuseDuplicates(plain(documents))
 	var all []Imported
-	for _, s := range sources {
+	for _, s := range contents {
 		one, err := s.convert(image)
 		if err != nil {
 			return nil, err
@@ -45,23 +45,23 @@ func Import(image string, paths ...string) ([]Imported, error) {
 }
 
 // readImport reads a file; nil when there is nothing to import in it.
-func readImport(f file) *source {
+func readImport(f file) *parsedFile {
 	switch {
-	case isMarkdown(f.path):
+	case IsMarkdown(f.path):
 		return readLegacy(f)
 	case f.given:
-		return &source{file: f, problems: []Problem{*f.problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+markdown, "import NAME"+markdown+"; the name is the bottle's")}}
+		return &parsedFile{file: f, problems: []Problem{*f.problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+Markdown, "import NAME"+Markdown+"; the name is the bottle's")}}
 	case f.unreachable.Reason != "":
-		return &source{file: f, problems: []Problem{*f.problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)}}
+		return &parsedFile{file: f, problems: []Problem{*f.problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)}}
 	}
 	return nil
 }
 
-func (s *source) convert(image string) (Imported, error) {
+func (s *parsedFile) convert(image string) (Imported, error) {
 	one := Imported{Problems: s.problems}
 	for _, d := range s.documents { // there is at most one
-		d.giveImage(image)
-		text := d.textBelow(s.below)
+		giveImage(d.document, image)
+		text := textBelow(d.document, s.below)
 		convertible := d.isConvertible()
 		one.Problems = append(one.Problems, d.result()...)
 		if !convertible {
@@ -81,7 +81,7 @@ func (s *source) convert(image string) (Imported, error) {
 }
 
 // giveImage names the image of the agent, which a manifest must.
-func (d *document) giveImage(image string) {
+func giveImage(d *document, image string) {
 	spec := &d.bottle.Spec
 	switch {
 	case image != "":
@@ -94,10 +94,10 @@ func (d *document) giveImage(image string) {
 }
 
 // textBelow is what the file says to people below its front matter, as lines of comments.
-func (d *document) textBelow(text string) []string {
+func textBelow(d *document, text string) []string {
 	text = strings.TrimSpace(text)
 	lose := func(reason string) []string {
-		d.lose(d.positions["metadata.name"], wholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
+		d.lose(d.position("metadata.name"), wholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
 		return nil
 	}
 	switch kind := scalar.SecretKind(text); {

@@ -38,24 +38,15 @@ type legacyEgress struct {
 
 const legacyRoutesField = "cred_proxy.routes"
 
-// checkLegacy does what check does, for the front matter of a claude-bottle file: it becomes a bottle first, which is then
-// judged like any other.
-func (d *document) checkLegacy() {
-	d.positions, d.unusable = map[string]position{}, map[string]bool{}
-	d.slug, d.declares, d.legacy = d.file.slug(), true, true
+// loadLegacy makes a bottle of the front matter of a claude-bottle file, which is then judged like any other.
+func (d *document) loadLegacy() {
+	d.slug, d.declares = d.file.slug(), true
 	d.positions["metadata.name"] = position{1, 1}
-	d.bottle = Bottle{
-		APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: d.file.bottleName()},
-		Source: Source{Path: d.file.abs, Line: positionOf(d.root).line},
-	}
+	d.bottle = Bottle{APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: d.file.bottleName()}, Source: d.source()}
 	d.refuseUnplain()
 	var front legacyBottle
 	d.decode(d.root, reflect.ValueOf(&front).Elem(), "")
 	d.translate(front)
-	d.validate()
-	if d.isConvertible() {
-		d.complete()
-	}
 }
 
 // isConvertible tells whether nothing is wrong but that something has no equivalent.

@@ -16,12 +16,12 @@ import (
 // kernelTargets are directories in the agent that the kernel fills.
 var kernelTargets = []string{"/proc", "/sys", "/dev"}
 
-func (d *document) validateMounts(mounts []Mount) {
+func validateMounts(d *document, mounts []Mount) {
 	holders := map[string]int{}
 	for i, m := range mounts {
-		field := elementOf(agentField+".mounts", i)
-		if d.validatePath(field+".source", m.Source) {
-			m.Source = d.absolute(m.Source)
+		field := elementOf(mountsField, i)
+		if validatePath(d, field+".source", m.Source) {
+			m.Source = absolutePath(d, m.Source)
 			if f := judgeSource(m); f != nil {
 				d.report(field+".source", f.Reason, f.Fix)
 			}
@@ -70,7 +70,7 @@ func judgeObject(o *safepath.Object, m Mount) *scalar.Fault {
 }
 
 // warnMounts warns of repositories whose hooks and configuration the agent can write: git on the host runs what they say.
-func (d *document) warnMounts() {
+func warnMounts(d *document) {
 	agent := d.bottle.Spec.Agent
 	if agent == nil {
 		return
@@ -79,7 +79,7 @@ func (d *document) warnMounts() {
 		if m.ReadOnly || !hasEntry(m.Source, ".git") || protects(agent.Mounts, m) {
 			continue
 		}
-		d.warn(elementOf(agentField+".mounts", i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
+		d.warn(elementOf(mountsField, i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
 			fmt.Sprintf("add the mount {source: %s, target: %s, readOnly: true}", path.Join(m.Source, ".git"), path.Join(m.Target, ".git")))
 	}
 }

@@ -12,9 +12,9 @@ import (
 // A file with more documents than this is refused from there on.
 const maxDocuments = 1000
 
-// parse splits a file into its documents and checks each. When the YAML itself is broken somewhere, the
+// parse splits a file into its documents. When the YAML itself is broken somewhere, the
 // documents before that place still count, and the problem returned says where it is.
-func parse(f file, data []byte) ([]*document, []Problem) {
+func parse(f location, data []byte) ([]*document, []Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var documents []*document
 	for {
@@ -30,9 +30,7 @@ func parse(f file, data []byte) ([]*document, []Problem) {
 		case len(documents) == maxDocuments:
 			return documents, []Problem{*f.problem(root.Line, root.Column, fmt.Sprintf("it has more than %d documents", maxDocuments), "split it into several files")}
 		}
-		d := &document{file: f, root: root.Content[0]}
-		d.check()
-		documents = append(documents, d)
+		documents = append(documents, &document{file: f, root: root.Content[0]})
 	}
 }
 

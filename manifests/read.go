@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"unicode/utf8"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
@@ -22,7 +21,7 @@ func readFile(f file) ([]byte, *Problem) {
 	case len(data) > maxFileSize:
 		return nil, f.problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
 	}
-	if problem := checkText(f, data); problem != nil {
+	if problem := checkText(f.location, data); problem != nil {
 		return nil, problem
 	}
 	return data, nil
@@ -60,28 +59,4 @@ func readRegular(f file) ([]byte, error) {
 		return nil, errReplaced
 	}
 	return o.ReadUpTo(maxFileSize + 1)
-}
-
-// checkText finds the first thing that no text has: a byte that is not UTF-8, or a control character.
-func checkText(f file, data []byte) *Problem {
-	line, column := 1, 1
-	for len(data) > 0 {
-		r, size := utf8.DecodeRune(data)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			return f.problem(line, column, fmt.Sprintf("byte 0x%02x is not UTF-8", data[0]), "save the file in UTF-8")
-		case r == '\n':
-			line, column = line+1, 0
-		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
-			return f.problem(line, column, fmt.Sprintf("control character U+%04X", r), `remove it; inside double quotes it can be written as an escape like "\t"`)
-		}
-		data = data[size:]
-		column++
-	}
-	return nil
-}
-
-// problem is about a file as a whole, or about a place in it that belongs to no document yet.
-func (f file) problem(line, column int, reason, fix string) *Problem {
-	return &Problem{File: f.path, Line: line, Column: column, Field: wholeFile, Reason: reason, Fix: fix}
 }

@@ -14,17 +14,7 @@ const (
 	maxPids     = 1 << 22
 )
 
-// DefaultPids is how many processes and threads an agent may have that declares no number: enough for builds and browsers, and
-// not enough to keep the host from starting any.
-const DefaultPids = 2048
-
-// MemoryBytes is the memory limit in bytes; 0 is none. It is meant for a bottle that Load found valid.
-func (r Resources) MemoryBytes() int64 { return scalar.Quantity(r.Memory, 1) }
-
-// NanoCPUs is the CPU limit in billionths of a CPU; 0 is none. It is meant for a bottle that Load found valid.
-func (r Resources) NanoCPUs() int64 { return scalar.Quantity(r.CPUs, 1e9) }
-
-func (d *document) validateResources(r Resources) {
+func validateResources(d *document, r Resources) {
 	const memory, cpus, pids = agentField + ".resources.memory", agentField + ".resources.cpus", agentField + ".resources.pids"
 	if f := checkMemory(r.Memory); f != nil && d.given(memory) {
 		d.report(memory, f.Reason, f.Fix)

@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -87,14 +86,15 @@ func TestProposalsAreJudgedAsManifests(t *testing.T) {
 
 // parseRoutes reads a manifest with the routes.
 func parseRoutes(t *rapid.T, routes []Route) ([]*document, []Problem) {
-	text, err := json.Marshal(Bottle{
+	text, err := encode(Bottle{
 		APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: "a"}, Spec: Spec{CredProxy: &CredProxy{Routes: routes}},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, problems := parse(file{}, jsonToYAML(text))
+	documents, problems := parse(location{}, text)
 	for _, d := range documents {
+		Check(d)
 		problems = append(problems, d.result()...)
 	}
 	return documents, problems

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
@@ -126,25 +125,17 @@ func (s Snapshot) Only(slug string) Snapshot {
 	return only
 }
 
-// source is what was read of one file.
-type source struct {
-	file      file
-	documents []*document
-	problems  []Problem // of the file as a whole
-	below     string    // what a Markdown file with a bottle has below its front matter
-}
-
 // read makes a snapshot of the paths, and lists the files that it was made of.
 func read(known Known, paths []string) ([]file, Snapshot, error) {
-	var sources []*source
+	var contents []*parsedFile
 	w := newWalk(known.Writable)
 	protected := known.files()
 	w.onFile = func(f file) []safepath.Place {
-		s := readSource(f)
+		s := readContent(f)
 		if s == nil {
 			return nil
 		}
-		sources = append(sources, s)
+		contents = append(contents, s)
 		var places []safepath.Place
 		for _, d := range s.documents {
 			places = append(places, d.learn(protected)...)
@@ -155,37 +146,22 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 		return nil, Snapshot{}, err
 	}
 	var snapshot Snapshot
-	var documents []*document
-	for _, s := range sources {
+	var documents []*declaration
+	for _, s := range contents {
 		if s.file.unreachable.Reason == "" {
 			snapshot.Files++
 		}
 		documents = append(documents, s.documents...)
 		snapshot.Problems = append(snapshot.Problems, s.problems...)
 	}
-	refuseDuplicates(documents)
+	refuseDuplicates(plain(documents))
 	snapshot.Writable = judge(documents, known)
-	refuseTokensInContexts(documents)
+	refuseTokensInContexts(plain(documents))
 	snapshot.add(documents)
 	return w.files, snapshot, nil
 }
 
-// readSource reads one file; nil when it is Markdown, and no bottle.
-func readSource(f file) *source {
-	if isMarkdown(f.path) {
-		return readLegacy(f)
-	}
-	s := &source{file: f}
-	data, problem := readFile(f)
-	if problem != nil {
-		s.problems = []Problem{*problem}
-	} else {
-		s.documents, s.problems = parse(f, data)
-	}
-	return s
-}
-
-func (s *Snapshot) add(documents []*document) {
+func (s *Snapshot) add(documents []*declaration) {
 	s.Documents = len(documents)
 	for _, d := range documents {
 		if problems := d.result(); len(problems) > 0 {
@@ -198,37 +174,4 @@ func (s *Snapshot) add(documents []*document) {
 	slices.SortFunc(s.Bottles, func(a, b Bottle) int { return cmp.Compare(a.Metadata.Name, b.Metadata.Name) })
 	sortProblems(s.Problems)
 	sortProblems(s.Warnings)
-}
-
-// refuseDuplicates adds a problem to every document whose slug another one declares too: nothing says
-// which of them is meant.
-func refuseDuplicates(documents []*document) {
-	bySlug := map[string][]*document{}
-	for _, d := range documents {
-		if d.slug != "" && d.declares {
-			bySlug[d.slug] = append(bySlug[d.slug], d)
-		}
-	}
-	for slug, same := range bySlug {
-		for i, d := range same {
-			if len(same) > 1 {
-				d.report("metadata.name", fmt.Sprintf("bottle %q is declared in %s too", slug, otherPlaces(same, i)), "keep one of them, or rename the others")
-			}
-		}
-	}
-}
-
-// otherPlaces names the first few of the documents but one.
-func otherPlaces(same []*document, but int) string {
-	const most = 3
-	var places []string
-	for i, d := range same[:min(len(same), most+1)] {
-		if i != but && len(places) < most {
-			places = append(places, fmt.Sprintf("%s:%d", d.file.path, d.position("metadata.name").line))
-		}
-	}
-	if more := len(same) - 1 - len(places); more > 0 {
-		places = append(places, fmt.Sprintf("%d more places", more))
-	}
-	return strings.Join(places, ", ")
 }

@@ -2,37 +2,6 @@ package manifests
 
 import "strings"
 
-const envField = agentField + ".env"
-
-// Spell is a field of the manifest as the bottle's file spells it: a claude-bottle file has other names.
-func (s Source) Spell(field string) string {
-	if isMarkdown(s.Path) {
-		return legacyField(field)
-	}
-	return field
-}
-
-func legacyField(field string) string {
-	if name, is := strings.CutPrefix(field, envField); is { // whose keys are anybody's
-		return "env" + name
-	}
-	if !strings.HasPrefix(field, "spec.") && field != "metadata.name" {
-		return field // it was found under its own name
-	}
-	return legacyNames.Replace(field)
-}
-
-var legacyNames = strings.NewReplacer(
-	"metadata.name", "(file name)",
-	"spec.credProxy", "cred_proxy",
-	"spec.", "",
-	".dlpAction", ".dlp_action",
-	".authScheme", ".auth_scheme",
-	".token.env", ".token_ref",
-	".token", ".token_ref",
-	".roles", ".role",
-)
-
 // spelled is a field as the file has it.
 func (d *document) spelled(field string) string {
 	legacy := legacyField(field)

@@ -38,7 +38,7 @@ var syntaxFixes = []struct{ message, fix string }{
 }
 
 // syntaxProblem makes a problem of an error of the YAML library.
-func syntaxProblem(f file, data []byte, err error) Problem {
+func syntaxProblem(f location, data []byte, err error) Problem {
 	reason, fix := "it is not YAML", "check this place with a YAML-aware editor"
 	for _, known := range syntaxFixes {
 		if strings.Contains(err.Error(), known.message) {

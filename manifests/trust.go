@@ -24,20 +24,20 @@ type hostPath struct {
 
 // claim is what a valid document says about the host.
 type claim struct {
-	*document
-	writable safepath.Set // by the document's own agent
-	refs     []hostPath   // nobody's agent must be able to write these
-	mounts   []hostPath
-	context  *safepath.Location // of the build
+	*declaration
+	agents  safepath.Set // what is writable by the document's own agent
+	refs    []hostPath   // nobody's agent must be able to write these
+	mounts  []hostPath
+	context *safepath.Location // of the build
 }
 
 // places returns what the document's agent can write, as far as its mounts exist or could.
-func (d *document) places() []safepath.Place {
-	if len(d.problems) > 0 {
+func (d *declaration) places() []safepath.Place {
+	if !d.isValid() {
 		return nil
 	}
 	if !d.located {
-		d.located, d.writable = true, PlacesOf(d.bottle, fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line))
+		d.located, d.writable = true, PlacesOf(d.bottle, d.where())
 	}
 	return d.writable
 }
@@ -56,7 +56,7 @@ func PlacesOf(b Bottle, where string) []safepath.Place {
 		if err != nil {
 			continue // the bottle is not started for the same reason
 		}
-		p.Bottle, p.Where, p.Field = b.Metadata.Name, where, elementOf(agentField+".mounts", i)
+		p.Bottle, p.Where, p.Field = b.Metadata.Name, where, elementOf(mountsField, i)
 		p.Covered = covered(m, p.Path, b.Spec.Agent.Mounts)
 		places = append(places, p)
 	}
@@ -80,10 +80,10 @@ func covered(m Mount, real string, all []Mount) []string {
 
 // learn returns the places that a document without problems makes writable, unless it lies in one of them itself, or a known
 // manifest does.
-func (d *document) learn(protected [][]safepath.Location) []safepath.Place {
+func (d *declaration) learn(protected [][]safepath.Location) []safepath.Place {
 	places := d.places()
 	set := safepath.NewSet(places...)
-	for _, trace := range slices.Concat(protected, [][]safepath.Location{d.file.trace}) {
+	for _, trace := range slices.Concat(protected, [][]safepath.Location{d.trace}) {
 		if _, yes := set.Writable(trace); yes {
 			return nil
 		}
@@ -103,8 +103,8 @@ func (k Known) files() [][]safepath.Location {
 }
 
 // claimOf resolves the paths of a document without problems.
-func claimOf(d *document) claim {
-	c := claim{document: d, writable: safepath.NewSet(d.places()...)}
+func claimOf(d *declaration) claim {
+	c := claim{declaration: d, agents: safepath.NewSet(d.places()...)}
 	add := func(list *[]hostPath, field, name, fix string) {
 		if name == "" {
 			return
@@ -115,7 +115,7 @@ func claimOf(d *document) claim {
 	}
 	if proxy := d.bottle.Spec.CredProxy; proxy != nil {
 		const fix = "move it out of that directory, or mount that with readOnly: true"
-		add(&c.refs, "spec.credProxy.caBundle", proxy.CABundle, fix)
+		add(&c.refs, credProxyField+".caBundle", proxy.CABundle, fix)
 		for i, r := range proxy.Routes {
 			add(&c.refs, elementOf(routesField, i)+".token", r.Token.File, fix)
 		}
@@ -128,7 +128,7 @@ func claimOf(d *document) claim {
 			}
 		}
 		for i, m := range agent.Mounts {
-			add(&c.mounts, elementOf(agentField+".mounts", i)+".source", m.Source,
+			add(&c.mounts, elementOf(mountsField, i)+".source", m.Source,
 				fmt.Sprintf("mount something outside of that directory, or mount it over itself: with the other mount at DIR, target: DIR/%s", path.Base(m.Source)))
 		}
 	}
@@ -143,7 +143,7 @@ type attack struct {
 
 // attackedBy finds out whether an agent could change what a claim stands for.
 func (c claim) attackedBy(writable safepath.Set) (attack, bool) {
-	if by, yes := writable.Writable(c.file.trace); yes {
+	if by, yes := writable.Writable(c.trace); yes {
 		return attack{by: by, fix: "move this file out of that directory, mount another one, or mount it with readOnly: true"}, true
 	}
 	for _, r := range c.refs {
@@ -171,7 +171,7 @@ func (c claim) refuse(a attack) {
 	err := (&safepath.Error{Place: a.by}).Error()
 	if a.field == "" {
 		c.declares = false // it doesn't take its name away from another document either
-		c.reportAt(positionOf(c.root), wholeDocument, err, a.fix)
+		c.report(wholeDocument, err, a.fix)
 		return
 	}
 	c.report(a.field, err, a.fix)
@@ -180,11 +180,11 @@ func (c claim) refuse(a attack) {
 // judge refuses the documents that agents can write, or whose files agents can write, and returns what agents can write or
 // could. Documents that were valid before are judged without the others, and one of the others is refused when it would make an
 // accepted one writable: no new document harms an old one.
-func judge(documents []*document, known Known) safepath.Set {
+func judge(documents []*declaration, known Known) safepath.Set {
 	var old, others []claim
 	valid := map[string]bool{}
 	for _, d := range documents {
-		if !d.declares || len(d.problems) > 0 {
+		if !d.declares || !d.isValid() {
 			continue
 		}
 		valid[d.slug] = true
@@ -202,10 +202,10 @@ func judge(documents []*document, known Known) safepath.Set {
 
 // remaining returns the known places of some bottles, as they count besides what is declared now. A bottle whose document is
 // refused goes on as it was declared before; otherwise its agent may have been the last one to write there.
-func (k Known) remaining(documents []*document, of func(slug string) bool) []safepath.Place {
+func (k Known) remaining(documents []*declaration, of func(slug string) bool) []safepath.Place {
 	refused, current := map[string]bool{}, map[string][]safepath.Location{}
 	for _, d := range documents {
-		refused[d.slug] = refused[d.slug] || len(d.problems) > 0
+		refused[d.slug] = refused[d.slug] || !d.isValid()
 		for _, p := range d.places() {
 			current[d.slug] = append(current[d.slug], p.Location)
 		}
@@ -233,7 +233,7 @@ func accept(open, accepted []claim, writable safepath.Set) ([]claim, safepath.Se
 	}
 	for _, c := range open { // they speak against each other
 		for _, other := range open {
-			if a, yes := c.attackedBy(other.writable); yes {
+			if a, yes := c.attackedBy(other.agents); yes {
 				c.refuse(a)
 				break
 			}
@@ -245,15 +245,15 @@ func accept(open, accepted []claim, writable safepath.Set) ([]claim, safepath.Se
 // isRefused reports what speaks against a claim for certain: itself, what is writable, or that it would make an accepted one
 // writable.
 func (c claim) isRefused(accepted []claim, writable safepath.Set) bool {
-	for _, set := range []safepath.Set{writable, c.writable} {
+	for _, set := range []safepath.Set{writable, c.agents} {
 		if a, yes := c.attackedBy(set); yes {
 			c.refuse(a)
 			return true
 		}
 	}
 	for _, other := range accepted {
-		if a, yes := other.attackedBy(c.writable); yes {
-			c.report(a.by.Field, fmt.Sprintf("with it the agent could write what bottle %s (%s:%d) is made of", other.slug, other.file.path, other.bottle.Source.Line),
+		if a, yes := other.attackedBy(c.agents); yes {
+			c.report(a.by.Field, fmt.Sprintf("with it the agent could write what bottle %s (%s) is made of", other.slug, other.where()),
 				"mount another directory, or mount it with readOnly: true")
 			return true
 		}
@@ -277,7 +277,7 @@ func unopposed(open []claim) (free, contested []claim) {
 func placesOf(claims []claim) []safepath.Place {
 	var places []safepath.Place
 	for _, c := range claims {
-		places = append(places, c.writable.Places()...)
+		places = append(places, c.agents.Places()...)
 	}
 	return places
 }

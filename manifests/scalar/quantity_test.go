@@ -1,9 +1,8 @@
-package manifests
+package scalar
 
 import (
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 func TestQuantities(t *testing.T) {
@@ -36,10 +35,10 @@ func TestQuantities(t *testing.T) {
 		{"1/2", 0, 0},
 	}
 	for _, c := range cases {
-		if got := scalar.Quantity(c.text, 1); got != c.memory {
+		if got := Quantity(c.text, 1); got != c.memory {
 			t.Errorf("%q is %d bytes, want %d", c.text, got, c.memory)
 		}
-		if got := scalar.Quantity(c.text, 1e9); got != c.nano {
+		if got := Quantity(c.text, 1e9); got != c.nano {
 			t.Errorf("%q is %d nano CPUs, want %d", c.text, got, c.nano)
 		}
 	}
