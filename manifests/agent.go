@@ -10,21 +10,22 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
-func validateAgent(d *document) {
-	agent := d.bottle.Spec.Agent
+func validateAgent(d *Document) {
+	agent := d.Bottle.Spec.Agent
 	validateImage(d, agent)
 	for i, word := range agent.Command {
-		if field := elementOf(agentField+".command", i); d.given(field) && word == "" {
-			d.report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
+		if field := ElementOf(v1alpha1.AgentField+".command", i); d.given(field) && word == "" {
+			d.Report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
 		}
 	}
 	validateEnv(d, agent.Env)
 	validateMounts(d, agent.Mounts)
 	validateResources(d, agent.Resources)
-	if field := agentField + ".runtime"; d.given(field) && !runtimePattern.Matches(agent.Runtime) {
-		d.report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
+	if field := v1alpha1.AgentField + ".runtime"; d.given(field) && !runtimePattern.Matches(agent.Runtime) {
+		d.Report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}
 }
 
@@ -43,16 +44,16 @@ func checkImage(image string) *scalar.Fault {
 	return scalar.NewFault("it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST")
 }
 
-func validateEnv(d *document, env map[string]string) {
+func validateEnv(d *Document, env map[string]string) {
 	setters := settersOf(d)
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		field := fieldOf(envField, name)
+		field := fieldOf(v1alpha1.EnvField, name)
 		if !scalar.EnvNamePattern.Matches(name) {
-			d.report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
+			d.Report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue
 		}
 		if by := setters[family(name)]; by != "" {
-			d.report(field, name+" is set by "+by, "remove it")
+			d.Report(field, name+" is set by "+by, "remove it")
 		}
 	}
 }
@@ -61,25 +62,25 @@ func validateEnv(d *document, env map[string]string) {
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 
 // roleVariables are what bottled sets in the agent for a route with the role.
-var roleVariables = map[Role][]string{
-	RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
-	RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
-	RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
+var roleVariables = map[v1alpha1.Role][]string{
+	v1alpha1.RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
+	v1alpha1.RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
+	v1alpha1.RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
 }
 
 // settersOf says of every variable that the bottle's roles set which role does.
-func settersOf(d *document) map[string]string {
+func settersOf(d *Document) map[string]string {
 	setters := map[string]string{}
 	for _, name := range proxyVariables {
 		setters[name] = "bottled, so that the agent uses pipelock"
 	}
-	if d.bottle.Spec.CredProxy == nil {
+	if d.Bottle.Spec.CredProxy == nil {
 		return setters
 	}
-	for i, r := range d.bottle.Spec.CredProxy.Routes {
+	for i, r := range d.Bottle.Spec.CredProxy.Routes {
 		for _, role := range r.Roles {
 			for _, name := range roleVariables[role] {
-				setters[name] = fmt.Sprintf("the role %s of %s", role, elementOf(routesField, i))
+				setters[name] = fmt.Sprintf("the role %s of %s", role, ElementOf(v1alpha1.RoutesField, i))
 			}
 		}
 	}

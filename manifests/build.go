@@ -8,44 +8,45 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // defaultDockerfile is the Dockerfile of a build that names none.
 const defaultDockerfile = "Dockerfile"
 
-var buildNetworks = []string{string(BuildNetworkNone), string(BuildNetworkDefault)}
+var buildNetworks = []string{string(v1alpha1.BuildNetworkNone), string(v1alpha1.BuildNetworkDefault)}
 
 // validateImage judges where the agent's image comes from.
-func validateImage(d *document, agent *Agent) {
-	image, build := d.has(agentField+".image"), d.has(buildField)
+func validateImage(d *Document, agent *v1alpha1.Agent) {
+	image, build := d.has(v1alpha1.AgentField+".image"), d.has(v1alpha1.BuildField)
 	const fix = "write either image: NAME:TAG or build: {context: DIRECTORY}"
 	switch {
-	case d.given(agentField) && !image && !build:
-		d.report(agentField, "it has no image", fix)
+	case d.given(v1alpha1.AgentField) && !image && !build:
+		d.Report(v1alpha1.AgentField, "it has no image", fix)
 	case image && build:
-		d.report(agentField, "image and build are both given", fix)
+		d.Report(v1alpha1.AgentField, "image and build are both given", fix)
 	}
-	if f := checkImage(agent.Image); f != nil && d.given(agentField+".image") {
-		d.report(agentField+".image", f.Reason, f.Fix)
+	if f := checkImage(agent.Image); f != nil && d.given(v1alpha1.AgentField+".image") {
+		d.Report(v1alpha1.AgentField+".image", f.Reason, f.Fix)
 	}
-	if agent.Build != nil && d.given(buildField) {
+	if agent.Build != nil && d.given(v1alpha1.BuildField) {
 		validateBuild(d, agent.Build)
 	}
 }
 
-func validateBuild(d *document, b *Build) {
-	if validatePath(d, buildField+".context", b.Context) {
+func validateBuild(d *Document, b *v1alpha1.Build) {
+	if validatePath(d, v1alpha1.BuildField+".context", b.Context) {
 		if f := checkContext(absolutePath(d, b.Context)); f != nil {
-			d.report(buildField+".context", f.Reason, f.Fix)
+			d.Report(v1alpha1.BuildField+".context", f.Reason, f.Fix)
 		}
 	}
-	if field := buildField + ".dockerfile"; d.given(field) {
+	if field := v1alpha1.BuildField + ".dockerfile"; d.given(field) {
 		if f := checkDockerfile(b.Dockerfile); f != nil {
-			d.report(field, f.Reason, f.Fix)
+			d.Report(field, f.Reason, f.Fix)
 		}
 	}
-	if field := buildField + ".network"; d.given(field) && !slices.Contains(buildNetworks, string(b.Network)) {
-		d.report(field, scalar.Quote(string(b.Network))+" is no network of a build", scalar.SuggestOneOf(string(b.Network), buildNetworks))
+	if field := v1alpha1.BuildField + ".network"; d.given(field) && !slices.Contains(buildNetworks, string(b.Network)) {
+		d.Report(field, scalar.Quote(string(b.Network))+" is no network of a build", scalar.SuggestOneOf(string(b.Network), buildNetworks))
 	}
 }
 
@@ -82,9 +83,9 @@ func checkDockerfile(name string) *scalar.Fault {
 }
 
 // contextOf is the directory that the agent's image is built from, "" where there is none that anything is ever built from.
-func contextOf(d *document) string {
-	agent := d.bottle.Spec.Agent
-	if agent == nil || agent.Build == nil || agent.Build.Context == "" || !d.given(buildField+".context") {
+func contextOf(d *Document) string {
+	agent := d.Bottle.Spec.Agent
+	if agent == nil || agent.Build == nil || agent.Build.Context == "" || !d.given(v1alpha1.BuildField+".context") {
 		return ""
 	}
 	dir := absolutePath(d, agent.Build.Context)

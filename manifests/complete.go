@@ -4,11 +4,12 @@ import (
 	"path/filepath"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // Complete sets the defaults of a valid bottle and brings its values to one form. Paths are resolved against the directory of
 // its manifest.
-func Complete(b *Bottle) {
+func Complete(b *v1alpha1.Bottle) {
 	spec, dir := &b.Spec, filepath.Dir(b.Source.Path)
 	for i, host := range spec.Egress.Allowlist {
 		spec.Egress.Allowlist[i] = scalar.CanonicalHost(host)
@@ -32,8 +33,8 @@ func Complete(b *Bottle) {
 }
 
 // absolutePath resolves a path against the directory of the manifest.
-func absolutePath(d *document, path string) string {
-	return rootedAt(filepath.Dir(d.file.abs), path)
+func absolutePath(d *Document, path string) string {
+	return rootedAt(filepath.Dir(d.File.Abs), path)
 }
 
 // rootedAt resolves a path against a directory; "" stays.
@@ -45,12 +46,12 @@ func rootedAt(dir, path string) string {
 }
 
 // completeBuild fills in defaults.
-func completeBuild(b *Build, dir string) {
+func completeBuild(b *v1alpha1.Build, dir string) {
 	b.Context = rootedAt(dir, b.Context)
 	if b.Dockerfile == "" {
 		b.Dockerfile = defaultDockerfile
 	}
 	if b.Network == "" {
-		b.Network = BuildNetworkNone
+		b.Network = v1alpha1.BuildNetworkNone
 	}
 }

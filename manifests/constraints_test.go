@@ -3,6 +3,7 @@ package manifests
 import (
 	"bytes"
 	"encoding/json"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"reflect"
 	"testing"
 )
@@ -33,7 +34,7 @@ func TestSchemaDescribesEverything(t *testing.T) {
 		default:
 		}
 	}
-	check(reflect.TypeFor[Bottle]())
+	check(reflect.TypeFor[v1alpha1.Bottle]())
 	seen := map[string]bool{}
 	for _, c := range constraints {
 		if seen[c.field] {

@@ -4,26 +4,29 @@ import (
 	"net/netip"
 
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
-func validateCredProxy(d *document, private []netip.Prefix) {
-	proxy := d.bottle.Spec.CredProxy
-	validatePath(d, credProxyField+".caBundle", proxy.CABundle)
-	if d.given(routesField) && len(proxy.Routes) == 0 {
-		d.report(routesField, "the list is empty", "add a route, or remove spec.credProxy")
+func validateCredProxy(d *Document, private []netip.Prefix) {
+	proxy := d.Bottle.Spec.CredProxy
+	validatePath(d, v1alpha1.CredProxyField+".caBundle", proxy.CABundle)
+	if d.given(v1alpha1.RoutesField) && len(proxy.Routes) == 0 {
+		d.Report(v1alpha1.RoutesField, "the list is empty", "add a route, or remove spec.credProxy")
 	}
-	for _, p := range route.Check(proxy.Routes, credProxyFields{d}, credProxyField+".", private) {
-		d.report(p.Field, p.Reason, p.Fix)
+	for _, p := range route.Check(proxy.Routes, credProxyFields{d}, v1alpha1.CredProxyField+".", private) {
+		d.Report(p.Field, p.Reason, p.Fix)
 	}
 }
 
 // credProxyFields are the fields below spec.credProxy.
-type credProxyFields struct{ d *document }
+type credProxyFields struct{ d *Document }
 
 // Has implements route.Fields.
 func (f credProxyFields) Has(field string) bool {
-	return f.d.has(credProxyField + "." + field)
+	return f.d.has(v1alpha1.CredProxyField + "." + field)
 }
 
 // Usable implements route.Fields.
-func (f credProxyFields) Usable(field string) bool { return f.d.given(credProxyField + "." + field) }
+func (f credProxyFields) Usable(field string) bool {
+	return f.d.given(v1alpha1.CredProxyField + "." + field)
+}

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // The tags that YAML gives to values.
@@ -23,7 +24,7 @@ const (
 // decode fills a Go value from a node and reports everything of the node that does not fit. Fields are
 // found by their json tags, as they are by the schema. A part that does not fit is left zero and marked
 // unusable; the parts around it are decoded all the same.
-func (d *document) decode(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 	if field != "" {
 		d.positions[field] = positionOf(n)
 	}
@@ -32,7 +33,7 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.unusable[field] = true // reported by refuseUnplain
 	case n.Tag == nullTag:
 		d.mismatch(n, field, "it has no value", "give it one, like {} for an empty mapping, or remove the key if it is optional")
-	case v.Type() == reflect.TypeFor[SecretRef]() && n.Kind != yaml.MappingNode:
+	case v.Type() == reflect.TypeFor[v1alpha1.SecretRef]() && n.Kind != yaml.MappingNode:
 		d.refuseLiteral(n, field)
 	case v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
@@ -42,7 +43,7 @@ func (d *document) decode(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-func (d *document) decodeKind(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeKind(n *yaml.Node, v reflect.Value, field string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -64,12 +65,12 @@ func (d *document) decodeKind(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-func (d *document) mismatch(n *yaml.Node, field, reason, fix string) {
+func (d *Document) mismatch(n *yaml.Node, field, reason, fix string) {
 	d.unusable[field] = true
 	d.reportAt(positionOf(n), field, reason, fix)
 }
 
-func (d *document) decodeStruct(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeStruct(n *yaml.Node, v reflect.Value, field string) {
 	fields := fieldsOf(v.Type())
 	if n.Kind != yaml.MappingNode {
 		d.mismatch(n, field, "a mapping is expected, found "+d.describe(n, field), "write it as a mapping with the keys "+fields.names())
@@ -90,7 +91,7 @@ func (d *document) decodeStruct(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-func (d *document) decodeMap(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeMap(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.MappingNode {
 		d.mismatch(n, field, "a mapping of names to texts is expected, found "+d.describe(n, field), "write it as {NAME: value}")
 		return
@@ -113,7 +114,7 @@ func (d *document) decodeMap(n *yaml.Node, v reflect.Value, field string) {
 }
 
 // keys calls do for every key of a mapping that has a plain key and comes first, and returns which it saw.
-func (d *document) keys(n *yaml.Node, field string, do func(key, value *yaml.Node)) map[string]bool {
+func (d *Document) keys(n *yaml.Node, field string, do func(key, value *yaml.Node)) map[string]bool {
 	lines := map[string]int{}
 	given := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -135,18 +136,18 @@ func (d *document) keys(n *yaml.Node, field string, do func(key, value *yaml.Nod
 	return given
 }
 
-func (d *document) decodeList(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeList(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.SequenceNode {
 		d.mismatch(n, field, "a list is expected, found "+d.describe(n, field), "write it as a list: [first, second], or one element a line after \"- \"")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	for i, element := range n.Content {
-		d.decode(element, v.Index(i), elementOf(field, i))
+		d.decode(element, v.Index(i), ElementOf(field, i))
 	}
 }
 
-func (d *document) decodeText(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 	switch {
 	case n.Kind == yaml.ScalarNode && scalar.SecretKind(n.Value) != "", isText(n) && scalar.CheckText(n.Value) != nil:
 		f := scalar.CheckText(n.Value)
@@ -162,7 +163,7 @@ func (d *document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-func (d *document) decodeBool(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeBool(n *yaml.Node, v reflect.Value, field string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != boolTag {
 		d.mismatch(n, field, "true or false is expected, found "+d.describe(n, field), "write true or false, without quotes")
 		return
@@ -170,7 +171,7 @@ func (d *document) decodeBool(n *yaml.Node, v reflect.Value, field string) {
 	v.SetBool(strings.EqualFold(n.Value, "true"))
 }
 
-func (d *document) decodeInt(n *yaml.Node, v reflect.Value, field string) {
+func (d *Document) decodeInt(n *yaml.Node, v reflect.Value, field string) {
 	number, err := strconv.ParseInt(n.Value, 10, 64)
 	if n.Kind != yaml.ScalarNode || n.Tag != intTag || err != nil || strconv.FormatInt(number, 10) != n.Value {
 		d.mismatch(n, field, "a whole number is expected, found "+d.describe(n, field), "write a number in decimal digits, without quotes")
@@ -197,7 +198,7 @@ func isOldBool(value string) bool {
 }
 
 // describe says what a node is, with its value where that helps and is no secret.
-func (d *document) describe(n *yaml.Node, field string) string {
+func (d *Document) describe(n *yaml.Node, field string) string {
 	if isSecretField(field) && n.Kind == yaml.ScalarNode {
 		return "a single value"
 	}
@@ -224,7 +225,7 @@ func describe(n *yaml.Node) string {
 
 func orDocument(field string) string {
 	if field == "" {
-		return wholeDocument
+		return WholeDocument
 	}
 	return field
 }

@@ -8,21 +8,22 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // document is one document of a file while it is checked.
-type document struct {
-	file location
+type Document struct {
+	File Location
 	root *yaml.Node
 
-	slug     string // the bottle's name, when it can be known
-	declares bool   // it says that it is a bottle
-	bottle   Bottle // as far as it could be decoded
+	Slug     string          // the bottle's name, when it can be known
+	Declares bool            // it says that it is a bottle
+	Bottle   v1alpha1.Bottle // as far as it could be decoded
 
-	positions map[string]position // where each field's value is
+	positions map[string]Position // where each field's value is
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
 	problems  []Problem
-	warnings  []Problem
+	Warnings  []Problem
 	omitted   int // problems above maxProblems
 
 	legacy bool // it is a claude-bottle file
@@ -32,47 +33,47 @@ type document struct {
 // maxProblems bounds what one document can make a reader read.
 const maxProblems = 100
 
-type position struct{ line, column int }
+type Position struct{ line, column int }
 
-func positionOf(n *yaml.Node) position { return position{max(n.Line, 1), max(n.Column, 1)} }
+func positionOf(n *yaml.Node) Position { return Position{max(n.Line, 1), max(n.Column, 1)} }
 
 // load decodes the document into its bottle and reports what doesn't fit the format. It is false for a document that
 // declares no bottle: its other fields would only be noise.
-func (d *document) load() bool {
-	d.positions, d.unusable = map[string]position{}, map[string]bool{}
+func (d *Document) Decode() bool {
+	d.positions, d.unusable = map[string]Position{}, map[string]bool{}
 	if d.legacy {
 		d.loadLegacy()
 		return true
 	}
-	d.slug = declaredName(d.root)
-	d.bottle.Source = d.source()
+	d.Slug = declaredName(d.root)
+	d.Bottle.Source = d.source()
 	if d.root.Kind != yaml.MappingNode {
-		d.reportAt(positionOf(d.root), wholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
+		d.reportAt(positionOf(d.root), WholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
 		return false
 	}
 	d.refuseUnplain()
-	if d.declares = d.checkHeader(); d.declares {
-		d.decode(d.root, reflect.ValueOf(&d.bottle).Elem(), "")
+	if d.Declares = d.checkHeader(); d.Declares {
+		d.decode(d.root, reflect.ValueOf(&d.Bottle).Elem(), "")
 	}
-	return d.declares
+	return d.Declares
 }
 
-func (d *document) source() Source {
-	return Source{Path: d.file.abs, Line: positionOf(d.root).line}
+func (d *Document) source() v1alpha1.Source {
+	return v1alpha1.Source{Path: d.File.Abs, Line: positionOf(d.root).line}
 }
 
 // isValid reports whether the document has no problems.
-func (d *document) isValid() bool { return len(d.problems) == 0 }
+func (d *Document) IsValid() bool { return len(d.problems) == 0 }
 
 // where is the place of the document for messages about others: FILE:LINE.
-func (d *document) where() string { return fmt.Sprintf("%s:%d", d.file.path, d.bottle.Source.Line) }
+func (d *Document) Where() string { return fmt.Sprintf("%s:%d", d.File.Path, d.Bottle.Source.Line) }
 
 // result is every problem of the document, or none.
-func (d *document) result() []Problem {
-	sortProblems(d.problems)
+func (d *Document) Problems() []Problem {
+	SortProblems(d.problems)
 	if d.omitted > 0 {
 		d.problems = append(d.problems, Problem{
-			File: d.file.path, Line: d.problems[len(d.problems)-1].Line, Column: 1, Field: wholeDocument, Slug: d.slug,
+			File: d.File.Path, Line: d.problems[len(d.problems)-1].Line, Column: 1, Field: WholeDocument, Slug: d.Slug,
 			Reason: fmt.Sprintf("%d more problems are not shown", d.omitted), Fix: "repair those shown first",
 		})
 	}
@@ -80,16 +81,16 @@ func (d *document) result() []Problem {
 }
 
 // report adds a problem at the place of a field, or of the nearest field around it.
-func (d *document) report(field, reason, fix string) {
-	d.reportAt(d.position(field), field, reason, fix)
+func (d *Document) Report(field, reason, fix string) {
+	d.reportAt(d.Position(field), field, reason, fix)
 }
 
-func (d *document) reportAt(at position, field, reason, fix string) {
+func (d *Document) reportAt(at Position, field, reason, fix string) {
 	if len(d.problems) >= maxProblems {
 		d.omitted++
 		return
 	}
-	p := Problem{File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug}
+	p := Problem{File: d.File.Path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug}
 	if d.legacy {
 		d.spell(&p)
 	}
@@ -97,12 +98,12 @@ func (d *document) reportAt(at position, field, reason, fix string) {
 }
 
 // warn adds a warning at the place of a field: the document stays valid.
-func (d *document) warn(field, reason, fix string) {
-	at := d.position(field)
-	d.warnings = append(d.warnings, Problem{File: d.file.path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.slug})
+func (d *Document) warn(field, reason, fix string) {
+	at := d.Position(field)
+	d.Warnings = append(d.Warnings, Problem{File: d.File.Path, Line: at.line, Column: at.column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug})
 }
 
-func (d *document) position(field string) position {
+func (d *Document) Position(field string) Position {
 	for field != "" {
 		if at, ok := d.positions[field]; ok {
 			return at
@@ -113,13 +114,13 @@ func (d *document) position(field string) position {
 }
 
 // has reports whether a field is there, whatever its value.
-func (d *document) has(field string) bool {
+func (d *Document) has(field string) bool {
 	_, there := d.positions[field]
 	return there
 }
 
 // given tells whether a field is there, with a value of the right form.
-func (d *document) given(field string) bool { return d.has(field) && !d.unusable[field] }
+func (d *Document) given(field string) bool { return d.has(field) && !d.unusable[field] }
 
 // fieldOf is the path of a key below a field.
 func fieldOf(parent, key string) string {
@@ -132,7 +133,7 @@ func fieldOf(parent, key string) string {
 	return parent + "." + key
 }
 
-func elementOf(parent string, index int) string { return fmt.Sprintf("%s[%d]", parent, index) }
+func ElementOf(parent string, index int) string { return fmt.Sprintf("%s[%d]", parent, index) }
 
 func isPlainKey(key string) bool {
 	for i := range len(key) {
@@ -147,7 +148,7 @@ func isPlainKey(key string) bool {
 // text nothing follows about which bottle was meant.
 func declaredName(root *yaml.Node) string {
 	name := only(only(root, "metadata"), "name")
-	if name == nil || !isText(name) || !isName(name.Value) {
+	if name == nil || !isText(name) || !v1alpha1.IsName(name.Value) {
 		return ""
 	}
 	return name.Value

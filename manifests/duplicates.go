@@ -7,29 +7,29 @@ import (
 
 // refuseDuplicates adds a problem to every document whose slug another one declares too: nothing says
 // which of them is meant.
-func refuseDuplicates(documents []*document) {
-	bySlug := map[string][]*document{}
+func RefuseDuplicates(documents []*Document) {
+	bySlug := map[string][]*Document{}
 	for _, d := range documents {
-		if d.slug != "" && d.declares {
-			bySlug[d.slug] = append(bySlug[d.slug], d)
+		if d.Slug != "" && d.Declares {
+			bySlug[d.Slug] = append(bySlug[d.Slug], d)
 		}
 	}
 	for slug, same := range bySlug {
 		for i, d := range same {
 			if len(same) > 1 {
-				d.report("metadata.name", fmt.Sprintf("bottle %q is declared in %s too", slug, otherPlaces(same, i)), "keep one of them, or rename the others")
+				d.Report("metadata.name", fmt.Sprintf("bottle %q is declared in %s too", slug, otherPlaces(same, i)), "keep one of them, or rename the others")
 			}
 		}
 	}
 }
 
 // otherPlaces names the first few of the documents but one.
-func otherPlaces(same []*document, but int) string {
+func otherPlaces(same []*Document, but int) string {
 	const most = 3
 	var places []string
 	for i, d := range same[:min(len(same), most+1)] {
 		if i != but && len(places) < most {
-			places = append(places, fmt.Sprintf("%s:%d", d.file.path, d.position("metadata.name").line))
+			places = append(places, fmt.Sprintf("%s:%d", d.File.Path, d.Position("metadata.name").line))
 		}
 	}
 	if more := len(same) - 1 - len(places); more > 0 {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // privateRanges are the ranges that private networks are made of (RFC 1918, RFC 6598, RFC 4193).
@@ -23,43 +24,43 @@ var metadataServices = []netip.Addr{
 }
 
 // validateEgress returns the private ranges, which the rules of routes need, too.
-func validateEgress(d *document) []netip.Prefix {
-	egress := d.bottle.Spec.Egress
+func validateEgress(d *Document) []netip.Prefix {
+	egress := d.Bottle.Spec.Egress
 	private := validateCIDRs(d, egress.PrivateCIDRs)
 	for i, entry := range egress.Allowlist {
-		field := elementOf("spec.egress.allowlist", i)
+		field := ElementOf("spec.egress.allowlist", i)
 		if !d.given(field) {
 			continue
 		}
 		if f := scalar.CheckAllowed(entry, private); f != nil {
-			d.report(field, f.Reason, f.Fix)
+			d.Report(field, f.Reason, f.Fix)
 		}
 	}
 	validateDLPAction(d, egress.DLPAction)
 	return private
 }
 
-var dlpActions = []string{string(DLPBlock), string(DLPWarn)}
+var dlpActions = []string{string(v1alpha1.DLPBlock), string(v1alpha1.DLPWarn)}
 
-func validateDLPAction(d *document, action DLPAction) {
+func validateDLPAction(d *Document, action v1alpha1.DLPAction) {
 	const field = "spec.egress.dlpAction"
-	if d.given(field) && action != DLPBlock && action != DLPWarn {
-		d.report(field, scalar.Quote(string(action))+" is no action", scalar.SuggestOneOf(string(action), dlpActions))
+	if d.given(field) && action != v1alpha1.DLPBlock && action != v1alpha1.DLPWarn {
+		d.Report(field, scalar.Quote(string(action))+" is no action", scalar.SuggestOneOf(string(action), dlpActions))
 	}
 }
 
 // validateCIDRs judges the private ranges and returns those that are ranges at all, so that a fault in one
 // is not reported again for the hosts in it.
-func validateCIDRs(d *document, cidrs []string) []netip.Prefix {
+func validateCIDRs(d *Document, cidrs []string) []netip.Prefix {
 	var ranges []netip.Prefix
 	for i, text := range cidrs {
-		field := elementOf("spec.egress.privateCIDRs", i)
+		field := ElementOf("spec.egress.privateCIDRs", i)
 		if !d.given(field) {
 			continue
 		}
 		prefix, f := checkCIDR(text)
 		if f != nil {
-			d.report(field, f.Reason, f.Fix)
+			d.Report(field, f.Reason, f.Fix)
 		}
 		if prefix.IsValid() {
 			ranges = append(ranges, prefix)

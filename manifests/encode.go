@@ -7,11 +7,12 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"go.yaml.in/yaml/v3"
 )
 
 // encode writes a bottle as people would: in the order of the reference, in YAML that needs few quotes, below lines of comments.
-func encode(b Bottle, comments []string) ([]byte, error) {
+func Encode(b v1alpha1.Bottle, comments []string) ([]byte, error) {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return nil, err

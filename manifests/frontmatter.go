@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -16,7 +17,7 @@ import (
 
 // frontMatter cuts out the YAML at the beginning of a Markdown file. It keeps the dashes above, so that lines count as in the
 // file. Without dashes below it is all there is, and not complete.
-func frontMatter(data []byte) (text []byte, complete bool) {
+func FrontMatter(data []byte) (text []byte, complete bool) {
 	end := 0
 	for line := range bytes.Lines(data) {
 		dashes := string(bytes.TrimRight(line, " \t\r\n")) == "---"
@@ -32,7 +33,7 @@ func frontMatter(data []byte) (text []byte, complete bool) {
 }
 
 // parseFrontMatter returns neither a document nor a problem when nothing in the text speaks of a bottle.
-func parseFrontMatter(f location, text []byte, complete bool) (*document, *Problem) {
+func FrontMatterDocument(f Location, text []byte, complete bool) (*Document, *Problem) {
 	root, err := oneDocument(text)
 	switch unclear := !complete || err != nil; {
 	case unclear && !legacyLine.Match(text):
@@ -42,7 +43,7 @@ func parseFrontMatter(f location, text []byte, complete bool) (*document, *Probl
 	case errors.Is(err, errSeveral):
 		return nil, f.aboutBottle(1, err.Error(), "write one mapping between the two lines of dashes")
 	case unclear:
-		if problem := checkText(f, text); problem != nil {
+		if problem := CheckText(f, text); problem != nil {
 			problem.Slug = f.slug()
 			return nil, problem
 		}
@@ -52,11 +53,11 @@ func parseFrontMatter(f location, text []byte, complete bool) (*document, *Probl
 	case isEmpty(root) || !isLegacyBottle(root.Content[0]):
 		return nil, nil
 	}
-	return &document{file: f, root: root.Content[0], legacy: true}, nil
+	return &Document{File: f, root: root.Content[0], legacy: true}, nil
 }
 
-func (f location) aboutBottle(line int, reason, fix string) *Problem {
-	problem := f.problem(line, 1, reason, fix)
+func (f Location) aboutBottle(line int, reason, fix string) *Problem {
+	problem := f.Problem(line, 1, reason, fix)
 	problem.Slug = f.slug()
 	return problem
 }
@@ -95,11 +96,13 @@ func isLegacyBottle(root *yaml.Node) bool {
 }
 
 // bottleName is what a Markdown file declares by its name.
-func (f location) bottleName() string { return strings.TrimSuffix(filepath.Base(f.path), Markdown) }
+func (f Location) bottleName() string {
+	return strings.TrimSuffix(filepath.Base(f.Path), v1alpha1.Markdown)
+}
 
 // slug is that name if it can be a bottle's, like declaredName.
-func (f location) slug() string {
-	if name := f.bottleName(); isName(name) {
+func (f Location) slug() string {
+	if name := f.bottleName(); v1alpha1.IsName(name) {
 		return name
 	}
 	return ""

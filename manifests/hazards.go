@@ -14,6 +14,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // What must not be mounted in an agent, since it gives the host away. Some of it is never mounted; the rest is where the mount says
@@ -99,7 +100,7 @@ var credentialPaths = []string{
 var homeParts = []string{".config", ".local", ".local/share", ".cargo", ".terraform.d"}
 
 // judgePath judges a source by its path. It is asked about the path as written and about the one without symbolic links.
-func judgePath(source string, m Mount) *scalar.Fault {
+func judgePath(source string, m v1alpha1.Mount) *scalar.Fault {
 	source = filepath.ToSlash(filepath.Clean(source))
 	switch socket := slices.Contains(engineSockets, path.Base(source)); {
 	case socket && !m.AllowDangerous:
@@ -131,7 +132,7 @@ func judgePath(source string, m Mount) *scalar.Fault {
 }
 
 // judgeType judges a source by what it is. What is in it does not count: much of that an agent wrote.
-func judgeType(o *safepath.Object, m Mount) *scalar.Fault {
+func judgeType(o *safepath.Object, m v1alpha1.Mount) *scalar.Fault {
 	switch mode := o.Info.Mode(); {
 	case mode.IsRegular(), mode.IsDir():
 		return nil

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // fields are the keys that a struct has in a manifest.
@@ -47,7 +48,7 @@ func (f fields) names() string { return strings.Join(f.order, ", ") }
 // "token: abc,def" within braces, def is a key. Below the routes only keys like known ones are shown, and in a
 // claude-bottle file those that are spelled as its keys are.
 func keyField(parent string, key *yaml.Node) string {
-	hidden := strings.HasPrefix(parent, routesField) && scalar.Closest(key.Value, allKeys()) == "" ||
+	hidden := strings.HasPrefix(parent, v1alpha1.RoutesField) && scalar.Closest(key.Value, allKeys()) == "" ||
 		strings.HasPrefix(parent, legacyRoutesField) && !legacyKeyPattern.Matches(key.Value)
 	if isSecretField(parent) || hidden {
 		return parent
@@ -55,11 +56,11 @@ func keyField(parent string, key *yaml.Node) string {
 	return fieldOf(parent, key.Value)
 }
 
-func (d *document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
+func (d *Document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	fields := fieldsOf(t)
 	fix := "the keys here are " + fields.names()
 	if d.legacy {
-		d.lose(positionOf(key), keyField(field, key), "unknown key: it has no equivalent in bottled", legacyKeyFix(key.Value, fields))
+		d.Lose(positionOf(key), keyField(field, key), "unknown key: it has no equivalent in bottled", legacyKeyFix(key.Value, fields))
 		return
 	}
 	switch {
@@ -85,7 +86,7 @@ var allKeys = sync.OnceValue(func() []string { return slices.Sorted(maps.Keys(ho
 
 var homesOf = sync.OnceValue(func() map[string][]string {
 	homes := map[string][]string{}
-	collectHomes(reflect.TypeFor[Bottle](), "", homes)
+	collectHomes(reflect.TypeFor[v1alpha1.Bottle](), "", homes)
 	return homes
 })
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // legacyBottle is the front matter of a claude-bottle file. Its fields are found by their json tags, like those of a manifest.
@@ -29,20 +30,20 @@ type legacyRoute struct {
 }
 
 // oneOrMore may be a single text instead of a list.
-type oneOrMore []Role
+type oneOrMore []v1alpha1.Role
 
 type legacyEgress struct {
-	Allowlist []string  `json:"allowlist,omitempty"`
-	DLPAction DLPAction `json:"dlp_action,omitempty"`
+	Allowlist []string           `json:"allowlist,omitempty"`
+	DLPAction v1alpha1.DLPAction `json:"dlp_action,omitempty"`
 }
 
 const legacyRoutesField = "cred_proxy.routes"
 
 // loadLegacy makes a bottle of the front matter of a claude-bottle file, which is then judged like any other.
-func (d *document) loadLegacy() {
-	d.slug, d.declares = d.file.slug(), true
-	d.positions["metadata.name"] = position{1, 1}
-	d.bottle = Bottle{APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: d.file.bottleName()}, Source: d.source()}
+func (d *Document) loadLegacy() {
+	d.Slug, d.Declares = d.File.slug(), true
+	d.positions["metadata.name"] = Position{1, 1}
+	d.Bottle = v1alpha1.Bottle{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.Kind, Metadata: v1alpha1.Metadata{Name: d.File.bottleName()}, Source: d.source()}
 	d.refuseUnplain()
 	var front legacyBottle
 	d.decode(d.root, reflect.ValueOf(&front).Elem(), "")
@@ -50,37 +51,37 @@ func (d *document) loadLegacy() {
 }
 
 // isConvertible tells whether nothing is wrong but that something has no equivalent.
-func (d *document) isConvertible() bool { return len(d.problems)+d.omitted == d.lost }
+func (d *Document) IsConvertible() bool { return len(d.problems)+d.omitted == d.lost }
 
 // translate makes a bottle of the front matter. It always has an agent, without an image: whether one runs is not for the
 // file to say.
-func (d *document) translate(front legacyBottle) {
-	d.bottle.Spec = Spec{
+func (d *Document) translate(front legacyBottle) {
+	d.Bottle.Spec = v1alpha1.Spec{
 		Supervise: front.Supervise,
-		Egress:    Egress{Allowlist: front.Egress.Allowlist, DLPAction: front.Egress.DLPAction},
-		Agent:     &Agent{Env: front.Env},
+		Egress:    v1alpha1.Egress{Allowlist: front.Egress.Allowlist, DLPAction: front.Egress.DLPAction},
+		Agent:     &v1alpha1.Agent{Env: front.Env},
 	}
 	d.adopt("spec.egress.dlpAction")
 	d.adoptList("spec.egress.allowlist", len(front.Egress.Allowlist))
-	d.adopt(envField)
+	d.adopt(v1alpha1.EnvField)
 	for name := range front.Env {
-		d.adopt(fieldOf(envField, name))
+		d.adopt(fieldOf(v1alpha1.EnvField, name))
 	}
 	if front.CredProxy == nil {
 		return
 	}
-	d.bottle.Spec.CredProxy = &CredProxy{}
+	d.Bottle.Spec.CredProxy = &v1alpha1.CredProxy{}
 	d.adopt("spec.credProxy")
-	d.adopt(routesField)
+	d.adopt(v1alpha1.RoutesField)
 	for i, r := range front.CredProxy.Routes {
-		d.translateRoute(r, elementOf(routesField, i))
+		d.translateRoute(r, ElementOf(v1alpha1.RoutesField, i))
 	}
 }
 
-func (d *document) translateRoute(r legacyRoute, field string) {
-	proxy := d.bottle.Spec.CredProxy
-	proxy.Routes = append(proxy.Routes, Route{
-		Path: withSlashes(r.Path), Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: SecretRef{Env: r.TokenRef}, Roles: r.Role,
+func (d *Document) translateRoute(r legacyRoute, field string) {
+	proxy := d.Bottle.Spec.CredProxy
+	proxy.Routes = append(proxy.Routes, v1alpha1.Route{
+		Path: withSlashes(r.Path), Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: v1alpha1.SecretRef{Env: r.TokenRef}, Roles: r.Role,
 	})
 	for _, at := range []string{"", ".path", ".upstream", ".authScheme", ".token", ".token.env"} {
 		d.adopt(field + at)
@@ -103,7 +104,7 @@ func withSlashes(path string) string {
 }
 
 // adopt has a field of the manifest be where its equivalent is.
-func (d *document) adopt(field string) {
+func (d *Document) adopt(field string) {
 	legacy := d.spelled(field)
 	at, there := d.positions[legacy]
 	if !there {
@@ -115,15 +116,15 @@ func (d *document) adopt(field string) {
 	}
 }
 
-func (d *document) adoptList(field string, length int) {
+func (d *Document) adoptList(field string, length int) {
 	d.adopt(field)
 	for i := range length {
-		d.adopt(elementOf(field, i))
+		d.adopt(ElementOf(field, i))
 	}
 }
 
 // lose reports what a manifest has no equivalent for.
-func (d *document) lose(at position, field, reason, fix string) {
+func (d *Document) Lose(at Position, field, reason, fix string) {
 	d.lost++
 	d.reportAt(at, field, reason, fix)
 }

@@ -11,30 +11,31 @@ import (
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // kernelTargets are directories in the agent that the kernel fills.
 var kernelTargets = []string{"/proc", "/sys", "/dev"}
 
-func validateMounts(d *document, mounts []Mount) {
+func validateMounts(d *Document, mounts []v1alpha1.Mount) {
 	holders := map[string]int{}
 	for i, m := range mounts {
-		field := elementOf(mountsField, i)
+		field := ElementOf(v1alpha1.MountsField, i)
 		if validatePath(d, field+".source", m.Source) {
 			m.Source = absolutePath(d, m.Source)
 			if f := judgeSource(m); f != nil {
-				d.report(field+".source", f.Reason, f.Fix)
+				d.Report(field+".source", f.Reason, f.Fix)
 			}
 		}
 		if !d.given(field + ".target") {
 			continue
 		}
 		if f := checkTarget(m.Target); f != nil {
-			d.report(field+".target", f.Reason, f.Fix)
+			d.Report(field+".target", f.Reason, f.Fix)
 			continue
 		}
 		if holder, taken := holders[m.Target]; taken {
-			d.report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", scalar.Quote(m.Target), holder), "choose another target")
+			d.Report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", scalar.Quote(m.Target), holder), "choose another target")
 			continue
 		}
 		holders[m.Target] = i
@@ -42,7 +43,7 @@ func validateMounts(d *document, mounts []Mount) {
 }
 
 // judgeSource judges a mount by the text of its source and, where that exists, by what is there.
-func judgeSource(m Mount) *scalar.Fault {
+func judgeSource(m v1alpha1.Mount) *scalar.Fault {
 	if f := judgePath(m.Source, m); f != nil {
 		return f
 	}
@@ -55,14 +56,14 @@ func judgeSource(m Mount) *scalar.Fault {
 }
 
 // CheckMount says why what a mount's source leads to must not be mounted in an agent; nil when it may.
-func CheckMount(o *safepath.Object, m Mount) error {
+func CheckMount(o *safepath.Object, m v1alpha1.Mount) error {
 	if f := judgeObject(o, m); f != nil {
 		return errors.New(f.Reason + "; " + f.Fix)
 	}
 	return nil
 }
 
-func judgeObject(o *safepath.Object, m Mount) *scalar.Fault {
+func judgeObject(o *safepath.Object, m v1alpha1.Mount) *scalar.Fault {
 	if f := judgePath(o.Real, m); f != nil {
 		return f
 	}
@@ -70,8 +71,8 @@ func judgeObject(o *safepath.Object, m Mount) *scalar.Fault {
 }
 
 // warnMounts warns of repositories whose hooks and configuration the agent can write: git on the host runs what they say.
-func warnMounts(d *document) {
-	agent := d.bottle.Spec.Agent
+func warnMounts(d *Document) {
+	agent := d.Bottle.Spec.Agent
 	if agent == nil {
 		return
 	}
@@ -79,14 +80,14 @@ func warnMounts(d *document) {
 		if m.ReadOnly || !hasEntry(m.Source, ".git") || protects(agent.Mounts, m) {
 			continue
 		}
-		d.warn(elementOf(mountsField, i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
+		d.warn(ElementOf(v1alpha1.MountsField, i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
 			fmt.Sprintf("add the mount {source: %s, target: %s, readOnly: true}", path.Join(m.Source, ".git"), path.Join(m.Target, ".git")))
 	}
 }
 
 // protects reports whether a read-only mount covers the .git of another one.
-func protects(all []Mount, m Mount) bool {
-	return slices.ContainsFunc(all, func(other Mount) bool {
+func protects(all []v1alpha1.Mount, m v1alpha1.Mount) bool {
+	return slices.ContainsFunc(all, func(other v1alpha1.Mount) bool {
 		return other.ReadOnly && other.Target == path.Join(m.Target, ".git") && path.Clean(other.Source) == path.Join(m.Source, ".git")
 	})
 }

@@ -14,9 +14,9 @@ const maxDocuments = 1000
 
 // parse splits a file into its documents. When the YAML itself is broken somewhere, the
 // documents before that place still count, and the problem returned says where it is.
-func parse(f location, data []byte) ([]*document, []Problem) {
+func Documents(f Location, data []byte) ([]*Document, []Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var documents []*document
+	var documents []*Document
 	for {
 		var root yaml.Node
 		err := decoder.Decode(&root)
@@ -28,9 +28,9 @@ func parse(f location, data []byte) ([]*document, []Problem) {
 		case isEmpty(&root):
 			continue
 		case len(documents) == maxDocuments:
-			return documents, []Problem{*f.problem(root.Line, root.Column, fmt.Sprintf("it has more than %d documents", maxDocuments), "split it into several files")}
+			return documents, []Problem{*f.Problem(root.Line, root.Column, fmt.Sprintf("it has more than %d documents", maxDocuments), "split it into several files")}
 		}
-		documents = append(documents, &document{file: f, root: root.Content[0]})
+		documents = append(documents, &Document{File: f, root: root.Content[0]})
 	}
 }
 

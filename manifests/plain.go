@@ -35,7 +35,7 @@ func unplainKind(n *yaml.Node) int {
 func isUnplain(n *yaml.Node) bool { return unplainKind(n) >= 0 }
 
 // refuseUnplain reports each of them where it comes first, with how often it comes.
-func (d *document) refuseUnplain() {
+func (d *Document) refuseUnplain() {
 	first := make([]*yaml.Node, len(unplain))
 	count := make([]int, len(unplain))
 	var visit func(*yaml.Node)
@@ -58,6 +58,6 @@ func (d *document) refuseUnplain() {
 		if count[kind] > 1 {
 			reason += fmt.Sprintf(" (there are %d)", count[kind])
 		}
-		d.reportAt(positionOf(n), wholeDocument, reason, unplain[kind].fix)
+		d.reportAt(positionOf(n), WholeDocument, reason, unplain[kind].fix)
 	}
 }

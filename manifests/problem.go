@@ -19,8 +19,8 @@ type Problem struct {
 
 // Fields of the problems that are not about one field.
 const (
-	wholeFile     = "(file)"
-	wholeDocument = "(document)"
+	WholeFile     = "(file)"
+	WholeDocument = "(document)"
 )
 
 // Error is the problem in one line: FILE:LINE:COL: FIELD: REASON; FIX.
@@ -28,7 +28,7 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s; %s", p.File, p.Line, p.Column, p.Field, p.Reason, p.Fix)
 }
 
-func sortProblems(problems []Problem) {
+func SortProblems(problems []Problem) {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Field, b.Field))
 	})

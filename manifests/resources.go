@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // The least and most that an engine and its kernel take.
@@ -14,16 +15,16 @@ const (
 	maxPids     = 1 << 22
 )
 
-func validateResources(d *document, r Resources) {
-	const memory, cpus, pids = agentField + ".resources.memory", agentField + ".resources.cpus", agentField + ".resources.pids"
+func validateResources(d *Document, r v1alpha1.Resources) {
+	const memory, cpus, pids = v1alpha1.AgentField + ".resources.memory", v1alpha1.AgentField + ".resources.cpus", v1alpha1.AgentField + ".resources.pids"
 	if f := checkMemory(r.Memory); f != nil && d.given(memory) {
-		d.report(memory, f.Reason, f.Fix)
+		d.Report(memory, f.Reason, f.Fix)
 	}
 	if f := checkCPUs(r.CPUs); f != nil && d.given(cpus) {
-		d.report(cpus, f.Reason, f.Fix)
+		d.Report(cpus, f.Reason, f.Fix)
 	}
 	if d.given(pids) && (r.Pids < 1 || r.Pids > maxPids) {
-		d.report(pids, fmt.Sprintf("%d is not a number of processes", r.Pids), fmt.Sprintf("write a number from 1 to %d, or remove it for %d", maxPids, DefaultPids))
+		d.Report(pids, fmt.Sprintf("%d is not a number of processes", r.Pids), fmt.Sprintf("write a number from 1 to %d, or remove it for %d", maxPids, v1alpha1.DefaultPids))
 	}
 }
 

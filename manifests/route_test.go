@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // TestManifestRoutesAreServed: routes that a manifest may have render to a file that cred-proxy takes and that means the same.
@@ -23,7 +24,7 @@ func TestManifestRoutesAreServed(t *testing.T) {
 			return
 		}
 		served++
-		want := documents[0].bottle.Spec.CredProxy.Routes
+		want := documents[0].Bottle.Spec.CredProxy.Routes
 		for i := range want {
 			want[i].TokenSlot = "env-" + want[i].Token.Env
 		}
@@ -62,7 +63,7 @@ func TestProposalsAreJudgedAsManifests(t *testing.T) {
 			got = append(got, spelledAlike(p.Error()))
 		}
 		for i := range routes {
-			routes[i].Token = SecretRef{Env: "TOKEN"}
+			routes[i].Token = v1alpha1.SecretRef{Env: "TOKEN"}
 		}
 		_, problems := parseRoutes(t, routes)
 		for _, p := range problems {
@@ -85,17 +86,17 @@ func TestProposalsAreJudgedAsManifests(t *testing.T) {
 }
 
 // parseRoutes reads a manifest with the routes.
-func parseRoutes(t *rapid.T, routes []Route) ([]*document, []Problem) {
-	text, err := encode(Bottle{
-		APIVersion: APIVersion, Kind: Kind, Metadata: Metadata{Name: "a"}, Spec: Spec{CredProxy: &CredProxy{Routes: routes}},
+func parseRoutes(t *rapid.T, routes []v1alpha1.Route) ([]*Document, []Problem) {
+	text, err := Encode(v1alpha1.Bottle{
+		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.Kind, Metadata: v1alpha1.Metadata{Name: "a"}, Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: routes}},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, problems := parse(location{}, text)
+	documents, problems := Documents(Location{}, text)
 	for _, d := range documents {
 		Check(d)
-		problems = append(problems, d.result()...)
+		problems = append(problems, d.Problems()...)
 	}
 	return documents, problems
 }
@@ -108,15 +109,15 @@ func spelledAlike(text string) string {
 }
 
 // meaning is what cred-proxy makes of routes, whatever the order of their lists.
-func meaning(routes []Route) []Route {
+func meaning(routes []v1alpha1.Route) []v1alpha1.Route {
 	routes = slices.Clone(routes)
-	slices.SortFunc(routes, func(a, b Route) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(routes, func(a, b v1alpha1.Route) int { return strings.Compare(a.Path, b.Path) })
 	for i := range routes {
 		r := &routes[i]
-		r.Token = SecretRef{}
+		r.Token = v1alpha1.SecretRef{}
 		r.Roles, r.Methods = slices.Sorted(slices.Values(r.Roles)), slices.Sorted(slices.Values(r.Methods))
 		if r.Paths != nil {
-			r.Paths = &PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
+			r.Paths = &v1alpha1.PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
 		}
 		r.MaxRequestBody = strconv.FormatInt(r.MaxRequestBodyBytes(), 10)
 	}
@@ -142,11 +143,11 @@ type routeDraw struct {
 	odd string
 }
 
-func drawRoutes(t *rapid.T) []Route {
+func drawRoutes(t *rapid.T) []v1alpha1.Route {
 	odd := rapid.SampledFrom(append(slices.Sorted(maps.Keys(routeTexts)), "", "auth", "rate", "insecure", "insecure", "path", "path", "upstream", "upstream", "body")).Draw(t, "odd")
 	d := routeDraw{t, odd}
 	paths := rapid.Permutation(routeTexts["path"][:3]).Draw(t, "paths")
-	routes := make([]Route, rapid.IntRange(1, 3).Draw(t, "routes"))
+	routes := make([]v1alpha1.Route, rapid.IntRange(1, 3).Draw(t, "routes"))
 	for i := range routes {
 		routes[i] = d.route()
 		if odd != "path" {
@@ -156,9 +157,9 @@ func drawRoutes(t *rapid.T) []Route {
 	return routes
 }
 
-func (d routeDraw) route() Route {
-	r := Route{
-		Path: d.text("path"), Upstream: d.text("upstream"), Token: SecretRef{Env: "TOKEN"}, TokenSlot: "slot", Methods: d.texts("method"),
+func (d routeDraw) route() v1alpha1.Route {
+	r := v1alpha1.Route{
+		Path: d.text("path"), Upstream: d.text("upstream"), Token: v1alpha1.SecretRef{Env: "TOKEN"}, TokenSlot: "slot", Methods: d.texts("method"),
 		MaxRequestBody: d.text("body"), AllowSetCookie: d.sometimes("allowSetCookie"), InsecureUpstream: d.odd == "insecure" && d.sometimes("insecureUpstream"),
 	}
 	for i, place := range []*string{&r.AuthScheme, &r.AuthHeader, &r.AuthQuery} {
@@ -168,17 +169,17 @@ func (d routeDraw) route() Route {
 		}
 	}
 	for _, role := range d.texts("role") {
-		r.Roles = append(r.Roles, Role(role))
+		r.Roles = append(r.Roles, v1alpha1.Role(role))
 	}
 	if d.sometimes("paths") {
-		r.Paths = &PathRules{Allow: d.texts("rule"), Deny: []string{d.text("rule")}}
+		r.Paths = &v1alpha1.PathRules{Allow: d.texts("rule"), Deny: []string{d.text("rule")}}
 	}
 	if d.sometimes("rateLimit") {
 		least := int64(1)
 		if d.odd == "rate" {
 			least = -1
 		}
-		r.RateLimit = &RateLimit{RequestsPerMinute: rapid.Int64Range(least, 9).Draw(d.T, "rate"), Burst: rapid.Int64Range(least, 9).Draw(d.T, "burst")}
+		r.RateLimit = &v1alpha1.RateLimit{RequestsPerMinute: rapid.Int64Range(least, 9).Draw(d.T, "rate"), Burst: rapid.Int64Range(least, 9).Draw(d.T, "burst")}
 	}
 	return r
 }
@@ -203,8 +204,8 @@ func (d routeDraw) texts(kind string) []string {
 // TestDrawnRoutesHaveEveryField keeps drawRoutes in step with the model.
 func TestDrawnRoutesHaveEveryField(t *testing.T) {
 	missing := map[string]bool{}
-	for i := range reflect.TypeFor[Route]().NumField() {
-		missing[reflect.TypeFor[Route]().Field(i).Name] = true
+	for i := range reflect.TypeFor[v1alpha1.Route]().NumField() {
+		missing[reflect.TypeFor[v1alpha1.Route]().Field(i).Name] = true
 	}
 	drawn := rapid.Custom(drawRoutes)
 	for seed := range 500 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // Schema is the JSON Schema (draft 2020-12, indented) of one manifest document, for editors. It is made
@@ -17,7 +18,7 @@ import (
 // the host, is left to the validation.
 func Schema() ([]byte, error) {
 	reflector := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true}
-	schema := reflector.Reflect(&Bottle{})
+	schema := reflector.Reflect(&v1alpha1.Bottle{})
 	schema.Title = "bottled manifest"
 	schema.Description = "One bottle: an isolated network, its sidecars and, if declared, the agent in it."
 	for _, c := range constraints {
@@ -41,9 +42,9 @@ type constraint struct {
 }
 
 var constraints = []constraint{
-	{"Bottle.apiVersion", constant(APIVersion)},
-	{"Bottle.kind", constant(Kind)},
-	{"Metadata.name", matching(namePattern)},
+	{"Bottle.apiVersion", constant(v1alpha1.APIVersion)},
+	{"Bottle.kind", constant(v1alpha1.Kind)},
+	{"Metadata.name", matching(v1alpha1.NamePattern)},
 	{"Metadata.labels", mapOf(labelKeyPattern, matching(labelValuePattern))},
 	{"Spec.supervise", byDefault(false)},
 	{"Egress.allowlist", each(matching(scalar.AllowedPattern))},
@@ -72,7 +73,7 @@ var constraints = []constraint{
 	{"Agent.image", notEmpty},
 	{"Build.context", notEmpty},
 	{"Build.dockerfile", both(matching(dockerfilePattern), byDefault(defaultDockerfile))},
-	{"Build.network", both(oneOf(buildNetworks), byDefault(BuildNetworkNone))},
+	{"Build.network", both(oneOf(buildNetworks), byDefault(v1alpha1.BuildNetworkNone))},
 	{"Agent.command", each(notEmpty)},
 	{"Agent.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
 	{"Agent.runtime", matching(runtimePattern)},

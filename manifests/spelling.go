@@ -1,10 +1,13 @@
 package manifests
 
-import "strings"
+import (
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"strings"
+)
 
 // spelled is a field as the file has it.
-func (d *document) spelled(field string) string {
-	legacy := legacyField(field)
+func (d *Document) spelled(field string) string {
+	legacy := v1alpha1.LegacyField(field)
 	if _, there := d.positions[legacy]; !there {
 		return strings.TrimSuffix(legacy, "[0]") // a single text in the place of a list
 	}
@@ -12,7 +15,7 @@ func (d *document) spelled(field string) string {
 }
 
 // spell says a problem in the words of claude-bottle's files.
-func (d *document) spell(p *Problem) {
+func (d *Document) spell(p *Problem) {
 	p.Field = d.spelled(p.Field)
 	p.Reason, p.Fix = legacyWords.Replace(p.Reason), legacyWords.Replace(p.Fix)
 }

@@ -38,7 +38,7 @@ var syntaxFixes = []struct{ message, fix string }{
 }
 
 // syntaxProblem makes a problem of an error of the YAML library.
-func syntaxProblem(f location, data []byte, err error) Problem {
+func syntaxProblem(f Location, data []byte, err error) Problem {
 	reason, fix := "it is not YAML", "check this place with a YAML-aware editor"
 	for _, known := range syntaxFixes {
 		if strings.Contains(err.Error(), known.message) {
@@ -46,7 +46,7 @@ func syntaxProblem(f location, data []byte, err error) Problem {
 			break
 		}
 	}
-	return *f.problem(failingLine(data), 1, reason, fix)
+	return *f.Problem(failingLine(data), 1, reason, fix)
 }
 
 // failingLine is the line at which the YAML library gives up. Its messages have no line, or that of the

@@ -4,14 +4,15 @@ import (
 	"slices"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // refuseTokensInContexts reports builds with a token of any bottle among their files: it could get into an image. That goes for
 // one that .dockerignore leaves out, too, since nobody thinks of tokens who edits that.
-func refuseTokensInContexts(documents []*document) {
+func RefuseTokensInContexts(documents []*Document) {
 	var tokens []tokenFile
 	for _, d := range documents {
-		if d.isValid() {
+		if d.IsValid() {
 			tokens = append(tokens, tokenFiles(d)...)
 		}
 	}
@@ -27,7 +28,7 @@ func refuseTokensInContexts(documents []*document) {
 		context := trace[len(trace)-1]
 		for _, t := range tokens {
 			if slices.ContainsFunc(t.trace, func(l safepath.Location) bool { _, inside := l.Within(context); return inside }) {
-				d.report(buildField+".context", t.field+" of the bottle at "+t.where+" is a file in it, which could get into the image", "move the token or the context")
+				d.Report(v1alpha1.BuildField+".context", t.field+" of the bottle at "+t.where+" is a file in it, which could get into the image", "move the token or the context")
 			}
 		}
 	}
@@ -39,17 +40,17 @@ type tokenFile struct {
 	trace        []safepath.Location
 }
 
-func tokenFiles(d *document) []tokenFile {
-	if d.bottle.Spec.CredProxy == nil {
+func tokenFiles(d *Document) []tokenFile {
+	if d.Bottle.Spec.CredProxy == nil {
 		return nil
 	}
 	var tokens []tokenFile
-	for i, r := range d.bottle.Spec.CredProxy.Routes {
+	for i, r := range d.Bottle.Spec.CredProxy.Routes {
 		if r.Token.File == "" {
 			continue
 		}
 		if trace, _, err := safepath.Trace(absolutePath(d, r.Token.File)); err == nil {
-			tokens = append(tokens, tokenFile{elementOf(routesField, i) + ".token", d.where(), trace})
+			tokens = append(tokens, tokenFile{ElementOf(v1alpha1.RoutesField, i) + ".token", d.Where(), trace})
 		}
 	}
 	return tokens

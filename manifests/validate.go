@@ -5,37 +5,37 @@ import (
 )
 
 // Check decodes a document and reports everything that is wrong in it. One without problems is completed.
-func Check(d *document) {
-	if !d.load() {
+func Check(d *Document) {
+	if !d.Decode() {
 		return
 	}
 	validate(d)
-	if d.isConvertible() {
-		Complete(&d.bottle)
+	if d.IsConvertible() {
+		Complete(&d.Bottle)
 		warnMounts(d)
 	}
 }
 
 // validate validates the values of a decoded document. Fields that are missing or have the wrong form have
 // their problems already.
-func validate(d *document) {
+func validate(d *Document) {
 	validateMetadata(d)
 	private := validateEgress(d)
-	if d.bottle.Spec.CredProxy != nil {
+	if d.Bottle.Spec.CredProxy != nil {
 		validateCredProxy(d, private)
 	}
-	if d.bottle.Spec.Agent != nil {
+	if d.Bottle.Spec.Agent != nil {
 		validateAgent(d)
 	}
 }
 
 // validatePath validates the path of a file of the host, and tells whether it is usable.
-func validatePath(d *document, field, path string) bool {
+func validatePath(d *Document, field, path string) bool {
 	if !d.given(field) {
 		return false
 	}
 	if f := scalar.CheckFilePath(path); f != nil {
-		d.report(field, f.Reason, f.Fix)
+		d.Report(field, f.Reason, f.Fix)
 		return false
 	}
 	return true

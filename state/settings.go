@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // Builtin as a sidecar's image stands for bottled's own image, which it makes and loads itself.
@@ -57,7 +57,7 @@ func (s Settings) ImageSetting(name ComponentName) string {
 
 // ImageOfAgent returns the reference of a bottle's agent image; "" for a bottle without an agent. build is the agent's build context
 // (resolve.Reader.Build), nil for an image that is not built.
-func (s Settings) ImageOfAgent(m manifests.Bottle, build *buildcontext.Context) (string, error) {
+func (s Settings) ImageOfAgent(m v1alpha1.Bottle, build *buildcontext.Context) (string, error) {
 	agent := m.Spec.Agent
 	switch {
 	case agent == nil:

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
 
@@ -125,7 +125,7 @@ type Bottle struct {
 	Slug     string // its name
 	Manifest string // absolute path
 	// Declared is the manifest that the bottle was rendered from, SpecHash its digest. Generation counts the changes of SpecHash.
-	Declared   manifests.Bottle
+	Declared   v1alpha1.Bottle
 	SpecHash   string      `json:"-"`
 	Generation int64       `json:"-"`
 	Suspended  bool        // its containers are stopped and kept

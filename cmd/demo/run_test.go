@@ -5,13 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/bot-bottle/bottled/manifests"
 )
 
 func TestBundledManifestsAreValid(t *testing.T) {
-	snapshot, err := manifests.Load("../../" + manifestDir)
+	snapshot, err := source.Load("../../" + manifestDir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine/docker"
 	"github.com/bot-bottle/bottled/state/engine/selfimage"
@@ -59,7 +59,7 @@ func (r *raw) must(err error) {
 
 func (r *raw) desire(dir string) {
 	r.tb.Helper()
-	snapshot, err := manifests.Load(dir)
+	snapshot, err := source.Load(dir)
 	r.must(err)
 	var slugs []string
 	for _, m := range snapshot.Bottles {

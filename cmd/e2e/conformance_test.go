@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine/conformance"
 	"github.com/bot-bottle/bottled/state/engine/docker"
@@ -49,7 +49,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	rendered := func(host string) state.Bottle {
-		m := manifests.Bottle{Metadata: manifests.Metadata{Name: "reload"}, Spec: manifests.Spec{Egress: manifests.Egress{Allowlist: []string{host}}}}
+		m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: []string{host}}}}
 		base := pool.Masked().Addr().As4()
 		base[3] = 32
 		internal := netip.PrefixFrom(netip.AddrFrom4(base), 28)

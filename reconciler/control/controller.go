@@ -11,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -26,7 +26,7 @@ type Source interface {
 	Refresh(ctx context.Context)
 	// Read returns the present manifests. retryAfter > 0: a file was half-written, so read again after that time. On an error the
 	// bottles keep their last declaration.
-	Read() (s manifests.Snapshot, retryAfter time.Duration, err error)
+	Read() (s source.Snapshot, retryAfter time.Duration, err error)
 	// Changes receives whenever the result of Read may have changed.
 	Changes() <-chan struct{}
 	// Follow sets the files outside the manifests to watch, and the places that agents write to, whose changes are ignored.
@@ -65,7 +65,7 @@ type Controller struct {
 	mu             sync.Mutex // guards everything below
 	snapshotRead   bool       // the source was read at least once
 	pruneNotBefore time.Time  // undeclared bottles are not pruned earlier, see initialPruneDelay
-	snapshot       manifests.Snapshot
+	snapshot       source.Snapshot
 	loggedNotices  []string // notices of the snapshot that were logged
 	bottles        map[string]*bottle
 	status         reconciler.ControllerStatus

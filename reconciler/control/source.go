@@ -6,7 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/render"
 )
@@ -66,7 +67,7 @@ func (c *Controller) recordSourceError(err error) {
 }
 
 // logProblems publishes the problems of the manifests and logs new ones.
-func (c *Controller) logProblems(s manifests.Snapshot) {
+func (c *Controller) logProblems(s source.Snapshot) {
 	var now []string
 	for _, p := range s.Problems {
 		text := p.Error()
@@ -83,7 +84,7 @@ func (c *Controller) logProblems(s manifests.Snapshot) {
 }
 
 // logNotices logs new notices: what is risky in the manifests, or not read of them.
-func (c *Controller) logNotices(s manifests.Snapshot) {
+func (c *Controller) logNotices(s source.Snapshot) {
 	now := s.Notices()
 	for _, text := range now {
 		if !slices.Contains(c.loggedNotices, text) {
@@ -94,7 +95,7 @@ func (c *Controller) logNotices(s manifests.Snapshot) {
 }
 
 // enqueueChanged enqueues the bottles whose declaration or inputs changed, and reports whether one is no longer declared.
-func (c *Controller) enqueueChanged(before, now manifests.Snapshot, inputs map[string]inputsState) (gone bool) {
+func (c *Controller) enqueueChanged(before, now source.Snapshot, inputs map[string]inputsState) (gone bool) {
 	old, invalid, wasInvalid := bottlesByName(before), now.InvalidSlugs(), before.InvalidSlugs()
 	declared := bottlesByName(now)
 	for slug, m := range declared {
@@ -134,7 +135,7 @@ type inputsState struct {
 
 // examineInputs compares the inputs of the manifests that are unchanged themselves; the pass that a change leads to uses what is read
 // here. Call it without holding mu: a file system may hang.
-func (c *Controller) examineInputs(now manifests.Snapshot) map[string]inputsState {
+func (c *Controller) examineInputs(now source.Snapshot) map[string]inputsState {
 	c.mu.Lock()
 	old := bottlesByName(c.snapshot)
 	c.mu.Unlock()
@@ -171,8 +172,8 @@ func (c *Controller) heldBottleDeclared() bool {
 	})
 }
 
-func bottlesByName(s manifests.Snapshot) map[string]manifests.Bottle {
-	m := map[string]manifests.Bottle{}
+func bottlesByName(s source.Snapshot) map[string]v1alpha1.Bottle {
+	m := map[string]v1alpha1.Bottle{}
 	for _, b := range s.Bottles {
 		m[b.Metadata.Name] = b
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -100,7 +100,7 @@ type empty struct{}
 
 func (empty) Refresh(context.Context) {}
 
-func (empty) Read() (manifests.Snapshot, time.Duration, error) { return manifests.Snapshot{}, 0, nil }
+func (empty) Read() (source.Snapshot, time.Duration, error) { return source.Snapshot{}, 0, nil }
 
 func (empty) Changes() <-chan struct{} { return nil }
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
@@ -96,7 +96,7 @@ func (b imageBuild) run(ctx context.Context, ref string) error {
 
 // withNetworkHint adds to the error of a failed RUN step that builds have no network unless the manifest says so.
 func (b imageBuild) withNetworkHint(err error) error {
-	if b.from.Network != string(manifests.BuildNetworkNone) || !strings.Contains(err.Error(), "returned a non-zero code") {
+	if b.from.Network != string(v1alpha1.BuildNetworkNone) || !strings.Contains(err.Error(), "returned a non-zero code") {
 		return err
 	}
 	return fmt.Errorf("%w\n    RUN steps have no network, unless the manifest says spec.agent.build.network: default", err)

@@ -14,9 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -233,7 +234,7 @@ func subnetsOf(networks []engine.ObservedNetwork, slug string) state.Subnets {
 
 // declaration is a manifest of the recorded installation with what it refers to.
 type declaration struct {
-	manifest manifests.Bottle
+	manifest v1alpha1.Bottle
 	inputs   resolve.Inputs
 }
 
@@ -242,7 +243,7 @@ type declaration struct {
 func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]uint64) []declaration {
 	t.Helper()
 	root := layOut(t)
-	snapshot, err := manifests.Load(filepath.Join(root, "manifests"))
+	snapshot, err := source.Load(filepath.Join(root, "manifests"))
 	must(t, err)
 	if len(snapshot.Problems) > 0 {
 		t.Fatalf("problems in the manifests: %v", snapshot.Problems)
@@ -256,9 +257,9 @@ func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]ui
 	for _, b := range snapshot.Bottles {
 		in, err := reader.Read(b)
 		must(t, err)
-		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[manifests.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}}
+		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[v1alpha1.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}}
 		for ref, token := range in.Tokens {
-			moved.Tokens[manifests.SecretRef{Env: ref.Env, File: recorded(ref.File)}] = token
+			moved.Tokens[v1alpha1.SecretRef{Env: ref.Env, File: recorded(ref.File)}] = token
 		}
 		for source, m := range in.Mounts {
 			m.Path = recorded(m.Path)
@@ -277,11 +278,11 @@ var recordedTokens = map[string]string{
 }
 
 // moveManifest is a manifest as it would read at the recorded place.
-func moveManifest(t *testing.T, b manifests.Bottle, root string) manifests.Bottle {
+func moveManifest(t *testing.T, b v1alpha1.Bottle, root string) v1alpha1.Bottle {
 	t.Helper()
 	text, err := json.Marshal(b)
 	must(t, err)
-	moved := manifests.Bottle{Source: b.Source}
+	moved := v1alpha1.Bottle{Source: b.Source}
 	must(t, json.Unmarshal([]byte(strings.ReplaceAll(string(text), root, recordedRoot)), &moved))
 	moved.Source.Path = strings.Replace(b.Source.Path, root, recordedRoot, 1)
 	return moved

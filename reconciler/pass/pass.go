@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -65,13 +65,13 @@ type planned struct {
 }
 
 // Plan observes what runs and returns what a pass would do. It changes nothing.
-func (r *Reconciler) Plan(ctx context.Context, m manifests.Snapshot, o Options) (plan.Plan, error) {
+func (r *Reconciler) Plan(ctx context.Context, m source.Snapshot, o Options) (plan.Plan, error) {
 	p, err := r.observeAndPlan(ctx, m, o)
 	return p.Plan, err
 }
 
 // observeAndPlan is everything of a pass but the execution; see Once.
-func (r *Reconciler) observeAndPlan(ctx context.Context, m manifests.Snapshot, o Options) (planned, error) {
+func (r *Reconciler) observeAndPlan(ctx context.Context, m source.Snapshot, o Options) (planned, error) {
 	refs := r.knownImages(m)
 	have, err := r.Observer.Observe(ctx, observe.Options{Slug: o.Slug, Refs: refs, Deep: o.Deep})
 	if err != nil {
@@ -121,7 +121,7 @@ func RetryDelay(attempt int) time.Duration { return time.Duration(attempt) * 200
 //     is saved (state/store).
 //
 // A pass whose plan turns out to be outdated is made again, from the first stage.
-func (r *Reconciler) Once(ctx context.Context, m manifests.Snapshot, o Options) (Result, error) {
+func (r *Reconciler) Once(ctx context.Context, m source.Snapshot, o Options) (Result, error) {
 	r.Declare(m)
 	var result Result
 	for attempt := 1; ; attempt++ {

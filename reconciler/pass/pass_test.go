@@ -15,6 +15,8 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -47,7 +49,7 @@ type bench struct {
 	engine *blank
 	token  string
 	reads  int // of the token
-	m      manifests.Snapshot
+	m      source.Snapshot
 }
 
 func newBench(t *testing.T) *bench {
@@ -76,11 +78,11 @@ func newBench(t *testing.T) *bench {
 	if err := os.Mkdir(work, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b.m.Bottles = []manifests.Bottle{{
-		Metadata: manifests.Metadata{Name: "dev"}, Source: manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
-		Spec: manifests.Spec{
-			CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Path: "/x/", Upstream: "https://example.com", Token: manifests.SecretRef{Env: "TOKEN"}}}},
-			Agent:     &manifests.Agent{Image: "agent", Mounts: []manifests.Mount{{Source: work, Target: "/work"}}},
+	b.m.Bottles = []v1alpha1.Bottle{{
+		Metadata: v1alpha1.Metadata{Name: "dev"}, Source: v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+		Spec: v1alpha1.Spec{
+			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Path: "/x/", Upstream: "https://example.com", Token: v1alpha1.SecretRef{Env: "TOKEN"}}}},
+			Agent:     &v1alpha1.Agent{Image: "agent", Mounts: []v1alpha1.Mount{{Source: work, Target: "/work"}}},
 		},
 	}}
 	return b
@@ -170,7 +172,7 @@ func TestInvalidManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Forget("dev")
-	b.m = manifests.Snapshot{Problems: []manifests.Problem{{File: "dev.yaml", Slug: "dev"}}}
+	b.m = source.Snapshot{Problems: []manifests.Problem{{File: "dev.yaml", Slug: "dev"}}}
 	b.Declare(b.m)
 	kept := b.plan(t)
 	if kept.Err != nil || !errors.Is(kept.Stale, reconciler.ErrInvalid) || kept.Graph() != p.Graph() || kept.Desired.Generation != 4 {

@@ -1,7 +1,8 @@
 package pass
 
 import (
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state/render"
@@ -16,7 +17,7 @@ type generation struct {
 
 // Declare numbers the declarations of a snapshot: a bottle's generation grows by one when its spec is another one than before, or
 // than its record says. Snapshots are declared in the order in which they were read.
-func (r *Reconciler) Declare(m manifests.Snapshot) {
+func (r *Reconciler) Declare(m source.Snapshot) {
 	for _, b := range m.Bottles {
 		next := r.nextGeneration(b)
 		r.mu.Lock()
@@ -25,7 +26,7 @@ func (r *Reconciler) Declare(m manifests.Snapshot) {
 	}
 }
 
-func (r *Reconciler) nextGeneration(b manifests.Bottle) generation {
+func (r *Reconciler) nextGeneration(b v1alpha1.Bottle) generation {
 	next := generation{specHash: render.SpecHash(b)}
 	r.mu.Lock()
 	last, known := r.generations[b.Metadata.Name]
@@ -51,7 +52,7 @@ func (r *Reconciler) Generation(slug string) int64 {
 }
 
 // generation returns the generation of a manifest; 0 when it is not the newest declaration any more.
-func (r *Reconciler) generation(b manifests.Bottle) int64 {
+func (r *Reconciler) generation(b v1alpha1.Bottle) int64 {
 	r.mu.Lock()
 	newest, known := r.generations[b.Metadata.Name]
 	last, applied := r.applied[b.Metadata.Name]

@@ -6,23 +6,24 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-func allowing(hosts ...string) manifests.Snapshot {
-	return manifests.Snapshot{Bottles: []manifests.Bottle{{
-		Metadata: manifests.Metadata{Name: "dev"}, Spec: manifests.Spec{Egress: manifests.Egress{Allowlist: hosts}},
+func allowing(hosts ...string) source.Snapshot {
+	return source.Snapshot{Bottles: []v1alpha1.Bottle{{
+		Metadata: v1alpha1.Metadata{Name: "dev"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: hosts}},
 	}}}
 }
 
 // TestGenerationGrowsWithTheSpec and survives a restart, when it was recorded.
 func TestGenerationGrowsWithTheSpec(t *testing.T) {
 	b := newBench(t)
-	expect := func(r *Reconciler, what string, m manifests.Snapshot, want int64) {
+	expect := func(r *Reconciler, what string, m source.Snapshot, want int64) {
 		t.Helper()
 		r.Declare(m)
 		if got := r.Generation("dev"); got != want {

@@ -8,8 +8,9 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -22,7 +23,7 @@ import (
 
 // declaration is a manifest with what it refers to.
 type declaration struct {
-	manifest   manifests.Bottle
+	manifest   v1alpha1.Bottle
 	inputs     resolve.Inputs
 	generation int64
 }
@@ -51,7 +52,7 @@ type resolved struct {
 }
 
 // resolve reads what the manifests refer to. It holds no lock meanwhile.
-func (r *Reconciler) resolve(m manifests.Snapshot) []resolved {
+func (r *Reconciler) resolve(m source.Snapshot) []resolved {
 	var all []resolved
 	for _, b := range m.Bottles {
 		d := declaration{manifest: b, generation: r.generation(b)}
@@ -110,7 +111,7 @@ func (r *Reconciler) lastApplied(slug string) (declaration, bool) {
 
 // InputsChanged reports whether what a manifest refers to reads otherwise than when the bottle was rendered last. If so, the next
 // pass takes what was read here. The error is for when that can't be known.
-func (r *Reconciler) InputsChanged(m manifests.Bottle, writable safepath.Set) (bool, error) {
+func (r *Reconciler) InputsChanged(m v1alpha1.Bottle, writable safepath.Set) (bool, error) {
 	slug := m.Metadata.Name
 	last, ok := r.lastApplied(slug)
 	if !ok {
@@ -129,7 +130,7 @@ func (r *Reconciler) InputsChanged(m manifests.Bottle, writable safepath.Set) (b
 }
 
 // takeExamined returns what InputsChanged read for a pass to come, once.
-func (r *Reconciler) takeExamined(m manifests.Bottle) (resolve.Inputs, bool) {
+func (r *Reconciler) takeExamined(m v1alpha1.Bottle) (resolve.Inputs, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d, ok := r.examined[m.Metadata.Name]
@@ -158,7 +159,7 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 
 // knownImages returns the references of images that are known before build contexts are read: those of the sidecars, of agents
 // that are not built, and of agents as they were rendered last.
-func (r *Reconciler) knownImages(m manifests.Snapshot) []string {
+func (r *Reconciler) knownImages(m source.Snapshot) []string {
 	refs := map[string]bool{}
 	for _, ref := range kinds.All.SidecarImages(r.Settings) {
 		refs[ref] = true
@@ -235,7 +236,7 @@ func withSubnet(s state.Subnets, role string, subnet netip.Prefix) state.Subnets
 }
 
 // render turns what was resolved and placed into desired state.
-func (r *Reconciler) render(m manifests.Snapshot, bottles []resolved, subnets map[string]state.Subnets, unplaced map[string]error) plan.Desired {
+func (r *Reconciler) render(m source.Snapshot, bottles []resolved, subnets map[string]state.Subnets, unplaced map[string]error) plan.Desired {
 	want := plan.Desired{Failed: map[string]error{}, Stale: map[string]error{}}
 	for _, p := range m.UnknownDocuments() {
 		if !slices.Contains(want.Unknown, p.File) {

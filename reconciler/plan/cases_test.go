@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -62,7 +62,7 @@ var cases = map[string]func(*testing.T, *world){
 	},
 	"restart-policy-changed": func(_ *testing.T, w *world) { w.container(state.Agent).Container.Restart = "always" },
 	"limit-set-where-none": func(t *testing.T, w *world) {
-		w.manifest.Spec.Agent.Resources = manifests.Resources{}
+		w.manifest.Spec.Agent.Resources = v1alpha1.Resources{}
 		w.have = converged(w.desire(t))
 		w.container(state.Agent).Container.Limits.Memory = 64 << 20
 	},
@@ -141,7 +141,7 @@ var cases = map[string]func(*testing.T, *world){
 	"token-rotated": func(t *testing.T, w *world) { w.token = "b"; w.desire(t) },
 	"route-added": func(t *testing.T, w *world) {
 		cp := *w.manifest.Spec.CredProxy
-		cp.Routes = append(slices.Clone(cp.Routes), manifests.Route{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{Env: "NPM"}})
+		cp.Routes = append(slices.Clone(cp.Routes), v1alpha1.Route{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{Env: "NPM"}})
 		w.manifest.Spec.CredProxy = &cp
 		w.desire(t)
 	},

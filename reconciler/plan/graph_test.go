@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -68,7 +68,7 @@ func (w *world) disturb(t *testing.T, rt *rapid.T) {
 		w.manifest.Spec.Egress.Allowlist = []string{"pypi.org"}
 	}
 	if maybe("other CIDRs") {
-		w.manifest.Spec.Egress = manifests.Egress{PrivateCIDRs: []string{"192.168.7.0/24"}}
+		w.manifest.Spec.Egress = v1alpha1.Egress{PrivateCIDRs: []string{"192.168.7.0/24"}}
 	}
 	w.manifest.Spec.Suspend = maybe("suspended")
 	w.desire(t)

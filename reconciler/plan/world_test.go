@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
@@ -21,7 +21,7 @@ import (
 
 // world is what one planner test starts from: the declaration, and an engine on which all is as declared.
 type world struct {
-	manifest manifests.Bottle
+	manifest v1alpha1.Bottle
 	settings state.Settings
 	token    string
 	build    *buildcontext.Context
@@ -35,20 +35,20 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		manifest: manifests.Bottle{
-			Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
-			Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
-			Spec: manifests.Spec{
+		manifest: v1alpha1.Bottle{
+			Metadata: v1alpha1.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+			Source:   v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+			Spec: v1alpha1.Spec{
 				Supervise: true,
-				Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
-				CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{
+				Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
+				CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{
 					Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer",
-					Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL},
+					Token: v1alpha1.SecretRef{Env: "TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleAnthropicBaseURL},
 				}}},
-				Agent: &manifests.Agent{
+				Agent: &v1alpha1.Agent{
 					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
-					Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
-					Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512},
+					Mounts:    []v1alpha1.Mount{{Source: "/home/me/work", Target: "/work"}},
+					Resources: v1alpha1.Resources{Memory: "2Gi", CPUs: "2", Pids: 512},
 				},
 			},
 		},
@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 // desire builds the bottle from the world's manifest as it is now.
 func (w *world) desire(t *testing.T) state.Bottle {
 	t.Helper()
-	tokens := map[manifests.SecretRef]state.Content{}
+	tokens := map[v1alpha1.SecretRef]state.Content{}
 	if w.manifest.Spec.CredProxy != nil {
 		for _, r := range w.manifest.Spec.CredProxy.Routes {
 			tokens[r.Token] = state.NewContent([]byte(w.token))
@@ -121,7 +121,7 @@ func converged(b state.Bottle) observe.Observed {
 func (w *world) builds(t *testing.T, digest string) {
 	t.Helper()
 	agent := *w.manifest.Spec.Agent
-	agent.Image, agent.Build = "", &manifests.Build{Context: "/etc/bottles/agent", Dockerfile: "Dockerfile", Network: manifests.BuildNetworkNone}
+	agent.Image, agent.Build = "", &v1alpha1.Build{Context: "/etc/bottles/agent", Dockerfile: "Dockerfile", Network: v1alpha1.BuildNetworkNone}
 	w.manifest.Spec.Agent = &agent
 	w.build = &buildcontext.Context{Source: agent.Build.Source(), Digest: strings.Repeat(digest, 64), Text: []byte("FROM scratch\n# " + digest + "\n")}
 	w.desire(t)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -111,10 +111,10 @@ func (c *chaos) step() {
 	steps := map[string]func(slug string){
 		"declare":    func(slug string) { c.w.declare(full(slug)) },
 		"withdraw":   func(slug string) { c.w.withdraw(slug) },
-		"allowlist":  c.edit(func(b *manifests.Bottle) { b.Spec.Egress.Allowlist = []string{fmt.Sprintf("h%d.example", c.pick(9))} }),
-		"image":      c.edit(func(b *manifests.Bottle) { b.Spec.Agent = agentOf([]string{agent1, agent2}[c.pick(2)]) }),
-		"suspend":    c.edit(func(b *manifests.Bottle) { b.Spec.Suspend = !b.Spec.Suspend }),
-		"supervise":  c.edit(func(b *manifests.Bottle) { b.Spec.Supervise = !b.Spec.Supervise }),
+		"allowlist":  c.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{fmt.Sprintf("h%d.example", c.pick(9))} }),
+		"image":      c.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf([]string{agent1, agent2}[c.pick(2)]) }),
+		"suspend":    c.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = !b.Spec.Suspend }),
+		"supervise":  c.edit(func(b *v1alpha1.Bottle) { b.Spec.Supervise = !b.Spec.Supervise }),
 		"interfere":  c.interfere,
 		"interfere2": c.interfere,
 		"network":    func(slug string) { _ = c.w.hands.RemoveNetwork(prefix + "-net-" + slug) }, // fails while it is in use
@@ -129,9 +129,9 @@ func (c *chaos) step() {
 	steps[name](slug)
 }
 
-func (c *chaos) edit(change func(*manifests.Bottle)) func(slug string) {
+func (c *chaos) edit(change func(*v1alpha1.Bottle)) func(slug string) {
 	return func(slug string) {
-		c.w.source.change(func(all map[string]manifests.Bottle) {
+		c.w.source.change(func(all map[string]v1alpha1.Bottle) {
 			if b, declared := all[slug]; declared {
 				change(&b)
 				all[slug] = b

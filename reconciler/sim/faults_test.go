@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -118,17 +118,17 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"cold converge", true, func(*world) {}},
-	{"change", false, func(w *world) { w.edit("a", func(b *manifests.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
+	{"change", false, func(w *world) { w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
 	{"prune", false, func(w *world) { w.withdraw("a") }},
 	{"reload", false, func(w *world) {
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 	}},
-	{"token", false, func(w *world) { w.source.change(func(map[string]manifests.Bottle) { w.source.token = "another" }) }},
-	{"suspend", false, func(w *world) { w.edit("a", func(b *manifests.Bottle) { b.Spec.Suspend = true }) }},
+	{"token", false, func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
+	{"suspend", false, func(w *world) { w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
 }
 
-func agentOf(image string) *manifests.Agent {
-	return &manifests.Agent{Image: image, Resources: manifests.Resources{Memory: "1Gi", Pids: 100}}
+func agentOf(image string) *v1alpha1.Agent {
+	return &v1alpha1.Agent{Image: image, Resources: v1alpha1.Resources{Memory: "1Gi", Pids: 100}}
 }
 
 // play runs a scenario under a fault, and returns an error when the world does not become as declared.

@@ -20,6 +20,8 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/execute"
@@ -46,7 +48,7 @@ type world struct {
 	settings state.Settings
 	engine   *fake.Engine
 	hands    fake.Hands
-	source   *source
+	source   *declarations
 	prune    plan.PrunePolicy // of the controller
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
@@ -70,7 +72,7 @@ func simulate(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
 	w := &world{
-		t: t, prune: plan.PruneGuarded, source: &source{changes: make(chan struct{}, 1), bottles: map[string]manifests.Bottle{}},
+		t: t, prune: plan.PruneGuarded, source: &declarations{changes: make(chan struct{}, 1), bottles: map[string]v1alpha1.Bottle{}},
 		settings: state.Settings{
 			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
 			BuiltinImage: own, User: "65532:65532",
@@ -112,21 +114,21 @@ func configOf(name state.ComponentName) func(map[string]map[string][]byte) (stri
 	}
 }
 
-// source is what is declared.
-type source struct {
+// declarations is a source of manifests in memory.
+type declarations struct {
 	changes chan struct{}
 	mu      sync.Mutex
-	bottles map[string]manifests.Bottle
+	bottles map[string]v1alpha1.Bottle
 	broken  map[string]string // by bottle: an invalid manifest, with the problem
 	token   string            // of every route
 }
 
-func (s *source) Refresh(context.Context) {}
+func (s *declarations) Refresh(context.Context) {}
 
-func (s *source) Read() (manifests.Snapshot, time.Duration, error) {
+func (s *declarations) Read() (source.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var snapshot manifests.Snapshot
+	var snapshot source.Snapshot
 	for slug, b := range s.bottles {
 		if problem := s.broken[slug]; problem != "" {
 			snapshot.Problems = append(snapshot.Problems, manifests.Problem{File: b.Source.Path, Slug: slug, Reason: problem})
@@ -134,27 +136,27 @@ func (s *source) Read() (manifests.Snapshot, time.Duration, error) {
 		}
 		snapshot.Bottles = append(snapshot.Bottles, b)
 	}
-	slices.SortFunc(snapshot.Bottles, func(a, b manifests.Bottle) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
+	slices.SortFunc(snapshot.Bottles, func(a, b v1alpha1.Bottle) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
 	return snapshot, 0, nil
 }
 
-func (s *source) Changes() <-chan struct{} { return s.changes }
+func (s *declarations) Changes() <-chan struct{} { return s.changes }
 
-func (s *source) Follow([]string, safepath.Set) {}
+func (s *declarations) Follow([]string, safepath.Set) {}
 
-func (s *source) Warnings() []string { return nil }
+func (s *declarations) Warnings() []string { return nil }
 
-func (s *source) Revision() (string, error) { return "", nil }
+func (s *declarations) Revision() (string, error) { return "", nil }
 
 // secret returns the token of every route.
-func (s *source) secret() string {
+func (s *declarations) secret() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return cmp.Or(s.token, "secret")
 }
 
 // change changes the declarations.
-func (s *source) change(do func(bottles map[string]manifests.Bottle)) {
+func (s *declarations) change(do func(bottles map[string]v1alpha1.Bottle)) {
 	s.mu.Lock()
 	do(s.bottles)
 	s.mu.Unlock()
@@ -165,24 +167,24 @@ func (s *source) change(do func(bottles map[string]manifests.Bottle)) {
 }
 
 // full is a bottle of all components.
-func full(slug string) manifests.Bottle {
-	return manifests.Bottle{
-		Metadata: manifests.Metadata{Name: slug},
-		Source:   manifests.Source{Path: "/etc/bottles/" + slug + ".yaml", Line: 1},
-		Spec: manifests.Spec{
+func full(slug string) v1alpha1.Bottle {
+	return v1alpha1.Bottle{
+		Metadata: v1alpha1.Metadata{Name: slug},
+		Source:   v1alpha1.Source{Path: "/etc/bottles/" + slug + ".yaml", Line: 1},
+		Spec: v1alpha1.Spec{
 			Supervise: true,
-			Egress:    manifests.Egress{Allowlist: []string{"example.com"}},
-			CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{
-				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: manifests.SecretRef{Env: "TOKEN"},
+			Egress:    v1alpha1.Egress{Allowlist: []string{"example.com"}},
+			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{
+				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "TOKEN"},
 			}}},
-			Agent: &manifests.Agent{Image: agent1, Resources: manifests.Resources{Memory: "1Gi", Pids: 100}},
+			Agent: &v1alpha1.Agent{Image: agent1, Resources: v1alpha1.Resources{Memory: "1Gi", Pids: 100}},
 		},
 	}
 }
 
 // declare adds or replaces bottles.
-func (w *world) declare(bottles ...manifests.Bottle) {
-	w.source.change(func(all map[string]manifests.Bottle) {
+func (w *world) declare(bottles ...v1alpha1.Bottle) {
+	w.source.change(func(all map[string]v1alpha1.Bottle) {
 		for _, b := range bottles {
 			all[b.Metadata.Name] = b
 		}
@@ -190,8 +192,8 @@ func (w *world) declare(bottles ...manifests.Bottle) {
 }
 
 // edit changes a declared bottle.
-func (w *world) edit(slug string, change func(*manifests.Bottle)) {
-	w.source.change(func(all map[string]manifests.Bottle) {
+func (w *world) edit(slug string, change func(*v1alpha1.Bottle)) {
+	w.source.change(func(all map[string]v1alpha1.Bottle) {
 		b := all[slug]
 		change(&b)
 		all[slug] = b
@@ -200,7 +202,7 @@ func (w *world) edit(slug string, change func(*manifests.Bottle)) {
 
 // withdraw removes bottles from what is declared.
 func (w *world) withdraw(slugs ...string) {
-	w.source.change(func(all map[string]manifests.Bottle) {
+	w.source.change(func(all map[string]v1alpha1.Bottle) {
 		for _, slug := range slugs {
 			delete(all, slug)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -26,7 +26,7 @@ func TestConverge(t *testing.T) {
 		w.settle(10 * time.Second)
 		w.wantContainers(12)
 		id, _ := w.hands.ID(name(state.Pipelock, "a"))
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 		w.settle(10 * time.Second)
 		if again, _ := w.hands.ID(name(state.Pipelock, "a")); again != id {
 			t.Error("a longer allowlist replaced pipelock")
@@ -184,7 +184,7 @@ func TestCrashLoop(t *testing.T) {
 			t.Errorf("condition: %+v", stalled)
 		}
 		crashes = false
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.Agent = agentOf(agent2) })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) })
 		w.settle(5 * time.Second)
 	})
 }
@@ -214,12 +214,12 @@ func TestSuspendAndResume(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		before := w.containersOf("a")
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.Suspend = true })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = true })
 		w.settle(10 * time.Second)
 		if _, running := w.hands.ID(name(state.Agent, "a")); running {
 			t.Error("a suspended agent runs")
 		}
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.Suspend = false })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = false })
 		w.settle(10 * time.Second)
 		if after := w.containersOf("a"); after != before {
 			t.Errorf("containers were replaced: %s, before %s", after, before)
@@ -246,7 +246,7 @@ func TestNewerDeclarationInterrupts(t *testing.T) {
 			t.Fatal("it is ready without cred-proxy")
 		}
 		slow = false
-		w.edit("a", func(b *manifests.Bottle) { b.Spec.CredProxy = nil })
+		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.CredProxy = nil })
 		w.settle(5 * time.Second)
 	})
 }
@@ -279,7 +279,7 @@ func TestInvalidManifestKeepsItsBottle(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		before := w.containersOf("a")
-		w.source.change(func(map[string]manifests.Bottle) { w.source.broken = map[string]string{"a": "it is broken"} })
+		w.source.change(func(map[string]v1alpha1.Bottle) { w.source.broken = map[string]string{"a": "it is broken"} })
 		w.run(nil)
 		time.Sleep(10 * time.Minute)
 		if err := w.hands.Kill(name(state.Agent, "a")); err != nil {
@@ -292,7 +292,7 @@ func TestInvalidManifestKeepsItsBottle(t *testing.T) {
 		if _, running := w.hands.ID(name(state.Agent, "a")); !running {
 			t.Error("it is not kept running")
 		}
-		w.source.change(func(map[string]manifests.Bottle) { w.source.broken = nil })
+		w.source.change(func(map[string]v1alpha1.Bottle) { w.source.broken = nil })
 		w.settle(10 * time.Second)
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -78,9 +78,9 @@ func (o *orderCheck) check(ctx context.Context, id string) {
 }
 
 // bottles generates what is declared.
-func bottles(t *rapid.T) []manifests.Bottle {
+func bottles(t *rapid.T) []v1alpha1.Bottle {
 	slugs := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 3, rapid.ID[string]).Draw(t, "declared")
-	var all []manifests.Bottle
+	var all []v1alpha1.Bottle
 	for _, slug := range slugs {
 		b := full(slug)
 		b.Spec.Supervise = rapid.Bool().Draw(t, slug+" supervise")
@@ -125,7 +125,7 @@ func TestModel(t *testing.T) {
 }
 
 // model plays one case.
-func model(t *testing.T, dir string, before, after []manifests.Bottle, hit []string, fails map[int]bool) error {
+func model(t *testing.T, dir string, before, after []v1alpha1.Bottle, hit []string, fails map[int]bool) error {
 	w := newWorld(t, dir)
 	order := &orderCheck{w: w}
 	if err := w.once(before, order.around); err != nil {
@@ -160,8 +160,8 @@ func (o *orderCheck) fail(changes map[int]bool) {
 }
 
 // once makes one deep pass.
-func (w *world) once(declared []manifests.Bottle, around engine.Interceptor) error {
-	w.source.change(func(all map[string]manifests.Bottle) {
+func (w *world) once(declared []v1alpha1.Bottle, around engine.Interceptor) error {
+	w.source.change(func(all map[string]v1alpha1.Bottle) {
 		clear(all)
 		for _, b := range declared {
 			all[b.Metadata.Name] = b
@@ -179,7 +179,7 @@ func (w *world) once(declared []manifests.Bottle, around engine.Interceptor) err
 }
 
 // onlyDeclared makes sure that the containers are those of what is declared. A suspended bottle keeps those that it had.
-func (w *world) onlyDeclared(declared []manifests.Bottle) error {
+func (w *world) onlyDeclared(declared []v1alpha1.Bottle) error {
 	want := map[string]bool{}
 	for _, b := range declared {
 		slug := b.Metadata.Name

@@ -4,14 +4,14 @@ import (
 	"maps"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
 // Context is what a component of one bottle is rendered from.
 type Context struct {
-	Manifest manifests.Bottle
+	Manifest v1alpha1.Bottle
 	Inputs   resolve.Inputs
 	Subnets  state.Subnets
 	Settings state.Settings
@@ -33,7 +33,7 @@ func (c Context) For(k Kind) Context {
 func (c Context) Slug() string { return c.Manifest.Metadata.Name }
 
 // Routes are the routes of the bottle's cred-proxy.
-func (c Context) Routes() []manifests.Route {
+func (c Context) Routes() []v1alpha1.Route {
 	if c.Manifest.Spec.CredProxy == nil {
 		return nil
 	}

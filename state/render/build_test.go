@@ -6,18 +6,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
-func built(context string) manifests.Bottle {
+func built(context string) v1alpha1.Bottle {
 	m := fullManifest()
 	m.Spec.Agent.Image = ""
 	m.Spec.Agent.Mounts = nil
 	m.Spec.CredProxy = nil
-	m.Spec.Agent.Build = &manifests.Build{Context: context, Dockerfile: "Dockerfile", Network: manifests.BuildNetworkNone}
+	m.Spec.Agent.Build = &v1alpha1.Build{Context: context, Dockerfile: "Dockerfile", Network: v1alpha1.BuildNetworkNone}
 	return m
 }
 

@@ -6,17 +6,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 )
 
 // The agent's programs go to cred-proxy with a placeholder in the token's place.
 func TestRolesForAgent(t *testing.T) {
 	m := fullManifest()
-	m.Spec.CredProxy.Routes = []manifests.Route{
-		{Path: "/gitea/", Upstream: "https://git.example.com/base", Token: manifests.SecretRef{Env: "A"}, Roles: []manifests.Role{manifests.RoleTeaLogin, manifests.RoleGitInsteadOf}},
-		{Path: "/forge/two/", Upstream: "https://two.example.com:8443", Token: manifests.SecretRef{Env: "A"}, Roles: []manifests.Role{manifests.RoleTeaLogin, manifests.RoleGitInsteadOf}},
-		{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{Env: "A"}, Roles: []manifests.Role{manifests.RoleNPMRegistry}},
+	m.Spec.CredProxy.Routes = []v1alpha1.Route{
+		{Path: "/gitea/", Upstream: "https://git.example.com/base", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
+		{Path: "/forge/two/", Upstream: "https://two.example.com:8443", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
+		{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
 	}
 	agent := agentOf(t, m)
 	const logins = `logins:
@@ -74,7 +74,7 @@ func TestHomeFollowsTheManifest(t *testing.T) {
 	}
 }
 
-func agentOf(t *testing.T, m manifests.Bottle) state.Container {
+func agentOf(t *testing.T, m v1alpha1.Bottle) state.Container {
 	t.Helper()
 	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
 	if err != nil {

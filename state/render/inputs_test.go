@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
@@ -49,12 +49,12 @@ func TestHostileInputs(t *testing.T) {
 		at("fifo"): notRegular, "/dev/zero": notRegular, "/dev/tty": notRegular, dir: notRegular, at("large"): large,
 		at("work/token"): agents, at("link"): agents, at("work/out"): agents, at("work/../work/token"): agents, "/proc/self/environ": "link of /proc",
 	} {
-		for kind, m := range map[string]manifests.CredProxy{
-			"token":     {Routes: []manifests.Route{{Token: manifests.SecretRef{File: path}}}},
+		for kind, m := range map[string]v1alpha1.CredProxy{
+			"token":     {Routes: []v1alpha1.Route{{Token: v1alpha1.SecretRef{File: path}}}},
 			"CA bundle": {CABundle: path},
 		} {
 			wantError(t, kind+" "+path, want, func() error {
-				_, err := reader.Read(manifests.Bottle{Spec: manifests.Spec{CredProxy: &m}})
+				_, err := reader.Read(v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &m}})
 				return err
 			})
 		}

@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
 // fromMarkdown is a bottle as a claude-bottle file declares it: with an agent, but no image for it.
-func fromMarkdown(env map[string]string) manifests.Bottle {
+func fromMarkdown(env map[string]string) v1alpha1.Bottle {
 	m := fullManifest()
 	m.Source.Path = "/etc/bottles/dev.md"
-	m.Spec.Agent = &manifests.Agent{Env: env}
+	m.Spec.Agent = &v1alpha1.Agent{Env: env}
 	return m
 }
 
@@ -23,7 +23,7 @@ func TestImageOfAgent(t *testing.T) {
 	without := fullManifest()
 	without.Spec.Agent = nil
 	for name, c := range map[string]struct {
-		manifest      manifests.Bottle
+		manifest      v1alpha1.Bottle
 		setting, want string
 	}{
 		"declared":                          {fullManifest(), "", "my-agent:latest"},

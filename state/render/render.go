@@ -2,7 +2,7 @@
 package render
 
 import (
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -10,7 +10,7 @@ import (
 )
 
 // Bottle renders a bottle: its networks, and each component that it needs, in dependency order.
-func Bottle(m manifests.Bottle, in resolve.Inputs, nets state.Subnets, s state.Settings) (state.Bottle, error) {
+func Bottle(m v1alpha1.Bottle, in resolve.Inputs, nets state.Subnets, s state.Settings) (state.Bottle, error) {
 	image, err := s.ImageOfAgent(m, in.Build)
 	if err != nil {
 		return state.Bottle{}, err
@@ -36,7 +36,7 @@ func Bottle(m manifests.Bottle, in resolve.Inputs, nets state.Subnets, s state.S
 }
 
 // SpecHash is a digest of what a manifest declares, wherever it lies.
-func SpecHash(m manifests.Bottle) string { return state.DigestJSON(m) }
+func SpecHash(m v1alpha1.Bottle) string { return state.DigestJSON(m) }
 
 func networks(c component.Context) []state.Network {
 	return []state.Network{

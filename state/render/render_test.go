@@ -14,9 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/credproxy"
@@ -34,29 +35,29 @@ var testSettings = state.Settings{
 
 var testNets = state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
 
-func fullManifest() manifests.Bottle {
-	return manifests.Bottle{
-		Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
-		Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
-		Spec: manifests.Spec{
+func fullManifest() v1alpha1.Bottle {
+	return v1alpha1.Bottle{
+		Metadata: v1alpha1.Metadata{Name: "dev", Labels: map[string]string{"team": "core"}},
+		Source:   v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+		Spec: v1alpha1.Spec{
 			Supervise: true,
-			Egress:    manifests.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
-			CredProxy: &manifests.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []manifests.Route{
-				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: manifests.SecretRef{Env: "TOKEN"}, Roles: []manifests.Role{manifests.RoleAnthropicBaseURL}},
-				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: manifests.SecretRef{File: "/etc/npm-token"}, Roles: []manifests.Role{manifests.RoleNPMRegistry}},
-				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: manifests.SecretRef{Env: "GIT"}, Roles: []manifests.Role{manifests.RoleGitInsteadOf}},
+			Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
+			CredProxy: &v1alpha1.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []v1alpha1.Route{
+				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: v1alpha1.SecretRef{Env: "TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleAnthropicBaseURL}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{File: "/etc/npm-token"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
+				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: v1alpha1.SecretRef{Env: "GIT"}, Roles: []v1alpha1.Role{v1alpha1.RoleGitInsteadOf}},
 			}},
-			Agent: &manifests.Agent{
+			Agent: &v1alpha1.Agent{
 				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
-				Mounts:    []manifests.Mount{{Source: "/home/me/work", Target: "/work"}},
-				Resources: manifests.Resources{Memory: "2Gi", CPUs: "2", Pids: 512}, Runtime: "runsc",
+				Mounts:    []v1alpha1.Mount{{Source: "/home/me/work", Target: "/work"}},
+				Resources: v1alpha1.Resources{Memory: "2Gi", CPUs: "2", Pids: 512}, Runtime: "runsc",
 			},
 		},
 	}
 }
 
-func inputsOf(m manifests.Bottle) resolve.Inputs {
-	in := resolve.Inputs{Tokens: map[manifests.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
+func inputsOf(m v1alpha1.Bottle) resolve.Inputs {
+	in := resolve.Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
 	for _, r := range m.Spec.CredProxy.Routes {
 		in.Tokens[r.Token] = state.NewContent([]byte("the-secret-token"))
 	}
@@ -196,7 +197,7 @@ func TestTokensEnterNoDigest(t *testing.T) {
 
 // Whatever a manifest may say of a route, the cred-proxy is told, and takes.
 func TestRouteReachesTheCredProxy(t *testing.T) {
-	snapshot, err := manifests.Load("../../manifests/testdata/good/route-rules.yaml")
+	snapshot, err := source.Load("../../manifests/testdata/good/route-rules.yaml")
 	if err != nil || len(snapshot.Bottles) != 1 {
 		t.Fatal(snapshot, err)
 	}
@@ -219,7 +220,7 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 			Paths: &route.PathRules{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: "1000000",
 		},
 		{
-			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(manifests.SecretRef{File: "/run/secrets/wiki"}),
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(v1alpha1.SecretRef{File: "/run/secrets/wiki"}),
 			Paths: &route.PathRules{Deny: []string{"/*/*/admin"}}, RateLimit: &route.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
 		},
 	}
@@ -261,9 +262,9 @@ func TestEveryContainerIsHardened(t *testing.T) {
 }
 
 func TestDesireRefuses(t *testing.T) {
-	for says, change := range map[string]func(*manifests.Bottle){
-		"dlpAction":    func(m *manifests.Bottle) { m.Spec.Egress.DLPAction = "strip" },
-		"privateCIDRs": func(m *manifests.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
+	for says, change := range map[string]func(*v1alpha1.Bottle){
+		"dlpAction":    func(m *v1alpha1.Bottle) { m.Spec.Egress.DLPAction = "strip" },
+		"privateCIDRs": func(m *v1alpha1.Bottle) { m.Spec.Egress.PrivateCIDRs = []string{"x"} },
 	} {
 		m := fullManifest()
 		change(&m)
@@ -286,17 +287,17 @@ func TestReadInputs(t *testing.T) {
 		return v, ok
 	}
 	for _, c := range []struct {
-		ref        manifests.SecretRef
+		ref        v1alpha1.SecretRef
 		want, says string
 	}{
-		{manifests.SecretRef{Env: "SET"}, "v", ""},
-		{manifests.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
-		{manifests.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
-		{manifests.SecretRef{File: good}, "abc", ""},
-		{manifests.SecretRef{File: empty}, "", "is empty"},
-		{manifests.SecretRef{File: good + "x"}, "", "no such file"},
+		{v1alpha1.SecretRef{Env: "SET"}, "v", ""},
+		{v1alpha1.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
+		{v1alpha1.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
+		{v1alpha1.SecretRef{File: good}, "abc", ""},
+		{v1alpha1.SecretRef{File: empty}, "", "is empty"},
+		{v1alpha1.SecretRef{File: good + "x"}, "", "no such file"},
 	} {
-		m := manifests.Bottle{Spec: manifests.Spec{CredProxy: &manifests.CredProxy{Routes: []manifests.Route{{Token: c.ref}}}}}
+		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Token: c.ref}}}}}
 		in, err := resolve.Reader{Getenv: env}.Read(m)
 		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
 			t.Errorf("%+v: %v, %v", c.ref, in, err)
@@ -330,7 +331,7 @@ func TestMountsAreWhatTheyReallyAre(t *testing.T) {
 		filepath.Join(dir, "none"):                   "no such file",
 		link("own", "../../../var/lib/bottled/none"): "no such file",
 	} {
-		m := manifests.Bottle{Spec: manifests.Spec{Agent: &manifests.Agent{Image: "i", Mounts: []manifests.Mount{{Source: source, Target: "/work"}}}}}
+		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{Agent: &v1alpha1.Agent{Image: "i", Mounts: []v1alpha1.Mount{{Source: source, Target: "/work"}}}}}
 		in, err := resolve.Reader{Settings: state.Settings{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "r", "un")}}.Read(m)
 		if want != "" {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
@@ -401,7 +402,7 @@ func TestDesireDLP(t *testing.T) {
 	official := testSettings
 	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
 	for _, settings := range []state.Settings{testSettings, official} {
-		for declared, want := range map[manifests.DLPAction]string{"": "block", manifests.DLPBlock: "block", manifests.DLPWarn: "warn"} {
+		for declared, want := range map[v1alpha1.DLPAction]string{"": "block", v1alpha1.DLPBlock: "block", v1alpha1.DLPWarn: "warn"} {
 			m := fullManifest()
 			m.Spec.Egress.DLPAction = declared
 			b, err := Bottle(m, inputsOf(m), testNets, settings)

@@ -9,6 +9,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // Inputs hold what a manifest refers to but does not contain. They are read before planning.
 type Inputs struct {
-	Tokens   map[manifests.SecretRef]state.Content
+	Tokens   map[v1alpha1.SecretRef]state.Content
 	CABundle []byte
 	Mounts   map[string]MountSource // by a mount's source
 	Build    *buildcontext.Context
@@ -44,8 +45,8 @@ type Reader struct {
 
 // Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, and the build
 // context. The error joins all failures.
-func (r Reader) Read(m manifests.Bottle) (Inputs, error) {
-	in := Inputs{Tokens: map[manifests.SecretRef]state.Content{}}
+func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
+	in := Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}}
 	var err error
 	in.Mounts, err = r.Mounts(m)
 	failed := []error{err, r.readCredentials(&in, m)}
@@ -56,7 +57,7 @@ func (r Reader) Read(m manifests.Bottle) (Inputs, error) {
 }
 
 // Mounts resolves and checks the sources of the agent's mounts. The error wraps state.ErrMount.
-func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
+func (r Reader) Mounts(m v1alpha1.Bottle) (map[string]MountSource, error) {
 	sources := map[string]MountSource{}
 	if m.Spec.Agent == nil {
 		return sources, nil
@@ -73,7 +74,7 @@ func (r Reader) Mounts(m manifests.Bottle) (map[string]MountSource, error) {
 	return sources, errors.Join(problems...)
 }
 
-func (r Reader) resolveMount(m manifests.Mount) (MountSource, error) {
+func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
 	o, err := safepath.Open(m.Source)
 	if err != nil {
 		if unshared := r.Settings.CheckShared(m.Source); unshared != nil {
@@ -103,7 +104,7 @@ func unwrapPathError(err error) error {
 	return err
 }
 
-func (r Reader) readCredentials(in *Inputs, m manifests.Bottle) error {
+func (r Reader) readCredentials(in *Inputs, m v1alpha1.Bottle) error {
 	if m.Spec.CredProxy == nil {
 		return nil
 	}
@@ -125,7 +126,7 @@ func (r Reader) readCredentials(in *Inputs, m manifests.Bottle) error {
 	return errors.Join(problems...)
 }
 
-func (r Reader) resolveToken(ref manifests.SecretRef) (state.Content, error) {
+func (r Reader) resolveToken(ref v1alpha1.SecretRef) (state.Content, error) {
 	value, from, err := r.readSecret(ref)
 	if err != nil {
 		return state.Content{}, err
@@ -137,7 +138,7 @@ func (r Reader) resolveToken(ref manifests.SecretRef) (state.Content, error) {
 	return state.NewContent([]byte(value)), nil
 }
 
-func (r Reader) readSecret(ref manifests.SecretRef) (value, from string, err error) {
+func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err error) {
 	if ref.Env == "" {
 		data, err := r.Writable.ReadFile(ref.File, maxToken)
 		return string(data), ref.File, err
@@ -152,7 +153,7 @@ func (r Reader) readSecret(ref manifests.SecretRef) (value, from string, err err
 
 // Build reads the build context of the agent's image; nil when the image is not built. bottled sends the content to the engine, so the
 // directory need not be on the engine's host.
-func (r Reader) Build(m manifests.Bottle) (*buildcontext.Context, error) {
+func (r Reader) Build(m v1alpha1.Bottle) (*buildcontext.Context, error) {
 	if m.Spec.Agent == nil || m.Spec.Agent.Build == nil {
 		return nil, nil
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 )
 
 func recorded(s state.Settings, path string) state.Bottle {
 	return state.Bottle{
 		Slug: "dev", Manifest: path, SpecHash: "0123456789abcdef", Generation: 7,
-		Declared: manifests.Bottle{Metadata: manifests.Metadata{Name: "dev"}, Source: manifests.Source{Path: path}},
+		Declared: v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "dev"}, Source: v1alpha1.Source{Path: path}},
 		Networks: []state.Network{{Name: "p-net-dev", Internal: true}},
 		Components: []state.Component{{
 			Name: state.Agent, Container: state.Container{Name: "p-agent-dev", Image: "i", Labels: map[string]string{}}, DirPaths: []string{s.BottleDir("dev") + "/x"},

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/owndir"
 )
@@ -18,7 +18,7 @@ import (
 type WritableMemory struct {
 	path  string
 	saved safepath.Set
-	known manifests.Known
+	known source.Known
 }
 
 // OpenWritableMemory reads the state directory: the persisted places, and those in the records of bottles.
@@ -31,10 +31,10 @@ func OpenWritableMemory(s state.Settings) (*WritableMemory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.known = manifests.Known{Writable: m.saved, Sources: map[string]string{}}
+	m.known = source.Known{Writable: m.saved, Sources: map[string]string{}}
 	for _, b := range records {
 		m.known.Sources[b.Slug] = b.Manifest
-		m.known.Writable = m.known.Writable.With(manifests.PlacesOf(b.Declared, b.Manifest)...)
+		m.known.Writable = m.known.Writable.With(source.PlacesOf(b.Declared, b.Manifest)...)
 	}
 	return m, nil
 }
@@ -56,7 +56,7 @@ func (m *WritableMemory) read() error {
 }
 
 // Known returns the places and manifests that earlier processes knew.
-func (m *WritableMemory) Known() manifests.Known { return m.known }
+func (m *WritableMemory) Known() source.Known { return m.known }
 
 // Save persists a snapshot's places, if they changed.
 func (m *WritableMemory) Save(writable safepath.Set) error {

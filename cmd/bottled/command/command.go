@@ -7,7 +7,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 )
 
@@ -35,7 +35,7 @@ func (s Streams) Progress(log *zerolog.Logger) (event func(execute.Progress), en
 }
 
 // PrintNotices prints, once, everything wrong or risky in manifests.
-func (s Streams) PrintNotices(snapshot manifests.Snapshot) error {
+func (s Streams) PrintNotices(snapshot source.Snapshot) error {
 	for _, p := range snapshot.Problems {
 		if err := s.Errs.Line("%v", p); err != nil {
 			return err

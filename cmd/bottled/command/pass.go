@@ -10,7 +10,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -40,8 +40,8 @@ func (p PassFlags) Options() (pass.Options, error) {
 
 // Planner plans a pass: a [service.Service].
 type Planner interface {
-	Load(paths []string) (manifests.Snapshot, error)
-	Plan(ctx context.Context, snapshot manifests.Snapshot, o pass.Options) (service.Planned, error)
+	Load(paths []string) (source.Snapshot, error)
+	Plan(ctx context.Context, snapshot source.Snapshot, o pass.Options) (service.Planned, error)
 }
 
 // Plan prints what a pass would do. The error says that there is something.
@@ -73,9 +73,9 @@ func (s Streams) Plan(ctx context.Context, planner Planner, dirs []string, o pas
 }
 
 // Load reads manifests for a pass, and prints what is wrong or risky in them.
-func (s Streams) Load(planner Planner, dirs []string, output Output) (manifests.Snapshot, error) {
+func (s Streams) Load(planner Planner, dirs []string, output Output) (source.Snapshot, error) {
 	if err := output.Check(); err != nil {
-		return manifests.Snapshot{}, err
+		return source.Snapshot{}, err
 	}
 	snapshot, err := planner.Load(dirs)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s Streams) Load(planner Planner, dirs []string, output Output) (manifests.
 }
 
 // Verdict is the error that a pass ends with, if it does not end well.
-func (s Streams) Verdict(snapshot manifests.Snapshot, result pass.Result) error {
+func (s Streams) Verdict(snapshot source.Snapshot, result pass.Result) error {
 	if held := result.Plan.Held; len(held) > 0 && result.Plan.PruneErr == nil {
 		if err := s.Errs.Line("kept, though not declared: %v (%s)", held, result.Plan.HeldWhy); err != nil {
 			return err
@@ -107,7 +107,7 @@ func (s Streams) Verdict(snapshot manifests.Snapshot, result pass.Result) error 
 }
 
 // Problems is the error that says how many problems are in manifests; nil for none.
-func Problems(snapshot manifests.Snapshot) error {
+func Problems(snapshot source.Snapshot) error {
 	if n := len(snapshot.Problems); n > 0 {
 		return exit.Invalid(fmt.Errorf("%s in the manifests", report.Count(n, "problem")))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -20,14 +21,14 @@ import (
 
 // planner is a command.Planner with an outcome.
 type planner struct {
-	snapshot manifests.Snapshot
+	snapshot source.Snapshot
 	planned  service.Planned
 	err      error
 }
 
-func (p planner) Load([]string) (manifests.Snapshot, error) { return p.snapshot, p.err }
+func (p planner) Load([]string) (source.Snapshot, error) { return p.snapshot, p.err }
 
-func (p planner) Plan(context.Context, manifests.Snapshot, pass.Options) (service.Planned, error) {
+func (p planner) Plan(context.Context, source.Snapshot, pass.Options) (service.Planned, error) {
 	return p.planned, p.err
 }
 
@@ -35,7 +36,7 @@ func TestPlan(t *testing.T) {
 	steps := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Steps: []plan.Step{{Action: plan.Remove, Object: "x"}}}}}
 	failing := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Err: errors.New("foreign")}, {Slug: "b"}}}
 	invalid := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Err: reconciler.ErrInvalid}}}
-	problem := manifests.Snapshot{Problems: []manifests.Problem{{}}}
+	problem := source.Snapshot{Problems: []manifests.Problem{{}}}
 	for name, c := range map[string]struct {
 		planner planner
 		output  command.Output

@@ -11,9 +11,9 @@ import (
 	"github.com/rs/zerolog"
 	_ "golang.org/x/crypto/x509roots/fallback" // for a repository over HTTPS, where the system has no roots: in a scratch image
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/gitsource"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/state/store"
@@ -62,7 +62,7 @@ type gitSource struct {
 	path       string
 	interval   time.Duration
 	changes    chan struct{}
-	secrets    *manifests.Watcher // of the files outside of the manifests
+	secrets    *source.Watcher // of the files outside of the manifests
 
 	mu      sync.Mutex // held while the checkout changes or is read
 	reader  *rememberingReader
@@ -75,7 +75,7 @@ func newGitSource(g GitOptions, dir string, memory *store.WritableMemory, log ze
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := manifests.Watch(manifests.WatchOptions{Warn: func(err error) {
+	watcher, err := source.Watch(source.WatchOptions{Warn: func(err error) {
 		log.Warn().Err(err).Msg("not every change of a token is noticed at once")
 	}})
 	if err != nil {
@@ -126,12 +126,12 @@ func (s *gitSource) notify() {
 }
 
 // Read reads the checkout.
-func (s *gitSource) Read() (manifests.Snapshot, time.Duration, error) {
+func (s *gitSource) Read() (source.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dir, err := s.repository.Path(s.path)
 	if err != nil {
-		return manifests.Snapshot{}, 0, err
+		return source.Snapshot{}, 0, err
 	}
 	if s.reader == nil {
 		s.reader = newReader(s.memory, dir)

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -14,25 +14,25 @@ import (
 )
 
 // Validate reads manifests, without an engine and whatever agents can write.
-func (s *Service) Validate(paths []string) (manifests.Snapshot, error) {
-	return load(manifests.Known{}, paths)
+func (s *Service) Validate(paths []string) (source.Snapshot, error) {
+	return load(source.Known{}, paths)
 }
 
 // Load reads manifests for a pass.
-func (s *Service) Load(paths []string) (manifests.Snapshot, error) {
+func (s *Service) Load(paths []string) (source.Snapshot, error) {
 	settings, err := s.Settings.StateSettings("")
 	if err != nil {
-		return manifests.Snapshot{}, err
+		return source.Snapshot{}, err
 	}
 	memory, err := store.OpenWritableMemory(settings)
 	if err != nil {
-		return manifests.Snapshot{}, err
+		return source.Snapshot{}, err
 	}
 	return load(memory.Known(), paths)
 }
 
-func load(known manifests.Known, paths []string) (manifests.Snapshot, error) {
-	snapshot, err := manifests.LoadKnowing(known, paths...)
+func load(known source.Known, paths []string) (source.Snapshot, error) {
+	snapshot, err := source.LoadKnowing(known, paths...)
 	if err != nil {
 		return snapshot, exit.Usage(err)
 	}
@@ -40,8 +40,8 @@ func load(known manifests.Known, paths []string) (manifests.Snapshot, error) {
 }
 
 // Import converts claude-bottle's files to manifests.
-func (s *Service) Import(paths []string) ([]manifests.Imported, error) {
-	all, err := manifests.Import(s.Settings.Image(state.Agent), paths...)
+func (s *Service) Import(paths []string) ([]source.Imported, error) {
+	all, err := source.Import(s.Settings.Image(state.Agent), paths...)
 	switch {
 	case err != nil:
 		return nil, exit.Usage(err)
@@ -58,7 +58,7 @@ type Planned struct {
 }
 
 // Plan computes what a pass would do.
-func (s *Service) Plan(ctx context.Context, snapshot manifests.Snapshot, o pass.Options) (Planned, error) {
+func (s *Service) Plan(ctx context.Context, snapshot source.Snapshot, o pass.Options) (Planned, error) {
 	r, err := s.reconciler(ctx)
 	if err != nil {
 		return Planned{}, err
@@ -74,7 +74,7 @@ type PassResult struct {
 }
 
 // Reconcile makes one pass. progress may be called from many goroutines; with nil, the steps are logged.
-func (s *Service) Reconcile(ctx context.Context, snapshot manifests.Snapshot, o pass.Options, progress func(execute.Progress)) (PassResult, error) {
+func (s *Service) Reconcile(ctx context.Context, snapshot source.Snapshot, o pass.Options, progress func(execute.Progress)) (PassResult, error) {
 	r, release, err := s.lockedReconciler(ctx, progress)
 	if err != nil {
 		return PassResult{}, err
@@ -104,7 +104,7 @@ func (s *Service) lockedReconciler(ctx context.Context, progress func(execute.Pr
 }
 
 // rememberWritable records what the agents of the bottles can write.
-func rememberWritable(s state.Settings, snapshot manifests.Snapshot) error {
+func rememberWritable(s state.Settings, snapshot source.Snapshot) error {
 	memory, err := store.OpenWritableMemory(s)
 	if err != nil {
 		return err

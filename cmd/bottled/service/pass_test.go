@@ -13,7 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -144,7 +144,7 @@ func TestMissingBottle(t *testing.T) {
 	}
 	e.SetDown(true)
 	for what, do := range map[string]func() error{
-		"plan":   func() error { _, err := s.Plan(ctx, manifests.Snapshot{}, pass.Options{}); return err },
+		"plan":   func() error { _, err := s.Plan(ctx, source.Snapshot{}, pass.Options{}); return err },
 		"delete": func() error { _, err := s.Delete(ctx, nil, nil); return err },
 		"exec":   func() error { _, err := s.Exec(ctx, Target{"one", state.Agent}, nil, attachment{}); return err },
 		"logs":   func() error { return s.Logs(ctx, LogsOptions{Target: Target{Bottle: "one"}}, nil) },

@@ -8,8 +8,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/store"
@@ -40,24 +40,24 @@ func (s *Service) openSource(ctx context.Context, o ControlOptions, settings sta
 
 // dirSource reads manifests from directories and files, and watches them.
 type dirSource struct {
-	*manifests.Watcher
+	*source.Watcher
 	reader *rememberingReader
 }
 
 // Read reads the directories and files.
-func (s dirSource) Read() (manifests.Snapshot, time.Duration, error) { return s.reader.read() }
+func (s dirSource) Read() (source.Snapshot, time.Duration, error) { return s.reader.read() }
 
 // rememberingReader records in the state directory what agents can write.
 type rememberingReader struct {
-	manifests.Reader
+	source.Reader
 	memory *store.WritableMemory
 }
 
 func newReader(memory *store.WritableMemory, paths ...string) *rememberingReader {
-	return &rememberingReader{manifests.Reader{Paths: paths, Known: memory.Known()}, memory}
+	return &rememberingReader{source.Reader{Paths: paths, Known: memory.Known()}, memory}
 }
 
-func (r *rememberingReader) read() (manifests.Snapshot, time.Duration, error) {
+func (r *rememberingReader) read() (source.Snapshot, time.Duration, error) {
 	snapshot, again, err := r.Read()
 	if err == nil {
 		err = r.memory.Save(snapshot.Writable)
@@ -76,7 +76,7 @@ func (dirSource) Revision() (string, error) { return "", nil }
 
 // watchDirs begins to watch manifests in directories and files.
 func watchDirs(paths []string, writable safepath.Set, memory *store.WritableMemory, log zerolog.Logger) (dirSource, error) {
-	watcher, err := manifests.Watch(manifests.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
+	watcher, err := source.Watch(source.WatchOptions{Paths: paths, Writable: writable, Warn: func(err error) {
 		log.Warn().Err(err).Msg("not every change of the manifests is noticed at once")
 	}})
 	return dirSource{watcher, newReader(memory, paths...)}, err

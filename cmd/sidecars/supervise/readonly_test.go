@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -140,7 +140,7 @@ spec:
     routes:
     - {path: '/a/b?/', upstream: 'https://u:p@supervise:0/x/../y?q', authScheme: a b, token: {env: GH}, roles: [tea-logn]}
 `)
-	snapshot, err := manifests.Load(path)
+	snapshot, err := source.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -46,11 +47,11 @@ func settingsIn(dir string) state.Settings {
 }
 
 // bottle has pipelock, an agent, and if it says so the new sidecar.
-func bottle(noop string) manifests.Bottle {
-	return manifests.Bottle{
-		Metadata: manifests.Metadata{Name: "dev", Labels: map[string]string{"noop": noop}},
-		Source:   manifests.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
-		Spec:     manifests.Spec{Agent: &manifests.Agent{Image: "agent:1"}},
+func bottle(noop string) v1alpha1.Bottle {
+	return v1alpha1.Bottle{
+		Metadata: v1alpha1.Metadata{Name: "dev", Labels: map[string]string{"noop": noop}},
+		Source:   v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
+		Spec:     v1alpha1.Spec{Agent: &v1alpha1.Agent{Image: "agent:1"}},
 	}
 }
 
@@ -102,7 +103,7 @@ func TestReserved(t *testing.T) {
 		if err := os.WriteFile(path, []byte("apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: b}\nspec:\n  "+text+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		snapshot, err := manifests.Load(path)
+		snapshot, err := source.Load(path)
 		if err != nil || len(snapshot.Problems) != 1 || !strings.Contains(snapshot.Problems[0].Error(), want) {
 			t.Errorf("%s: %v, %v, want %q", text, snapshot.Problems, err, want)
 		}
@@ -138,7 +139,7 @@ func TestConverge(t *testing.T) {
 				Engine: e, Settings: settings, Cache: cache, BuiltinImage: builtin{}, Parallel: 1, Timeout: time.Minute, OnProgress: func(execute.Progress) {},
 			},
 		}
-		snapshot := manifests.Snapshot{Bottles: []manifests.Bottle{bottle("yes")}}
+		snapshot := source.Snapshot{Bottles: []v1alpha1.Bottle{bottle("yes")}}
 		result, err := r.Once(t.Context(), snapshot, pass.Options{Prune: plan.PruneGuarded})
 		if err != nil || len(result.Failed) > 0 {
 			t.Fatal(result.Failed, err)

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 )
@@ -32,7 +32,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	a := c.Manifest.Spec.Agent
 	made := c.Container(c.AgentImage)
 	made.Command, made.Runtime = a.Command, a.Runtime
-	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, manifests.DefaultPids)}
+	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, v1alpha1.DefaultPids)}
 	made.OOMScore = oomScore
 	maps.Copy(made.Env, a.Env)
 	for _, m := range a.Mounts {

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/configdigest"
@@ -75,7 +75,7 @@ func Routes(c component.Context) ([]byte, error) {
 
 // TokenSlot names the file in which a token reaches cred-proxy. It depends on where the token comes from, so that reordering
 // routes moves no token.
-func TokenSlot(ref manifests.SecretRef) string {
+func TokenSlot(ref v1alpha1.SecretRef) string {
 	if ref.Env != "" {
 		return "env-" + ref.Env
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 
 func rendered(t *testing.T, s state.Settings, host string) state.Bottle {
 	t.Helper()
-	m := manifests.Bottle{Metadata: manifests.Metadata{Name: "reload"}, Spec: manifests.Spec{Egress: manifests.Egress{Allowlist: []string{host}}}}
+	m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: []string{host}}}}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.32/28"), Egress: netip.MustParsePrefix("10.213.1.48/28")}
 	b, err := render.Bottle(m, resolve.Inputs{}, nets, s)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 )
 
 // Options of the command.
 type Options struct {
 	command.Streams
-	Import func(paths []string) ([]manifests.Imported, error)
+	Import func(paths []string) ([]source.Imported, error)
 	Files  []string
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -22,7 +22,7 @@ import (
 // Reconciler is a [service.Service].
 type Reconciler interface {
 	command.Planner
-	Reconcile(ctx context.Context, snapshot manifests.Snapshot, o pass.Options, progress func(execute.Progress)) (service.PassResult, error)
+	Reconcile(ctx context.Context, snapshot source.Snapshot, o pass.Options, progress func(execute.Progress)) (service.PassResult, error)
 	Control(ctx context.Context, o service.ControlOptions) error
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -29,14 +29,14 @@ type fakeService struct {
 	err    error
 }
 
-func (f *fakeService) Load([]string) (manifests.Snapshot, error) { return manifests.Snapshot{}, nil }
+func (f *fakeService) Load([]string) (source.Snapshot, error) { return source.Snapshot{}, nil }
 
-func (f *fakeService) Plan(context.Context, manifests.Snapshot, pass.Options) (service.Planned, error) {
+func (f *fakeService) Plan(context.Context, source.Snapshot, pass.Options) (service.Planned, error) {
 	f.asked = "plan"
 	return service.Planned{}, nil
 }
 
-func (f *fakeService) Reconcile(context.Context, manifests.Snapshot, pass.Options, func(execute.Progress)) (service.PassResult, error) {
+func (f *fakeService) Reconcile(context.Context, source.Snapshot, pass.Options, func(execute.Progress)) (service.PassResult, error) {
 	f.asked = "pass"
 	return f.result, f.err
 }

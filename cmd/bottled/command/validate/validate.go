@@ -6,13 +6,13 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/source"
 )
 
 // Options of the command.
 type Options struct {
 	command.Streams
-	Validate func(paths []string) (manifests.Snapshot, error)
+	Validate func(paths []string) (source.Snapshot, error)
 	Dirs     []string
 }
 

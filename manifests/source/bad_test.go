@@ -1,0 +1,70 @@
+package source
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// problemLine is what every problem must look like: FILE:LINE:COL: FIELD: REASON; FIX.
+var problemLine = regexp.MustCompile(`^[^:]+:[1-9]\d*:[1-9]\d*: \S.*?: \S.*?; \S.*[^ ]$`)
+
+// TestBadInputs is the table of bad inputs: every file or directory in testdata/bad and its problems in
+// NAME.golden.
+func TestBadInputs(t *testing.T) {
+	t.Chdir("../testdata/bad")
+	inputs, err := filepath.Glob("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, input := range inputs {
+		if filepath.Ext(input) == ".golden" {
+			continue
+		}
+		count++
+		t.Run(input, func(t *testing.T) { checkBad(t, input) })
+	}
+	if count < 85 {
+		t.Errorf("there are %d bad inputs, want at least 85", count)
+	}
+}
+
+func checkBad(t *testing.T, input string) {
+	snapshot, err := Load(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines strings.Builder
+	for _, p := range snapshot.Problems {
+		line := p.Error()
+		if !problemLine.MatchString(line) || p.File == "" || p.Field == "" || p.Reason == "" || p.Fix == "" {
+			t.Errorf("a part is missing: %q", line)
+		}
+		lines.WriteString(line + "\n")
+	}
+	if lines.Len() == 0 {
+		t.Error("no problem was found")
+	}
+	golden := strings.TrimSuffix(input, filepath.Ext(input)) + ".golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(lines.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), lines.String()); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,162 @@
+package source
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/google/go-cmp/cmp"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+func TestGoodInputs(t *testing.T) {
+	inputs, err := filepath.Glob("../testdata/good/*")
+	if err != nil || len(inputs) < 6 {
+		t.Fatal(inputs, err)
+	}
+	for _, input := range inputs {
+		snapshot, err := Load(input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range snapshot.Problems {
+			t.Error(p)
+		}
+		if len(snapshot.Bottles) == 0 || snapshot.Files != 1 || snapshot.Documents != len(snapshot.Bottles) {
+			t.Errorf("%s: %d bottles, %d files, %d documents", input, len(snapshot.Bottles), snapshot.Files, snapshot.Documents)
+		}
+		checkReadsAlike(t, input, snapshot)
+	}
+}
+
+// checkReadsAlike compares what Load made of valid documents with what kubectl's YAML library makes of
+// the same text: what is written has one meaning.
+func checkReadsAlike(t *testing.T, path string, snapshot Snapshot) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(bytes.TrimPrefix(data, []byte("\ufeff")), []byte("\n"))
+	for _, bottle := range snapshot.Bottles {
+		var text []byte
+		for _, line := range lines[bottle.Source.Line-1:] {
+			if bytes.HasPrefix(line, []byte("---")) || bytes.HasPrefix(line, []byte("...")) {
+				break
+			}
+			text = append(text, line...)
+		}
+		var read v1alpha1.Bottle
+		if err := sigsyaml.UnmarshalStrict(text, &read); err != nil {
+			t.Errorf("%s:%d: sigs.k8s.io/yaml: %v", path, bottle.Source.Line, err)
+			continue
+		}
+		read.Source = bottle.Source
+		manifests.Complete(&read)
+		if diff := cmp.Diff(read, bottle); diff != "" {
+			t.Errorf("%s:%d: sigs.k8s.io/yaml reads it otherwise (-sigs +ours):\n%s", path, bottle.Source.Line, diff)
+		}
+	}
+}
+
+func TestLoadMakesValuesCanonical(t *testing.T) {
+	abs, err := filepath.Abs("../testdata/good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := v1alpha1.Bottle{
+		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.Kind,
+		Metadata: v1alpha1.Metadata{Name: "2026-01-31"},
+		Source:   v1alpha1.Source{Path: filepath.Join(abs, "self-hosted.yaml"), Line: 1},
+		Spec: v1alpha1.Spec{
+			Egress: v1alpha1.Egress{
+				Allowlist:    []string{"*.example.com", "gitea", "192.168.7.9", "git.example.com:8443", "[fd12::1]:8443", "fd12::1"},
+				DLPAction:    v1alpha1.DLPWarn,
+				PrivateCIDRs: []string{"192.168.7.0/24", "fd12::/64", "10.1.2.3/32"},
+			},
+			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{
+				{Path: "/gitea/api/v1/", Upstream: "https://gitea.example.com:3000/api/v1", AuthScheme: "token", Token: v1alpha1.SecretRef{File: filepath.Join(abs, "secrets/gitea")}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "NPM_TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
+				{Path: "/lan/", Upstream: "http://192.168.7.9:8080/", AuthScheme: "Basic", Token: v1alpha1.SecretRef{File: "/run/secrets/lan"}, InsecureUpstream: true},
+				{Path: "/v6/", Upstream: "https://[fd12::1]:8443/x", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "_V6"}},
+			}},
+		},
+	}
+	if diff := cmp.Diff(want, loadOne(t, "../testdata/good/self-hosted.yaml")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	agent := loadOne(t, "../testdata/good/agent.yaml").Spec.Agent
+	if got, want := agent.Mounts[0].Source, filepath.Join(filepath.Dir(abs), "work"); got != want {
+		t.Errorf("mount source %s, want %s", got, want)
+	}
+	if got := agent.Resources; got.MemoryBytes() != 3<<29 || got.NanoCPUs() != 5e8 {
+		t.Errorf("resources %d bytes, %d nano CPUs", got.MemoryBytes(), got.NanoCPUs())
+	}
+	builds, err := Load("../testdata/good/build.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBuilds := []v1alpha1.Build{
+		{Context: filepath.Join(filepath.Dir(abs), "agent"), Dockerfile: "Dockerfile", Network: v1alpha1.BuildNetworkNone},
+		{Context: "/srv/agents", Dockerfile: "claude/agent.Dockerfile", Network: v1alpha1.BuildNetworkDefault},
+	}
+	if diff := cmp.Diff(wantBuilds, []v1alpha1.Build{*builds.Bottles[0].Spec.Agent.Build, *builds.Bottles[1].Spec.Agent.Build}); diff != "" {
+		t.Errorf("builds (-want +got):\n%s", diff)
+	}
+	if bundle := loadOne(t, "../testdata/good/full.yaml").Spec.CredProxy.CABundle; bundle != filepath.Join(abs, "ca.pem") {
+		t.Errorf("CA bundle %s", bundle)
+	}
+}
+
+// TestReferenceHasAValidExample loads the example of the manifest reference.
+func TestReferenceHasAValidExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("no example in docs/manifest.md")
+	}
+	tree(t, map[string]string{"dev.yaml": example})
+	if b := loadOne(t, "dev.yaml"); b.Spec.Agent == nil || b.Spec.CredProxy == nil {
+		t.Errorf("the example is not complete: %+v", b)
+	}
+}
+
+// TestReferenceHasAValidLegacyExample loads the example of a claude-bottle file.
+func TestReferenceHasAValidLegacyExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "```markdown\n")
+	example, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("no example in docs/manifest.md")
+	}
+	tree(t, map[string]string{"dev.md": example})
+	if b := loadOne(t, "dev.md"); b.Metadata.Name != "dev" || b.Spec.CredProxy == nil {
+		t.Errorf("the example is not complete: %+v", b)
+	}
+}
+
+// loadOne loads a file with one bottle and no problems.
+func loadOne(t *testing.T, path string) v1alpha1.Bottle {
+	t.Helper()
+	snapshot, err := Load(path)
+	if err != nil || len(snapshot.Problems) > 0 || len(snapshot.Bottles) != 1 {
+		t.Fatal(snapshot, err)
+	}
+	return snapshot.Bottles[0]
+}
+
+// bottle is the text of a valid manifest.
+func bottle(name string) string {
+	return strings.ReplaceAll("apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: NAME}\nspec: {}\n", "NAME", name)
+}

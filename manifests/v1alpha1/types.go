@@ -1,0 +1,140 @@
+// Package manifests is the file format of bottled: what a bottle's manifest may say, how a directory
+// of them is read as one snapshot, and every way in which one can be wrong. It knows nothing of Docker.
+package v1alpha1
+
+import "github.com/bot-bottle/bottled/manifests/route"
+
+// APIVersion and Kind are the only values a manifest's apiVersion and kind may have.
+const (
+	APIVersion = "bottled/v1alpha1"
+	Kind       = "Bottle"
+)
+
+// The jsonschema_description tags below are the texts that an editor shows; Schema adds the patterns and
+// limits that the validation has. A field without omitempty is required, in the validation as in the schema.
+
+// Bottle is one declared bottle: an isolated network, its sidecars and, if declared, the agent.
+type Bottle struct {
+	APIVersion string   `json:"apiVersion" jsonschema_description:"The version of this format."`
+	Kind       string   `json:"kind" jsonschema_description:"What the document declares."`
+	Metadata   Metadata `json:"metadata" jsonschema_description:"What identifies the bottle."`
+	Spec       Spec     `json:"spec" jsonschema_description:"What the bottle consists of."`
+	Source     Source   `json:"-"`
+}
+
+// Source is where a bottle was declared.
+type Source struct {
+	Path string // absolute path of the file
+	Line int    // first line of the document in the file, counted from 1
+}
+
+// Metadata identifies a bottle.
+type Metadata struct {
+	// Name is the slug: a DNS label of at most 40 characters, unique in the directory.
+	Name   string            `json:"name" jsonschema_description:"The bottle's name: a DNS label of at most 40 characters, unique among all manifests."`
+	Labels map[string]string `json:"labels,omitempty" jsonschema_description:"Labels for everything made for the bottle. Keys that begin with bottled. are reserved."`
+}
+
+// Spec is what a bottle consists of.
+type Spec struct {
+	// Suspend stops the bottle's containers; its networks and data are kept.
+	Suspend   bool       `json:"suspend,omitempty" jsonschema_description:"Whether the bottle is stopped: nothing of it runs, and everything is kept."`
+	Supervise bool       `json:"supervise,omitempty" jsonschema_description:"Whether the agent may ask a human for more, through an MCP server."`
+	Egress    Egress     `json:"egress,omitempty" jsonschema_description:"What the bottle may reach, through pipelock."`
+	CredProxy *CredProxy `json:"credProxy,omitempty" jsonschema_description:"Upstreams that the agent reaches with a token it never sees."`
+	Agent     *Agent     `json:"agent,omitempty" jsonschema_description:"The container that the bottle is for."`
+}
+
+// DLPAction is what pipelock does with a plain-HTTP request that carries a secret.
+type DLPAction string
+
+// The DLP actions. Unset means block.
+const (
+	DLPBlock DLPAction = "block"
+	DLPWarn  DLPAction = "warn"
+)
+
+// Egress says what the bottle may reach through pipelock.
+type Egress struct {
+	// Allowlist holds host names in lower case, addresses within PrivateCIDRs, and names after a
+	// leading "*.", which stands for every subdomain. A port may follow.
+	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. HOST:PORT opens that port, HOST opens 443 (and any for plain http). The upstreams of credProxy are added by themselves."`
+	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a plain-http request that carries a secret in its URL, header or body. Unset: block."`
+	// PrivateCIDRs are private ranges that allowlisted names may resolve to (self-hosted upstreams).
+	PrivateCIDRs []string `json:"privateCIDRs,omitempty" jsonschema_description:"Private ranges that the hosts may be in; otherwise only public addresses are reached."`
+}
+
+// CredProxy declares the routes on which tokens are injected that the agent never sees.
+type CredProxy struct {
+	// CABundle is a PEM file of roots besides Mozilla's; absolute after Load.
+	CABundle string  `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
+	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
+}
+
+// Route maps a path of http://cred-proxy:9099 to an upstream. Cred-proxy and agents' proposals share the model.
+type Route = route.Route
+
+// PathRules are prefixes of the paths that a route allows or refuses.
+type PathRules = route.PathRules
+
+// RateLimit is a token bucket.
+type RateLimit = route.RateLimit
+
+// SecretRef says where a secret is found when it is needed.
+type SecretRef = route.SecretRef
+
+// Role tells the agent's side what a route is for.
+type Role = route.Role
+
+// The roles of routes.
+const (
+	RoleAnthropicBaseURL = route.RoleAnthropicBaseURL
+	RoleNPMRegistry      = route.RoleNPMRegistry
+	RoleGitInsteadOf     = route.RoleGitInsteadOf
+	RoleTeaLogin         = route.RoleTeaLogin
+)
+
+// Agent is the container that the bottle is for.
+type Agent struct {
+	// Exactly one of Image and Build is set.
+	Image     string            `json:"image,omitempty" jsonschema_description:"The agent's image. Either this or build."`
+	Build     *Build            `json:"build,omitempty" jsonschema_description:"What the agent's image is built from. Either this or image."`
+	Command   []string          `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
+	Env       map[string]string `json:"env,omitempty" jsonschema_description:"Environment variables. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
+	Mounts    []Mount           `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
+	Resources Resources         `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
+	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
+	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
+}
+
+// Build says what an image is built from.
+type Build struct {
+	Context    string       `json:"context" jsonschema_description:"The directory whose files the Dockerfile may copy, as far as its .dockerignore does not leave them out. Relative to the manifest's directory."` // absolute after Load
+	Dockerfile string       `json:"dockerfile,omitempty" jsonschema_description:"The Dockerfile, relative to the context. Unset: Dockerfile."`
+	Network    BuildNetwork `json:"network,omitempty" jsonschema_description:"What RUN steps reach: none, or with default whatever a container without a bottle reaches. Unset: none."`
+}
+
+// BuildNetwork is what the RUN steps of a Dockerfile reach.
+type BuildNetwork string
+
+// The networks of a build. Unset means none.
+const (
+	BuildNetworkNone    BuildNetwork = "none"
+	BuildNetworkDefault BuildNetwork = "default" // the engine's, past pipelock
+)
+
+// Mount is a bind mount of a host directory or file.
+type Mount struct {
+	Source   string `json:"source" jsonschema_description:"The directory or file of the host. Relative to the manifest's directory."` // absolute after Load
+	Target   string `json:"target" jsonschema_description:"The absolute path in the agent."`
+	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Whether the agent may only read it."`
+	// AllowDangerous mounts what gives the host away: system directories, homes, credentials, sockets.
+	AllowDangerous bool `json:"allowDangerous,omitempty" jsonschema_description:"Mounts the source although it gives the agent power over the host: system directories, whole homes, credentials, sockets."`
+}
+
+// Resources limit a container. Memory and CPUs are Kubernetes quantities (2Gi, 500m).
+type Resources struct {
+	Memory string `json:"memory,omitempty" jsonschema_description:"Memory as a Kubernetes quantity, like 512Mi or 2Gi; at least 6Mi. Unset: no limit."`
+	CPUs   string `json:"cpus,omitempty" jsonschema_description:"CPUs as a Kubernetes quantity, like \"2\" or 500m. Unset: no limit."`
+	Pids   int64  `json:"pids,omitempty" jsonschema_description:"Processes and threads at most. Unset: 2048."`
+}
