@@ -2,7 +2,6 @@ package scalar
 
 import (
 	"testing"
-
 )
 
 func TestQuantities(t *testing.T) {

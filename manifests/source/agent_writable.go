@@ -5,7 +5,7 @@ import (
 	"path"
 	"slices"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -58,7 +58,7 @@ func PlacesOf(b v1alpha1.Bottle, where string) []safepath.Place {
 		if err != nil {
 			continue // the bottle is not started for the same reason
 		}
-		p.Bottle, p.Where, p.Field = b.Metadata.Name, where, manifests.ElementOf(v1alpha1.MountsField, i)
+		p.Bottle, p.Where, p.Field = b.Metadata.Name, where, parse.ElementOf(v1alpha1.MountsField, i)
 		p.Covered = covered(m, p.Path, b.Spec.Agent.Mounts)
 		places = append(places, p)
 	}
@@ -119,7 +119,7 @@ func claimOf(d *declaration) claim {
 		const fix = "move it out of that directory, or mount that with readOnly: true"
 		add(&c.refs, v1alpha1.CredProxyField+".caBundle", proxy.CABundle, fix)
 		for i, r := range proxy.Routes {
-			add(&c.refs, manifests.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token.File, fix)
+			add(&c.refs, parse.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token.File, fix)
 		}
 	}
 	if agent := d.Bottle.Spec.Agent; agent != nil {
@@ -130,7 +130,7 @@ func claimOf(d *declaration) claim {
 			}
 		}
 		for i, m := range agent.Mounts {
-			add(&c.mounts, manifests.ElementOf(v1alpha1.MountsField, i)+".source", m.Source,
+			add(&c.mounts, parse.ElementOf(v1alpha1.MountsField, i)+".source", m.Source,
 				fmt.Sprintf("mount something outside of that directory, or mount it over itself: with the other mount at DIR, target: DIR/%s", path.Base(m.Source)))
 		}
 	}
@@ -173,7 +173,7 @@ func (c claim) refuse(a attack) {
 	err := (&safepath.Error{Place: a.by}).Error()
 	if a.field == "" {
 		c.Declares = false // it doesn't take its name away from another document either
-		c.Report(manifests.WholeDocument, err, a.fix)
+		c.Report(parse.WholeDocument, err, a.fix)
 		return
 	}
 	c.Report(a.field, err, a.fix)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -24,7 +24,7 @@ const (
 
 // file is one manifest file found, or a place below which there may be some that can't be read.
 type file struct {
-	manifests.Location
+	parse.Location
 	real  string // without symlinks: what tells two ways to one file
 	id    safepath.ID
 	trace []safepath.Location // what decided where path leads
@@ -257,13 +257,13 @@ func (w *walk) add(f file) {
 
 func fileOf(p place) file {
 	return file{
-		Location: manifests.Location{Path: p.path, Abs: absolute(p)}, real: p.real, id: p.id, trace: p.trace,
+		Location: parse.Location{Path: p.path, Abs: absolute(p)}, real: p.real, id: p.id, trace: p.trace,
 		size: p.info.Size(), mod: p.info.ModTime(), mode: p.info.Mode(), changed: changeTime(p.info), given: p.given,
 	}
 }
 
 func (w *walk) unreachable(at place, reason, fix string) {
-	f := file{Location: manifests.Location{Path: at.path, Abs: absolute(at)}, real: at.real, unreachable: scalar.Fault{Reason: reason, Fix: fix}}
+	f := file{Location: parse.Location{Path: at.path, Abs: absolute(at)}, real: at.real, unreachable: scalar.Fault{Reason: reason, Fix: fix}}
 	if info, err := os.Lstat(at.real); err == nil {
 		f.mod, f.changed = info.ModTime(), changeTime(info)
 	}

@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/google/go-cmp/cmp"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/bot-bottle/bottled/manifests/rules"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // marker is a secret that no problem may show. It has no shape that secretKind knows.
@@ -139,7 +140,7 @@ func checkSameMeaning(t *testing.T, text []byte, b v1alpha1.Bottle) {
 		return
 	}
 	read.Source = b.Source
-	manifests.Complete(&read)
+	rules.Complete(&read)
 	if diff := cmp.Diff(read, b, cmpEmpty); diff != "" {
 		t.Errorf("sigs.k8s.io/yaml reads it otherwise (-sigs +ours):\n%s", diff)
 	}

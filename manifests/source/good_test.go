@@ -7,10 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/google/go-cmp/cmp"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/bot-bottle/bottled/manifests/rules"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 func TestGoodInputs(t *testing.T) {
@@ -56,7 +57,7 @@ func checkReadsAlike(t *testing.T, path string, snapshot Snapshot) {
 			continue
 		}
 		read.Source = bottle.Source
-		manifests.Complete(&read)
+		rules.Complete(&read)
 		if diff := cmp.Diff(read, bottle); diff != "" {
 			t.Errorf("%s:%d: sigs.k8s.io/yaml reads it otherwise (-sigs +ours):\n%s", path, bottle.Source.Line, diff)
 		}

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -16,7 +17,7 @@ type Imported struct {
 	// comments above it.
 	Manifest []byte
 	// Problems are what is wrong in the file, or has no equivalent.
-	Problems []manifests.Problem
+	Problems []parse.Problem
 }
 
 // Import makes manifests of the claude-bottle files among the paths, which are as for Load. Agents get the image; without one,
@@ -34,7 +35,7 @@ func Import(image string, paths ...string) ([]Imported, error) {
 			documents = append(documents, s.documents...)
 		}
 	}
-	manifests.RefuseDuplicates(plain(documents))
+	rules.RefuseDuplicates(plain(documents))
 	var all []Imported
 	for _, s := range contents {
 		one, err := s.convert(image)
@@ -52,9 +53,9 @@ func readImport(f file) *parsedFile {
 	case v1alpha1.IsMarkdown(f.Path):
 		return readLegacy(f)
 	case f.given:
-		return &parsedFile{file: f, problems: []manifests.Problem{*f.Problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+v1alpha1.Markdown, "import NAME"+v1alpha1.Markdown+"; the name is the bottle's")}}
+		return &parsedFile{file: f, problems: []parse.Problem{*f.Problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+v1alpha1.Markdown, "import NAME"+v1alpha1.Markdown+"; the name is the bottle's")}}
 	case f.unreachable.Reason != "":
-		return &parsedFile{file: f, problems: []manifests.Problem{*f.Problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)}}
+		return &parsedFile{file: f, problems: []parse.Problem{*f.Problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)}}
 	}
 	return nil
 }
@@ -73,7 +74,7 @@ func (s *parsedFile) convert(image string) (Imported, error) {
 		for _, p := range one.Problems {
 			comments = append(comments, fmt.Sprintf("Not in this manifest: %s:%d: %s: %s", p.File, p.Line, p.Field, p.Reason))
 		}
-		manifest, err := manifests.Encode(d.Bottle, append(comments, text...))
+		manifest, err := parse.Encode(d.Bottle, append(comments, text...))
 		if err != nil {
 			return Imported{}, fmt.Errorf("import %s: %w", s.file.Path, err)
 		}
@@ -83,7 +84,7 @@ func (s *parsedFile) convert(image string) (Imported, error) {
 }
 
 // giveImage names the image of the agent, which a manifest must.
-func giveImage(d *manifests.Document, image string) {
+func giveImage(d *parse.Document, image string) {
 	spec := &d.Bottle.Spec
 	switch {
 	case image != "":
@@ -96,10 +97,10 @@ func giveImage(d *manifests.Document, image string) {
 }
 
 // textBelow is what the file says to people below its front matter, as lines of comments.
-func textBelow(d *manifests.Document, text string) []string {
+func textBelow(d *parse.Document, text string) []string {
 	text = strings.TrimSpace(text)
 	lose := func(reason string) []string {
-		d.Lose(d.Position("metadata.name"), manifests.WholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
+		d.Lose(d.Position("metadata.name"), parse.WholeFile, "the text below the front matter "+reason+", and is left out", "copy by hand what should stay of it")
 		return nil
 	}
 	switch kind := scalar.SecretKind(text); {

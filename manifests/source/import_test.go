@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/parse"
 )
 
 // TestImport compares the manifests made of testdata/legacy/*.md, with what is said about them, with *.golden. Each is
@@ -39,7 +40,7 @@ func importOne(t *testing.T, image, path string) Imported {
 	return all[0]
 }
 
-func lines(problems []manifests.Problem) string {
+func lines(problems []parse.Problem) string {
 	var text strings.Builder
 	for _, p := range problems {
 		text.WriteString("stderr: " + p.Error() + "\n")

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // supervised is a claude-bottle file.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
@@ -14,7 +14,7 @@ import (
 const maxFileSize = 1 << 20
 
 // readFile reads a manifest file. Neither data nor a problem means that the file is gone.
-func readFile(f file) ([]byte, *manifests.Problem) {
+func readFile(f file) ([]byte, *parse.Problem) {
 	data, problem := readData(f)
 	switch {
 	case problem != nil:
@@ -22,14 +22,14 @@ func readFile(f file) ([]byte, *manifests.Problem) {
 	case len(data) > maxFileSize:
 		return nil, f.Problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
 	}
-	if problem := manifests.CheckText(f.Location, data); problem != nil {
+	if problem := parse.CheckText(f.Location, data); problem != nil {
 		return nil, problem
 	}
 	return data, nil
 }
 
 // readData reads whatever is in a file, but at most some more than a manifest may have.
-func readData(f file) ([]byte, *manifests.Problem) {
+func readData(f file) ([]byte, *parse.Problem) {
 	if f.unreachable.Reason != "" {
 		return nil, f.Problem(1, 1, f.unreachable.Reason, f.unreachable.Fix)
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
@@ -153,7 +153,7 @@ func (n *reading) withhold() {
 			n.slugs[p.Slug] = true
 		}
 	}
-	n.Problems = slices.DeleteFunc(n.Problems, func(p manifests.Problem) bool {
+	n.Problems = slices.DeleteFunc(n.Problems, func(p parse.Problem) bool {
 		_, is := fresh[p.File]
 		if n.slugs[p.Slug] {
 			n.Unsettled = append(n.Unsettled, p.File)

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // version is a bottle that differs from others of its name.

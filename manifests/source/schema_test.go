@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/bot-bottle/bottled/manifests/rules"
 )
 
 func compileSchema(t testing.TB) *jsonschema.Schema {
 	t.Helper()
-	text, err := manifests.Schema()
+	text, err := rules.Schema()
 	if err != nil {
 		t.Fatal(err)
 	}

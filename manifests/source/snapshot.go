@@ -1,3 +1,5 @@
+// Package source reads manifests: it finds the files of a directory, makes one snapshot of them, and watches them for changes.
+// What an agent can write is not read.
 package source
 
 import (
@@ -6,18 +8,19 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // Snapshot is everything that a set of paths declared at one moment.
 type Snapshot struct {
-	Bottles   []v1alpha1.Bottle   // the valid ones, sorted by name
-	Problems  []manifests.Problem // everything wrong in any file, sorted by file and line
-	Warnings  []manifests.Problem // what is risky in valid documents, sorted by file and line
-	Files     int                 // manifest files found
-	Documents int                 // documents found in them, valid or not; empty ones don't count
+	Bottles   []v1alpha1.Bottle // the valid ones, sorted by name
+	Problems  []parse.Problem   // everything wrong in any file, sorted by file and line
+	Warnings  []parse.Problem   // what is risky in valid documents, sorted by file and line
+	Files     int               // manifest files found
+	Documents int               // documents found in them, valid or not; empty ones don't count
 	// Unsettled are the files that may be half-written, sorted; a Reader tells them. Their problems are not in Problems, so
 	// any bottle may hide behind them: while there is one, nothing is pruned.
 	Unsettled []string
@@ -89,8 +92,8 @@ func (s Snapshot) InvalidSlugs() map[string]bool {
 
 // UnknownDocuments are the problems behind which any bottle may hide: an unreadable file, a document
 // without a readable name. While there is one, a bottle that is not in the snapshot may still be declared.
-func (s Snapshot) UnknownDocuments() []manifests.Problem {
-	var unknown []manifests.Problem
+func (s Snapshot) UnknownDocuments() []parse.Problem {
+	var unknown []parse.Problem
 	for _, p := range s.Problems {
 		if p.Slug == "" {
 			unknown = append(unknown, p)
@@ -156,9 +159,9 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 		documents = append(documents, s.documents...)
 		snapshot.Problems = append(snapshot.Problems, s.problems...)
 	}
-	manifests.RefuseDuplicates(plain(documents))
+	rules.RefuseDuplicates(plain(documents))
 	snapshot.Writable = judge(documents, known)
-	manifests.RefuseTokensInContexts(plain(documents))
+	rules.RefuseTokensInContexts(plain(documents))
 	snapshot.add(documents)
 	return w.files, snapshot, nil
 }
@@ -174,6 +177,6 @@ func (s *Snapshot) add(documents []*declaration) {
 		}
 	}
 	slices.SortFunc(s.Bottles, func(a, b v1alpha1.Bottle) int { return cmp.Compare(a.Metadata.Name, b.Metadata.Name) })
-	manifests.SortProblems(s.Problems)
-	manifests.SortProblems(s.Warnings)
+	parse.SortProblems(s.Problems)
+	parse.SortProblems(s.Warnings)
 }

@@ -4,16 +4,17 @@ import "github.com/bot-bottle/bottled/manifests/scalar"
 
 // The paths of fields that several rules speak of.
 const (
-	CredProxyField = "spec.credProxy"
+	specField      = "spec"
+	CredProxyField = specField + ".credProxy"
 	RoutesField    = CredProxyField + ".routes"
-	AgentField     = "spec.agent"
+	AgentField     = specField + ".agent"
 	BuildField     = AgentField + ".build"
 	EnvField       = AgentField + ".env"
 	MountsField    = AgentField + ".mounts"
 )
 
-// namePattern is what the name of a bottle looks like.
+// NamePattern is what the name of a bottle looks like.
 const NamePattern scalar.Pattern = `^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`
 
-// isName reports whether a text can be the name of a bottle.
+// IsName reports whether a text can be the name of a bottle.
 func IsName(text string) bool { return NamePattern.Matches(text) }

@@ -19,7 +19,7 @@ func (s Source) Spell(field string) string {
 	return field
 }
 
-// legacyField is the name that a field has in a claude-bottle file.
+// LegacyField is the name that a field has in a claude-bottle file.
 func LegacyField(field string) string {
 	if name, is := strings.CutPrefix(field, EnvField); is { // whose keys are anybody's
 		return "env" + name

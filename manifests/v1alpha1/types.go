@@ -1,5 +1,4 @@
-// Package manifests is the file format of bottled: what a bottle's manifest may say, how a directory
-// of them is read as one snapshot, and every way in which one can be wrong. It knows nothing of Docker.
+// Package v1alpha1 has the types of a manifest: what people write. It has no rules and reads nothing.
 package v1alpha1
 
 import "github.com/bot-bottle/bottled/manifests/route"
@@ -66,7 +65,7 @@ type Egress struct {
 
 // CredProxy declares the routes on which tokens are injected that the agent never sees.
 type CredProxy struct {
-	// CABundle is a PEM file of roots besides Mozilla's; absolute after Load.
+	// CABundle is a PEM file of roots besides Mozilla's; absolute in a snapshot.
 	CABundle string  `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
 	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
@@ -109,7 +108,7 @@ type Agent struct {
 
 // Build says what an image is built from.
 type Build struct {
-	Context    string       `json:"context" jsonschema_description:"The directory whose files the Dockerfile may copy, as far as its .dockerignore does not leave them out. Relative to the manifest's directory."` // absolute after Load
+	Context    string       `json:"context" jsonschema_description:"The directory whose files the Dockerfile may copy, as far as its .dockerignore does not leave them out. Relative to the manifest's directory."` // absolute in a snapshot
 	Dockerfile string       `json:"dockerfile,omitempty" jsonschema_description:"The Dockerfile, relative to the context. Unset: Dockerfile."`
 	Network    BuildNetwork `json:"network,omitempty" jsonschema_description:"What RUN steps reach: none, or with default whatever a container without a bottle reaches. Unset: none."`
 }
@@ -125,7 +124,7 @@ const (
 
 // Mount is a bind mount of a host directory or file.
 type Mount struct {
-	Source   string `json:"source" jsonschema_description:"The directory or file of the host. Relative to the manifest's directory."` // absolute after Load
+	Source   string `json:"source" jsonschema_description:"The directory or file of the host. Relative to the manifest's directory."` // absolute in a snapshot
 	Target   string `json:"target" jsonschema_description:"The absolute path in the agent."`
 	ReadOnly bool   `json:"readOnly,omitempty" jsonschema_description:"Whether the agent may only read it."`
 	// AllowDangerous mounts what gives the host away: system directories, homes, credentials, sockets.

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -172,7 +172,7 @@ func TestInvalidManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Forget("dev")
-	b.m = source.Snapshot{Problems: []manifests.Problem{{File: "dev.yaml", Slug: "dev"}}}
+	b.m = source.Snapshot{Problems: []parse.Problem{{File: "dev.yaml", Slug: "dev"}}}
 	b.Declare(b.m)
 	kept := b.plan(t)
 	if kept.Err != nil || !errors.Is(kept.Stale, reconciler.ErrInvalid) || kept.Graph() != p.Graph() || kept.Desired.Generation != 4 {

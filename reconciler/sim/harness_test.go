@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -131,7 +131,7 @@ func (s *declarations) Read() (source.Snapshot, time.Duration, error) {
 	var snapshot source.Snapshot
 	for slug, b := range s.bottles {
 		if problem := s.broken[slug]; problem != "" {
-			snapshot.Problems = append(snapshot.Problems, manifests.Problem{File: b.Source.Path, Slug: slug, Reason: problem})
+			snapshot.Problems = append(snapshot.Problems, parse.Problem{File: b.Source.Path, Slug: slug, Reason: problem})
 			continue
 		}
 		snapshot.Bottles = append(snapshot.Bottles, b)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 )
@@ -12,7 +12,7 @@ import (
 // checkContext rejects a build context with system files of the host or bottled's own files, tokens among them. Checkouts of
 // repositories are allowed.
 func checkContext(s state.Settings, o *safepath.Object) error {
-	if err := manifests.CheckBuildContext(o.Real); err != nil {
+	if err := rules.CheckBuildContext(o.Real); err != nil {
 		return fmt.Errorf("%s: %w", o.Real, err)
 	}
 	own, shows, err := exposedOwnDir(s, o.Location())

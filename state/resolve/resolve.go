@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/bot-bottle/bottled/manifests"
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
@@ -86,7 +86,7 @@ func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
 	if place, ok := r.Writable.Mountable(o.Trace); !ok {
 		return MountSource{}, &safepath.Error{Path: m.Source, Place: place}
 	}
-	if err := manifests.CheckMount(o, m); err != nil {
+	if err := rules.CheckMount(o, m); err != nil {
 		return MountSource{}, err
 	}
 	if own, shows, err := exposedOwnDir(r.Settings, o.Location()); err != nil || shows {

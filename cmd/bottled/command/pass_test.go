@@ -11,7 +11,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -36,7 +36,7 @@ func TestPlan(t *testing.T) {
 	steps := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Steps: []plan.Step{{Action: plan.Remove, Object: "x"}}}}}
 	failing := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Err: errors.New("foreign")}, {Slug: "b"}}}
 	invalid := plan.Plan{Bottles: []plan.BottlePlan{{Slug: "a", Err: reconciler.ErrInvalid}}}
-	problem := source.Snapshot{Problems: []manifests.Problem{{}}}
+	problem := source.Snapshot{Problems: []parse.Problem{{}}}
 	for name, c := range map[string]struct {
 		planner planner
 		output  command.Output

@@ -5,7 +5,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
-	"github.com/bot-bottle/bottled/manifests"
+	"github.com/bot-bottle/bottled/manifests/rules"
 )
 
 // New makes the command.
@@ -15,7 +15,7 @@ func New(f *command.Factory) *cobra.Command {
 		Short: "Print the JSON Schema of manifests, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			schema, err := manifests.Schema()
+			schema, err := rules.Schema()
 			if err != nil {
 				return err
 			}

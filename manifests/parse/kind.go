@@ -1,0 +1,61 @@
+package parse
+
+import (
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+)
+
+// checkHeader reports what is wrong with apiVersion and kind, and tells whether the document means to be
+// a bottle: at least one of the two says so.
+func (d *Document) checkHeader() bool {
+	version, kind := only(d.root, "apiVersion"), only(d.root, "kind")
+	versionRight, kindRight := isExactly(version, v1alpha1.APIVersion), isExactly(kind, v1alpha1.Kind)
+	if !versionRight && !kindRight {
+		d.reportForeign(version, kind)
+		return false
+	}
+	reason := fmt.Sprintf("no kind %s is known in version %s", headerText(kind), headerText(version))
+	if !versionRight && isTextNode(version) {
+		d.reportAt(positionOf(version), "apiVersion", reason, "write apiVersion: "+v1alpha1.APIVersion)
+	}
+	if !kindRight && isTextNode(kind) {
+		d.reportAt(positionOf(kind), "kind", reason, "write kind: "+v1alpha1.Kind)
+	}
+	return true
+}
+
+func (d *Document) reportForeign(version, kind *yaml.Node) {
+	fix := fmt.Sprintf("write apiVersion: %s and kind: %s, or move this document out of the directory", v1alpha1.APIVersion, v1alpha1.Kind)
+	if version != nil && kind != nil {
+		d.reportAt(positionOf(kind), "kind", fmt.Sprintf("no kind %s is known in version %s", headerText(kind), headerText(version)), fix)
+		return
+	}
+	if version == nil {
+		d.reportAt(positionOf(d.root), "apiVersion", "it is missing, or given twice", fix)
+	} else {
+		d.reportAt(positionOf(version), "apiVersion", "version "+headerText(version)+" is not known", fix)
+	}
+	if kind == nil {
+		d.reportAt(positionOf(d.root), "kind", "it is missing, or given twice", fix)
+	} else {
+		d.reportAt(positionOf(kind), "kind", "kind "+headerText(kind)+" is not known", fix)
+	}
+}
+
+func isTextNode(n *yaml.Node) bool { return n != nil && isText(n) }
+
+func isExactly(n *yaml.Node, want string) bool { return isTextNode(n) && n.Value == want }
+
+func headerText(n *yaml.Node) string {
+	if n == nil {
+		return `""`
+	}
+	if !isText(n) {
+		return "(" + describe(n) + ")"
+	}
+	return scalar.Quote(n.Value)
+}

@@ -1,0 +1,123 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/safepath"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+)
+
+// kernelTargets are directories in the agent that the kernel fills.
+var kernelTargets = []string{"/proc", "/sys", "/dev"}
+
+func validateMounts(d *parse.Document, mounts []v1alpha1.Mount) {
+	holders := map[string]int{}
+	for i, m := range mounts {
+		field := parse.ElementOf(v1alpha1.MountsField, i)
+		if validatePath(d, field+".source", m.Source) {
+			m.Source = absolutePath(d, m.Source)
+			if f := judgeSource(m); f != nil {
+				d.Report(field+".source", f.Reason, f.Fix)
+			}
+		}
+		if !d.Given(field + ".target") {
+			continue
+		}
+		if f := checkTarget(m.Target); f != nil {
+			d.Report(field+".target", f.Reason, f.Fix)
+			continue
+		}
+		if holder, taken := holders[m.Target]; taken {
+			d.Report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", scalar.Quote(m.Target), holder), "choose another target")
+			continue
+		}
+		holders[m.Target] = i
+	}
+}
+
+// judgeSource judges a mount by the text of its source and, where that exists, by what is there.
+func judgeSource(m v1alpha1.Mount) *scalar.Fault {
+	if f := judgePath(m.Source, m); f != nil {
+		return f
+	}
+	o, err := safepath.Open(m.Source)
+	if err != nil {
+		return nil // what is missing is reported when the bottle is made
+	}
+	defer o.Close()
+	return judgeObject(o, m)
+}
+
+// CheckMount says why what a mount's source leads to must not be mounted in an agent; nil when it may.
+func CheckMount(o *safepath.Object, m v1alpha1.Mount) error {
+	if f := judgeObject(o, m); f != nil {
+		return errors.New(f.Reason + "; " + f.Fix)
+	}
+	return nil
+}
+
+func judgeObject(o *safepath.Object, m v1alpha1.Mount) *scalar.Fault {
+	if f := judgePath(o.Real, m); f != nil {
+		return f
+	}
+	return judgeType(o, m)
+}
+
+// warnMounts warns of repositories whose hooks and configuration the agent can write: git on the host runs what they say.
+func warnMounts(d *parse.Document) {
+	agent := d.Bottle.Spec.Agent
+	if agent == nil {
+		return
+	}
+	for i, m := range agent.Mounts {
+		if m.ReadOnly || !hasEntry(m.Source, ".git") || protects(agent.Mounts, m) {
+			continue
+		}
+		d.Warn(parse.ElementOf(v1alpha1.MountsField, i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
+			fmt.Sprintf("add the mount {source: %s, target: %s, readOnly: true}", path.Join(m.Source, ".git"), path.Join(m.Target, ".git")))
+	}
+}
+
+// protects reports whether a read-only mount covers the .git of another one.
+func protects(all []v1alpha1.Mount, m v1alpha1.Mount) bool {
+	return slices.ContainsFunc(all, func(other v1alpha1.Mount) bool {
+		return other.ReadOnly && other.Target == path.Join(m.Target, ".git") && path.Clean(other.Source) == path.Join(m.Source, ".git")
+	})
+}
+
+func hasEntry(dir, name string) bool {
+	_, err := safepath.Stat(filepath.Join(dir, name))
+	return err == nil
+}
+
+func checkTarget(target string) *scalar.Fault {
+	const fix = "write an absolute path in the agent, like /work"
+	switch {
+	case target == "":
+		return scalar.NewFault("the target is empty", fix)
+	case !strings.HasPrefix(target, "/"):
+		return scalar.NewFault("the target "+scalar.Quote(target)+" is not absolute", fix)
+	case path.Clean(target) != target:
+		return scalar.NewFault("the target "+scalar.Quote(target)+" is not clean", "write "+scalar.Quote(path.Clean(target)))
+	case !targetPattern.Matches(target):
+		return scalar.NewFault("the target / would hide the agent's image", fix)
+	case isBelow(target, kernelTargets) || isBelow(target, contract.AgentPaths()):
+		return scalar.NewFault(scalar.Quote(target)+" is in a place that bottled or the kernel fills", "choose another target, like /work")
+	}
+	return nil
+}
+
+// isBelow tells whether a path is one of the directories or in one of them.
+func isBelow(p string, directories []string) bool {
+	return slices.ContainsFunc(directories, func(directory string) bool {
+		return p == directory || strings.HasPrefix(p, strings.TrimSuffix(directory, "/")+"/")
+	})
+}

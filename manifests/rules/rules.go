@@ -1,0 +1,45 @@
+// Package rules validates manifests. Each section of the spec has its rules in a file of its own; rules between documents are in
+// duplicates.go and tokens.go. Schema says as much of them as JSON Schema can.
+package rules
+
+import (
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+)
+
+// Check decodes a document and reports everything that is wrong in it. One without problems is completed.
+func Check(d *parse.Document) {
+	if !d.Decode() {
+		return
+	}
+	validate(d)
+	if d.IsConvertible() {
+		Complete(&d.Bottle)
+		warnMounts(d)
+	}
+}
+
+// validate validates the values of a decoded document. Fields that are missing or have the wrong form have
+// their problems already.
+func validate(d *parse.Document) {
+	validateMetadata(d)
+	private := validateEgress(d)
+	if d.Bottle.Spec.CredProxy != nil {
+		validateCredProxy(d, private)
+	}
+	if d.Bottle.Spec.Agent != nil {
+		validateAgent(d)
+	}
+}
+
+// validatePath validates the path of a file of the host, and tells whether it is usable.
+func validatePath(d *parse.Document, field, path string) bool {
+	if !d.Given(field) {
+		return false
+	}
+	if f := scalar.CheckFilePath(path); f != nil {
+		d.Report(field, f.Reason, f.Fix)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,165 @@
+package rules
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+)
+
+// Schema is the JSON Schema (draft 2020-12, indented) of one manifest document, for editors. It is made
+// from the types and from the patterns and lists of the validation. What needs more than one field, or
+// the host, is left to the validation.
+func Schema() ([]byte, error) {
+	reflector := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true}
+	schema := reflector.Reflect(&v1alpha1.Bottle{})
+	schema.Title = "bottled manifest"
+	schema.Description = "One bottle: an isolated network, its sidecars and, if declared, the agent in it."
+	for _, c := range constraints {
+		property, err := propertyOf(schema, c.field)
+		if err != nil {
+			return nil, err
+		}
+		c.set(property)
+	}
+	text, err := json.MarshalIndent(schema, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the JSON Schema: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// constraint is what the validation demands of a field, named by its Go type and key.
+type constraint struct {
+	field string
+	set   func(*jsonschema.Schema)
+}
+
+var constraints = []constraint{
+	{"Bottle.apiVersion", constant(v1alpha1.APIVersion)},
+	{"Bottle.kind", constant(v1alpha1.Kind)},
+	{"Metadata.name", matching(v1alpha1.NamePattern)},
+	{"Metadata.labels", mapOf(labelKeyPattern, matching(labelValuePattern))},
+	{"Spec.supervise", byDefault(false)},
+	{"Egress.allowlist", each(matching(scalar.AllowedPattern))},
+	{"Egress.dlpAction", oneOf(dlpActions)},
+	{"Egress.privateCIDRs", each(matching(cidrPattern))},
+	{"CredProxy.caBundle", notEmpty},
+	{"CredProxy.routes", between(1, route.MaxRoutes)},
+	{"Route.path", matching(route.PathPattern)},
+	{"Route.upstream", matching(route.UpstreamPattern)},
+	{"Route.authScheme", both(matching(route.AuthSchemePattern), byDefault(route.DefaultAuthScheme))},
+	{"Route.authHeader", matching(route.AuthHeaderPattern)},
+	{"Route.authQuery", matching(route.AuthQueryPattern)},
+	{"Route.methods", listOf(1, route.MaxMethods, route.MethodPattern)},
+	{"Route.maxRequestBody", matching(scalar.QuantityPattern)},
+	{"Route.allowSetCookie", byDefault(false)},
+	{"PathRules.allow", listOf(1, route.MaxPathRules, route.PathRulePattern)},
+	{"PathRules.deny", listOf(1, route.MaxPathRules, route.PathRulePattern)},
+	{"RateLimit.requestsPerMinute", numbered(1, route.MaxRate)},
+	{"RateLimit.burst", numbered(1, route.MaxRate)},
+	{"Route.roles", both(each(oneOf(route.Roles())), unique)},
+	{"Route.insecureUpstream", byDefault(false)},
+	{"Route.token", exactlyOne("env", "file")},
+	{"SecretRef.env", matching(scalar.EnvNamePattern)},
+	{"SecretRef.file", notEmpty},
+	{"Spec.agent", exactlyOne("image", "build")},
+	{"Agent.image", notEmpty},
+	{"Build.context", notEmpty},
+	{"Build.dockerfile", both(matching(dockerfilePattern), byDefault(defaultDockerfile))},
+	{"Build.network", both(oneOf(buildNetworks), byDefault(v1alpha1.BuildNetworkNone))},
+	{"Agent.command", each(notEmpty)},
+	{"Agent.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
+	{"Agent.runtime", matching(runtimePattern)},
+	{"Mount.source", notEmpty},
+	{"Mount.target", matching(targetPattern)},
+	{"Mount.readOnly", byDefault(false)},
+	{"Mount.allowDangerous", byDefault(false)},
+	{"Resources.memory", matching(scalar.QuantityPattern)},
+	{"Resources.cpus", matching(scalar.QuantityPattern)},
+	{"Resources.pids", numbered(1, maxPids)},
+}
+
+func propertyOf(root *jsonschema.Schema, field string) (*jsonschema.Schema, error) {
+	typeName, key, _ := strings.Cut(field, ".")
+	owner := root.Definitions[typeName]
+	if typeName == "Bottle" {
+		owner = root
+	}
+	if owner != nil && owner.Properties != nil {
+		if property, ok := owner.Properties.Get(key); ok {
+			return property, nil
+		}
+	}
+	return nil, fmt.Errorf("make the JSON Schema: no field %s: the constraints don't fit the types", field)
+}
+
+func constant(value string) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.Const = value }
+}
+
+func matching(p scalar.Pattern) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.Pattern = string(p) }
+}
+
+func oneOf(values []string) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		for _, value := range values {
+			s.Enum = append(s.Enum, value)
+		}
+	}
+}
+
+func each(set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { set(s.Items) }
+}
+
+func mapOf(key scalar.Pattern, set func(*jsonschema.Schema)) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		s.PropertyNames = &jsonschema.Schema{Pattern: string(key)}
+		set(s.AdditionalProperties)
+	}
+}
+
+func between(least, most uint64) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.MinItems, s.MaxItems = &least, &most }
+}
+
+func listOf(least, most uint64, p scalar.Pattern) func(*jsonschema.Schema) {
+	return both(both(between(least, most), each(matching(p))), unique)
+}
+
+func numbered(least, most int) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		s.Minimum, s.Maximum = json.Number(strconv.Itoa(least)), json.Number(strconv.Itoa(most))
+	}
+}
+
+func byDefault(value any) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.Default = value }
+}
+
+func exactlyOne(keys ...string) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		for _, key := range keys {
+			s.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{key}})
+		}
+	}
+}
+
+func both(first, second func(*jsonschema.Schema)) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		first(s)
+		second(s)
+	}
+}
+
+func notEmpty(s *jsonschema.Schema) { s.MinLength = new(uint64(1)) }
+
+func unique(s *jsonschema.Schema) { s.UniqueItems = true }
