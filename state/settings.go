@@ -84,6 +84,9 @@ func (s Settings) CheckShared(path string) error {
 	return fmt.Errorf("bottled runs in a container, and %s is not the engine's host's: start that container with -v %s:%s, the same path on both sides", path, path, path)
 }
 
+// RecordFile is the name of a bottle's record (package store) in its BottleDir.
+const RecordFile = "declared.json"
+
 // BottleDir returns the directory of a bottle's non-secret files.
 func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
 

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/source"
 )
 
 func TestBundledManifestsAreValid(t *testing.T) {

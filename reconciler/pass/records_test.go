@@ -104,7 +104,7 @@ func TestRecordIsSaved(t *testing.T) {
 // TestRecordThatCantBeSaved is an error of its bottle.
 func TestRecordThatCantBeSaved(t *testing.T) {
 	b := newBench(t)
-	if err := os.MkdirAll(filepath.Join(b.Settings.BottleDir("dev"), store.RecordFile, "x"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(b.Settings.BottleDir("dev"), state.RecordFile, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	failed := b.Execute(t.Context(), plan.Plan{Bottles: []plan.BottlePlan{

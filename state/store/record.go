@@ -13,9 +13,6 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
-// RecordFile is the file name of a record, in the directory of its bottle.
-const RecordFile = "declared.json"
-
 // Record is the persisted declaration of a bottle. It contains no file content, and so no secret.
 type Record struct {
 	Bottle state.Bottle `json:"bottle"`
@@ -77,7 +74,7 @@ func ReadRecord(s state.Settings, slug string) (state.Bottle, bool, error) {
 }
 
 func recordPath(s state.Settings, slug string) string {
-	return filepath.Join(s.BottleDir(slug), RecordFile)
+	return filepath.Join(s.BottleDir(slug), state.RecordFile)
 }
 
 func readRecord(path string) (state.Bottle, bool, error) {

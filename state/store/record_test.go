@@ -44,7 +44,7 @@ func TestRecordIsReadAsItWasSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectMode(t, s.BottleDir("dev"), 0o700)
-	expectMode(t, filepath.Join(s.BottleDir("dev"), RecordFile), 0o600)
+	expectMode(t, filepath.Join(s.BottleDir("dev"), state.RecordFile), 0o600)
 	compared := cmpopts.EquateComparable(netip.Prefix{}, safepath.ID{})
 	got, found, err := ReadRecord(s, "dev")
 	if diff := cmp.Diff(want, got, compared); err != nil || !found || diff != "" {
@@ -62,7 +62,7 @@ func TestRecordIsReadAsItWasSaved(t *testing.T) {
 // TestRecordIsWrittenWhenItDiffers: a pass that changes nothing writes nothing.
 func TestRecordIsWrittenWhenItDiffers(t *testing.T) {
 	s := state.Settings{StateDir: t.TempDir()}
-	path := filepath.Join(s.BottleDir("dev"), RecordFile)
+	path := filepath.Join(s.BottleDir("dev"), state.RecordFile)
 	save := func(change func(*state.Bottle)) os.FileInfo {
 		b := recorded(s, "/etc/bottles/dev.yaml")
 		change(&b)
@@ -104,7 +104,7 @@ func TestRecordsOfBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(s.BottleDir("dev"), RecordFile), old, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.BottleDir("dev"), state.RecordFile), old, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b, found, err := ReadRecord(s, "dev")

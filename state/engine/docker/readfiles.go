@@ -11,7 +11,6 @@ import (
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/owndir"
-	"github.com/bot-bottle/bottled/state/store"
 )
 
 // Files returns the delivered directories of this host: those below <state dir>/bottles and the run directory, and the queues without
@@ -53,7 +52,7 @@ func readTree(dirs map[string]map[string]state.ObservedFile, root string) error 
 		case entry.IsDir():
 			dirs[path] = map[string]state.ObservedFile{}
 			return nil
-		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-") || entry.Name() == store.RecordFile:
+		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-") || entry.Name() == state.RecordFile:
 			return nil
 		}
 		return readFile(dirs, path)

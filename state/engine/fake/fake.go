@@ -139,12 +139,11 @@ func (e *Engine) wait(ctx context.Context, condition func() (done bool, err erro
 	for {
 		e.mu.Lock()
 		changed, down := e.changed, e.down
-		done, err := false, error(nil)
 		if down {
-			err = engine.ErrUnavailable
-		} else {
-			done, err = condition()
+			e.mu.Unlock()
+			return engine.ErrUnavailable
 		}
+		done, err := condition()
 		e.mu.Unlock()
 		if done || err != nil {
 			return err

@@ -41,27 +41,9 @@ func (e *Engine) Exec(ctx context.Context, id string, _ []string, _, _ bool) (en
 
 // StreamLogs hands over the lines of a container's log.
 func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions, handle func(engine.LogLine) error) error {
-	next := 0
-	for first := true; ; first = false {
-		var lines []logLine
-		ended := false
-		err := e.wait(ctx, func() (bool, error) {
-			c, err := e.find(id)
-			if err != nil {
-				if first {
-					return false, err
-				}
-				ended = true
-				return true, nil
-			}
-			if first && o.Tail >= 0 {
-				next = max(0, len(c.log)-o.Tail)
-			}
-			lines = c.log[next:]
-			next = len(c.log)
-			ended = !o.Follow || !c.live()
-			return ended || len(lines) > 0, nil
-		})
+	r := logReader{e: e, id: id, options: o, next: -1}
+	for {
+		lines, ended, err := r.read(ctx)
 		if err != nil {
 			return err
 		}
@@ -77,6 +59,35 @@ func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions,
 			return nil
 		}
 	}
+}
+
+// logReader reads a container's log piece by piece.
+type logReader struct {
+	e       *Engine
+	id      string
+	options engine.LogOptions
+	next    int // line; -1 before the first read
+}
+
+// read waits for lines that were not read before, or for the end of the log.
+func (r *logReader) read(ctx context.Context) (lines []logLine, ended bool, err error) {
+	err = r.e.wait(ctx, func() (bool, error) {
+		c, err := r.e.find(r.id)
+		switch {
+		case err != nil && r.next < 0:
+			return false, err
+		case err != nil: // it was removed meanwhile
+			ended = true
+			return true, nil
+		case r.next < 0 && r.options.Tail >= 0:
+			r.next = max(0, len(c.log)-r.options.Tail)
+		}
+		lines = c.log[max(r.next, 0):]
+		r.next = len(c.log)
+		ended = !r.options.Follow || !c.live()
+		return ended || len(lines) > 0, nil
+	})
+	return lines, ended, err
 }
 
 // process is a session's program, or with an empty id a command that has ended.
