@@ -211,8 +211,8 @@ func (c *Controller) hasUnlistedDeath(plan plan.BottlePlan) bool {
 	return c.unlistedDeath(plan.Components) > 0
 }
 
-// bottleOf returns the name of the bottle that an event is about; "" for anybody else's. Network events carry no labels, so there
-// the cache or the network's name tells.
+// bottleOf returns the name of the bottle that an event is about; "" for anybody else's. Network events carry no labels, so for
+// those it uses the inspection cache, or the name of the network.
 func (c *Controller) bottleOf(e engine.Event) string {
 	switch {
 	case e.Owner == c.Reconciler.Settings.Owner:

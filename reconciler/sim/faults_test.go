@@ -118,13 +118,13 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"cold converge", true, func(*world) {}},
-	{"change", false, func(w *world) { w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
+	{"change", false, func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
 	{"prune", false, func(w *world) { w.withdraw("a") }},
 	{"reload", false, func(w *world) {
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 	}},
 	{"token", false, func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
-	{"suspend", false, func(w *world) { w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
+	{"suspend", false, func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
 }
 
 func agentOf(image string) *v1alpha1.Agent {

@@ -191,12 +191,12 @@ func (w *world) declare(bottles ...v1alpha1.Bottle) {
 	})
 }
 
-// edit changes a declared bottle.
-func (w *world) edit(slug string, change func(*v1alpha1.Bottle)) {
+// edit changes the declaration of bottle a.
+func (w *world) edit(change func(*v1alpha1.Bottle)) {
 	w.source.change(func(all map[string]v1alpha1.Bottle) {
-		b := all[slug]
+		b := all["a"]
 		change(&b)
-		all[slug] = b
+		all["a"] = b
 	})
 }
 

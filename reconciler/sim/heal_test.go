@@ -26,7 +26,7 @@ func TestConverge(t *testing.T) {
 		w.settle(10 * time.Second)
 		w.wantContainers(12)
 		id, _ := w.hands.ID(name(state.Pipelock, "a"))
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 		w.settle(10 * time.Second)
 		if again, _ := w.hands.ID(name(state.Pipelock, "a")); again != id {
 			t.Error("a longer allowlist replaced pipelock")
@@ -184,7 +184,7 @@ func TestCrashLoop(t *testing.T) {
 			t.Errorf("condition: %+v", stalled)
 		}
 		crashes = false
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) })
 		w.settle(5 * time.Second)
 	})
 }
@@ -214,12 +214,12 @@ func TestSuspendAndResume(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		before := w.containersOf("a")
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = true })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true })
 		w.settle(10 * time.Second)
 		if _, running := w.hands.ID(name(state.Agent, "a")); running {
 			t.Error("a suspended agent runs")
 		}
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.Suspend = false })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = false })
 		w.settle(10 * time.Second)
 		if after := w.containersOf("a"); after != before {
 			t.Errorf("containers were replaced: %s, before %s", after, before)
@@ -246,7 +246,7 @@ func TestNewerDeclarationInterrupts(t *testing.T) {
 			t.Fatal("it is ready without cred-proxy")
 		}
 		slow = false
-		w.edit("a", func(b *v1alpha1.Bottle) { b.Spec.CredProxy = nil })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.CredProxy = nil })
 		w.settle(5 * time.Second)
 	})
 }

@@ -48,7 +48,7 @@ func restart(w *world, c state.ComponentName) {
 }
 
 func reloadAll(w *world, _ state.ComponentName) {
-	w.edit("a", func(b *v1alpha1.Bottle) {
+	w.edit(func(b *v1alpha1.Bottle) {
 		b.Spec.Egress.Allowlist = []string{"example.com", "example.org"}
 		b.Spec.CredProxy.Routes = []v1alpha1.Route{{Path: "/other/", Upstream: "https://other.example", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "TOKEN"}}}
 	})

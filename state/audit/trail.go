@@ -140,7 +140,7 @@ func (t *Trail) countLost(s *source, at time.Time, run Text, number uint64) {
 	s.position.Run, s.position.Number = run, number-1
 }
 
-// add does not start from zero again: a sidecar may claim any number.
+// saturatingAdd adds without overflow, since a sidecar may claim any number.
 func saturatingAdd(a, b uint64) uint64 {
 	if a+b < a {
 		return ^uint64(0)

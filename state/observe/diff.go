@@ -105,7 +105,7 @@ func (d *Drift) compareList(field string, before, after []string) {
 	}
 }
 
-// set compares without regard to order.
+// compareSet compares lists regardless of their order.
 func (d *Drift) compareSet(field string, before, after []string) {
 	d.compareList(field, slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after)))
 }

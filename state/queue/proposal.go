@@ -24,7 +24,7 @@ const (
 	MaxNotes = 16 << 10
 
 	maxBottle = 64 // a slug
-	// A text may double in size when it is written as JSON.
+	// maxFileBytes limits a proposal file: escaped as JSON, a text may double in size.
 	maxFileBytes = 2*(MaxJustification+MaxPayload) + 4<<10
 )
 

@@ -139,11 +139,11 @@ func (e *Engine) wait(ctx context.Context, condition func() (done bool, err erro
 	for {
 		e.mu.Lock()
 		changed, down := e.changed, e.down
-		if down {
-			e.mu.Unlock()
-			return engine.ErrUnavailable
+		var done bool
+		err := engine.ErrUnavailable
+		if !down {
+			done, err = condition()
 		}
-		done, err := condition()
 		e.mu.Unlock()
 		if done || err != nil {
 			return err

@@ -108,7 +108,8 @@ func (h Hands) Update(name string, l state.Limits) error {
 func (h Hands) Connect(name, networkName string, aliases ...string) error {
 	h.e.mu.Lock()
 	if h.e.network(networkName) == nil {
-		n := &network{id: h.e.id("a"), spec: state.Network{Name: networkName, Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 30, byte(h.e.sequence & 0xff), 0}), 24)}}
+		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 30, byte(h.e.sequence % 256), 0}), 24) //nolint:gosec // below 256
+		n := &network{id: h.e.id("a"), spec: state.Network{Name: networkName, Subnet: subnet}}
 		h.e.networks[n.id] = n
 	}
 	h.e.mu.Unlock()

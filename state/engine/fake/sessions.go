@@ -39,11 +39,11 @@ func (e *Engine) Exec(ctx context.Context, id string, _ []string, _, _ bool) (en
 	return &process{e: e}, nil
 }
 
-// StreamLogs hands over the lines of a container's log.
+// StreamLogs passes the lines of a container's log to handle.
 func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions, handle func(engine.LogLine) error) error {
-	r := logReader{e: e, id: id, options: o, next: -1}
-	for {
-		lines, ended, err := r.read(ctx)
+	tail := logTail{id: id, options: o, first: true}
+	for !tail.ended {
+		lines, err := e.readLog(ctx, &tail)
 		if err != nil {
 			return err
 		}
@@ -55,39 +55,40 @@ func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions,
 				return err
 			}
 		}
-		if ended {
-			return nil
-		}
 	}
+	return nil
 }
 
-// logReader reads a container's log piece by piece.
-type logReader struct {
-	e       *Engine
+// logTail is how far a container's log was streamed.
+type logTail struct {
 	id      string
 	options engine.LogOptions
-	next    int // line; -1 before the first read
+	first   bool
+	next    int // line
+	ended   bool
 }
 
-// read waits for lines that were not read before, or for the end of the log.
-func (r *logReader) read(ctx context.Context) (lines []logLine, ended bool, err error) {
-	err = r.e.wait(ctx, func() (bool, error) {
-		c, err := r.e.find(r.id)
-		switch {
-		case err != nil && r.next < 0:
-			return false, err
-		case err != nil: // it was removed meanwhile
-			ended = true
+// readLog waits for new lines, or for the end of the container. A container that is removed while its log is followed ends it.
+func (e *Engine) readLog(ctx context.Context, t *logTail) (lines []logLine, err error) {
+	err = e.wait(ctx, func() (bool, error) {
+		c, err := e.find(t.id)
+		if err != nil {
+			if t.first {
+				return false, err
+			}
+			t.ended = true
 			return true, nil
-		case r.next < 0 && r.options.Tail >= 0:
-			r.next = max(0, len(c.log)-r.options.Tail)
 		}
-		lines = c.log[max(r.next, 0):]
-		r.next = len(c.log)
-		ended = !r.options.Follow || !c.live()
-		return ended || len(lines) > 0, nil
+		if t.first && t.options.Tail >= 0 {
+			t.next = max(0, len(c.log)-t.options.Tail)
+		}
+		lines = c.log[t.next:]
+		t.next = len(c.log)
+		t.ended = !t.options.Follow || !c.live()
+		return t.ended || len(lines) > 0, nil
 	})
-	return lines, ended, err
+	t.first = false
+	return lines, err
 }
 
 // process is a session's program, or with an empty id a command that has ended.
