@@ -90,9 +90,6 @@ const RecordFile = "declared.json"
 // BottleDir returns the directory of a bottle's non-secret files.
 func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
 
-// RecordFile is the file name of a bottle's record (package store) in its BottleDir. Everything else there is delivered to a sidecar.
-const RecordFile = "declared.json"
-
 // QueueDir returns the directory of a bottle's proposal queue (contract: <state dir>/queue/<slug>).
 func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir, "queue", slug) }
 
