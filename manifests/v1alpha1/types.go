@@ -1,4 +1,3 @@
-// Package v1alpha1 has the types of a manifest: what people write. It has no rules and reads nothing.
 package v1alpha1
 
 import "github.com/bot-bottle/bottled/manifests/route"

@@ -1,0 +1,10 @@
+// Package api is the HTTP API of a running controller, server and client: HTTP/1.1 on a unix socket and, read-only, on a loopback
+// address.
+//
+//	GET  /healthz           200 while it runs
+//	GET  /readyz            200, or 503 with the reason
+//	GET  /metrics           in Prometheus' text format
+//	GET  /v1/status         reconciler.Status as JSON
+//	GET  /v1/status/stream  server-sent events "status", each with the whole reconciler.Status: one at once, one after every change
+//	POST /v1/sync           202: a full resync begins; it is done when controller.syncs has reached the answer's syncs
+package api
