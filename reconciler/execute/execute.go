@@ -211,9 +211,13 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 
 func (r *execution) reload(ctx context.Context, id, config string) error {
 	began := time.Now()
-	return r.yieldSlotWhile(func() error {
+	err := r.yieldSlotWhile(func() error {
 		return r.waitWithTimeout(ctx, id, began, func(ctx context.Context) (engine.Report, error) { return r.Engine.Reload(ctx, id, config) })
 	})
+	if errors.Is(err, errNotReady) {
+		r.Cache.MarkUnresponsive(id)
+	}
+	return err
 }
 
 func (r *execution) remove(ctx context.Context, s plan.Step) error {

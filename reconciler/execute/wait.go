@@ -9,6 +9,9 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
+// errNotReady marks a component that did not become ready in time.
+var errNotReady = errors.New("not ready")
+
 // yieldSlotAfter is the wait after which a step no longer counts as working.
 const yieldSlotAfter = 2 * time.Second
 
@@ -89,7 +92,7 @@ func (r *execution) awaitReady(ctx context.Context, id string, want engine.Readi
 // waitWithTimeout runs a wait for a component, limited by Executor.Timeout, and caches the report. An error quotes the container's
 // log since began.
 func (r *execution) waitWithTimeout(ctx context.Context, id string, began time.Time, wait func(context.Context) (engine.Report, error)) error {
-	bounded, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not ready within %s", r.Timeout))
+	bounded, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("%w within %s", errNotReady, r.Timeout))
 	defer cancel()
 	report, err := wait(bounded)
 	switch {

@@ -95,6 +95,8 @@ func (p *planner) recreateCause(m state.Component, have observe.ObservedContaine
 		return "it is being removed", nil
 	case have.State == engine.StateRunning && have.Health == engine.HealthUnhealthy:
 		return "it is unhealthy", nil
+	case have.Unresponsive:
+		return "it did not acknowledge a reload", nil
 	}
 	return p.unrepairable(m, have, drift, changed)
 }

@@ -321,6 +321,18 @@ func TestNothingHappens(t *testing.T) {
 	})
 }
 
+// TestDirectoryReplacedUnderASidecar replaces a sidecar that mounts a directory in whose place another one is: no reload reaches it.
+func TestDirectoryReplacedUnderASidecar(t *testing.T) {
+	simulate(t, func(w *world) {
+		w.declare(full("a"))
+		w.run(nil)
+		w.settle(10 * time.Second)
+		w.hands.ReplaceDir(w.settings.BottleDir("a") + "/pipelock")
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.settle(2 * time.Minute)
+	})
+}
+
 // TestPoolIsFull makes the bottles for which there is room, and says why the others are not made.
 func TestPoolIsFull(t *testing.T) {
 	simulate(t, func(w *world) {

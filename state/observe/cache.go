@@ -22,6 +22,8 @@ type Cache struct {
 	changed bool
 	entries map[string]cacheEntry    // by container ID
 	reports map[string]engine.Report // by container ID, from the current run
+	// unresponsive are the containers that did not acknowledge a reload, by ID.
+	unresponsive map[string]bool
 }
 
 // cacheFormat is the version of the fields that an inspection reads, part of the fingerprint: it invalidates the entries of other
@@ -38,7 +40,7 @@ type cacheEntry struct {
 
 // OpenCache reads the cache file; a missing or unreadable one is an empty cache.
 func OpenCache(path string) *Cache {
-	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]engine.Report{}}
+	c := &Cache{path: path, entries: map[string]cacheEntry{}, reports: map[string]engine.Report{}, unresponsive: map[string]bool{}}
 	data, err := owndir.ReadFile(path)
 	if err != nil || json.Unmarshal(data, &c.entries) != nil || c.entries == nil {
 		c.entries = map[string]cacheEntry{}
@@ -92,6 +94,7 @@ func (c *Cache) put(containers []ObservedContainer, slug string) {
 	for id := range c.entries {
 		if _, exists := fresh[id]; !exists {
 			delete(c.reports, id)
+			delete(c.unresponsive, id)
 		}
 	}
 	c.entries = fresh
@@ -110,6 +113,19 @@ func (c *Cache) Slug(id string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries[id].Slug
+}
+
+// MarkUnresponsive notes that a container did not acknowledge a reload, so that the next plan replaces it.
+func (c *Cache) MarkUnresponsive(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unresponsive[id] = true
+}
+
+func (c *Cache) isUnresponsive(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unresponsive[id]
 }
 
 // Forget drops an entry, so that the next pass inspects the container: for a change that no listing shows.

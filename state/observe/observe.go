@@ -28,6 +28,9 @@ type ObservedContainer struct {
 	ReportedAt time.Time
 	// Orphan is true for a session's container whose bottled process is gone.
 	Orphan bool
+	// Unresponsive is true for a component that did not acknowledge a reload to this process. It may mount a directory that was
+	// deleted, in whose place another one is now.
+	Unresponsive bool
 }
 
 // Observed is a snapshot of the engine and the host.
@@ -139,6 +142,7 @@ func (o Observer) inspectAll(ctx context.Context, summaries []engine.Summary, op
 	}
 	o.Cache.put(containers, options.Slug)
 	for i, c := range containers {
+		containers[i].Unresponsive = o.Cache.isUnresponsive(c.ID)
 		containers[i].Orphan = c.Component() == state.Session && !store.SessionLocked(o.Settings, c.Name)
 	}
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })

@@ -226,6 +226,11 @@ func (e *Engine) start(id string) error {
 			return fmt.Errorf("start container: network %s: %w", a.network.spec.Name, engine.ErrNotFound)
 		}
 	}
+	for _, m := range c.spec.Mounts {
+		if e.delivered(m.Source) && e.dirs[m.Source] == nil {
+			return fmt.Errorf("start container: bind source path %s does not exist", m.Source)
+		}
+	}
 	c.program = Program{}
 	if e.options.Program != nil {
 		c.program = e.options.Program(c.spec)

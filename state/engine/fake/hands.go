@@ -194,6 +194,15 @@ func (h Hands) ChangeFile(path, name string, content []byte) error {
 	return nil
 }
 
+// ReplaceDir puts a copy in the place of a delivered directory: containers that run keep the old one.
+func (h Hands) ReplaceDir(path string) {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	if d := h.e.dirs[path]; d != nil {
+		h.e.dirs[path] = &dir{files: cloneMap(d.files), spool: d.spool}
+	}
+}
+
 // RemoveDir removes a delivered directory.
 func (h Hands) RemoveDir(path string) {
 	h.e.mu.Lock()
