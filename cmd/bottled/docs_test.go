@@ -47,6 +47,33 @@ func TestDocMap(t *testing.T) {
 	}
 }
 
+// TestDocTests expects each test that the documentation or the Taskfile names to exist. A name before … is the beginning of several,
+// and in the Taskfile every name may be.
+func TestDocTests(t *testing.T) {
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	named := regexp.MustCompile(`\b((?:Test|Fuzz|Benchmark)[A-Z]\w+)(…?)`)
+	var tests []string
+	pages := []string{"Taskfile.yml"}
+	for _, file := range repositoryFiles(t, "") {
+		switch {
+		case strings.HasSuffix(file, "_test.go"):
+			for _, m := range declared.FindAllStringSubmatch(readText(t, file), -1) {
+				tests = append(tests, m[1])
+			}
+		case filepath.Ext(file) == ".md":
+			pages = append(pages, file)
+		}
+	}
+	for _, page := range pages {
+		for _, m := range named.FindAllStringSubmatch(readText(t, page), -1) {
+			isPrefix := m[2] != "" || page == "Taskfile.yml"
+			if !slices.ContainsFunc(tests, func(test string) bool { return test == m[1] || isPrefix && strings.HasPrefix(test, m[1]) }) {
+				t.Errorf("%s names %s, which does not exist", page, m[1])
+			}
+		}
+	}
+}
+
 func checkLink(t *testing.T, file, base, target string) {
 	t.Helper()
 	path, anchor, _ := strings.Cut(target, "#")
