@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
