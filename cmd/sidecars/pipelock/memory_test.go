@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -146,7 +147,7 @@ func (b *besieged) serves(a *answers) {
 	b.t.Helper()
 	over := make(chan struct{})
 	go func() { a.all.Wait(); close(over) }()
-	served, slowest := 0, time.Duration(0)
+	served, cutOff, slowest := 0, 0, time.Duration(0)
 	for ended := false; !ended; {
 		select {
 		case <-over:
@@ -154,7 +155,13 @@ func (b *besieged) serves(a *answers) {
 		case <-time.After(20 * time.Millisecond):
 		}
 		start := time.Now()
-		if err := b.ask(); err != nil {
+		err := b.ask()
+		// On a busy machine a request may be late enough to be taken for an idle connection. Clients ask again then.
+		for again := 0; errors.Is(err, io.ErrUnexpectedEOF) && again < 2; again++ {
+			cutOff++
+			err = b.ask()
+		}
+		if err != nil {
 			b.t.Fatalf("a client that behaves, after %d requests: %v", served, err)
 		}
 		served, slowest = served+1, max(slowest, time.Since(start))
@@ -162,7 +169,7 @@ func (b *besieged) serves(a *answers) {
 	if a.got["HTTP/1.1 400 Bad Request"] > 0 {
 		b.t.Errorf("requests were cut in two: %v", a.got)
 	}
-	b.t.Logf("answers: %v; meanwhile %d requests were served, the slowest after %s", a.got, served, slowest)
+	b.t.Logf("answers: %v; meanwhile %d requests were served, the slowest after %s, and %d were cut off and asked again", a.got, served, slowest, cutOff)
 }
 
 // patience is for machines that have other things to do.
