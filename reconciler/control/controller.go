@@ -169,6 +169,11 @@ func (c *Controller) watchSource(ctx context.Context, retryAfter time.Duration) 
 			retry.Reset(retryAfter)
 		}
 		if full {
+			select {
+			case <-c.resyncRequested: // by what was just read: the resync that follows is the answer
+				deep = true
+			default:
+			}
 			c.tryResync(ctx, deep)
 		}
 	}

@@ -8,17 +8,23 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-// tryResync resyncs and logs a failure. markUnreachable logs an engine that does not answer.
+// resyncRetry is how long after a failed resync the next one begins.
+const resyncRetry = time.Second
+
+// tryResync resyncs, and has it tried again after a failure. An engine that does not answer is logged by markUnreachable, and
+// resynced with when it does.
 func (c *Controller) tryResync(ctx context.Context, deep bool) {
 	err := c.resync(ctx, deep)
 	if err != nil && !errors.Is(err, engine.ErrUnavailable) && ctx.Err() == nil {
-		c.Log.Error().Err(err).Msg("resync failed; the next one tries again")
+		c.Log.Error().Err(err).Msg("resync failed; it is tried again")
+		time.AfterFunc(reconciler.Jitter(resyncRetry), c.requestResync)
 	}
 }
 

@@ -171,30 +171,31 @@ func (s scenario) calls(t *testing.T) (n int64) {
 // TestFaultMatrix injects every fault into every call of every scenario.
 func TestFaultMatrix(t *testing.T) {
 	for _, s := range scenarios {
+		n := s.calls(t)
+		var passed, total atomic.Int64
 		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			n := s.calls(t)
-			passed, total := 0, 0
 			for at := int64(1); at <= n; at++ {
 				for _, f := range faults {
-					total++
-					if injected(t, s, f, at) {
-						passed++
-					}
+					t.Run(fmt.Sprintf("%s at call %d", f, at), func(t *testing.T) {
+						t.Parallel()
+						total.Add(1)
+						s.inject(t, f, at)
+						if !t.Failed() {
+							passed.Add(1)
+						}
+					})
 				}
 			}
-			t.Logf("fault matrix: %s: %d calls, %d/%d passed", s.name, n, passed, total)
 		})
+		t.Logf("fault matrix: %s: %d calls, %d/%d passed", s.name, n, passed.Load(), total.Load())
 	}
 }
 
-func injected(t *testing.T, s scenario, f fault, at int64) bool {
-	return t.Run(fmt.Sprintf("%s at call %d", f, at), func(t *testing.T) {
-		simulate(t, func(w *world) {
-			i := newInjector(f, at)
-			if err := s.play(w, i); err != nil {
-				t.Errorf("%s (%s %s): %v", f, i.hit.Verb, i.hit.Object, err)
-			}
-		})
+func (s scenario) inject(t *testing.T, f fault, at int64) {
+	simulate(t, func(w *world) {
+		i := newInjector(f, at)
+		if err := s.play(w, i); err != nil {
+			t.Errorf("%s (%s %s): %v", f, i.hit.Verb, i.hit.Object, err)
+		}
 	})
 }
