@@ -334,6 +334,7 @@ func (e *Engine) StopContainer(ctx context.Context, id string, _ time.Duration) 
 		}
 		e.emit(engine.EventKillRequested, c, "")
 		e.end(c, 0, false)
+		c.showFrom = time.Time{} // the call returns when the engine knows
 		if e.containers[c.id] != nil {
 			e.emit(engine.EventStopped, c, "")
 		}
