@@ -50,7 +50,6 @@ var errRefused = errors.New("refused by the test")
 func (i *injector) around(ctx context.Context, c engine.Call, next func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() {})()
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
