@@ -59,15 +59,15 @@ func TestWatchOnTerminal(t *testing.T) {
 			t.Logf("on the terminal:\n%s\nwritten: %q", e.Text(), raw)
 		}
 	}()
-	const head = "BOTTLE   PART   READY   STATE    IMAGE\n"
-	waitFor(t, "the table is there", shows(head+"a               yes     Ready\nb               no      Failed\n\nb: no image\n"))
-	if !strings.Contains(raw.String(), "\x1b[31mb               no      Failed\x1b[0m") {
+	const head = "BOTTLE   COMPONENT   READY   STATE    IMAGE\n"
+	waitFor(t, "the table is there", shows(head+"a                    yes     Ready\nb                    no      Failed\n\nb: no image\n"))
+	if !strings.Contains(raw.String(), "\x1b[31mb                    no      Failed\x1b[0m") {
 		t.Errorf("no red: %q", raw)
 	}
 	c.Set(apitest.Status(apitest.Bottle("a", "Ready", "")))
-	waitFor(t, "the table changes in place", shows(strings.Replace(head, "  IMAGE", " IMAGE", 1)+"a               yes     Ready\n"))
-	resizePTY(t, master, 25, 10)
-	waitFor(t, "it is cut to the new width", shows(head[:25]+"\na               yes     R\n"))
+	waitFor(t, "the table changes in place", shows(strings.Replace(head, "  IMAGE", " IMAGE", 1)+"a                    yes     Ready\n"))
+	resizePTY(t, master, 30, 10)
+	waitFor(t, "it is cut to the new width", shows(head[:30]+"\na                    yes     R\n"))
 
 	begin := time.Now()
 	if _, err := master.WriteString("\x03"); err != nil {

@@ -19,7 +19,7 @@ import (
 func ParseTarget(text string) (service.Target, error) {
 	bottle, component, named := strings.Cut(text, "/")
 	if bottle == "" || named && !kinds.All.Has(state.ComponentName(component)) {
-		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a part as in BOTTLE/PART (%s)", text, componentNames()))
+		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a component as in BOTTLE/COMPONENT (%s)", text, componentNames()))
 	}
 	return service.Target{Bottle: bottle, Component: state.ComponentName(component)}, nil
 }

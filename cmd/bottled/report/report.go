@@ -112,8 +112,8 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []L
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	var lines []Line
-	row := func(bad bool, bottle, part, ready, state, restarted, changed, image string) {
-		cells := []string{bottle, part, ready, state}
+	row := func(bad bool, bottle, component, ready, state, restarted, changed, image string) {
+		cells := []string{bottle, component, ready, state}
 		if restarts {
 			cells = append(cells, restarted)
 		}
@@ -127,7 +127,7 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []L
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 		lines = append(lines, Line{Bad: bad})
 	}
-	row(false, "BOTTLE", "PART", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
+	row(false, "BOTTLE", "COMPONENT", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
 	for _, b := range bottles {
 		changed, hidden := "", d == unreadyBottles || d > everything && b.Healthy()
 		if c := b.Condition(reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {

@@ -48,14 +48,14 @@ func TestReport(t *testing.T) {
 			apitest.Bottle("dev", "NotReady", "agent: it ended with exit code 0", apitest.Component(state.Pipelock, "running", 0), apitest.Component(state.Agent, "exited", 0)),
 			apitest.Bottle("off", "Suspended", "", apitest.Component(state.Pipelock, "exited", 0)),
 		}}, want: `
-  BOTTLE   PART       READY   STATE       IMAGE
-  alpha               yes     Ready
-           pipelock   yes     running     img:1
-! dev                 no      NotReady
-           pipelock   yes     running     img:1
-!          agent      no      exited      img:1
-  off                 no      Suspended
-           pipelock   no      exited      img:1
+  BOTTLE   COMPONENT   READY   STATE       IMAGE
+  alpha                yes     Ready
+           pipelock    yes     running     img:1
+! dev                  no      NotReady
+           pipelock    yes     running     img:1
+!          agent       no      exited      img:1
+  off                  no      Suspended
+           pipelock    no      exited      img:1
 
 ! dev: agent: it ended with exit code 0
 `},
@@ -63,17 +63,17 @@ func TestReport(t *testing.T) {
 		"controller, all well": {status: reconciler.Status{Controller: apitest.Controller(), Bottles: []reconciler.BottleStatus{
 			apitest.WithConditions(apitest.Bottle("alpha", "Ready", "", apitest.Component(state.Pipelock, "running", 0)), 12*time.Second, "", ""),
 		}}, want: `
-  BOTTLE   PART       READY   STATE     SINCE     IMAGE
-  alpha               yes     Ready     12s ago
-           pipelock   yes     running             img:1
+  BOTTLE   COMPONENT   READY   STATE     SINCE     IMAGE
+  alpha                yes     Ready     12s ago
+           pipelock    yes     running             img:1
 `},
 		"crash loop and a waiting declaration": {status: reconciler.Status{Controller: apitest.Controller(), Bottles: []reconciler.BottleStatus{crashing, waiting}}, want: `
-  BOTTLE   PART       READY   STATE                                          RESTARTS   SINCE    IMAGE
-! dev                 no      NotReady, stalled                                         3m ago
-           pipelock   yes     running                                                            img:1
-!          agent      no      exited                                         7                   img:1
-  web                 yes     Ready, reconciling (newer declaration waits)              2d ago
-           pipelock   yes     running                                                            img:1
+  BOTTLE   COMPONENT   READY   STATE                                          RESTARTS   SINCE    IMAGE
+! dev                  no      NotReady, stalled                                         3m ago
+           pipelock    yes     running                                                            img:1
+!          agent       no      exited                                         7                   img:1
+  web                  yes     Ready, reconciling (newer declaration waits)              2d ago
+           pipelock    yes     running                                                            img:1
 
 ! dev: agent: it ended with exit code 1
 
@@ -84,8 +84,8 @@ func TestReport(t *testing.T) {
 		"a message that two conditions have": {
 			status: reconciler.Status{Bottles: []reconciler.BottleStatus{apitest.WithConditions(apitest.Bottle("dev", "Failed", "no such image"), time.Hour, "", "no such image")}},
 			want: `
-  BOTTLE   PART   READY   STATE             SINCE    IMAGE
-! dev             no      Failed, stalled   1h ago
+  BOTTLE   COMPONENT   READY   STATE             SINCE    IMAGE
+! dev                  no      Failed, stalled   1h ago
 
 ! dev: no such image
 `,
@@ -106,12 +106,12 @@ func TestReport(t *testing.T) {
 
   no bottles
 `},
-		"without the parts of what is well": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: componentsOfUnready, want: `
-  BOTTLE   PART       READY   STATE                                          RESTARTS   SINCE    IMAGE
-! dev                 no      NotReady, stalled                                         3m ago
-           pipelock   yes     running                                                            img:1
-!          agent      no      exited                                         7                   img:1
-  web                 yes     Ready, reconciling (newer declaration waits)              2d ago
+		"without the components of healthy bottles": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: componentsOfUnready, want: `
+  BOTTLE   COMPONENT   READY   STATE                                          RESTARTS   SINCE    IMAGE
+! dev                  no      NotReady, stalled                                         3m ago
+           pipelock    yes     running                                                            img:1
+!          agent       no      exited                                         7                   img:1
+  web                  yes     Ready, reconciling (newer declaration waits)              2d ago
 
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
@@ -119,18 +119,18 @@ func TestReport(t *testing.T) {
 `},
 		"what is not well": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyOnly, want: `
   1 of 2 bottles as they should be
-  BOTTLE   PART       READY   STATE               RESTARTS   SINCE    IMAGE
-! dev                 no      NotReady, stalled              3m ago
-           pipelock   yes     running                                 img:1
-!          agent      no      exited              7                   img:1
+  BOTTLE   COMPONENT   READY   STATE               RESTARTS   SINCE    IMAGE
+! dev                  no      NotReady, stalled              3m ago
+           pipelock    yes     running                                 img:1
+!          agent       no      exited              7                   img:1
 
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
 `},
-		"without parts": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyBottles, want: `
+		"without components": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyBottles, want: `
   1 of 2 bottles as they should be
-  BOTTLE   PART   READY   STATE               RESTARTS   SINCE    IMAGE
-! dev             no      NotReady, stalled   7          3m ago
+  BOTTLE   COMPONENT   READY   STATE               RESTARTS   SINCE    IMAGE
+! dev                  no      NotReady, stalled   7          3m ago
 
 ! dev: agent: it ended with exit code 1
 ! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
@@ -192,7 +192,7 @@ func TestFit(t *testing.T) {
 		}
 	}
 	got := text(Fit(status, nil, apitest.Now, 3, 80))
-	if want := "  20 of 21 bottles as they should be\n  BOTTLE   PART   READY   STATE    IMAGE\n  … 5 more lines\n"; got != want {
+	if want := "  20 of 21 bottles as they should be\n  BOTTLE   COMPONENT   READY   STATE    IMAGE\n  … 5 more lines\n"; got != want {
 		t.Errorf("three lines:\n%s", cmp.Diff(want, got))
 	}
 }

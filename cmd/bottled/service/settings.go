@@ -43,7 +43,7 @@ func (s *Settings) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.SubnetPool, "subnet-pool", state.DefaultPool.String(), "IPv4 `range` that the bottles' networks are cut from")
 	s.imageFlags(f)
 	f.IntVar(&s.Parallel, "parallel", 2*runtime.NumCPU()+4, "bottles worked on at once")
-	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a part may take to become ready")
+	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a component may take to become ready")
 	f.StringVar(&s.LogLevel, "log-level", "info", "least `level` of what is logged: debug, info, warn, error")
 }
 

@@ -27,7 +27,7 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Delete: f.Service.Delete, Log: &f.Service.Log}
 	cmd := &cobra.Command{
-		Use:   "delete SLUG… | --all",
+		Use:   "delete BOTTLE… | --all",
 		Short: "Remove bottles: containers, networks, configuration, tokens",
 		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals and the audit log are kept.
 A bottle whose manifest is still there comes back with the next reconcile.`,

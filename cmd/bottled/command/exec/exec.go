@@ -28,10 +28,10 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Exec: f.Service.Exec}
 	cmd := &cobra.Command{
-		Use:   "exec [-it] SLUG[/PART] -- COMMAND…",
-		Short: "Run a command in a part of a bottle: the agent, if none is named",
-		Long: `Run a command in the running container of a part: pipelock, cred-proxy, supervise or agent, which is the default. The
-sidecars' images hold nothing but /bottled.
+		Use:   "exec [-it] BOTTLE[/COMPONENT] -- COMMAND…",
+		Short: "Run a command in a component of a bottle, by default its agent",
+		Long: `Run a command in the running container of a component: pipelock, cred-proxy, supervise or agent, which is the default.
+The sidecars' images hold nothing but /bottled.
 
 With a terminal on both sides the command gets one, too, and what is typed goes to it. Otherwise stdin goes to it with -i.
 SIGINT, SIGTERM and SIGHUP are passed on. The exit code is the command's; 125 is for what bottled itself failed at,

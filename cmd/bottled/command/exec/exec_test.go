@@ -24,7 +24,7 @@ func TestExec(t *testing.T) {
 		"-it one/pipelock -- x y":     {code: 127, asked: "{one pipelock} [x y] stdin true tty true", exit: 127, prints: "try /bottled sidecar pipelock healthcheck"},
 		"-i one -- sh":                {code: 7, asked: "{one agent} [sh] stdin true tty false", exit: 7},
 		"-t=false one/supervise -- x": {err: errors.New("gone"), asked: "{one supervise} [x] stdin false tty false", exit: 125, prints: "bottle one: supervise: gone"},
-		"one/nope -- x":               {exit: 125, prints: `"one/nope": name a bottle, or a part as in BOTTLE/PART`},
+		"one/nope -- x":               {exit: 125, prints: `"one/nope": name a bottle, or a component as in BOTTLE/COMPONENT`},
 		"one":                         {exit: 125, prints: "give a command, behind --"},
 		"one x":                       {exit: 125, prints: "put the command behind --"},
 		"one two -- x":                {exit: 125, prints: "name one bottle, not 2"},

@@ -32,10 +32,10 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Logs: f.Service.Logs}
 	var since string
 	cmd := &cobra.Command{
-		Use:   "logs [-f] [--tail N] [--since D] SLUG[/PART]",
-		Short: "Show what the parts of a bottle, or one of them, have logged",
-		Long: `Show what the parts of a bottle, or one of them, have logged, in the order of time; of several parts, each line with the
-part's name. With -f it goes on, also with the containers that take the place of these, until it is interrupted.
+		Use:   "logs [-f] [--tail N] [--since D] BOTTLE[/COMPONENT]",
+		Short: "Show the logs of a bottle's components, or of one of them",
+		Long: `Show the logs of a bottle's components, or of one of them, in the order of time; of several, each line with the
+component's name. With -f it goes on, also with the containers that take the place of these, until it is interrupted.
 
 On a terminal, characters that could steer it are replaced. Elsewhere what was logged is passed on unchanged.`,
 		Args: cobra.ExactArgs(1),
@@ -53,7 +53,7 @@ On a terminal, characters that could steer it are replaced. Elsewhere what was l
 		},
 	}
 	cmd.Flags().BoolVarP(&opts.Select.Follow, "follow", "f", false, "go on")
-	cmd.Flags().IntVar(&opts.Select.Tail, "tail", -1, "at most so many last `lines` of each part (default: all)")
+	cmd.Flags().IntVar(&opts.Select.Tail, "tail", -1, "only the last `N` lines of each component (default: all)")
 	cmd.Flags().StringVar(&since, "since", "", "only what was logged within a `duration` (10m), or since a time (RFC 3339)")
 	return cmd
 }

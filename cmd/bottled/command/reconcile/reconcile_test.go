@@ -89,7 +89,7 @@ func TestOnce(t *testing.T) {
 	}{
 		"done": {
 			result: service.PassResult{Result: pass.Result{Bottles: []reconciler.BottleStatus{apitest.Bottle("a", "Ready", "")}}},
-			out:    "BOTTLE   PART   READY   STATE   IMAGE\na               yes     Ready\n",
+			out:    "BOTTLE   COMPONENT   READY   STATE   IMAGE\na                    yes     Ready\n",
 		},
 		"a bottle fails": {
 			result: service.PassResult{

@@ -25,7 +25,7 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Session: f.Service.Session}
 	cmd := &cobra.Command{
-		Use:   "run [-t] SLUG [-- COMMAND…]",
+		Use:   "run [-t] BOTTLE [-- COMMAND…]",
 		Short: "Run the agent of a bottle, or another command, for one session",
 		Long: `Run the agent of a bottle for one interactive session, in a container of its own: made as spec.agent declares it, image,
 environment, mounts and limits, on the bottle's internal network only, and removed when the session ends. COMMAND takes

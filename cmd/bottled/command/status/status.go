@@ -31,7 +31,7 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Log: &f.Service.Log, Source: func() (Source, error) { return f.Service.StatusSource() }}
 	cmd := &cobra.Command{
-		Use:   "status [SLUG…]",
+		Use:   "status [BOTTLE…]",
 		Short: "Show what runs, compared with what was declared last",
 		Long: `Show what runs, compared with what was declared last. Where a controller runs it is asked; otherwise the engine is.
 

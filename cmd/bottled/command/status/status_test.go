@@ -188,7 +188,7 @@ func TestDisplay(t *testing.T) {
 		if err := d.show(apitest.Status(apitest.Bottle("a", "Failed", "no\nimage"), apitest.Bottle("b", "Ready", ""))); err != nil {
 			t.Fatal(err)
 		}
-		want := "there is no bottle \"none\"\nBOTTLE   PART   READY   STATE    IMAGE\na               no      Failed\n\na: no image\n"
+		want := "there is no bottle \"none\"\nBOTTLE   COMPONENT   READY   STATE    IMAGE\na                    no      Failed\n\na: no image\n"
 		if got := e.Text(); got != want {
 			t.Errorf("%s", cmp.Diff(want, got))
 		}
