@@ -23,6 +23,8 @@ type BottleStatus struct {
 	// SpecHash and ObservedSpecHash are the digests of the same two declarations; "" when unknown.
 	SpecHash         string `json:"specHash,omitempty"`
 	ObservedSpecHash string `json:"observedSpecHash,omitempty"`
+	// RetryAt is when the first of the components in backoff is tried again; the zero time when none is.
+	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Conditions are Ready, Reconciling and Stalled, in this order. Empty unless a running controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`

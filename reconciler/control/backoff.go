@@ -139,6 +139,9 @@ func (c *Controller) backOff(slug string, component state.ComponentName, err err
 	if f.failures > 1 && errors.Is(err, engine.ErrEnded) {
 		f.reason = fmt.Errorf("%w (%d times): %w", errCrashing, f.failures, err)
 	}
+	c.recordEvent(reconciler.Event{
+		Bottle: slug, Component: component, Type: reconciler.EventWarning, Reason: reconciler.EventFailed, Message: f.reason.Error(), RetryAt: f.retryAt,
+	})
 	c.Log.Error().Str("bottle", slug).Str("component", string(component)).Int("failures", f.failures).
 		Dur("next_try_ms", time.Until(f.retryAt)).Err(err).Msg("failed; retrying after a backoff")
 }
@@ -176,6 +179,9 @@ func (c *Controller) recordCrashes(ctx context.Context, plan plan.BottlePlan) {
 		f := c.bottle(plan.Slug).backoffOf(p.Component)
 		f.retryAt = time.Now().Add(backoffDelay(n - 1))
 		f.reason = errors.Join(fmt.Errorf("%s: %w (%d times): %s%s", p.Component, errCrashing, n, p.Cause, last), err)
+		c.recordEvent(reconciler.Event{
+			Bottle: plan.Slug, Component: p.Component, Type: reconciler.EventWarning, Reason: reconciler.EventCrashed, Message: f.reason.Error(), RetryAt: f.retryAt,
+		})
 		c.Log.Warn().Str("bottle", plan.Slug).Str("component", string(p.Component)).Int("crashes", n).
 			Dur("next_try_ms", time.Until(f.retryAt)).Err(f.reason).Msg("crashed; restarting after a backoff")
 		c.mu.Unlock()

@@ -69,14 +69,15 @@ type Controller struct {
 	loggedNotices  []string // notices of the snapshot that were logged
 	bottles        map[string]*bottle
 	status         reconciler.ControllerStatus
-	warnings       []string               // guarantees that the engine does not enforce
-	resyncRunning  bool                   // a resync is under way
-	pruneConfirmed bool                   // the next resync may prune what the prune guard holds
-	disconnect     func(error)            // ends the connection to the engine; nil before the first
-	lastEvent      time.Time              // time of the last engine event
-	killRequested  map[string]time.Time   // by container ID: somebody sent it a signal
-	deadSince      map[string]time.Time   // by container ID: it ended and was not started since
-	subscribers    map[chan struct{}]bool // notified when Status may have changed
+	warnings       []string             // guarantees that the engine does not enforce
+	resyncRunning  bool                 // a resync is under way
+	pruneConfirmed bool                 // the next resync may prune what the prune guard holds
+	disconnect     func(error)          // ends the connection to the engine; nil before the first
+	lastEvent      time.Time            // time of the last engine event
+	killRequested  map[string]time.Time // by container ID: somebody sent it a signal
+	deadSince      map[string]time.Time // by container ID: it ended and was not started since
+	events         eventLog
+	subscribers    map[chan struct{}]bool // notified when Status or Events may have changed
 }
 
 // bottle is the controller's state of one bottle. Controller.mu guards it.
@@ -117,6 +118,7 @@ func NewController(config ControllerConfig) *Controller {
 		status:           config.Identity,
 		killRequested:    map[string]time.Time{},
 		deadSince:        map[string]time.Time{},
+		events:           eventLog{byBottle: map[string][]reconciler.Event{}},
 		subscribers:      map[chan struct{}]bool{},
 	}
 	c.status.Engine.Error = "not asked yet"

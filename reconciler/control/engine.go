@@ -125,7 +125,7 @@ func (c *Controller) markUnreachable(err error) {
 	*e = reconciler.EngineStatus{Since: time.Now(), Error: err.Error()}
 	clear(c.deadSince) // events are missed from now on
 	clear(c.killRequested)
-	c.notifySubscribers()
+	c.recordEvent(reconciler.Event{Type: reconciler.EventWarning, Reason: reconciler.EventEngineLost, Message: err.Error()})
 	c.Log.Error().Err(err).Msg("the engine does not answer; nothing is changed until it does")
 }
 
@@ -136,6 +136,7 @@ func (c *Controller) markReachable() {
 	e := &c.status.Engine
 	if !e.Since.IsZero() && !e.Reachable {
 		c.Metrics.reconnects.Inc()
+		c.recordEvent(reconciler.Event{Reason: reconciler.EventEngineFound, Message: fmt.Sprintf("it was gone for %s", time.Since(e.Since).Round(time.Millisecond))})
 		c.Log.Info().Dur("gone_ms", time.Since(e.Since)).Msg("the engine answers again")
 	}
 	*e = reconciler.EngineStatus{Reachable: true, Since: time.Now()}

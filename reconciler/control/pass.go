@@ -211,23 +211,13 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	b := c.bottle(plan.Slug)
 	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash
 	c.countDrift(c.Metrics.found, plan, drift)
+	if drift {
+		c.recordEvent(reconciler.Event{
+			Bottle: plan.Slug, Type: reconciler.EventWarning, Reason: reconciler.EventDriftFound, Message: pass.DescribeSteps(plan.Steps),
+		})
+	}
 	c.publishProgress(plan)
 	return drift
-}
-
-// onProgress records the start times and restarts of components. The executor calls it.
-func (c *Controller) onProgress(e execute.Progress) {
-	if e.Done || e.Step == nil || e.Step.Action != plan.Start {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := c.bottle(e.Slug)
-	f := b.backoffOf(e.Step.Component)
-	f.started = time.Now()
-	if !e.Step.LastRun.IsZero() && !b.resuming {
-		f.restarts++
-	}
 }
 
 // publishProgress publishes that a bottle is Reconciling: its plan waits for a slot or is being executed.
@@ -238,9 +228,9 @@ func (c *Controller) publishProgress(planned plan.BottlePlan) {
 	status.Generation, status.ObservedGeneration = b.status.Generation, b.status.ObservedGeneration
 	status.SpecHash, status.ObservedSpecHash = b.status.SpecHash, b.status.ObservedSpecHash
 	if b.isStalled() {
-		b.publish(status, stalled) // another try is no progress yet
+		c.publish(b, status, stalled) // another try is no progress yet
 	} else {
-		b.publish(status, working)
+		c.publish(b, status, working)
 	}
 	c.notifySubscribers()
 }
@@ -290,7 +280,8 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	if before := b.status; retryAt.IsZero() && (before.Reason != status.Reason || before.Message != status.Message) {
 		c.logTransition(status, b.dirtySince)
 	}
-	b.publish(status, phase)
+	status.RetryAt = retryAt
+	c.publish(b, status, phase)
 }
 
 // logTransition logs a bottle's new status. dirtySince is the start of the change that led to it; zero for none.

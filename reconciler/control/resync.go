@@ -166,8 +166,11 @@ func (c *Controller) recordHeld(plan plan.Plan) {
 	c.status.Held, c.status.HeldReason = plan.Held, reason
 }
 
-// forgetBottle drops the state of a bottle that is neither declared nor present.
+// forgetBottle drops the state of a bottle that is neither declared nor present, except for its events.
 func (c *Controller) forgetBottle(slug string) {
+	if c.bottles[slug] != nil {
+		c.recordEvent(reconciler.Event{Bottle: slug, Reason: reconciler.EventRemoved, Message: "it is not declared, and nothing of it is left"})
+	}
 	delete(c.bottles, slug)
 	c.Reconciler.Forget(slug)
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -155,6 +156,9 @@ func (c *Controller) enqueueIfInputsChanged(slug string, inputs inputsState) {
 	case inputs.err != nil: // the pass publishes the error, if it persists
 		c.enqueue(slug)
 	case inputs.changed:
+		c.recordEvent(reconciler.Event{
+			Bottle: slug, Reason: reconciler.EventInputsChanged, Message: "a token, CA bundle, mount or build context that the manifest refers to changed",
+		})
 		b.retryNow()
 		if b.interrupt != nil {
 			b.interrupt(errSuperseded)
@@ -186,6 +190,7 @@ func (c *Controller) acceptDeclaration(slug string, generation int64, specHash s
 	b.backoffs, b.resuming = nil, b.status.Reason == reconciler.ReasonSuspend
 	b.generation, b.specHash = generation, specHash
 	b.status.Generation, b.status.SpecHash = generation, specHash
+	c.recordEvent(reconciler.Event{Bottle: slug, Reason: reconciler.EventDeclared, Message: fmt.Sprintf("generation %d", generation)})
 	if b.interrupt != nil {
 		b.interrupt(errSuperseded)
 	}

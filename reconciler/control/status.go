@@ -34,7 +34,7 @@ func unreachableStatus(b reconciler.BottleStatus, e reconciler.EngineStatus) rec
 	return b
 }
 
-// Changed subscribes to status changes: changes receives when Status may have changed, until stop is called.
+// Changed subscribes to changes: the channel receives when Status or Events may have changed, until stop is called.
 func (c *Controller) Changed() (changes <-chan struct{}, stop func()) {
 	ch := make(chan struct{}, 1)
 	c.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -71,14 +72,36 @@ func (c *Client) Sync(ctx context.Context, prune bool) (int64, error) {
 	return answer.Syncs, err
 }
 
+// Events reads the last events of a bottle, of all and the controller without a name, by ID; only those with a greater ID than after.
+func (c *Client) Events(ctx context.Context, bottle string, after uint64) ([]reconciler.Event, error) {
+	var answer eventsAnswer
+	err := c.call(ctx, http.MethodGet, "/v1/events?"+eventValues(bottle, after), http.StatusOK, &answer)
+	return answer.Events, err
+}
+
+func eventValues(bottle string, after uint64) string {
+	return url.Values{"bottle": {bottle}, "after": {strconv.FormatUint(after, 10)}}.Encode()
+}
+
 // Watch calls show with the status at once and after every change. It returns show's error as it is, ctx's when that ends, and
 // otherwise why the stream ended: it does not connect again.
 func (c *Client) Watch(ctx context.Context, show func(reconciler.Status) error) error {
+	return watch(ctx, c, "/v1/status/stream", "status", show)
+}
+
+// WatchEvents calls show with the events that Events returns, and with each further one. Otherwise it is like Watch. To go on after
+// the stream ended, give it the ID of the last event: IDs grow over restarts of the controller.
+func (c *Client) WatchEvents(ctx context.Context, bottle string, after uint64, show func(reconciler.Event) error) error {
+	return watch(ctx, c, "/v1/events/stream?"+eventValues(bottle, after), "event", show)
+}
+
+// watch calls show with the data of every server-sent event of a name.
+func watch[T any](ctx context.Context, c *Client, path, name string, show func(T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	quiet := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the controller at %s has been silent for %s", c.socket, c.silence)) })
 	defer quiet.Stop()
-	resp, err := c.do(ctx, http.MethodGet, "/v1/status/stream", http.StatusOK)
+	resp, err := c.do(ctx, http.MethodGet, path, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -90,15 +113,15 @@ func (c *Client) Watch(ctx context.Context, show func(reconciler.Status) error) 
 			return c.explain(ctx, err)
 		}
 		quiet.Reset(c.silence)
-		if event != "status" {
+		if event != name {
 			continue
 		}
-		var live reconciler.Status
-		if err := json.Unmarshal(data, &live); err != nil {
+		var v T
+		if err := json.Unmarshal(data, &v); err != nil {
 			return c.explain(ctx, err)
 		}
 		quiet.Stop() // showing may take long
-		if err := show(live); err != nil {
+		if err := show(v); err != nil {
 			return err
 		}
 		quiet.Reset(c.silence)

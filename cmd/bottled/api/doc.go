@@ -6,5 +6,7 @@
 //	GET  /metrics           in Prometheus' text format
 //	GET  /v1/status         reconciler.Status as JSON
 //	GET  /v1/status/stream  server-sent events "status", each with the whole reconciler.Status: one at once, one after every change
+//	GET  /v1/events         the last events of ?bottle=NAME, or of all; only those after ?after=ID
+//	GET  /v1/events/stream  server-sent events "event", each with one reconciler.Event: those of /v1/events, then every further one
 //	POST /v1/sync           202: a full resync begins; it is done when controller.syncs has reached the answer's syncs
 package api

@@ -22,8 +22,10 @@ import (
 // Source is the running controller. Its methods are called from many goroutines.
 type Source interface {
 	Status() reconciler.Status
-	// Changed returns a channel that receives (capacity 1, level-triggered) whenever Status may have changed, and a function
-	// that unsubscribes.
+	// Events returns the last events of a bottle, of all and the controller without a name, by ID; only those with a greater ID than after.
+	Events(bottle string, after uint64) []reconciler.Event
+	// Changed returns a channel that receives (capacity 1, level-triggered) whenever Status or Events may have changed, and a
+	// function that unsubscribes.
 	Changed() (<-chan struct{}, func())
 	// Sync requests a full resync, and returns the value that ControllerStatus.Syncs reaches when it is done. With prune, it also
 	// removes the bottles that are kept because their removal looks like an accident.
@@ -47,6 +49,11 @@ const grace = 2 * time.Second
 // syncAnswer is the answer to POST /v1/sync.
 type syncAnswer struct {
 	Syncs int64 `json:"syncs"`
+}
+
+// eventsAnswer is the answer to GET /v1/events.
+type eventsAnswer struct {
+	Events []reconciler.Event `json:"events"`
 }
 
 // Server is a listening server. Serve makes it answer.
@@ -113,7 +120,9 @@ func (s *Server) routes(d *boundedListener) http.Handler {
 	answer("GET /readyz", s.ready)
 	answer("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
 	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, statusOf(s.o.Source)) })
-	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "clients follow the status", s.stream))
+	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "streams are open", s.stream(s.sendStatus)))
+	answer("GET /v1/events", s.events)
+	mux.HandleFunc("GET /v1/events/stream", within(d.streams, "streams are open", s.stream(s.sendEvents)))
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
@@ -149,6 +158,15 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	bottle, after, err := eventQuery(r)
+	if err != nil {
+		http.Error(w, printable.Line(err.Error()), http.StatusBadRequest)
+		return
+	}
+	s.json(w, http.StatusOK, eventsAnswer{s.o.Source.Events(bottle, after)})
 }
 
 func (s *Server) json(w http.ResponseWriter, code int, v any) {

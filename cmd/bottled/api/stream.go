@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/bot-bottle/bottled/state/printable"
@@ -20,31 +21,37 @@ type streamTiming struct {
 
 var defaultPace = streamTiming{debounce: 100 * time.Millisecond, keepAlive: 15 * time.Second, write: 10 * time.Second}
 
-// stream sends the status until the client goes or the request's context ends. Every event is the whole current status: a slow
-// client misses states in between, and never gets old ones.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	if r.Method == http.MethodHead {
-		return
-	}
-	out := events{w, http.NewResponseController(w), s.pace.write}
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // a request's would end the stream
-		s.o.Log.Warn().Err(err).Msg("api: stream")
-		return
-	}
-	if err := s.streamChanges(r.Context(), out); err != nil && r.Context().Err() == nil {
-		s.o.Log.Debug().Err(err).Msg("api: stream dropped")
+// stream makes the handler of a stream, which sends what sender's function finds, at once and after every change, until the client
+// goes or the request's context ends.
+func (s *Server) stream(sender func(*http.Request) (func(sseWriter) error, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		send, err := sender(r)
+		if err != nil {
+			http.Error(w, printable.Line(err.Error()), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		if r.Method == http.MethodHead {
+			return
+		}
+		out := sseWriter{w, http.NewResponseController(w), s.pace.write}
+		if err := out.control.SetReadDeadline(time.Time{}); err != nil { // a request's would end the stream
+			s.o.Log.Warn().Err(err).Msg("api: stream")
+			return
+		}
+		if err := s.streamChanges(r.Context(), out, send); err != nil && r.Context().Err() == nil {
+			s.o.Log.Debug().Err(err).Msg("api: stream dropped")
+		}
 	}
 }
 
-func (s *Server) streamChanges(ctx context.Context, out events) error {
-	changed, stop := s.o.Source.Changed() // before the status is read, so that no change is missed
+func (s *Server) streamChanges(ctx context.Context, out sseWriter, send func(sseWriter) error) error {
+	changed, stop := s.o.Source.Changed() // before anything is read, so that no change is missed
 	defer stop()
 	keepAlive := time.NewTicker(s.pace.keepAlive)
 	defer keepAlive.Stop()
-	var sent []byte
 	var settled <-chan time.Time
-	err := s.send(out, &sent)
+	err := send(out)
 	for err == nil {
 		select {
 		case <-ctx.Done():
@@ -55,7 +62,7 @@ func (s *Server) streamChanges(ctx context.Context, out events) error {
 			}
 		case <-settled:
 			settled = nil
-			err = s.send(out, &sent)
+			err = send(out)
 		case <-keepAlive.C:
 			err = out.write([]byte(": keep-alive\n\n"))
 		}
@@ -63,24 +70,56 @@ func (s *Server) streamChanges(ctx context.Context, out events) error {
 	return err
 }
 
-// send sends the status, unless it is what was sent last.
-func (s *Server) send(out events, sent *[]byte) error {
-	data, err := json.Marshal(statusOf(s.o.Source)) // has no line breaks
-	if err != nil || bytes.Equal(data, *sent) {
-		return err
-	}
-	*sent = data
-	return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
+// sendStatus sends the whole status, unless it is what was sent last. A slow client misses states in between, and never gets old ones.
+func (s *Server) sendStatus(*http.Request) (func(sseWriter) error, error) {
+	var sent []byte
+	return func(out sseWriter) error {
+		data, err := json.Marshal(statusOf(s.o.Source)) // has no line breaks
+		if err != nil || bytes.Equal(data, sent) {
+			return err
+		}
+		sent = data
+		return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
+	}, nil
 }
 
-// events writes to one client.
-type events struct {
+// sendEvents sends each of the events that the request asks for once. A slow client misses those that the controller has dropped.
+func (s *Server) sendEvents(r *http.Request) (func(sseWriter) error, error) {
+	bottle, after, err := eventQuery(r)
+	return func(out sseWriter) error {
+		for _, e := range s.o.Source.Events(bottle, after) {
+			data, err := json.Marshal(e)
+			if err != nil {
+				return err
+			}
+			if err := out.write(fmt.Appendf(nil, "event: event\ndata: %s\n\n", printable.JSON(data))); err != nil {
+				return err
+			}
+			after = e.ID
+		}
+		return nil
+	}, err
+}
+
+// eventQuery returns what a request for events asks for.
+func eventQuery(r *http.Request) (bottle string, after uint64, err error) {
+	query := r.URL.Query()
+	if text := query.Get("after"); text != "" {
+		if after, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return "", 0, fmt.Errorf("after=%s: the ID of an event is a number", text)
+		}
+	}
+	return query.Get("bottle"), after, nil
+}
+
+// sseWriter writes server-sent events to one client.
+type sseWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
 }
 
-func (e events) write(text []byte) error {
+func (e sseWriter) write(text []byte) error {
 	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil {
 		return err
 	}

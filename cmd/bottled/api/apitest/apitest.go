@@ -17,6 +17,7 @@ type Source struct {
 	unready error
 	syncs   int64
 	last    bool
+	events  []reconciler.Event
 	changed map[chan struct{}]bool
 }
 
@@ -32,6 +33,32 @@ func (s *Source) Set(live reconciler.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live = live
+	s.notify()
+}
+
+// Record adds an event, whose ID is greater than those of the events before.
+func (s *Source) Record(e reconciler.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, e)
+	s.notify()
+}
+
+// Events returns what was recorded.
+func (s *Source) Events(bottle string, after uint64) []reconciler.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := []reconciler.Event{}
+	for _, e := range s.events {
+		if e.ID > after && (bottle == "" || bottle == e.Bottle) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// notify wakes the followers. The lock is held.
+func (s *Source) notify() {
 	for c := range s.changed {
 		select {
 		case c <- struct{}{}:
@@ -40,7 +67,7 @@ func (s *Source) Set(live reconciler.Status) {
 	}
 }
 
-// Changed subscribes to every Set.
+// Changed subscribes to every Set and Record.
 func (s *Source) Changed() (<-chan struct{}, func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
