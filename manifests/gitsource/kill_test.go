@@ -33,11 +33,12 @@ func TestKilled(t *testing.T) {
 		pull(t, s, true)
 		return
 	}
+	const rounds = 8
 	r := newRepository(t)
 	contents := map[string]map[string]string{}
 	dir := t.TempDir()
 	reached := map[string]bool{}
-	for i := range 12 {
+	for i := range rounds {
 		files := manyFiles(300, i)
 		if i%2 == 0 {
 			files["team-0"] = "no directory"
@@ -48,7 +49,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 		contents["main@sha1:"+r.commit(fmt.Sprint(i), files)] = files
-		killPull(t, r.url, dir, time.Duration(60*i+rand.IntN(60))*time.Millisecond)
+		killPull(t, r.url, dir, time.Duration(80*i+rand.IntN(80))*time.Millisecond)
 		if _, err := os.Stat(filepath.Join(dir, treeName)); err == nil && !isOneOf(read(t, filepath.Join(dir, treeName)), contents) {
 			t.Error("the tree is half of one commit and half of another")
 		}
@@ -58,12 +59,12 @@ func TestKilled(t *testing.T) {
 			reached[revision] = true
 		}
 	}
-	t.Logf("of 12 revisions %d were reached", len(reached))
+	t.Logf("of %d revisions %d were reached", rounds, len(reached))
 	s := open(t, Options{URL: r.url, Dir: dir})
 	if _, err := s.Pull(context.Background()); err != nil {
 		t.Error(err)
 	}
-	check(t, s, "main@sha1:"+r.head(), manyFiles(300, 11))
+	check(t, s, "main@sha1:"+r.head(), manyFiles(300, rounds-1))
 }
 
 func isOneOf(files map[string]string, contents map[string]map[string]string) bool {
@@ -94,10 +95,12 @@ func killPull(t *testing.T, url, dir string, after time.Duration) {
 	if line != "pulling\n" {
 		t.Errorf("%q %v", line, err)
 	}
-	time.Sleep(after)
-	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Error(err)
-	}
+	timer := time.AfterFunc(after, func() {
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Error(err)
+		}
+	})
+	defer timer.Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Error(err)

@@ -17,8 +17,8 @@ import (
 )
 
 // A tree with more directories or manifest files than this is taken for a mistake, like a symlink to the root of the host.
-const (
-	maxDirectories = 10_000
+var (
+	maxDirectories = 10_000 // tests have fewer
 	maxFiles       = 20_000
 )
 

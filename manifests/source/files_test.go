@@ -286,11 +286,11 @@ func TestSwappedWhileRead(t *testing.T) {
 	old, next := "0", "1"
 	for i := range 300 {
 		swapped := make(chan struct{})
-		go func() { // once: a directory that never rests is taken as it is
+		// Once: a directory that never rests is taken as it is. The delay has it come at every moment of the reading.
+		time.AfterFunc(time.Duration(i)*3*time.Microsecond, func() {
 			defer close(swapped)
-			time.Sleep(time.Duration(i) * 3 * time.Microsecond) // so that it comes at every moment of the reading
 			swap(old, next)
-		}()
+		})
 		snapshot, err := Load("v")
 		<-swapped
 		old, next = next, old

@@ -138,8 +138,10 @@ func TestAgentsAgainstManifests(t *testing.T) {
 // TestManyDirectoriesInThePlace: an agent's directories don't keep the walk from what lies behind them, and where there are too many
 // of others, that is a problem behind which any bottle may hide.
 func TestManyDirectoriesInThePlace(t *testing.T) {
+	defer func(before int) { maxDirectories = before }(maxDirectories)
+	maxDirectories = 100
 	tree(t, map[string]string{"m/a.yaml": mounts("a", "./b:/work"), "m/c/c.yaml": bottle("c")})
-	for i := range maxDirectories + 100 {
+	for i := range 2 * maxDirectories {
 		if err := os.MkdirAll(fmt.Sprintf("m/b/%d", i), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -67,14 +67,15 @@ type Watcher struct {
 	poll     time.Time
 }
 
-// kernel is what can run out, and how often it is tried again; tests let it.
+// kernel is the clock, and what can run out with the interval at which it is tried again. Tests replace it.
 type kernel struct {
+	now   func() time.Time
 	open  func() (*fsnotify.Watcher, error)
 	add   func(notify *fsnotify.Watcher, dir string) error
 	retry time.Duration
 }
 
-var theKernel = kernel{open: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, retry: pollEvery}
+var theKernel = kernel{now: time.Now, open: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, retry: pollEvery}
 
 // Watch begins to watch. A change after it returns is told, so what Load reads after Watch never stays out of date. Close ends it.
 // The paths need not exist. The error is for paths that can never be loaded.
@@ -83,6 +84,18 @@ func Watch(o WatchOptions) (*Watcher, error) {
 }
 
 func watch(o WatchOptions, k kernel) (*Watcher, error) {
+	w, err := newWatcher(o, k)
+	if err != nil {
+		return nil, err
+	}
+	ready := make(chan struct{})
+	go w.run(ready)
+	<-ready
+	return w, nil
+}
+
+// newWatcher returns a watcher that does nothing yet.
+func newWatcher(o WatchOptions, k kernel) (*Watcher, error) {
 	paths, err := absolutePaths(o.Paths)
 	if err != nil {
 		return nil, fmt.Errorf("watch manifests: %w", err)
@@ -94,9 +107,6 @@ func watch(o WatchOptions, k kernel) (*Watcher, error) {
 		warned: map[string]bool{}, writable: o.Writable,
 	}
 	w.close = sync.OnceFunc(func() { close(w.done) })
-	ready := make(chan struct{})
-	go w.run(ready)
-	<-ready
 	return w, nil
 }
 
@@ -158,7 +168,7 @@ func (w *Watcher) run(ready chan<- struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(w.next()))
+		timer.Reset(w.next().Sub(w.kernel.now()))
 		events, errs := w.channels()
 		select {
 		case <-w.done:
@@ -166,14 +176,14 @@ func (w *Watcher) run(ready chan<- struct{}) {
 		case <-w.followed:
 			w.note(structure, quiet)
 		case <-w.narrowed:
-			w.look = time.Now() // no news: the reader knows
+			w.look = w.kernel.now() // no news: the reader knows
 		case e := <-events:
 			w.event(e)
 		case err := <-errs:
 			w.failed(err)
 		case <-timer.C:
 		}
-		w.act(time.Now())
+		w.act(w.kernel.now())
 	}
 }
 
@@ -224,7 +234,7 @@ func (w *Watcher) note(what effect, wait time.Duration) {
 	if what == nothing {
 		return
 	}
-	now := time.Now()
+	now := w.kernel.now()
 	w.news.event(now, wait)
 	if what == structure && w.look.IsZero() {
 		w.look = now.Add(lookDelay)
@@ -263,10 +273,11 @@ func (w *Watcher) lookAround() {
 	}
 	faults := w.faults()
 	w.report(faults)
-	w.poll = time.Now().Add(pollAlways)
+	every := pollAlways
 	if len(faults) > 0 {
-		w.poll = time.Now().Add(w.kernel.retry)
+		every = w.kernel.retry
 	}
+	w.poll = w.kernel.now().Add(every)
 }
 
 // debounce makes one of many events. The zero value has none.

@@ -5,13 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // grow makes files below a new directory, as tree does, and returns it. The test's working directory stays.
@@ -45,89 +42,138 @@ func plant(t testing.TB, path, text string) {
 	}
 }
 
-// watching is a watcher under test.
+// watching is a watcher under test. Its goroutine does not run: the test makes its moves, in virtual time, and takes all events
+// that there are before time passes. So nothing here depends on how fast the machine is.
 type watching struct {
 	*Watcher
-	t testing.TB
-
-	mu       sync.Mutex
+	t        testing.TB
+	clock    time.Time
+	fence    string // a directory of the harness
+	fences   int
 	warnings []string
 }
 
 func startWatching(t testing.TB, paths ...string) *watching {
 	t.Helper()
-	return startWatchingWith(t, theKernel, paths...)
+	return startWatchingWith(t, theKernel, WatchOptions{Paths: paths})
 }
 
-func startWatchingWith(t testing.TB, k kernel, paths ...string) *watching {
+func startWatchingWith(t testing.TB, k kernel, o WatchOptions) *watching {
 	t.Helper()
-	return startWatchingBeside(t, k, safepath.Set{}, paths...)
-}
-
-func startWatchingBeside(t testing.TB, k kernel, writable safepath.Set, paths ...string) *watching {
-	t.Helper()
-	w := &watching{t: t}
+	w := &watching{t: t, clock: time.Now(), fence: grow(t, nil)}
+	k.now = func() time.Time { return w.clock }
+	o.Warn = func(err error) { w.warnings = append(w.warnings, err.Error()) }
 	var err error
-	if w.Watcher, err = watch(WatchOptions{Paths: paths, Warn: w.remember, Writable: writable}, k); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w.Watcher, err = newWatcher(o, k)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.drop()) })
+	w.lookAround()
 	return w
 }
 
-func (w *watching) remember(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.warnings = append(w.warnings, err.Error())
+// pass lets time pass, and returns how many changes were told meanwhile.
+func (w *watching) pass(d time.Duration) int {
+	w.t.Helper()
+	told := 0
+	for end := w.clock.Add(d); ; {
+		w.drain()
+		next := w.next()
+		if next.After(end) {
+			w.clock = end
+			return told
+		}
+		if next.After(w.clock) {
+			w.clock = next
+		}
+		w.act(w.clock)
+		select {
+		case <-w.Changes():
+			told++
+		default:
+		}
+	}
 }
 
-// heard returns the warnings so far.
-func (w *watching) heard() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.warnings)
+// drain handles all events so far. Those of one inotify instance come in order, so the last one is that of a file that it makes.
+func (w *watching) drain() {
+	w.t.Helper()
+	select {
+	case <-w.followed:
+		w.note(structure, quiet)
+	default:
+	}
+	select {
+	case <-w.narrowed:
+		w.look = w.clock
+	default:
+	}
+	for last := w.raiseFence(); last != ""; {
+		select {
+		case e := <-w.notify.Events:
+			if e.Name == last {
+				return
+			}
+			w.event(e)
+		case err := <-w.notify.Errors:
+			w.failed(err)
+			last = w.raiseFence() // the event of the one before may be lost
+		case <-time.After(patience):
+			w.t.Fatal("the kernel did not notify")
+		}
+	}
+}
+
+// raiseFence makes a file in a directory that is watched for it, and returns its path; "" when there are no notifications.
+func (w *watching) raiseFence() string {
+	w.t.Helper()
+	if w.notify == nil {
+		return ""
+	}
+	must(w.t, w.notify.Add(w.fence))
+	w.fences++
+	path := filepath.Join(w.fence, strconv.Itoa(w.fences))
+	must(w.t, os.Mkdir(path, 0o700))
+	return path
 }
 
 func (w *watching) expectWarnings(parts ...string) {
 	w.t.Helper()
-	got := w.heard()
-	if len(got) != len(parts) {
-		w.t.Errorf("warnings %q, want %q", got, parts)
+	if len(w.warnings) != len(parts) {
+		w.t.Errorf("warnings %q, want %q", w.warnings, parts)
 		return
 	}
 	for i, part := range parts {
-		if !strings.Contains(got[i], part) {
-			w.t.Errorf("warning %q, want %q", got[i], part)
+		if !strings.Contains(w.warnings[i], part) {
+			w.t.Errorf("warning %q, want %q", w.warnings[i], part)
 		}
 	}
 }
 
-// expect waits for a change, and until no other follows.
+// expect expects that what happened is told, as one change.
 func (w *watching) expect(what string) {
 	w.t.Helper()
-	for limit := patience; ; limit = silence {
-		select {
-		case <-w.Changes():
-			continue
-		case <-time.After(limit):
-		}
-		if limit == patience {
-			w.t.Fatalf("%s: no change was told", what)
-		}
-		return
+	if told := w.pass(enough); told != 1 {
+		w.t.Fatalf("%s: %d changes were told", what, told)
 	}
 }
 
 func (w *watching) expectNothing(what string) {
 	w.t.Helper()
-	select {
-	case <-w.Changes():
-		w.t.Errorf("%s: a change was told", what)
-	case <-time.After(silence):
+	if told := w.pass(enough); told != 0 {
+		w.t.Errorf("%s: %d changes were told", what, told)
+	}
+}
+
+// expectAll makes what happens happen, and expects it to be told or not.
+func (w *watching) expectAll(acts []act, at func(string) string) {
+	w.t.Helper()
+	for _, a := range acts {
+		a.do(w.t, at)
+		if a.tell {
+			w.expect(a.what)
+		} else {
+			w.expectNothing(a.what)
+		}
 	}
 }
 
@@ -155,34 +201,34 @@ func sh(t testing.TB, dir string, command ...string) {
 type act struct {
 	what string
 	tell bool
-	do   func(t *testing.T, at func(string) string)
+	do   func(t testing.TB, at func(string) string)
 }
 
-func write(path, text string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) { plant(t, at(path), text) }
+func write(path, text string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) { plant(t, at(path), text) }
 }
 
-func move(from, to string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) { must(t, os.Rename(at(from), at(to))) }
+func move(from, to string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) { must(t, os.Rename(at(from), at(to))) }
 }
 
-func unlink(path string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) { must(t, os.RemoveAll(at(path))) }
+func unlink(path string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) { must(t, os.RemoveAll(at(path))) }
 }
 
 // swap replaces a symlink as git-sync and kubelet do.
-func swap(link, target string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) {
+func swap(link, target string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) {
 		must(t, os.Symlink(target, at(link+".tmp")), os.Rename(at(link+".tmp"), at(link)))
 	}
 }
 
-func chmod(path string, mode os.FileMode) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) { must(t, os.Chmod(at(path), mode)) }
+func chmod(path string, mode os.FileMode) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) { must(t, os.Chmod(at(path), mode)) }
 }
 
-func inTurn(all ...func(*testing.T, func(string) string)) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) {
+func inTurn(all ...func(testing.TB, func(string) string)) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) {
 		for _, do := range all {
 			do(t, at)
 		}
@@ -190,96 +236,22 @@ func inTurn(all ...func(*testing.T, func(string) string)) func(*testing.T, func(
 }
 
 // vim saves as vim does with its defaults: a probe, the old file to a backup, a new one.
-func vim(path, text string) func(*testing.T, func(string) string) {
+func vim(path, text string) func(testing.TB, func(string) string) {
 	dir := filepath.Dir(path)
 	return inTurn(write(dir+"/4913", ""), chmod(dir+"/4913", 0o644), unlink(dir+"/4913"),
 		move(path, path+"~"), write(path, text), chmod(path, 0o644), unlink(path+"~"))
 }
 
 // vscode saves as VS Code does: it empties the file and writes it.
-func vscode(path, text string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) {
-		f, err := os.OpenFile(at(path), os.O_WRONLY|os.O_TRUNC, 0)
-		must(t, err)
-		for _, line := range strings.SplitAfter(text, "\n") {
-			_, err = f.WriteString(line)
-			must(t, err)
-			time.Sleep(20 * time.Millisecond)
-		}
-		must(t, f.Sync(), f.Close())
+func vscode(path, text string) func(testing.TB, func(string) string) {
+	lines := strings.SplitAfter(text, "\n")
+	steps := []func(testing.TB, func(string) string){write(path, "")}
+	for i := range lines {
+		steps = append(steps, write(path, strings.Join(lines[:i+1], "")))
 	}
+	return inTurn(steps...)
 }
 
-func sed(path, script string) func(*testing.T, func(string) string) {
-	return func(t *testing.T, at func(string) string) { sh(t, at("."), "sed", "-i", script, at(path)) }
-}
-
-// expectOne expects one signal for something that writes files. On a machine that is too slow for that, the change is told in
-// parts, and rightly; so it is undone and tried again.
-func (w *watching) expectOne(what, dir string, do, undo func()) {
-	w.t.Helper()
-	for range 5 {
-		told := w.count()
-		began := time.Now()
-		do()
-		took, pause := time.Since(began), longestPause(w.t, dir, began)
-		time.Sleep(quietAfterWrite + silence)
-		count := told()
-		w.t.Logf("%s took %s with a pause of at most %s: %d signals", what, took, pause, count)
-		if took < maxDelay/2 && pause < quietAfterWrite/2 {
-			if count != 1 {
-				w.t.Errorf("%s: %d signals", what, count)
-			}
-			return
-		}
-		undo()
-		w.expect("undoing")
-	}
-	w.t.Errorf("%s: this machine was never fast enough for a verdict", what)
-}
-
-// count takes the signals from now on, until the function returned is called, which says how many there were.
-func (w *watching) count() (stop func() int) {
-	stopped, counted := make(chan struct{}), make(chan int)
-	go func() {
-		for n := 0; ; {
-			select {
-			case <-w.Changes():
-				n++
-			case <-stopped:
-				counted <- n
-				return
-			}
-		}
-	}()
-	return func() int {
-		close(stopped)
-		return <-counted
-	}
-}
-
-// longestPause is the longest time between two writes since a moment.
-func longestPause(t testing.TB, dir string, since time.Time) time.Duration {
-	files := list(t, dir)
-	times := []time.Time{}
-	for _, f := range files {
-		if f.changed.After(since) {
-			times = append(times, f.changed)
-		}
-	}
-	slices.SortFunc(times, time.Time.Compare)
-	var longest time.Duration
-	for i := 1; i < len(times); i++ {
-		longest = max(longest, times[i].Sub(times[i-1]))
-	}
-	return longest
-}
-
-// standing is a watcher whose goroutine doesn't run; the test makes its moves.
-func standing(t *testing.T, k kernel, paths ...string) *Watcher {
-	w := &Watcher{paths: paths, kernel: k, changes: make(chan struct{}, 1), warned: map[string]bool{}}
-	t.Cleanup(func() { must(t, w.drop()) })
-	w.lookAround()
-	w.news = debounce{} // warnings are news
-	return w
+func sed(path, script string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) { sh(t, at("."), "sed", "-i", script, at(path)) }
 }

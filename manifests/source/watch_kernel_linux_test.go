@@ -51,13 +51,15 @@ func watchExhausted(t *testing.T, limit string) {
 		t.Helper()
 		select {
 		case <-w.Changes():
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("%s: not noticed", what)
 		}
 	}
 	start := func() *Watcher {
 		t.Helper()
-		w, err := Watch(WatchOptions{Paths: []string{root}})
+		k := theKernel
+		k.retry = 50 * time.Millisecond
+		w, err := watch(WatchOptions{Paths: []string{root}}, k)
 		must(t, err)
 		t.Cleanup(func() { must(t, w.Close()) })
 		return w
