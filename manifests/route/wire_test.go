@@ -2,17 +2,15 @@ package route
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/bot-bottle/bottled/manifests/golden"
+)
 
 func TestRenderIsDeterministicAndReadBack(t *testing.T) {
 	routes := []Route{
@@ -31,19 +29,7 @@ func TestRenderIsDeterministicAndReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/routes.json"
-	if *update {
-		if err := os.WriteFile(golden, rendered, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(rendered)); diff != "" {
-		t.Errorf("rendered (-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/routes.json", string(rendered))
 
 	parsed, err := Parse(rendered)
 	if err != nil {

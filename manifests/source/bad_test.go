@@ -1,17 +1,13 @@
 package source
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/bot-bottle/bottled/manifests/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // problemLine is what every problem must look like: FILE:LINE:COL: FIELD: REASON; FIX.
 var problemLine = regexp.MustCompile(`^[^:]+:[1-9]\d*:[1-9]\d*: \S.*?: \S.*?; \S.*[^ ]$`)
@@ -53,18 +49,5 @@ func checkBad(t *testing.T, input string) {
 	if lines.Len() == 0 {
 		t.Error("no problem was found")
 	}
-	golden := strings.TrimSuffix(input, filepath.Ext(input)) + ".golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(lines.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), lines.String()); diff != "" {
-		t.Errorf("problems (-want +got):\n%s", diff)
-	}
+	golden.Check(t, strings.TrimSuffix(input, filepath.Ext(input))+".golden", lines.String())
 }

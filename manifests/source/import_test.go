@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/manifests/parse"
 )
 
@@ -20,11 +21,11 @@ func TestImport(t *testing.T) {
 		t.Fatal(inputs, err)
 	}
 	for _, input := range inputs {
-		for image, golden := range map[string]string{"": ".golden", "my-agent:1": ".agent.golden"} {
-			golden = strings.TrimSuffix(input, ".md") + golden
-			t.Run(golden, func(t *testing.T) {
+		for image, suffix := range map[string]string{"": ".golden", "my-agent:1": ".agent.golden"} {
+			path := strings.TrimSuffix(input, ".md") + suffix
+			t.Run(path, func(t *testing.T) {
 				one := importOne(t, image, input)
-				checkGolden(t, golden, string(one.Manifest)+lines(one.Problems))
+				golden.Check(t, path, string(one.Manifest)+lines(one.Problems))
 				checkImported(t, one, image, input)
 			})
 		}
@@ -46,23 +47,6 @@ func lines(problems []parse.Problem) string {
 		text.WriteString("stderr: " + p.Error() + "\n")
 	}
 	return text.String()
-}
-
-func checkGolden(t *testing.T, golden, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
 }
 
 // checkImported loads a manifest that was made of a file, and, when nothing was lost, compares with the file.

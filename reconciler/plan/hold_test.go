@@ -3,6 +3,7 @@ package plan
 import (
 	"testing"
 
+	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
@@ -32,8 +33,8 @@ func TestHeldBack(t *testing.T) {
 			p := w.plan()
 			before := text(t, p) + graph(p)
 			p.Bottles = []BottlePlan{p.Bottles[0].Without(held)}
-			golden(t, "plan/"+name, text(t, p))
-			golden(t, "graph/"+name, graph(p))
+			golden.Check(t, "testdata/plan/"+name+".golden", text(t, p))
+			golden.Check(t, "testdata/graph/"+name+".golden", graph(p))
 			again := w.plan()
 			if text(t, again)+graph(again) != before {
 				t.Error("holding back changed what was planned")

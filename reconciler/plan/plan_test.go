@@ -2,22 +2,16 @@ package plan
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/observe"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // text is the plan as people see it.
 func text(t *testing.T, p Plan) string {
@@ -45,29 +39,9 @@ func TestPlan(t *testing.T) {
 			w := newWorld(t)
 			change(t, w)
 			p := w.plan()
-			golden(t, "plan/"+name, text(t, p))
-			golden(t, "graph/"+name, graph(p))
+			golden.Check(t, "testdata/plan/"+name+".golden", text(t, p))
+			golden.Check(t, "testdata/graph/"+name+".golden", graph(p))
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("plan differs from %s (-want +got):\n%s", path, diff)
 	}
 }
 

@@ -2,7 +2,6 @@ package render
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
@@ -25,8 +25,6 @@ import (
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/seccomp"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 var testSettings = state.Settings{
 	Owner: "default", Prefix: "claude-bottle", StateDir: "/var/lib/bottled", RunDir: "/run/bottled/x", Pool: state.DefaultPool,
@@ -95,19 +93,7 @@ func TestDesireGolden(t *testing.T) {
 	if strings.Contains(out, "the-secret-token") || strings.Contains(fmt.Sprintf("%v%+v%#v", b, b, b), "the-secret-token") {
 		t.Error("the token is shown")
 	}
-	path := filepath.Join("testdata", "desired.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(out), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), out); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/desired.golden", out)
 }
 
 // TestSupervisedWithoutAgent is a bottle whose agent somebody else starts.

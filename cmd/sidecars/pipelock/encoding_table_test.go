@@ -21,14 +21,13 @@ import (
 	"testing"
 	"time"
 	"unicode/utf16"
+
+	"github.com/bot-bottle/bottled/manifests/golden"
 )
 
-var (
-	update = flag.Bool("update", false, "write the tables of verdicts anew")
-	// official is the address of a pipelock 2.3.0 that runs with a file of pipelockconf.Render with Official, and may
-	// reach 127.0.0.1 and *.wild.test.
-	official = flag.String("official", "", "with -update, ask this proxy for its verdicts, too")
-)
+// official is the address of a pipelock 2.3.0 that runs with a file of pipelockconf.Render with Official, and may reach 127.0.0.1
+// and *.wild.test.
+var official = flag.String("official", "", "with -update, ask this proxy for its verdicts, too")
 
 const encodingTable = "testdata/encodings.tsv"
 
@@ -322,7 +321,7 @@ func TestAttackEncodings(t *testing.T) {
 				}
 			}
 			fmt.Fprintf(&table, "%s\t%s\t%s\n", key, want[0], ours)
-			if !*update && want[1] != ours {
+			if !golden.Updating() && want[1] != ours {
 				t.Errorf("%s in %s: %s, the table says %s; look, and then -update", e.name, place.name, ours, want[1])
 			}
 			if want[0] == refused && ours != refused {
@@ -330,10 +329,8 @@ func TestAttackEncodings(t *testing.T) {
 			}
 		}
 	}
-	if *update {
-		if err := os.WriteFile(encodingTable, []byte(table.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if golden.Updating() {
+		golden.Write(t, encodingTable, table.String())
 	}
 }
 
@@ -341,7 +338,7 @@ func TestAttackEncodings(t *testing.T) {
 func readTable(t *testing.T, path string) map[string][2]string {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	if err != nil && !*update {
+	if err != nil && !golden.Updating() {
 		t.Fatal(err)
 	}
 	table := map[string][2]string{}

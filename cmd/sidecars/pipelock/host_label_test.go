@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bot-bottle/bottled/manifests/golden"
 )
 
 const hostLabelTable = "testdata/hostlabels.tsv"
@@ -61,7 +62,7 @@ func TestAttackDataInHostLabels(t *testing.T) {
 		}
 		ours := hostVerdict(t, p, p.addr, host)
 		table = append(table, fmt.Sprintf("%s\t%s\t%s\t%s\n", name, labels, want[0], ours))
-		if !*update && want[1] != ours {
+		if !golden.Updating() && want[1] != ours {
 			t.Errorf("%s: %s, the table says %s; look, and then -update", host, ours, want[1])
 		}
 		conn := p.raw()
@@ -74,11 +75,8 @@ func TestAttackDataInHostLabels(t *testing.T) {
 		}
 	}
 	slices.Sort(table)
-	if *update {
-		text := "# host labels\tof\tpipelock 2.3.0\tbottled\n" + strings.Join(table, "")
-		if err := os.WriteFile(hostLabelTable, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if golden.Updating() {
+		golden.Write(t, hostLabelTable, "# host labels\tof\tpipelock 2.3.0\tbottled\n"+strings.Join(table, ""))
 	}
 }
 

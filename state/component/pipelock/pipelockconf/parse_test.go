@@ -10,7 +10,7 @@ const minimal = "mode: strict\napi_allowlist: [a.test]\nforward_proxy: {enabled:
 // TestRenderedParses: what the built-in image is given, it can carry out; what the official one is given
 // asks for more.
 func TestRenderedParses(t *testing.T) {
-	for name, options := range golden {
+	for name, options := range variants {
 		data, err := Render(options)
 		if err != nil {
 			t.Fatal(err)

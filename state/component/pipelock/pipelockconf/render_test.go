@@ -1,20 +1,18 @@
 package pipelockconf
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
-)
 
-var update = flag.Bool("update", false, "write the golden files anew")
+	"github.com/bot-bottle/bottled/manifests/golden"
+)
 
 func prefixes(list ...string) []netip.Prefix {
 	var all []netip.Prefix
@@ -24,7 +22,7 @@ func prefixes(list ...string) []netip.Prefix {
 	return all
 }
 
-var golden = map[string]Options{
+var variants = map[string]Options{
 	"builtin": {
 		Allowlist:   []string{"api.github.com", "*.npmjs.org", "cred-proxy", "supervise"},
 		IPAllowlist: prefixes("10.201.0.16/28"),
@@ -46,25 +44,13 @@ var golden = map[string]Options{
 }
 
 func TestRenderGolden(t *testing.T) {
-	for name, options := range golden {
+	for name, options := range variants {
 		t.Run(name, func(t *testing.T) {
 			got, err := Render(options)
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", name+".yaml")
-			if *update {
-				if err := os.WriteFile(path, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(got) != string(want) {
-				t.Errorf("%s (rewrite with -update):\n%s", path, got)
-			}
+			golden.Check(t, "testdata/"+name+".yaml", string(got))
 		})
 	}
 }
@@ -74,7 +60,7 @@ func TestRenderGolden(t *testing.T) {
 func TestRenderKeys(t *testing.T) {
 	schema := readKeys(t)
 	unused := maps.Clone(schema)
-	for name, options := range golden {
+	for name, options := range variants {
 		data, err := Render(options)
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +119,7 @@ func leaves(prefix string, section map[string]any) map[string]string {
 
 // TestRenderIsOrderless: equal sets give equal files, and the options stay as they are.
 func TestRenderIsOrderless(t *testing.T) {
-	o := golden["official"]
+	o := variants["official"]
 	want, err := Render(o)
 	if err != nil {
 		t.Fatal(err)
