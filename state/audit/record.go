@@ -13,10 +13,26 @@ import (
 
 // Kinds of records. The log also has people's decisions about proposals (queue.Record), of the kind decision.
 const (
-	KindEgress   = "egress"   // pipelock allowed or denied a request
-	KindRequest  = "request"  // cred-proxy used a credential, or refused to
-	KindProposal = "proposal" // supervise queued, found or withdrew a proposal, or delivered its answer
-	KindGap      = "gap"      // records are missing
+	KindEgress     = "egress"     // pipelock allowed or denied a request
+	KindRequest    = "request"    // cred-proxy used a credential, or refused to
+	KindCredential = "credential" // cred-proxy loaded a route's token, or can't send it
+	KindProposal   = "proposal"   // supervise queued, found or withdrew a proposal, or delivered its answer
+	KindGap        = "gap"        // records are missing
+)
+
+// Codes of denied egress, and of credentials that were not accepted. Other records have none. The reason says the same in words.
+const (
+	CodeHostNotAllowed = "host_not_allowed" // the host is not on the allowlist
+	CodePortNotAllowed = "port_not_allowed" // the host is, and the port is not
+	CodeAddressBlocked = "address_blocked"  // the address is not public, or belongs to another host
+	CodeDLP            = "dlp"              // the request looks like a leak of data, or can't be inspected
+	CodeServerName     = "server_name"      // TLS asks for another server than CONNECT did
+	CodeMalformed      = "malformed"        // the request can be read in more than one way, or is not supported
+	CodeRevoked        = "revoked"          // a reload ended it: the new configuration does not allow it
+	CodeOverload       = "overload"         // too much at once
+
+	CodeCredentialRejected = "credential_rejected" // the upstream answered 401 or 403
+	CodeCredentialUnusable = "credential_unusable" // the token is missing, empty, too large, or can't be sent in a header
 )
 
 // Record is a line of the log: a sidecar's decision, or a gap.
@@ -41,8 +57,9 @@ type Position struct {
 // Statement is a sidecar's account of a decision, made printable and limited in size. It is not verified: a compromised sidecar may
 // claim anything.
 type Statement struct {
-	Action   Text   `json:"action,omitempty"` // egress: allow, deny, error; proposal: new, found, answered, withdrawn
-	Phase    Text   `json:"phase,omitempty"`  // request: begin, end; many of them: reserve, count
+	// Action is allow, deny or error for egress; loaded or missing for a credential; new, found, answered or withdrawn for a proposal.
+	Action   Text   `json:"action,omitempty"`
+	Phase    Text   `json:"phase,omitempty"` // request: begin, end; many of them: reserve, count
 	ID       Text   `json:"id,omitempty"`
 	Client   Text   `json:"client,omitempty"`
 	Method   Text   `json:"method,omitempty"`
@@ -54,7 +71,8 @@ type Statement struct {
 	Path     Text   `json:"path,omitempty"`
 	Tool     Text   `json:"tool,omitempty"`
 	Status   Text   `json:"status,omitempty"`
-	Reason   Text   `json:"reason,omitempty"`
+	Code     Text   `json:"code,omitempty"`   // stable, for programs: one of the Code constants
+	Reason   Text   `json:"reason,omitempty"` // for people
 	Warning  Text   `json:"warning,omitempty"`
 	Error    Text   `json:"error,omitempty"`
 	Aborted  bool   `json:"aborted,omitempty"`
@@ -65,12 +83,14 @@ type Statement struct {
 	Millis   uint64 `json:"duration_ms,omitempty"`
 	// Count is the number of decisions that the record stands for; 0 means one. Others marks a record for several kinds, which were too
 	// many to count apart. AtMost reserves that many further requests on the route; a later Count says how many there were.
-	Count  uint64    `json:"count,omitempty"`
-	Others bool      `json:"others,omitempty"`
-	AtMost uint64    `json:"at_most,omitempty"`
-	Ended  uint64    `json:"ended,omitempty"`
-	Failed uint64    `json:"failed,omitempty"` // of Ended: with status 400 or more, or aborted
-	Since  time.Time `json:"since,omitzero"`   // of a Count: time of the first
+	Count  uint64 `json:"count,omitempty"`
+	Others bool   `json:"others,omitempty"`
+	AtMost uint64 `json:"at_most,omitempty"`
+	Ended  uint64 `json:"ended,omitempty"`
+	Failed uint64 `json:"failed,omitempty"` // of Ended: with status 400 or more, or aborted
+	// Rejected is how many of Failed ended with code credential_rejected or credential_unusable.
+	Rejected uint64    `json:"rejected,omitempty"`
+	Since    time.Time `json:"since,omitzero"` // of a Count: time of the first
 }
 
 // Gap counts missing records.
@@ -141,7 +161,7 @@ func parse(line []byte) (kind string, number uint64, run Text, s Statement, ok b
 		return "", 0, "", s, false
 	}
 	switch kind = strings.ToLower(string(said.Event)); kind {
-	case KindEgress, KindRequest, KindProposal:
+	case KindEgress, KindRequest, KindCredential, KindProposal:
 		return kind, said.Number, said.Run, said.Statement, true
 	}
 	return "", 0, "", s, false

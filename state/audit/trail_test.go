@@ -127,9 +127,17 @@ func gaps(records []Record) (sum Gap) {
 func TestRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBottle(t)
-		b.mustTake(b.open(), denials(1))
+		trail := b.open()
+		b.mustTake(trail, denials(1))
+		const missing = `{"event":"credential","action":"missing","route":"/a/","host":"a.example","port":443,"code":"credential_unusable","reason":"it is empty"`
+		if err := trail.Add(container, "cred-proxy", at(1), []byte(missing+`,"run":"r1","number":2}`)); err != nil {
+			t.Fatal(err)
+		}
 		want := `{"time":"2000-01-01T00:00:00Z","bottle":"dev","kind":"egress","component":"pipelock","container":"0123456789ab",` +
-			`"logged":"2026-01-02T03:04:05Z","run":"r1","number":1,"action":"deny","host":"host1.example","port":443,"reason":"domain not in allowlist"}` + "\n"
+			`"logged":"2026-01-02T03:04:05Z","run":"r1","number":1,"action":"deny","host":"host1.example","port":443,"reason":"domain not in allowlist"}` + "\n" +
+			`{"time":"2000-01-01T00:00:00Z","bottle":"dev","kind":"credential","component":"pipelock","container":"0123456789ab",` +
+			`"logged":"2026-01-02T03:04:05.001Z","run":"r1","number":2,"action":"missing","host":"a.example","port":443,"route":"/a/",` +
+			`"code":"credential_unusable","reason":"it is empty"}` + "\n"
 		if got := read(t, filepath.Join(b.dir, "dev.jsonl")); got != want {
 			t.Errorf("got  %swant %s", got, want)
 		}

@@ -2,8 +2,13 @@ package credproxy
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
 const (
@@ -49,7 +54,9 @@ func (x *exchange) begin(refused bool) error {
 // end puts on record how a request ended.
 func (x *exchange) end() {
 	if x.counted {
-		x.audit.used(x.uses, !x.completed || x.w.status >= http.StatusBadRequest, x.body.Bytes(), x.w.bytes)
+		x.audit.used(x.uses, result{
+			failed: !x.completed || x.w.status >= http.StatusBadRequest, rejected: x.code != "", sent: x.body.Bytes(), received: x.w.bytes,
+		})
 		return
 	}
 	line := x.auditLine("end", "request ended")
@@ -70,6 +77,10 @@ func (x *exchange) auditLine(phase, message string) *auditLine {
 	}
 	event.Str("method", x.in.Method[:min(len(x.in.Method), maxAuditMethod)]).Str("path", x.auditPath())
 	if phase == "end" {
+		if x.route != nil {
+			x.route.addUpstream(event)
+		}
+		addReason(event, x.code, x.cause)
 		if x.err != nil {
 			event.Str("error", x.describe())
 		}
@@ -81,6 +92,22 @@ func (x *exchange) auditLine(phase, message string) *auditLine {
 	}
 	event.Msg(message)
 	return line
+}
+
+// addUpstream adds the host and port of a route's upstream to a line.
+func (r *route) addUpstream(event *zerolog.Event) {
+	port, _ := strconv.ParseUint(portOf(r.upstream), 10, 16) // the manifest's rules have checked it
+	event.Str("host", r.upstream.Hostname()).Uint16("port", uint16(port))
+}
+
+// addReason adds why a request was refused, or its credential was: by a code for programs, if there is one, and in words.
+func addReason(event *zerolog.Event, code, reason string) {
+	if code != "" {
+		event.Str("code", code)
+	}
+	if reason != "" {
+		event.Str("reason", sidecar.Clip(reason))
+	}
 }
 
 func (x *exchange) auditPath() string {

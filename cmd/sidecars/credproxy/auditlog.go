@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // auditDelay is how long the line about a request's end may wait for others to be written with.
@@ -80,6 +81,22 @@ func (a *auditLog) await(batch *auditBatch) error {
 	runtime.Gosched() // whoever else has a line now adds it
 	a.finish(batch)
 	return batch.err
+}
+
+// credentialLine makes the line about the token of a route.
+func (a *auditLog) credentialLine(r *route) []byte {
+	line := newAuditLine(a.log)
+	event, action, message := line.Info(), "loaded", "route has a token"
+	if r.missing != "" {
+		event, action, message = line.Warn(), "missing", "route answers 503: it has no token"
+	}
+	event.Str("event", "credential").Str("action", action).Str("route", r.path)
+	r.addUpstream(event)
+	if r.missing != "" {
+		addReason(event, audit.CodeCredentialUnusable, r.missing)
+	}
+	event.Msg(message)
+	return line.text
 }
 
 // writeSoon writes the text within auditDelay.

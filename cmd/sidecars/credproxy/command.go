@@ -98,11 +98,12 @@ func newProgram(listen string, dirs directories, getenv func(string) string, log
 	if err != nil {
 		return nil, err
 	}
-	loader := &loader{dirs: dirs, pipelock: pipelock, log: logger}
+	loader := &loader{dirs: dirs, pipelock: pipelock}
 	errorLog := log.New(redactingLog{loader, sidecar.Bounded(logger)}, "", 0)
 	log.SetFlags(0)
 	log.SetOutput(errorLog.Writer()) // net/http's transport writes there, and quotes what upstreams send
 	auditLog := newAuditLog(logger, audit, errorLog)
+	loader.audit = auditLog
 	return &sidecar.Program{
 		Role:   role,
 		Listen: listen,

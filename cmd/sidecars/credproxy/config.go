@@ -64,11 +64,9 @@ func (t *table) match(rawPath string) *route {
 	return nil
 }
 
-// sameSecrets tells whether the tokens of both tables, which have equal digests, are equal too.
-func (t *table) sameSecrets(other *table) bool {
-	return slices.EqualFunc(t.routes, other.routes, func(a, b *route) bool {
-		return a.missing == b.missing && a.auth.token.equal(b.auth.token)
-	})
+// sameSecret reports whether two routes have the same token, or none for the same reason.
+func (r *route) sameSecret(other *route) bool {
+	return r.missing == other.missing && r.auth.token.equal(other.auth.token)
 }
 
 // redact returns text without any of the secrets.
@@ -86,7 +84,7 @@ func (t *table) redact(text string) string {
 type loader struct {
 	dirs     directories
 	pipelock *url.URL
-	log      logger
+	audit    *auditLog
 	table    atomic.Pointer[table]
 
 	exchanges watch
@@ -122,12 +120,12 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	slices.SortFunc(next.routes, func(a, b *route) int {
 		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
 	})
+	if err := l.recordCredentials(old, next); err != nil {
+		return sidecar.Loaded{}, err
+	}
 	l.table.Store(next)
 	l.exchanges.endRevoked(next)
 	old.retire(next)
-	if old == nil || old.digest != next.digest || !old.sameSecrets(next) {
-		l.warnMissing(next)
-	}
 	return sidecar.Loaded{Digest: next.digest}, nil
 }
 
@@ -212,10 +210,16 @@ func (l *loader) newDialer(caPEM []byte) (*dialer, error) {
 	return l.dialer, nil
 }
 
-func (l *loader) warnMissing(t *table) {
-	for _, r := range t.routes {
-		if r.missing != "" {
-			l.log.Warn().Str("route", r.path).Str("reason", r.missing).Msg("route answers 503: it has no token")
+// recordCredentials puts on record which routes get a new token, and which have none that can be sent. Like a request, a token
+// that can't be put on record is not used.
+func (l *loader) recordCredentials(old, next *table) error {
+	for _, r := range next.routes {
+		if before := old.at(r.path); before != nil && before.revokedBy(r) == nil && before.sameSecret(r) {
+			continue
+		}
+		if err := l.audit.write(l.audit.credentialLine(r)); err != nil {
+			return fmt.Errorf("route %s: write to the audit log: %w", r.path, err)
 		}
 	}
+	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // forward makes the request to the upstream and passes the response on.
@@ -33,6 +35,7 @@ func (x *exchange) forward() {
 		x.fail(err)
 		return
 	}
+	x.noteRejection(resp)
 	if memory, _ := headerMemory(resp.Header); x.share.take(memory-headerShare) != nil {
 		x.fail(fmt.Errorf("the upstream's header is large: %w", http1.ErrNoMemory))
 		return
@@ -107,6 +110,19 @@ func (x *exchange) checkResponse(resp *http.Response) error {
 	}
 	x.route.rewritePackages(resp)
 	return x.route.rewriteLocation(resp)
+}
+
+// noteRejection notes, for the audit log, that the upstream did not accept the credential. Without TLS the response may be
+// pipelock's own refusal, which says nothing about the credential.
+func (x *exchange) noteRejection(resp *http.Response) {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return
+	}
+	if code := resp.Header.Get(sidecar.BlockedHeader); code != "" && x.route.upstream.Scheme == "http" {
+		x.cause = "pipelock refused the request: " + code
+		return
+	}
+	x.code, x.cause = audit.CodeCredentialRejected, fmt.Sprintf("%s answered %d", x.route.upstream.Host, resp.StatusCode)
 }
 
 // passHeader sends the response's header on.

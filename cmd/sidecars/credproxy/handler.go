@@ -14,6 +14,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy/http1"
 	model "github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 const (
@@ -67,6 +68,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, from *http1.Conn
 	x := &exchange{handler: h, in: r, client: from, w: recorder{ResponseWriter: w}, started: time.Now(), crowded: h.open.Add(1) > maxExchanges}
 	defer x.share.giveBack()
 	denied := x.admit(h.table.Load())
+	if denied != nil {
+		x.code, x.cause = denied.code, x.table.redact(denied.reason)
+	}
 	if err := x.begin(denied != nil); err != nil {
 		x.refuse(deny(http.StatusServiceUnavailable, "the request can't be audited, so it is not made"))
 		x.errorLog.Print("a request was refused because it could not be audited: ", err)
@@ -103,8 +107,10 @@ type exchange struct {
 	target  target
 	life    http1.Exchange
 	share   share
-	trailer names // announced in the response's header
-	err     error // why the upstream's response did not get through
+	trailer names  // announced in the response's header
+	err     error  // why the upstream's response did not get through
+	code    string // of the audit log: what is wrong with the credential; "" for nothing
+	cause   string // why the request was refused, or the credential was
 
 	uses    usesKey
 	counted bool // without audit lines of its own
@@ -203,7 +209,9 @@ func (x *exchange) checkRoute() *denial {
 		return denyBody(r)
 	}
 	if r.missing != "" {
-		return deny(http.StatusServiceUnavailable, "route %s has no token: %s", r.path, r.missing)
+		d := deny(http.StatusServiceUnavailable, "route %s has no token: %s", r.path, r.missing)
+		d.code = audit.CodeCredentialUnusable
+		return d
 	}
 	if wait := r.limit.take(x.started); wait > 0 {
 		return deny(http.StatusTooManyRequests, "route %s is limited to %d requests a minute", r.path, r.limit.conf.RequestsPerMinute).

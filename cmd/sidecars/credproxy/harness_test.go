@@ -153,12 +153,12 @@ func newBench(t *testing.T, ca []byte, routes ...model.Route) *bench {
 		t.Fatal(err)
 	}
 	logger := zerolog.New(b.log)
-	b.loader = &loader{dirs: b.dirs, pipelock: proxy, log: logger}
+	errorLog := log.New(logger, "", 0)
+	b.loader = &loader{dirs: b.dirs, pipelock: proxy, audit: newAuditLog(logger, b.log, errorLog)}
 	if _, err := b.loader.load(); err != nil {
 		t.Fatal(err)
 	}
-	errorLog := log.New(logger, "", 0)
-	b.handler = newHandler(b.loader, newAuditLog(logger, b.log, errorLog), errorLog)
+	b.handler = newHandler(b.loader, b.loader.audit, errorLog)
 	b.server = newTestServer(t, newServer(b.handler))
 	t.Cleanup(func() {
 		b.server.end(t)

@@ -16,6 +16,7 @@ const receivePack = "git-receive-pack"
 // denial is a request that goes nowhere.
 type denial struct {
 	status int
+	code   string // of the audit log; "" for most
 	reason string
 	header map[string]string // of the answer; nil for none
 }

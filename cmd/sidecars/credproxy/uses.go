@@ -35,9 +35,9 @@ type uses struct {
 	step     int // of the last announcement
 	reserve  *auditBatch
 
-	begun, ended, failed uint64
-	sent, received       int64
-	since                time.Time
+	begun, ended, failed, rejected uint64
+	sent, received                 int64 // bytes of bodies
+	since                          time.Time
 }
 
 // use accounts for a request that begins: by a line of its own (true), or in an announcement, which is written then.
@@ -74,17 +74,27 @@ func (a *auditLog) use(key usesKey) (line bool, err error) {
 	return false, nil
 }
 
+// result is how a request ended.
+type result struct {
+	failed         bool // with status 400 or more, or cut short
+	rejected       bool // for its credential
+	sent, received int64
+}
+
 // used accounts for the end of a request that has no lines of its own.
-func (a *auditLog) used(key usesKey, failed bool, sent, received int64) {
+func (a *auditLog) used(key usesKey, r result) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u := a.usesOf(key)
 	u.ended++
-	if failed {
+	if r.failed {
 		u.failed++
 	}
-	u.sent += sent
-	u.received += received
+	if r.rejected {
+		u.rejected++
+	}
+	u.sent += r.sent
+	u.received += r.received
 }
 
 // usesOf begins a window when there is none.
@@ -108,7 +118,8 @@ func (a *auditLog) count() {
 			continue
 		}
 		a.add(a.format("count", key, "requests, counted", func(e *zerolog.Event) {
-			e.Uint64("count", u.begun).Uint64("ended", u.ended).Uint64("failed", u.failed).Int64("bytes", u.received).Int64("request_bytes", u.sent)
+			e.Uint64("count", u.begun).Uint64("ended", u.ended).Uint64("failed", u.failed).Uint64("rejected", u.rejected).
+				Int64("bytes", u.received).Int64("request_bytes", u.sent)
 			if u.begun > 0 {
 				e.Time("since", u.since)
 			}

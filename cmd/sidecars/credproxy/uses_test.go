@@ -18,14 +18,15 @@ import (
 
 // usesLine is an audit line, as far as it matters here.
 type usesLine struct {
-	Phase   string
-	Route   string
-	Refused bool
-	AtMost  int `json:"at_most"`
-	Count   int
-	Ended   int
-	Failed  int
-	Number  int
+	Phase    string
+	Route    string
+	Refused  bool
+	AtMost   int `json:"at_most"`
+	Count    int
+	Ended    int
+	Failed   int
+	Rejected int
+	Number   int
 }
 
 func usesLines(t *testing.T, text string) (lines []usesLine) {
@@ -71,14 +72,14 @@ func TestFloodOfCredentialUses(t *testing.T) {
 			if used++; used > covered {
 				t.Fatalf("use %d is made, and lines cover %d", used, covered)
 			}
-			a.used(key, used%2 == 0, 1, 1)
+			a.used(key, result{failed: used%2 == 0, rejected: used%4 == 0, sent: 1, received: 1})
 			time.Sleep(4 * time.Second / flood)
 		}
 		time.Sleep(sidecar.Window)
 		synctest.Wait()
 		lines := usesLines(t, out.String())
 		last := lines[len(lines)-1]
-		if want := (usesLine{Phase: "count", Route: "/api/", Count: flood - routeRequests, Ended: flood, Failed: flood / 2, Number: len(lines)}); last != want {
+		if want := (usesLine{Phase: "count", Route: "/api/", Count: flood - routeRequests, Ended: flood, Failed: flood / 2, Rejected: flood / 4, Number: len(lines)}); last != want {
 			t.Errorf("the count: %+v, want %+v", last, want)
 		}
 		if len(lines) > 20 || covered > 3*flood {

@@ -292,7 +292,7 @@ func TestAttackSecretBehindAnswer(t *testing.T) {
 	if got, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer looks whole: %q", got)
 	}
-	p.wantLog(map[string]any{"action": "deny", "status": 200, "reason": "request body" + foundToken})
+	p.wantLog(map[string]any{"action": "deny", "status": 200, "code": "dlp", "reason": "request body" + foundToken})
 }
 
 // TestWarn: everything passes, and the log says what was found, without it.

@@ -28,6 +28,7 @@ type exchange struct {
 	policy  *policy
 	target  target
 	action  string
+	code    string          // why it was denied, as in the audit log
 	reason  string          // why it was denied or failed; never a path, a query, a header or a body
 	address string          // that was connected to
 	grant   grant           // guarded by underway.mu
@@ -57,7 +58,7 @@ func (x *exchange) log(decisions *sidecar.Decisions) {
 	if x.unnamed && warned != nil {
 		reason = "" // it may name the host
 	}
-	subject := sidecar.Subject{Event: "egress", Action: x.action, Host: host, Port: x.target.port, Reason: reason, Warning: warning}
+	subject := sidecar.Subject{Event: "egress", Action: x.action, Host: host, Port: x.target.port, Code: x.code, Reason: reason, Warning: warning}
 	decisions.Record(subject, x.sent.Load(), x.received.Load(), "egress "+x.action, func(e *zerolog.Event) *zerolog.Event {
 		e = e.Str("id", x.id).Str("client", x.client).Str("method", method).Int("status", x.status)
 		if x.address != "" {
@@ -65,6 +66,11 @@ func (x *exchange) log(decisions *sidecar.Decisions) {
 		}
 		return e.Int64("duration_ms", max(0, time.Since(x.start).Milliseconds()))
 	})
+}
+
+// deny notes why the exchange was denied.
+func (x *exchange) deny(why *refusal) {
+	x.action, x.code, x.reason = actionDeny, why.code, why.reason
 }
 
 // clip bounds a method, which the client chooses.

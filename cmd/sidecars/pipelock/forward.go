@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that
@@ -27,10 +29,10 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	}
 	x.target = t
 	if n := len(r.URL.String()); n > x.policy.urlBytes {
-		return &refusal{status: http.StatusForbidden, reason: "URL length " + strconv.Itoa(n) + " exceeds maximum " + strconv.Itoa(x.policy.urlBytes)}
+		return &refusal{status: http.StatusForbidden, code: audit.CodeMalformed, reason: "URL length " + strconv.Itoa(n) + " exceeds maximum " + strconv.Itoa(x.policy.urlBytes)}
 	}
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return &refusal{status: http.StatusNotImplemented, reason: "WebSocket over plain HTTP is not supported: use wss, through CONNECT"}
+		return &refusal{status: http.StatusNotImplemented, code: audit.CodeMalformed, reason: "WebSocket over plain HTTP is not supported: use wss, through CONNECT"}
 	}
 	if err := p.checkHeader(r, x); err != nil {
 		return err
@@ -93,7 +95,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) err
 	defer func() {
 		x.status = max(x.status, out.status)
 		if refused := x.refused.Load(); refused != nil {
-			x.action, x.reason = actionDeny, refused.reason
+			x.deny(refused)
 		}
 	}()
 	(&httputil.ReverseProxy{

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 const (
@@ -35,7 +37,7 @@ func readHello(client net.Conn, counted *countedHello) (hello, error) {
 	}
 	h, err := parseHello(counted)
 	if counted.over {
-		return hello{}, errors.New("too many long TLS ClientHellos at once")
+		return hello{}, &refusal{code: audit.CodeOverload, reason: "too many long TLS ClientHellos at once"}
 	}
 	if err != nil {
 		return hello{}, err
@@ -98,9 +100,9 @@ func (h hello) check(t target) error {
 	case t.addr.IsValid() && h.name == "": // addresses are no server names (RFC 6066, section 3)
 		return nil
 	case h.name == "":
-		return errors.New("the TLS ClientHello has no server name")
+		return &refusal{code: audit.CodeServerName, reason: "the TLS ClientHello has no server name"}
 	case h.name != t.host:
-		return errors.New("the TLS server name is not the host of CONNECT")
+		return &refusal{code: audit.CodeServerName, reason: "the TLS server name is not the host of CONNECT"}
 	}
 	return nil
 }

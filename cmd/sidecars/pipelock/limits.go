@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // What the clients, which may be hostile, can take of the container's 256 MiB in all. The sum, with some 20 MB that the
@@ -35,7 +37,7 @@ func (p *proxy) reserve(ctx context.Context, cost int64) (release func(), err er
 	ctx, cancel := context.WithTimeout(ctx, p.shareTime)
 	defer cancel()
 	if p.buffers.Acquire(ctx, cost) != nil {
-		return nil, &refusal{status: http.StatusServiceUnavailable, reason: "too many requests at once"}
+		return nil, &refusal{status: http.StatusServiceUnavailable, code: audit.CodeOverload, reason: "too many requests at once"}
 	}
 	return func() { p.buffers.Release(cost) }, nil
 }

@@ -155,7 +155,8 @@ func (x *exchange) fail(w http.ResponseWriter, err error) {
 		x.answer(w, http.StatusBadGateway, "cannot reach "+x.target.host)
 		return
 	}
-	x.action, x.reason = actionDeny, refused.reason
+	x.deny(refused)
+	w.Header().Set(sidecar.BlockedHeader, refused.code)
 	if x.policy.explain && refused.hint != "" {
 		w.Header().Set(hintHeader, refused.hint)
 	}

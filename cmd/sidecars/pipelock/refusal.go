@@ -3,12 +3,15 @@ package pipelock
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // refusal is a request that the proxy won't carry out. Its reason is for the agent: the words of the
 // official program where that has words for it, for agents have learned them.
 type refusal struct {
 	status int
+	code   string // of the audit log
 	reason string
 	hint   string // what to do about it; "" for nothing
 }
@@ -34,12 +37,13 @@ const hintPort = "An entry HOST:PORT in spec.egress.allowlist of the bottle's ma
 // malformed refuses a request whose target can be read in more than one way, or in none. It must not
 // quote the target, which may hold a password or a path: the reason is logged.
 func malformed(format string, args ...any) *refusal {
-	return &refusal{status: http.StatusBadRequest, reason: fmt.Sprintf(format, args...)}
+	return &refusal{status: http.StatusBadRequest, code: audit.CodeMalformed, reason: fmt.Sprintf(format, args...)}
 }
 
 func notAllowlisted(host string) *refusal {
 	return &refusal{
 		status: http.StatusForbidden,
+		code:   audit.CodeHostNotAllowed,
 		reason: "domain not in allowlist: " + host,
 		hint:   hintAllowlist,
 	}
@@ -48,6 +52,7 @@ func notAllowlisted(host string) *refusal {
 func closedPort(t target) *refusal {
 	return &refusal{
 		status: http.StatusForbidden,
+		code:   audit.CodePortNotAllowed,
 		reason: fmt.Sprintf("port %d of %s not in allowlist", t.port, t.host),
 		hint:   hintPort,
 	}
@@ -55,17 +60,18 @@ func closedPort(t target) *refusal {
 
 // secret refuses what may not go out. The reason names the rule and never what it found.
 func secret(reason string) *refusal {
-	return &refusal{status: http.StatusForbidden, reason: reason, hint: hintSecret}
+	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
 // strayed is an address that no setting opens.
 func strayed(format string, args ...any) *refusal {
-	return &refusal{status: http.StatusForbidden, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}
+	return &refusal{status: http.StatusForbidden, code: audit.CodeAddressBlocked, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}
 }
 
 func ssrf(format string, args ...any) *refusal {
 	return &refusal{
 		status: http.StatusForbidden,
+		code:   audit.CodeAddressBlocked,
 		reason: "SSRF blocked: " + fmt.Sprintf(format, args...),
 		hint:   hintAddress,
 	}

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 const copyBytes = 16 << 10
@@ -61,7 +63,7 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	x.action, x.status = actionAllow, http.StatusOK
 	p.serveTunnel(x, client, buffered, upstream)
 	if refused := x.refused.Load(); refused != nil {
-		x.action, x.reason = actionDeny, refused.reason
+		x.deny(refused)
 	}
 	return nil
 }
@@ -78,7 +80,9 @@ func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Read
 		err = hello.check(x.target)
 	}
 	if err != nil {
-		x.action, x.reason = actionDeny, err.Error()
+		refused := &refusal{code: audit.CodeMalformed, reason: err.Error()}
+		errors.As(err, &refused)
+		x.deny(refused)
 		_, _ = client.Write(accessDenied) // the client may have gone
 		return
 	}

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 var toLoopback = []string{"127.0.0.1"}
@@ -49,22 +52,23 @@ func TestConnectDenied(t *testing.T) {
 		authority string
 		status    int
 		body      string
+		code      string
 		hint      string
 		asked     int
 	}{
-		"off the list":          {"evil.test:443", 403, "CONNECT blocked: domain not in allowlist: evil.test\n", hintAllowlist, 0},
-		"off the list, address": {"192.0.2.1:443", 403, "CONNECT blocked: domain not in allowlist: 192.0.2.1\n", hintAllowlist, 0},
-		"private":               {"private.test:443", 403, "CONNECT blocked: SSRF blocked: private.test resolves to internal IP 10.0.0.1 (private)\n", hintAddress, 1},
-		"metadata":              {"meta.test:443", 403, "CONNECT blocked: SSRF blocked: meta.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
-		"mapped metadata":       {"mapped.test:443", 403, "CONNECT blocked: SSRF blocked: mapped.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", hintAddress, 1},
-		"one of several":        {"mixed.test:443", 403, "CONNECT blocked: SSRF blocked: mixed.test resolves to internal IP 192.168.1.1 (private)\n", hintAddress, 1},
-		"address on the list":   {"10.9.9.9:443", 403, "CONNECT blocked: SSRF blocked: 10.9.9.9 resolves to internal IP 10.9.9.9 (private)\n", hintAddress, 0},
-		"decimal address":       {"2130706433:443", 403, "CONNECT blocked: SSRF blocked: 2130706433 is an address in an unusual notation\n", hintAddress, 0},
-		"a port not listed":     {"local.test:22", 403, "CONNECT blocked: port 22 of local.test not in allowlist\n", hintPort, 0},
-		"another port listed":   {"local.test:80", 403, "CONNECT blocked: port 80 of local.test not in allowlist\n", hintPort, 0},
-		"user information":      {"evil.test@private.test:443", 400, "CONNECT blocked: the host is not a DNS name (international names are written in punycode)\n", "", 0},
-		"unknown name":          {"unknown.test:443", 502, "cannot reach unknown.test\n", "", 1},
-		"nobody listens":        {"local.test:1", 502, "cannot reach local.test\n", "", 1},
+		"off the list":          {"evil.test:443", 403, "CONNECT blocked: domain not in allowlist: evil.test\n", audit.CodeHostNotAllowed, hintAllowlist, 0},
+		"off the list, address": {"192.0.2.1:443", 403, "CONNECT blocked: domain not in allowlist: 192.0.2.1\n", audit.CodeHostNotAllowed, hintAllowlist, 0},
+		"private":               {"private.test:443", 403, "CONNECT blocked: SSRF blocked: private.test resolves to internal IP 10.0.0.1 (private)\n", audit.CodeAddressBlocked, hintAddress, 1},
+		"metadata":              {"meta.test:443", 403, "CONNECT blocked: SSRF blocked: meta.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", audit.CodeAddressBlocked, hintAddress, 1},
+		"mapped metadata":       {"mapped.test:443", 403, "CONNECT blocked: SSRF blocked: mapped.test resolves to internal IP 169.254.169.254 (cloud metadata)\n", audit.CodeAddressBlocked, hintAddress, 1},
+		"one of several":        {"mixed.test:443", 403, "CONNECT blocked: SSRF blocked: mixed.test resolves to internal IP 192.168.1.1 (private)\n", audit.CodeAddressBlocked, hintAddress, 1},
+		"address on the list":   {"10.9.9.9:443", 403, "CONNECT blocked: SSRF blocked: 10.9.9.9 resolves to internal IP 10.9.9.9 (private)\n", audit.CodeAddressBlocked, hintAddress, 0},
+		"decimal address":       {"2130706433:443", 403, "CONNECT blocked: SSRF blocked: 2130706433 is an address in an unusual notation\n", audit.CodeAddressBlocked, hintAddress, 0},
+		"a port not listed":     {"local.test:22", 403, "CONNECT blocked: port 22 of local.test not in allowlist\n", audit.CodePortNotAllowed, hintPort, 0},
+		"another port listed":   {"local.test:80", 403, "CONNECT blocked: port 80 of local.test not in allowlist\n", audit.CodePortNotAllowed, hintPort, 0},
+		"user information":      {"evil.test@private.test:443", 400, "CONNECT blocked: the host is not a DNS name (international names are written in punycode)\n", audit.CodeMalformed, "", 0},
+		"unknown name":          {"unknown.test:443", 502, "cannot reach unknown.test\n", "", "", 1},
+		"nobody listens":        {"local.test:1", 502, "cannot reach local.test\n", "", "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startProxy(t, settings([]string{"private.test", "meta.test", "mapped.test", "mixed.test", "unknown.test", "local.test", "local.test:1", "10.9.9.9"}, ""), map[string][]string{
@@ -79,17 +83,17 @@ func TestConnectDenied(t *testing.T) {
 			if got := body(t, resp); resp.StatusCode != c.status || got != c.body {
 				t.Errorf("got %d %q, want %d %q", resp.StatusCode, got, c.status, c.body)
 			}
-			if got := resp.Header.Get(hintHeader); got != c.hint {
-				t.Errorf("hint %q, want %q", got, c.hint)
+			if hint, code := resp.Header.Get(hintHeader), resp.Header.Get(sidecar.BlockedHeader); hint != c.hint || code != c.code {
+				t.Errorf("hint %q, code %q, want %q, %q", hint, code, c.hint, c.code)
 			}
 			if got := len(p.resolver.asked); got != c.asked {
 				t.Errorf("%d questions to DNS (%q), want %d", got, p.resolver.asked, c.asked)
 			}
-			action := actionDeny
+			want := map[string]any{"action": actionDeny, "code": c.code, "status": c.status, "address": nil}
 			if c.status == http.StatusBadGateway {
-				action = actionError
+				want["action"], want["code"] = actionError, nil
 			}
-			p.wantLog(map[string]any{"action": action, "status": c.status, "address": nil})
+			p.wantLog(want)
 			if strings.Contains(p.log.String(), "@") {
 				t.Error("the log has what may be a password")
 			}

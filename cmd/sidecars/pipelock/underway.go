@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // underway are the exchanges that have begun and not ended. A reload ends those that the new policy does not allow.
@@ -83,7 +85,7 @@ func (p *proxy) replace(next *policy) {
 // review says why an exchange that began under another policy is not allowed under this one.
 func (p *policy) review(x *exchange) error {
 	if p.secrets.stricterThan(x.policy.secrets) && (!x.grant.tunnel || x.warned.Load() != nil) {
-		return &refusal{status: http.StatusForbidden, reason: "request_body_scanning became stricter"}
+		return &refusal{status: http.StatusForbidden, code: audit.CodeRevoked, reason: "request_body_scanning became stricter"}
 	}
 	if !x.grant.given {
 		return nil
@@ -96,7 +98,7 @@ func (p *policy) review(x *exchange) error {
 
 // revoke ends an exchange under way, whatever it waits for.
 func (x *exchange) revoke(why error) {
-	revoked := refusal{status: http.StatusForbidden, reason: "revoked: " + why.Error()}
+	revoked := refusal{status: http.StatusForbidden, code: audit.CodeRevoked, reason: "revoked: " + why.Error()}
 	x.refused.CompareAndSwap(nil, &revoked)
 	x.cancel(&revoked)
 }

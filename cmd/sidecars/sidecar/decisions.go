@@ -29,6 +29,7 @@ type Subject struct {
 	Action string // allow, deny, …: each has a budget of its own, so that a flood of denials hides nothing that was allowed
 	Host   string
 	Port   uint16
+	Code   string // of the audit log, when it is denied
 	Reason string
 	// Warning is what the decision passed over.
 	Warning string
@@ -73,7 +74,7 @@ func (d *Decisions) reset() {
 // Record writes a decision, or counts it. sent and received are bytes; more adds to the line what is not in the subject, if it
 // is written.
 func (d *Decisions) Record(s Subject, sent, received int64, message string, more func(*zerolog.Event) *zerolog.Event) {
-	s.Reason, s.Warning = clip(s.Reason), clip(s.Warning)
+	s.Reason, s.Warning = Clip(s.Reason), Clip(s.Warning)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.open {
@@ -98,7 +99,8 @@ func (d *Decisions) Record(s Subject, sent, received int64, message string, more
 	t.received += received
 }
 
-func clip(text string) string {
+// Clip bounds a text of a decision.
+func Clip(text string) string {
 	if len(text) > maxText {
 		return text[:maxText] + "…"
 	}
@@ -136,6 +138,9 @@ func (d *Decisions) line(s Subject) *zerolog.Event {
 	if s.Host != "" || s.Port != 0 {
 		e = e.Str("host", s.Host).Uint16("port", s.Port)
 	}
+	if s.Code != "" {
+		e = e.Str("code", s.Code)
+	}
 	if s.Reason != "" {
 		e = e.Str("reason", s.Reason)
 	}
@@ -158,6 +163,10 @@ const (
 	ActionDeny  = "deny"
 	ActionError = "error"
 )
+
+// BlockedHeader is set in pipelock's own answers to requests that it denies, so that cred-proxy can tell them from an upstream's. Its value
+// is the code in the audit log.
+const BlockedHeader = "X-Pipelock-Blocked"
 
 // Flush writes the counts, at the end of a window or of the process.
 func (d *Decisions) Flush() {
