@@ -32,8 +32,25 @@ func componentNames() string {
 	return strings.Join(names, ", ")
 }
 
-// AfterDash accepts one bottle or component and, behind --, a command.
-func AfterDash(required bool) cobra.PositionalArgs {
+// RunsCommand completes cmd, which runs the command behind -- in a container: its arguments, -t, and the exit code, which is the
+// command's. tty says whether the command gets a terminal; without -t it does when there is one on both sides.
+func RunsCommand(cmd *cobra.Command, required bool) (tty func() bool) {
+	cmd.Args, cmd.Annotations = afterDash(required), map[string]string{EndsWithCommand: ""}
+	cmd.Long += `
+
+The exit code is the command's; 125 is for what bottled itself failed at, 126 for a command that can't be run, 127 for one
+that is not there.`
+	given := cmd.Flags().BoolP("tty", "t", false, "give the command a terminal (default: when stdin and stdout are one)")
+	return func() bool {
+		if cmd.Flags().Changed("tty") {
+			return *given
+		}
+		return terminal.IsTerminal(os.Stdin) && terminal.IsTerminal(os.Stdout)
+	}
+}
+
+// afterDash accepts one bottle or component and, behind --, a command.
+func afterDash(required bool) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		dash := cmd.ArgsLenAtDash()
 		switch {
@@ -49,16 +66,5 @@ func AfterDash(required bool) cobra.PositionalArgs {
 			return errors.New("give a command, behind --")
 		}
 		return nil
-	}
-}
-
-// TTYFlag declares -t. Without it, the command gets a terminal when there is one on both sides.
-func TTYFlag(cmd *cobra.Command) (chosen func() bool) {
-	tty := cmd.Flags().BoolP("tty", "t", false, "give the command a terminal (default: when stdin and stdout are one)")
-	return func() bool {
-		if cmd.Flags().Changed("tty") {
-			return *tty
-		}
-		return terminal.IsTerminal(os.Stdin) && terminal.IsTerminal(os.Stdout)
 	}
 }

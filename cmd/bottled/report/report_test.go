@@ -1,7 +1,9 @@
 package report
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,8 @@ func text(lines []Line) string {
 	return b.String()
 }
 
+var update = flag.Bool("update", false, "rewrite the golden file")
+
 func TestReport(t *testing.T) {
 	crashing := apitest.WithConditions(apitest.Bottle("dev", "NotReady", "agent: it ended with exit code 1",
 		apitest.Component(state.Pipelock, "running", 0), apitest.Component(state.Agent, "exited", 7)), 3*time.Minute, "", "agent ended 7 times in 3m; the next start is in 40s")
@@ -36,123 +40,57 @@ func TestReport(t *testing.T) {
 	troubled.Engine = reconciler.EngineStatus{Since: apitest.Now.Add(-90 * time.Second), Error: "connection refused"}
 	troubled.Problems = []string{"a.yaml:3: unknown field \x1b[31mspce", "b.yaml:1: no kind"}
 	troubled.Held, troubled.HeldReason = []string{"old", "older"}, "all manifests are gone"
-	starting := &reconciler.ControllerStatus{}
+	both := []reconciler.BottleStatus{crashing, waiting}
 
-	for name, test := range map[string]struct {
-		status reconciler.Status
-		detail detail
-		want   string
-	}{
-		"no controller": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{
+	checkGolden(t, []reportCase{
+		{"no controller", everything, reconciler.Status{Bottles: []reconciler.BottleStatus{
 			apitest.Bottle("alpha", "Ready", "", apitest.Component(state.Pipelock, "running", 0)),
 			apitest.Bottle("dev", "NotReady", "agent: it ended with exit code 0", apitest.Component(state.Pipelock, "running", 0), apitest.Component(state.Agent, "exited", 0)),
 			apitest.Bottle("off", "Suspended", "", apitest.Component(state.Pipelock, "exited", 0)),
-		}}, want: `
-  BOTTLE   COMPONENT   READY   STATE       IMAGE
-  alpha                yes     Ready
-           pipelock    yes     running     img:1
-! dev                  no      NotReady
-           pipelock    yes     running     img:1
-!          agent       no      exited      img:1
-  off                  no      Suspended
-           pipelock    no      exited      img:1
-
-! dev: agent: it ended with exit code 0
-`},
-		"no bottles": {want: "\n  no bottles\n"},
-		"controller, all well": {status: reconciler.Status{Controller: apitest.Controller(), Bottles: []reconciler.BottleStatus{
+		}}},
+		{"no bottles", everything, reconciler.Status{}},
+		{"controller, all well", everything, reconciler.Status{Controller: apitest.Controller(), Bottles: []reconciler.BottleStatus{
 			apitest.WithConditions(apitest.Bottle("alpha", "Ready", "", apitest.Component(state.Pipelock, "running", 0)), 12*time.Second, "", ""),
-		}}, want: `
-  BOTTLE   COMPONENT   READY   STATE     SINCE     IMAGE
-  alpha                yes     Ready     12s ago
-           pipelock    yes     running             img:1
-`},
-		"crash loop and a waiting declaration": {status: reconciler.Status{Controller: apitest.Controller(), Bottles: []reconciler.BottleStatus{crashing, waiting}}, want: `
-  BOTTLE   COMPONENT   READY   STATE                                          RESTARTS   SINCE    IMAGE
-! dev                  no      NotReady, stalled                                         3m ago
-           pipelock    yes     running                                                            img:1
-!          agent       no      exited                                         7                   img:1
-  web                  yes     Ready, reconciling (newer declaration waits)              2d ago
-           pipelock    yes     running                                                            img:1
+		}}},
+		{"crash loop and a waiting declaration", everything, reconciler.Status{Controller: apitest.Controller(), Bottles: both}},
+		{"a message that two conditions have", everything, reconciler.Status{Bottles: []reconciler.BottleStatus{
+			apitest.WithConditions(apitest.Bottle("dev", "Failed", "no such image"), time.Hour, "", "no such image"),
+		}}},
+		{"troubles", everything, reconciler.Status{Controller: troubled}},
+		{"starting", everything, reconciler.Status{Controller: &reconciler.ControllerStatus{}}},
+		{"without the components of healthy bottles", componentsOfUnready, reconciler.Status{Bottles: both}},
+		{"what is not well", unreadyOnly, reconciler.Status{Bottles: both}},
+		{"without components", unreadyBottles, reconciler.Status{Bottles: both}},
+		{"warnings", everything, reconciler.Status{Warnings: []string{"a door", "a win\ndow"}}},
+		{"warnings where there is no room", unreadyBottles, reconciler.Status{Bottles: []reconciler.BottleStatus{waiting}, Warnings: []string{"a door"}}},
+	})
+}
 
-! dev: agent: it ended with exit code 1
+type reportCase struct {
+	name   string
+	detail detail
+	status reconciler.Status
+}
 
-! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
-
-  web: reconciling: waits for its turn
-`},
-		"a message that two conditions have": {
-			status: reconciler.Status{Bottles: []reconciler.BottleStatus{apitest.WithConditions(apitest.Bottle("dev", "Failed", "no such image"), time.Hour, "", "no such image")}},
-			want: `
-  BOTTLE   COMPONENT   READY   STATE             SINCE    IMAGE
-! dev                  no      Failed, stalled   1h ago
-
-! dev: no such image
-`,
-		},
-		"troubles": {status: reconciler.Status{Controller: troubled}, want: `
-  revision main@sha1:1f0c
-! engine unreachable for 1m: connection refused
-! source: fetch: timed out
-! manifests: a.yaml:3: unknown field \x1b[31mspce
-! manifests: b.yaml:1: no kind
-  kept, though not declared: old, older (all manifests are gone)
-
-  no bottles
-`},
-		"starting": {status: reconciler.Status{Controller: starting}, want: `
-  the controller has started, and its first sync is not done yet
-! engine unreachable
-
-  no bottles
-`},
-		"without the components of healthy bottles": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: componentsOfUnready, want: `
-  BOTTLE   COMPONENT   READY   STATE                                          RESTARTS   SINCE    IMAGE
-! dev                  no      NotReady, stalled                                         3m ago
-           pipelock    yes     running                                                            img:1
-!          agent       no      exited                                         7                   img:1
-  web                  yes     Ready, reconciling (newer declaration waits)              2d ago
-
-! dev: agent: it ended with exit code 1
-! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
-  web: reconciling: waits for its turn
-`},
-		"what is not well": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyOnly, want: `
-  1 of 2 bottles as they should be
-  BOTTLE   COMPONENT   READY   STATE               RESTARTS   SINCE    IMAGE
-! dev                  no      NotReady, stalled              3m ago
-           pipelock    yes     running                                 img:1
-!          agent       no      exited              7                   img:1
-
-! dev: agent: it ended with exit code 1
-! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
-`},
-		"without components": {status: reconciler.Status{Bottles: []reconciler.BottleStatus{crashing, waiting}}, detail: unreadyBottles, want: `
-  1 of 2 bottles as they should be
-  BOTTLE   COMPONENT   READY   STATE               RESTARTS   SINCE    IMAGE
-! dev                  no      NotReady, stalled   7          3m ago
-
-! dev: agent: it ended with exit code 1
-! dev: stalled: agent ended 7 times in 3m; the next start is in 40s
-`},
-		"gaps": {status: reconciler.Status{Warnings: []string{"a door", "a win\ndow"}}, want: `
-  no bottles
-
-  warning: a door
-  warning: a win\ndow
-`},
-		"gaps where there is no room": {
-			status: reconciler.Status{Bottles: []reconciler.BottleStatus{waiting}, Warnings: []string{"a door"}}, detail: unreadyBottles,
-			want: "\n  1 of 1 bottle as they should be\n",
-		},
-		"nothing but what is well": {
-			status: reconciler.Status{Bottles: []reconciler.BottleStatus{waiting}}, detail: unreadyBottles,
-			want: "\n  1 of 1 bottle as they should be\n",
-		},
-	} {
-		if diff := cmp.Diff(test.want, "\n"+text(report(test.status, apitest.Now, test.detail))); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
+// checkGolden compares the reports with testdata/report.golden.
+func checkGolden(t *testing.T, cases []reportCase) {
+	t.Helper()
+	var all strings.Builder
+	for _, c := range cases {
+		fmt.Fprintf(&all, "# %s\n%s\n", c.name, text(report(c.status, apitest.Now, c.detail)))
+	}
+	const golden = "testdata/report.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(all.String()), 0o600); err != nil {
+			t.Fatal(err)
 		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), all.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/commandtest"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/reconciler/execute"
@@ -43,9 +44,7 @@ func TestDelete(t *testing.T) {
 			}
 			return run(t.Context(), o)
 		})
-		cmd.SetArgs(strings.Fields(c.args))
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		err := cmd.ExecuteContext(t.Context())
+		err := commandtest.Execute(t, cmd, c.args)
 		if asked != c.asked || out.String() != c.out || (err == nil) != (c.says == "") || err != nil && err.Error() != c.says {
 			t.Errorf("%s: asks for %q, prints %q, %v; want %q, %q, %q", name, asked, &out, err, c.asked, c.out, c.says)
 		}

@@ -34,13 +34,10 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 The sidecars' images hold nothing but /bottled.
 
 With a terminal on both sides the command gets one, too, and what is typed goes to it. Otherwise stdin goes to it with -i.
-SIGINT, SIGTERM and SIGHUP are passed on. The exit code is the command's; 125 is for what bottled itself failed at,
-126 for a command that can't be run, 127 for one that is not there.`,
-		Args:        command.AfterDash(true),
-		Annotations: map[string]string{command.EndsWithCommand: ""},
+SIGINT, SIGTERM and SIGHUP are passed on.`,
 	}
 	cmd.Flags().BoolVarP(&opts.Stdin, "interactive", "i", false, "pass stdin to the command (default: with a terminal)")
-	tty := command.TTYFlag(cmd)
+	tty := command.RunsCommand(cmd, true)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if opts.Target, err = command.ParseTarget(args[0]); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/commandtest"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
@@ -46,12 +47,10 @@ func (f *fakeService) Control(_ context.Context, o service.ControlOptions) error
 	return nil
 }
 
-func parse(t *testing.T, args ...string) (opts *Options, err error) {
+func parse(t *testing.T, args string) (opts *Options, err error) {
 	t.Helper()
 	cmd := New(&command.Factory{Service: &service.Service{}}, func(o *Options) error { opts = o; return nil })
-	cmd.SetArgs(args)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	return opts, cmd.ExecuteContext(t.Context())
+	return opts, commandtest.Execute(t, cmd, args)
 }
 
 func TestFlags(t *testing.T) {
@@ -61,7 +60,7 @@ func TestFlags(t *testing.T) {
 		"dir --once":                     "pass",
 		"dir --dry-run":                  "plan",
 	} {
-		opts, err := parse(t, strings.Fields(args)...)
+		opts, err := parse(t, args)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +71,7 @@ func TestFlags(t *testing.T) {
 		}
 	}
 	for _, args := range []string{"", "dir --git https://x", "--git https://x --once", "--git https://x --dry-run", "dir --prune some"} {
-		if _, err := parse(t, strings.Fields(args)...); exit.Code(err, false) != exit.BadInput {
+		if _, err := parse(t, args); exit.Code(err, false) != exit.BadInput {
 			t.Errorf("%s: %v", args, err)
 		}
 	}

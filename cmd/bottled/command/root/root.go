@@ -16,11 +16,9 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/reconcile"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/run"
-	"github.com/bot-bottle/bottled/cmd/bottled/command/schema"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/status"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
-	"github.com/bot-bottle/bottled/cmd/bottled/command/version"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
@@ -58,7 +56,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	root.AddCommand(
 		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil),
-		schema.New(f), version.New(f), sidecars(),
+		schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
 	return root

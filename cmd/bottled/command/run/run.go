@@ -33,12 +33,9 @@ the place of spec.agent.command. The declared agent, when it runs, goes on besid
 
 It waits, at most as long as --timeout says, until the bottle's sidecars are ready. With a terminal on both sides the
 command gets one, too; otherwise stdin is passed on. SIGINT, SIGTERM and SIGHUP are passed on; three of them, or 10 s after
-SIGTERM or SIGHUP, end the session. The exit code is the command's; 125 is for what bottled itself failed at, 126 for a
-command that can't be run, 127 for one that is not there.`,
-		Args:        command.AfterDash(false),
-		Annotations: map[string]string{command.EndsWithCommand: ""},
+SIGTERM or SIGHUP, end the session.`,
 	}
-	tty := command.TTYFlag(cmd)
+	tty := command.RunsCommand(cmd, false)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		opts.Bottle, opts.Command, opts.TTY = args[0], args[1:], tty()
 		if runF != nil {

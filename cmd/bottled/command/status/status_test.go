@@ -18,6 +18,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/commandtest"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
@@ -58,13 +59,10 @@ func TestFlags(t *testing.T) {
 	f := &command.Factory{Service: &service.Service{}}
 	var got *Options
 	cmd := New(f, func(o *Options) error { got = o; return nil })
-	cmd.SetArgs([]string{"a", "b", "-w", "-o", "json"})
-	if err := cmd.ExecuteContext(t.Context()); err != nil || !got.Watch || got.Output != "json" || !slices.Equal(got.Bottles, []string{"a", "b"}) {
+	if err := commandtest.Execute(t, cmd, "a b -w -o json"); err != nil || !got.Watch || got.Output != "json" || !slices.Equal(got.Bottles, []string{"a", "b"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	cmd.SetArgs([]string{"-o", "xml"})
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	if err := cmd.ExecuteContext(t.Context()); exit.Code(err, false) != exit.BadInput {
+	if err := commandtest.Execute(t, cmd, "-o xml"); exit.Code(err, false) != exit.BadInput {
 		t.Errorf("-o xml: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/commandtest"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
@@ -83,8 +84,7 @@ func TestNoWait(t *testing.T) {
 		o.Service, o.Out = s, terminal.OnWriter(&out, false, false)
 		return run(t.Context(), o)
 	})
-	cmd.SetArgs([]string{"--no-wait", "--prune-held"})
-	if err := cmd.ExecuteContext(t.Context()); err != nil || out.String() != "sync requested\n" || !*s.pruned {
+	if err := commandtest.Execute(t, cmd, "--no-wait --prune-held"); err != nil || out.String() != "sync requested\n" || !*s.pruned {
 		t.Errorf("%v, %q, prune %t", err, out.String(), *s.pruned)
 	}
 }
