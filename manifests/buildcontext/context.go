@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// What a context may have at most. All of it is read when it changes, and all its names are looked at again in every pass.
+// Limits of a context. All of it is read when it changes, and all its names are checked again in every pass.
 const (
 	maxEntries    = 20_000 // files, directories and links
 	maxBytes      = 512 << 20

@@ -20,7 +20,7 @@ type Reader struct {
 	places map[place]*memory
 }
 
-// place tells the contexts apart that a Reader remembers. Their directory is named as it was declared: what it leads to may be
+// place identifies a context that a Reader remembers. Their directory is named as it was declared: what it leads to may be
 // another one with every commit.
 type place struct{ dir, dockerfile string }
 

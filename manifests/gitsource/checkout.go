@@ -177,7 +177,7 @@ func (c *checkout) checkLinks() error {
 		strings.Join(out, ", "))
 }
 
-// fingerprint tells whether somebody changed a directory tree, without reading the files.
+// fingerprint reports whether somebody changed a directory tree, without reading the files.
 func fingerprint(dir string) (string, error) {
 	sum := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

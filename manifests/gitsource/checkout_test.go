@@ -82,7 +82,7 @@ func TestLinksOut(t *testing.T) {
 		{"dir/l", "../../x", true},
 		{"l", "dir/deep/root/dir/file", false},
 		{"l", "dir/deep/root/..", true},         // by its text, dir/deep
-		{"l", "dir/deep/root/../objects", true}, // likewise
+		{"l", "dir/deep/root/../objects", true}, // by its text, too
 		{"l", "top/../..", true},
 		{"l", "top/..", false},
 	} {

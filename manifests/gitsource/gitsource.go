@@ -23,7 +23,7 @@ const (
 	asideSuffix    = ".old"
 )
 
-// Options tell what to follow, and how.
+// Options are the branch to follow, and how.
 type Options struct {
 	// URL of the repository: https://, http://, ssh://, git@host:path, file:///… or a plain path, and after a # the
 	// branch. Without one, the remote's default branch is followed, asked anew at each pull: the answer
@@ -212,7 +212,7 @@ func (s *Source) follow(ctx context.Context, token string, fresh bool) (moved bo
 	return true, s.move(next)
 }
 
-// prepare verifies a commit and writes its files beside the tree.
+// prepare verifies a commit and writes its files next to the tree.
 func (s *Source) prepare(ctx context.Context, objects repository, r revision) error {
 	commit, err := object.GetCommit(objects, r.commit)
 	if err != nil {

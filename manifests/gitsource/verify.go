@@ -92,7 +92,7 @@ func rearmor(block *armor.Block) (string, error) {
 	return text.String(), err
 }
 
-// verify tells whether one of the keys has signed the commit; the error is a refusal.
+// verify reports whether one of the keys has signed the commit; the error is a refusal.
 func (k keyring) verify(commit *object.Commit) error {
 	if len(k) == 0 {
 		return nil

@@ -180,7 +180,7 @@ func (d *Document) decodeInt(n *yaml.Node, v reflect.Value, field string) {
 	v.SetInt(number)
 }
 
-// isText tells whether a node is text to every YAML reader: what YAML 1.1 reads as a boolean is not.
+// isText reports whether a node is text to every YAML reader: what YAML 1.1 reads as a boolean is not.
 // A plain date is, since all fields that could hold one are text.
 func isText(n *yaml.Node) bool {
 	if n.Kind != yaml.ScalarNode || n.Tag != strTag && n.Tag != timeTag {

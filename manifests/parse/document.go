@@ -121,7 +121,7 @@ func (d *Document) Has(field string) bool {
 	return there
 }
 
-// Given tells whether a field is there, with a value of the right form.
+// Given reports whether a field is there, with a value of the right form.
 func (d *Document) Given(field string) bool { return d.Has(field) && !d.unusable[field] }
 
 // FieldOf is the path of a key below a field.

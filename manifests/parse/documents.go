@@ -34,7 +34,7 @@ func Documents(f Location, data []byte) ([]*Document, []Problem) {
 	}
 }
 
-// isEmpty tells a document of nothing, or of nothing but comments.
+// isEmpty reports whether a document has nothing, or only comments.
 func isEmpty(root *yaml.Node) bool {
 	if len(root.Content) == 0 {
 		return true

@@ -81,10 +81,10 @@ func unquote(n *yaml.Node) {
 	}
 }
 
-// isShort tells the fields that are written on one line.
+// isShort reports whether a field is written on one line.
 func isShort(key string) bool { return key == "token" || key == "roles" }
 
-// isPlainText tells text that every reader of YAML takes for text without quotes.
+// isPlainText reports whether every reader of YAML takes a text for text without quotes.
 func isPlainText(n *yaml.Node) bool {
 	plain := yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}
 	return n.Tag == strTag && plainTextPattern.Matches(n.Value) && plain.ShortTag() == strTag && !isOldBool(n.Value)

@@ -83,7 +83,7 @@ func oneDocument(text []byte) (*yaml.Node, error) {
 // legacyLine is how a bottle shows in front matter that can't be read.
 var legacyLine = regexp.MustCompile(`(?m)^\{?["']?(env|cred_proxy|egress|supervise)["']?[ \t]*:`)
 
-// isLegacyBottle tells a bottle from other Markdown with front matter. Agents' files may have env, too; they name their bottle
+// isLegacyBottle distinguishes a bottle from other Markdown with front matter. Agents' files may have env, too; they name their bottle
 // or skills.
 func isLegacyBottle(root *yaml.Node) bool {
 	if root.Kind != yaml.MappingNode {

@@ -9,7 +9,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
-// checkHeader reports what is wrong with apiVersion and kind, and tells whether the document means to be
+// checkHeader reports what is wrong with apiVersion and kind, and whether the document means to be
 // a bottle: at least one of the two says so.
 func (d *Document) checkHeader() bool {
 	version, kind := only(d.root, "apiVersion"), only(d.root, "kind")

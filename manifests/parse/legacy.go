@@ -50,7 +50,7 @@ func (d *Document) loadLegacy() {
 	d.translate(front)
 }
 
-// IsConvertible tells whether nothing is wrong but that something has no equivalent.
+// IsConvertible reports whether the only problems are fields without an equivalent.
 func (d *Document) IsConvertible() bool { return len(d.problems)+d.omitted == d.lost }
 
 // translate makes a bottle of the front matter. It always has an agent, without an image: whether one runs is not for the

@@ -10,7 +10,7 @@ import (
 func (d *Document) spelled(field string) string {
 	legacy := v1alpha1.LegacyField(field)
 	if _, there := d.positions[legacy]; !there {
-		return strings.TrimSuffix(legacy, "[0]") // a single text in the place of a list
+		return strings.TrimSuffix(legacy, "[0]") // a single text instead of a list
 	}
 	return legacy
 }

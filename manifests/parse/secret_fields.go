@@ -9,7 +9,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
-// isSecretField tells the fields that people put secrets into by mistake: their values are never shown.
+// isSecretField reports whether people put secrets into a field by mistake: its value is never shown.
 func isSecretField(field string) bool {
 	return strings.HasPrefix(field, v1alpha1.RoutesField) && (strings.HasSuffix(field, ".token") || strings.Contains(field, ".token.")) ||
 		strings.HasPrefix(field, legacyRoutesField) && strings.HasSuffix(field, ".token_ref")

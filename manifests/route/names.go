@@ -46,8 +46,8 @@ func plainForm(name string) string {
 	}, norm.NFKD.String(name))
 }
 
-// isDisguised reports whether a name is not valid UTF-8, which lenient decoders read as something else, or has a word of
-// ASCII letters and others, which may look alike (a Cyrillic o in token).
+// isDisguised reports whether a name is not valid UTF-8, which lenient decoders read as something else, or has a word that
+// mixes ASCII with other letters, which can be look-alikes (a Cyrillic o in token).
 func isDisguised(name string) bool {
 	if !utf8.ValidString(name) {
 		return true

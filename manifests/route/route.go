@@ -62,7 +62,7 @@ type SecretRef struct {
 	File string `json:"file,omitempty" jsonschema_description:"The file that holds the token. Relative to the manifest's directory."` // absolute after Load
 }
 
-// Role tells the agent's side what a route is for.
+// Role is what the agent's programs use a route for.
 type Role string
 
 // The roles. RoleAnthropicBaseURL and RoleNPMRegistry may each be given to one route at most.

@@ -115,7 +115,7 @@ func checkTarget(target string) *scalar.Fault {
 	return nil
 }
 
-// isBelow tells whether a path is one of the directories or in one of them.
+// isBelow reports whether a path is one of the directories or in one of them.
 func isBelow(p string, directories []string) bool {
 	return slices.ContainsFunc(directories, func(directory string) bool {
 		return p == directory || strings.HasPrefix(p, strings.TrimSuffix(directory, "/")+"/")

@@ -30,7 +30,7 @@ func validate(d *parse.Document) {
 	}
 }
 
-// validatePath validates the path of a file of the host, and tells whether it is usable.
+// validatePath validates the path of a file on the host, and reports whether it is usable.
 func validatePath(d *parse.Document, field, path string) bool {
 	if !d.Given(field) {
 		return false

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Errors that callers tell apart.
+// Errors that callers distinguish.
 var (
 	// ErrNotRegular is returned for a FIFO, socket, device or directory where a file is expected.
 	ErrNotRegular = errors.New("it is not a regular file")

@@ -35,7 +35,7 @@ func CheckAllowed(entry string, private []netip.Prefix) *Fault {
 	return CheckHost(name, private)
 }
 
-// checkNoMore finds what people paste besides the host: a URL, a path, a user.
+// checkNoMore finds anything pasted in addition to the host: a URL, a path, a user.
 func checkNoMore(entry string) *Fault {
 	if strings.Contains(entry, "://") {
 		return &Fault{"it is a URL, not a host name", hostFix(urlHost(entry))}
@@ -142,7 +142,7 @@ func IsHostName(text string) bool {
 	return true
 }
 
-// isNumber tells a label that old resolvers and browsers read as (a part of) an IPv4 address.
+// isNumber reports whether a label is one that old resolvers and browsers read as (a part of) an IPv4 address.
 func isNumber(label string) bool {
 	digits, hex := strings.CutPrefix(label, "0x")
 	const decimal, hexadecimal = "0123456789", "0123456789abcdef"

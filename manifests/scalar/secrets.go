@@ -92,7 +92,7 @@ func (s shape) in(text string) bool {
 	}
 }
 
-// startsWord tells whether what comes next begins a word: the "sk-" of "disk-" does not.
+// startsWord reports whether what comes next begins a word: the "sk-" of "disk-" does not.
 func startsWord(before string) bool {
 	return before == "" || !isAlnum(before[len(before)-1])
 }

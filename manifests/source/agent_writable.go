@@ -202,8 +202,8 @@ func judge(documents []*declaration, known Known) safepath.Set {
 	return writable.With(known.remaining(documents, func(slug string) bool { return valid[slug] })...)
 }
 
-// remaining returns the known places of some bottles, as they count besides what is declared now. A bottle whose document is
-// refused goes on as it was declared before; otherwise its agent may have been the last one to write there.
+// remaining returns the known places of bottles that count in addition to those declared now. A bottle whose document is
+// refused continues as declared before; the agent of any other one may have been the last to write there.
 func (k Known) remaining(documents []*declaration, of func(slug string) bool) []safepath.Place {
 	refused, current := map[string]bool{}, map[string][]safepath.Location{}
 	for _, d := range documents {

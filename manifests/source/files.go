@@ -25,7 +25,7 @@ var (
 // file is one manifest file found, or a place below which there may be some that can't be read.
 type file struct {
 	parse.Location
-	real  string // without symlinks: what tells two ways to one file
+	real  string // without symlinks: the same for two ways to one file
 	id    safepath.ID
 	trace []safepath.Location // what decided where path leads
 	size  int64
@@ -38,7 +38,7 @@ type file struct {
 	unreachable scalar.Fault // why it can't be read at all
 }
 
-// same tells whether nothing seems to have changed between two listings.
+// same reports whether nothing seems to have changed between two listings.
 func same(a, b []file) bool {
 	return slices.EqualFunc(a, b, func(a, b file) bool {
 		return a.Path == b.Path && a.real == b.real && a.id == b.id && a.size == b.size && a.mode == b.mode && a.mod.Equal(b.mod) &&
@@ -302,7 +302,7 @@ func entryOf(dir place, name string) place {
 
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// isManifestName tells a manifest by its extension. What editors leave behind (foo.yaml~, #foo.yaml#,
+// isManifestName recognizes a manifest by its extension. What editors leave behind (foo.yaml~, #foo.yaml#,
 // 4913) has another one, or a hidden name. Whether a Markdown file holds a bottle is only known when it is read.
 func isManifestName(name string) bool {
 	switch filepath.Ext(name) {

@@ -130,7 +130,7 @@ type reading struct {
 	slugs map[string]bool // the bottles that are declared in them
 }
 
-// await tells whether a moment is still to come, and has the caller read again then.
+// await reports whether a moment is in the future, and schedules another read for it.
 func (n *reading) await(t time.Time) bool {
 	left := t.Sub(n.now)
 	if left > 0 && (n.again == 0 || left < n.again) {
@@ -183,7 +183,7 @@ func (n *reading) freshFaulty() map[string]string {
 	return fresh
 }
 
-// isFresh tells whether a file changed a moment ago. A time far in the future says nothing; one in the near future is of a
+// isFresh reports whether a file changed a moment ago. A time far in the future says nothing; one in the near future is of a
 // host whose clock is ahead.
 func (n *reading) isFresh(f file) bool {
 	var latest time.Time

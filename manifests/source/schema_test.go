@@ -34,7 +34,7 @@ func compileSchema(t testing.TB) *jsonschema.Schema {
 	return schema
 }
 
-// validates tells whether a YAML document fits the schema.
+// validates reports whether a YAML document fits the schema.
 func validates(t testing.TB, schema *jsonschema.Schema, document string) error {
 	t.Helper()
 	text, err := sigsyaml.YAMLToJSON([]byte(document))

@@ -19,7 +19,7 @@ type Snapshot struct {
 	Warnings  []parse.Problem   // what is risky in valid documents, sorted by file and line
 	Files     int               // manifest files found
 	Documents int               // documents found in them, valid or not; empty ones don't count
-	// Unsettled are the files that may be half-written, sorted; a Reader tells them. Their problems are not in Problems, so
+	// Unsettled are the files that may be half-written, sorted; a Reader sets them. Their problems are not in Problems, so
 	// any bottle may hide behind them: while there is one, nothing is pruned.
 	Unsettled []string
 	// Unread are the directories and files in which no manifest was looked for, since an agent can write there. A bottle that was

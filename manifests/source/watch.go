@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// A change is told so long after the last event: a file that was renamed into place is complete.
+	// Debounce interval after the last event. Short, because a rename is atomic.
 	quiet = 40 * time.Millisecond
 	// After a write it takes longer: who writes in place may pause half-way.
 	quietAfterWrite = 250 * time.Millisecond
-	// No event puts the news of the first one off for longer.
+	// The longest time that later events can postpone the signal of the first one.
 	maxDelay = 2 * time.Second
-	// New directories are watched so long after the first event about one. Many are often made at once.
+	// Delay between the first event about a new directory and watching it. Many are often created at once.
 	lookDelay = 5 * time.Millisecond
 	// While notifications are incomplete, changes are looked for.
 	pollEvery = 2 * time.Second
@@ -33,12 +33,12 @@ type WatchOptions struct {
 	Paths []string // as given to Load; none: only what Follow names counts
 	// Writable is what agents can write, as far as it is known; nothing in it is watched. Follow replaces it.
 	Writable safepath.Set
-	// Warn is told when changes are noticed late or not one by one, and what to do about it; each kind of warning once, until
-	// it was well again. It is called by the watcher's goroutine, which waits for it, and may be before Watch returns. It may be nil.
+	// Warn is called when changes are noticed late or not one by one, with the remedy; once per kind of warning, until the
+	// problem is gone. It is called by the watcher's goroutine, which waits for it, and may be before Watch returns. It may be nil.
 	Warn func(error)
 }
 
-// Watcher tells that what Load reads may have changed.
+// Watcher signals that what Load reads may have changed.
 type Watcher struct {
 	paths   []string // absolute
 	warn    func(error)
@@ -77,7 +77,7 @@ type kernel struct {
 
 var theKernel = kernel{now: time.Now, open: fsnotify.NewWatcher, add: (*fsnotify.Watcher).Add, retry: pollEvery}
 
-// Watch begins to watch. A change after it returns is told, so what Load reads after Watch never stays out of date. Close ends it.
+// Watch begins to watch. A change after it returns is signalled, so what Load reads after Watch never stays out of date. Close ends it.
 // The paths need not exist. The error is for paths that can never be loaded.
 func Watch(o WatchOptions) (*Watcher, error) {
 	return watch(o, theKernel)
@@ -125,7 +125,7 @@ func absolutePaths(paths []string) ([]string, error) {
 	return all, nil
 }
 
-// Changes receives after something changed; several changes may be told as one. It is never closed.
+// Changes receives after something changed; several changes may be one signal. It is never closed.
 func (w *Watcher) Changes() <-chan struct{} { return w.changes }
 
 // Follow replaces the files outside the paths whose changes count too, and the places that agents can write, whose changes do
@@ -208,7 +208,7 @@ func (w *Watcher) next() time.Time {
 func (w *Watcher) act(now time.Time) {
 	switch {
 	case reached(w.news.due, now):
-		w.lookAround() // first: so whatever the reader doesn't see yet will be told
+		w.lookAround() // first: so whatever the reader doesn't see yet will be signalled
 		w.news = debounce{}
 		wake(w.changes)
 	case reached(w.look, now):
@@ -229,7 +229,7 @@ func (w *Watcher) event(e fsnotify.Event) {
 	w.note(w.seen.judge(e), wait)
 }
 
-// note takes down that something happened, to be told after a while.
+// note records that something happened, to be signalled after the debounce interval.
 func (w *Watcher) note(what effect, wait time.Duration) {
 	if what == nothing {
 		return
@@ -285,7 +285,7 @@ type debounce struct {
 	first, due time.Time
 }
 
-// event puts off what is due until nothing has happened for a while, but not for ever.
+// event postpones the signal until nothing has happened for a while, but not forever.
 func (d *debounce) event(now time.Time, wait time.Duration) {
 	if d.first.IsZero() {
 		d.first = now

@@ -84,7 +84,7 @@ func TestWatchBroken(t *testing.T) {
 
 const retry = 100 * time.Millisecond
 
-// short is a kernel that refuses while it is told to.
+// short is a kernel that refuses while an error is set.
 type short struct {
 	open, add error
 	calls     int
@@ -230,7 +230,7 @@ func TestWatchTellsOnce(t *testing.T) {
 	}
 }
 
-// TestWatchMountedOver has another directory in the place of one without an event, as a mount does.
+// TestWatchMountedOver replaces a directory without an event, as a mount does.
 func TestWatchMountedOver(t *testing.T) {
 	root := grow(t, map[string]string{"r/s/a.yaml": bottle("a"), "o/x": "x"})
 	var added []string

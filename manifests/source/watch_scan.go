@@ -162,7 +162,7 @@ func (w *Watcher) set(dir string, watched bool) (fs.FileInfo, error) {
 	return info, w.kernel.add(w.notify, dir)
 }
 
-// isSame tells whether a directory is the one that was seen there before.
+// isSame reports whether a directory is the one that was seen there before.
 func (w *Watcher) isSame(dir string, info fs.FileInfo) bool {
 	if w.seen == nil || w.seen.dirs[dir] == nil || w.seen.dirs[dir].info == nil {
 		return false
@@ -170,7 +170,7 @@ func (w *Watcher) isSame(dir string, info fs.FileInfo) bool {
 	return os.SameFile(w.seen.dirs[dir].info, info)
 }
 
-// tidy removes the watches that are not needed any more, and tells whether all others are there.
+// tidy removes the watches that are not needed any more, and reports whether all others are there.
 func (w *Watcher) tidy() bool {
 	for dir := range w.watched() {
 		if w.seen.dirs[dir] == nil {
@@ -228,7 +228,7 @@ func (s *scan) judge(e fsnotify.Event) effect {
 	return nothing
 }
 
-// leadsOn tells a directory or symlink.
+// leadsOn reports whether an entry is a directory or symlink.
 func leadsOn(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode()&(fs.ModeDir|fs.ModeSymlink) != 0

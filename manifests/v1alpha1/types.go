@@ -62,9 +62,9 @@ type Egress struct {
 	PrivateCIDRs []string `json:"privateCIDRs,omitempty" jsonschema_description:"Private ranges that the hosts may be in; otherwise only public addresses are reached."`
 }
 
-// CredProxy declares the routes on which tokens are injected that the agent never sees.
+// CredProxy declares the routes on which cred-proxy injects tokens that the agent never sees.
 type CredProxy struct {
-	// CABundle is a PEM file of roots besides Mozilla's; absolute in a snapshot.
+	// CABundle is a PEM file of additional roots, beyond Mozilla's; absolute in a snapshot.
 	CABundle string  `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
 	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
@@ -81,7 +81,7 @@ type RateLimit = route.RateLimit
 // SecretRef says where a secret is found when it is needed.
 type SecretRef = route.SecretRef
 
-// Role tells the agent's side what a route is for.
+// Role is what the agent's programs use a route for.
 type Role = route.Role
 
 // The roles of routes.

@@ -14,7 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// TestCollectorMissesNothing of a sidecar that writes all the time, whatever else it writes, and when the engine goes away.
+// TestCollectorMissesNothing has a sidecar that writes all the time, mixes decisions with other lines, and loses the engine.
 func TestCollectorMissesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAuditBench(t)

@@ -121,8 +121,8 @@ func (r replay) listed(all []byte, req *http.Request) []byte {
 	return body
 }
 
-// onThisHost adds what an engine of this host would have been told to mask besides: some paths depend on the processors, and
-// the recorded host had none of them.
+// onThisHost adds the masked paths that bottled would have requested on this host in addition: some depend on the processors,
+// and the recorded host had none of them.
 func onThisHost(answer []byte) []byte {
 	const last = `"/sys/firmware"`
 	masked := last

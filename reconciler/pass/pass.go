@@ -37,14 +37,14 @@ type Reconciler struct {
 	examined    map[string]declaration    // by slug: read for a pass to come (see InputsChanged)
 	generations map[string]generation     // by slug: of the newest declaration
 	running     map[string][]writtenPlace // by slug: what the containers that run can write
-	reserved    map[string]state.Subnets  // by slug: networks of bottles that are looked at one by one may not exist yet
+	reserved    map[string]state.Subnets  // by slug: networks of bottles that are observed one by one may not exist yet
 }
 
 // Options of one pass.
 type Options struct {
 	Prune plan.PrunePolicy
 	Deep  bool   // inspect every container, whatever the cache knows
-	Slug  string // the only bottle to look at; "" for all
+	Slug  string // the only bottle to observe; "" for all
 }
 
 // Result is how a pass ended.

@@ -239,7 +239,7 @@ func (p *planner) isOutdated(m state.Component, have observe.ObservedContainer) 
 	return false
 }
 
-// isReady reports whether the component serves what it should, whatever else differs from its declaration.
+// isReady reports whether the component serves its configuration, regardless of other differences from its declaration.
 func isReady(m state.Component, have observe.ObservedContainer) bool {
 	switch {
 	case have.State != engine.StateRunning || have.Health == engine.HealthUnhealthy:

@@ -15,8 +15,8 @@ type rule struct {
 	waits func(s, on *Step) bool
 }
 
-// rules are the prerequisites of steps. A step waits for another one only where a rule says so: whatever else is in a plan runs
-// beside it, and goes on when the other one fails. Only an earlier step can be a prerequisite (see sortSteps), so there is no cycle.
+// rules are the prerequisites of steps. A step waits for another one only where a rule says so: all other steps of a plan run
+// concurrently, and continue when that one fails. Only an earlier step can be a prerequisite (see sortSteps), so there is no cycle.
 var rules = []rule{
 	{"an escape is cut off before anything else is done", func(s, on *Step) bool {
 		return on.Action == Disconnect && s.Action != Disconnect

@@ -32,7 +32,7 @@ var interferences = []interference{
 	{"rename", func(w *world, c string) error { return w.hands.Rename(c, "stolen") }, "name"},
 }
 
-// moment is when it happens: so long after the first call of a verb for the component.
+// moment is when it happens: a delay after the first call of a verb for the component.
 type moment struct {
 	name  string
 	verb  string

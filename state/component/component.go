@@ -24,7 +24,7 @@ type Kind struct {
 
 	// Reloads components read their files again on SIGHUP. The others need no reload: they read them whenever they are asked.
 	Reloads bool
-	// Reports says that the log tells which configuration the component serves (package configreport).
+	// Reports says that the component logs which configuration it serves (package configreport).
 	Reports bool
 	// Ready is how a component is judged ready that does not report.
 	Ready Readiness

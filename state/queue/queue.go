@@ -128,8 +128,8 @@ func newID(t time.Time) string {
 	return stamp + "-" + strings.ToLower(rand.Text())
 }
 
-// List returns every readable proposal, the oldest first. Whatever else is in the directory, half-written,
-// foreign or malicious, is reported as a problem and otherwise ignored.
+// List returns every readable proposal, the oldest first. All other entries of the directory, half-written,
+// foreign or malicious, are reported as problems and otherwise ignored.
 func (q *Queue) List() (entries []Entry, problems []error, err error) {
 	names, err := q.files.names()
 	if err != nil {

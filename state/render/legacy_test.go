@@ -59,7 +59,7 @@ func TestImageOfAgent(t *testing.T) {
 	}
 }
 
-// TestErrorsAreInTheFilesWords: what is wrong with a claude-bottle file is told by its own fields.
+// TestErrorsAreInTheFilesWords: an error about a claude-bottle file names the file's own fields.
 func TestErrorsAreInTheFilesWords(t *testing.T) {
 	m := fromMarkdown(map[string]string{"LANG": "C.UTF-8"})
 	_, err := Bottle(m, inputsOf(m), testNets, testSettings)

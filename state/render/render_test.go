@@ -181,7 +181,7 @@ func TestTokensEnterNoDigest(t *testing.T) {
 	}
 }
 
-// Whatever a manifest may say of a route, the cred-proxy is told, and takes.
+// TestRouteReachesTheCredProxy: routes.json has every field of a manifest's route, and cred-proxy accepts it.
 func TestRouteReachesTheCredProxy(t *testing.T) {
 	snapshot, err := source.Load("../../manifests/testdata/good/route-rules.yaml")
 	if err != nil || len(snapshot.Bottles) != 1 {

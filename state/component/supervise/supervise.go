@@ -27,7 +27,7 @@ const (
 // GoMemoryLimit is the program's soft limit of memory, in bytes.
 const GoMemoryLimit = 192 << 20
 
-// answerTimeout is how long a client is told to wait for a human's answer.
+// answerTimeout is the client's timeout while it waits for a human's answer.
 const answerTimeout = 24 * time.Hour
 
 // Kind is the component. It does not reload: it reads the current configuration whenever it is asked.
@@ -74,7 +74,7 @@ func currentConfig(c component.Context) (state.Dir, error) {
 	files := map[string]state.File{
 		"routes.json": file(string(routes)),
 		"allowlist":   file(lines(pipelock.Allowlist(c))),
-		// Without it supervise could not tell which addresses can be allowed at all.
+		// Without it supervise could not check which addresses can be allowed at all.
 		"private-cidrs": file(lines(c.Manifest.Spec.Egress.PrivateCIDRs)),
 	}
 	if c.AgentImage != "" {
@@ -99,7 +99,7 @@ func lines(list []string) string {
 	return text.String()
 }
 
-// forAgent shows the agent its current configuration, and tells Claude Code of the MCP server.
+// forAgent mounts the current configuration for the agent, and configures Claude Code to use the MCP server.
 func forAgent(c component.Context) (component.AgentSetup, error) {
 	current, err := currentConfig(c)
 	if err != nil {
@@ -109,7 +109,7 @@ func forAgent(c component.Context) (component.AgentSetup, error) {
 	return component.AgentSetup{Home: home, Mounts: []state.Mount{mountCurrent(current)}, Dirs: []state.Dir{current}}, err
 }
 
-// claudeFiles tell Claude Code of supervise: for all its projects (.claude.json), and for a project in the home or below it
+// claudeFiles configure Claude Code to use supervise: for all its projects (.claude.json), and for a project in the home or below it
 // (.mcp.json), which the settings approve, so that nobody has to be there to do it.
 func claudeFiles() ([]state.HomeFile, error) {
 	type object = map[string]any

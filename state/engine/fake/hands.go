@@ -194,7 +194,7 @@ func (h Hands) ChangeFile(path, name string, content []byte) error {
 	return nil
 }
 
-// ReplaceDir puts a copy in the place of a delivered directory: containers that run keep the old one.
+// ReplaceDir replaces a delivered directory with a copy: running containers keep the old one.
 func (h Hands) ReplaceDir(path string) {
 	h.e.mu.Lock()
 	defer h.e.mu.Unlock()

@@ -10,7 +10,7 @@ const Version = "2.3.0"
 // ModeStrict is the only mode in which the official program enforces the allowlist.
 const ModeStrict = "strict"
 
-// NoRateLimit is far above what one bottle can ask for, since the official program can't be told to have
+// NoRateLimit is far above what one bottle can ask for, since the official program has no setting for
 // no limit. Its default, 60 requests a minute for a whole registrable domain, stops the first
 // `npm install`.
 const NoRateLimit = 1_000_000_000

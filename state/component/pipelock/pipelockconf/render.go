@@ -124,7 +124,7 @@ func (o Options) allowlist() ([]string, error) {
 	return slices.Compact(slices.Sorted(slices.Values(o.Allowlist))), nil
 }
 
-// HasPort tells an entry HOST:PORT of an allowlist from a host or an address alone.
+// HasPort distinguishes an allowlist entry HOST:PORT from a host or an address alone.
 func HasPort(entry string) bool {
 	_, err := netip.ParseAddr(entry)
 	return err != nil && strings.Contains(entry, ":")
