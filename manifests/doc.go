@@ -5,6 +5,6 @@
 //	rules     what is wrong in a document or between documents; defaults; the JSON Schema
 //	source    files → snapshot; reading them again; watching them
 //
-// Beside them, route has the types and rules of a cred-proxy route, buildcontext the files that an image is built from, gitsource a
+// In addition, route has the types and rules of a cred-proxy route, buildcontext the files that an image is built from, gitsource a
 // checkout of manifests, safepath the opening of paths that an agent may have changed, and scalar the rules of single values.
 package manifests

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Healthy says whether nobody needs to look after the bottle: it is ready, or suspended as declared.
+// Healthy reports whether the bottle needs no attention: it is ready, or suspended as declared.
 func (b BottleStatus) Healthy() bool { return b.Ready || b.Reason == ReasonSuspend }
 
 // Outdated says whether the status is not about the newest declaration, which waits for its pass.

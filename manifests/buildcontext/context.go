@@ -53,7 +53,7 @@ type entry struct {
 // Ref is the reference of the image that is built from the context: the same content always has the same one.
 func (c *Context) Ref() string { return Repository + ":" + c.Digest[:32] }
 
-// digest is of what follows, and of nothing else that could tell two hosts apart: no times, no owners.
+// digest covers the following, and nothing that differs between two hosts: no times, no owners.
 func digest(s Source, entries []entry) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "bottled build 1\n%s %s\n", strconv.Quote(s.Dockerfile), strconv.Quote(s.Network))

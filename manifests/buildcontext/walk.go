@@ -124,7 +124,7 @@ func (w *walk) ignored(at string, above patternmatcher.MatchInfo) (bool, pattern
 	return ignored && !w.keep[at], match, nil
 }
 
-// mayHold says whether something below an ignored directory may count all the same: a pattern like !dir/file, or the
+// mayHold reports whether something below an ignored directory may still count: a pattern like !dir/file, or the
 // Dockerfile.
 func (w *walk) mayHold(dir string) bool {
 	for name := range w.keep {

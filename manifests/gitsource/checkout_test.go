@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestReplaceIsAtomic: whoever opens the path finds the one or the other.
+// TestReplaceIsAtomic: opening the path finds either the old or the new tree.
 func TestReplaceIsAtomic(t *testing.T) {
 	place := filepath.Join(t.TempDir(), "tree")
 	writeFile(t, place+"/a", "1")

@@ -14,7 +14,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// newKey is a day old, with a lifetime (0 is for ever).
+// newKey is a day old, with a lifetime (0 is unlimited).
 func newKey(t *testing.T, name string, lifetime time.Duration) *openpgp.Entity {
 	t.Helper()
 	config := &packet.Config{

@@ -23,7 +23,7 @@ const (
 
 // decode fills a Go value from a node and reports everything of the node that does not fit. Fields are
 // found by their json tags, as they are by the schema. A part that does not fit is left zero and marked
-// unusable; the parts around it are decoded all the same.
+// unusable; the parts around it are still decoded.
 func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 	if field != "" {
 		d.positions[field] = positionOf(n)

@@ -18,7 +18,7 @@ var privateRanges = []netip.Prefix{
 	netip.MustParsePrefix("fc00::/7"),
 }
 
-// metadataServices are private addresses at which clouds hand out credentials to whoever asks.
+// metadataServices are private addresses at which clouds hand out credentials to every client.
 var metadataServices = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"),
 	netip.MustParseAddr("fd00:ec2::254"),

@@ -44,7 +44,7 @@ func TestPathAttacks(t *testing.T) {
 	}
 }
 
-// world is where an attack takes place: what the agent can write, and beside it what it must not get at.
+// world is where an attack takes place: what the agent can write, and next to it what it must not reach.
 type world struct {
 	t      testing.TB
 	dir    string

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestMountable: what may be the source of a mount beside other agents' mounts.
+// TestMountable: valid sources of a mount, given other agents' mounts.
 func TestMountable(t *testing.T) {
 	for _, c := range []struct {
 		name    string

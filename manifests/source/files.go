@@ -358,7 +358,7 @@ func join(dir, name string) string {
 	return strings.TrimSuffix(dir, string(filepath.Separator)) + string(filepath.Separator) + name
 }
 
-// reasonOf is an error without the path in it, which whoever shows it names already.
+// reasonOf is an error without the path in it, which its message names already.
 func reasonOf(err error) error {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {

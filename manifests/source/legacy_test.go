@@ -15,7 +15,7 @@ import (
 // supervised is a claude-bottle file.
 const supervised = "---\nsupervise: true\n---\n"
 
-// TestMarkdown tells bottles from other Markdown.
+// TestMarkdown distinguishes bottles from other Markdown.
 func TestMarkdown(t *testing.T) {
 	large := strings.Repeat("Much text.\n", 2*maxFileSize/11)
 	cases := []listing{

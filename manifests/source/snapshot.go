@@ -22,7 +22,7 @@ type Snapshot struct {
 	// Unsettled are the files that may be half-written, sorted; a Reader sets them. Their problems are not in Problems, so
 	// any bottle may hide behind them: while there is one, nothing is pruned.
 	Unsettled []string
-	// Unread are the directories and files in which no manifest was looked for, since an agent can write there. A bottle that was
+	// Unread are the directories and files that were not searched for manifests, since an agent can write there. A bottle that was
 	// declared in one of them is not pruned.
 	Unread []Unread
 	// Writable is what the bottles' agents can write, and what agents could write before.

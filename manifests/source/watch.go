@@ -22,7 +22,7 @@ const (
 	maxDelay = 2 * time.Second
 	// Delay between the first event about a new directory and watching it. Many are often created at once.
 	lookDelay = 5 * time.Millisecond
-	// While notifications are incomplete, changes are looked for.
+	// Polling interval while notifications are incomplete.
 	pollEvery = 2 * time.Second
 	// Nothing notifies of a mount, or of what another host does on a network file system.
 	pollAlways = time.Minute

@@ -197,7 +197,7 @@ func sh(t testing.TB, dir string, command ...string) {
 	}
 }
 
-// act is something that happens in the directory of a test, and whether it is to be told.
+// act is something that happens in the directory of a test, and whether it must be signalled.
 type act struct {
 	what string
 	tell bool

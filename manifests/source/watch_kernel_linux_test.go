@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// exhaustedEnv has a test run once more, in a user namespace whose limits it may change.
+// exhaustedEnv makes a test run again, in a user namespace whose limits it may change.
 const exhaustedEnv = "BOTTLED_TEST_EXHAUST"
 
 // TestAgentTakesAllOfInotify: an agent that is root, in an engine without user namespaces, has the limits of the controller's user,

@@ -180,7 +180,7 @@ func TestWatchLimit(t *testing.T) {
 	w.expectWarnings("directory "+root+"/r/s: no space left on device; raise sysctl fs.inotify.max_user_watches", "max_user_watches")
 }
 
-// TestWatchUnreadable has a directory below the path that can't be read: Load tells that, and there is nothing to be missed.
+// TestWatchUnreadable has an unreadable directory below the path: Load reports it, and there is nothing to miss.
 func TestWatchUnreadable(t *testing.T) {
 	root := grow(t, map[string]string{"r/a.yaml": bottle("a"), "r/s/b.yaml": bottle("b")})
 	k := theKernel
@@ -216,7 +216,7 @@ func TestWatchPolls(t *testing.T) {
 	}
 }
 
-// TestWatchTellsOnce looks, a minute after a change was told, whether there is anything new.
+// TestWatchTellsOnce expects no further signal a minute after a change was signalled.
 func TestWatchTellsOnce(t *testing.T) {
 	root := grow(t, map[string]string{"r/a.yaml": bottle("a")})
 	w := startWatching(t, root+"/r")

@@ -36,7 +36,7 @@ func TestCollectorMissesNothing(t *testing.T) {
 	})
 }
 
-// TestCollectorIsKilled again and again, and others go on where it was.
+// TestCollectorIsKilled repeatedly, and others continue where it was.
 func TestCollectorIsKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAuditBench(t)

@@ -114,7 +114,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// TestEventsWakeTheirBottle tells the controller what an engine tells, and sees which bottle is woken.
+// TestEventsWakeTheirBottle sends an engine's events to the controller, and checks which bottle is enqueued.
 func TestEventsWakeTheirBottle(t *testing.T) {
 	for _, s := range []struct {
 		name  string

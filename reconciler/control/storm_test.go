@@ -189,7 +189,7 @@ func TestEventStormOfOneBottle(t *testing.T) {
 	}
 }
 
-// TestQuietBottleIsLookedAtAtOnce sends one event each minute: each leads to a look at once and to three echoes, as many as before
+// TestQuietBottleIsLookedAtAtOnce sends one event each minute: each leads to an immediate pass and to three echoes, as many as before
 // there were limits.
 func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
 	runStorm(t, func(s *storm) {
@@ -232,8 +232,8 @@ func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
 	})
 }
 
-// TestEveryEventIsLookedAtUntilItMustShow sends events at random times: after the last of them, looks go on as long as an engine may
-// take to show what it told of, however they were coalesced with earlier ones.
+// TestEveryEventIsLookedAtUntilItMustShow sends events at random times: passes continue after the last one for as long as an engine may
+// take to show the change, however they were coalesced with earlier ones.
 func TestEveryEventIsLookedAtUntilItMustShow(t *testing.T) {
 	runStorm(t, func(s *storm) {
 		random := rand.New(rand.NewPCG(1, 2))

@@ -82,7 +82,7 @@ func TestStepsBeginWhenTheirPrerequisitesAreDone(t *testing.T) {
 	})
 }
 
-// TestFailedStep: what depends on it is not begun, the rest goes on, and every failure is returned.
+// TestFailedStep: its dependents don't start, the rest continue, and every failure is returned.
 func TestFailedStep(t *testing.T) {
 	no, gone := errors.New("no"), engine.ErrNotFound
 	for name, test := range map[string]struct {

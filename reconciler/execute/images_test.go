@@ -98,7 +98,7 @@ func newBuildWorld(t *testing.T) *buildWorld {
 	return w
 }
 
-// plan builds, and goes on to remove the agent that runs.
+// plan builds, and then removes the running agent.
 func (w *buildWorld) plan(slug string) plan.BottlePlan {
 	steps := []plan.Step{{Action: plan.BuildImage, Component: state.Agent, Object: w.from.Ref(), Declared: state.Component{Build: w.from}}}
 	if slug == "removes" {

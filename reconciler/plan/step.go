@@ -79,7 +79,7 @@ func (p BottlePlan) Changes() bool { return len(p.Steps) > 0 }
 // Plan is the plans of all bottles.
 type Plan struct {
 	Bottles []BottlePlan // sorted by slug
-	// Held are the bottles that are no longer declared and are kept all the same.
+	// Held are the bottles that are no longer declared but kept.
 	Held []string
 	// HeldWhy is the reason for Held; PruneErr is set when somebody must confirm the removal.
 	HeldWhy  string

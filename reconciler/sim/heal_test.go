@@ -251,7 +251,7 @@ func TestNewerDeclarationInterrupts(t *testing.T) {
 	})
 }
 
-// TestEngineGone leaves everything as it is while the engine does not answer, says so, and goes on when it does.
+// TestEngineGone leaves everything as it is while the engine does not answer, says so, and continues when it does.
 func TestEngineGone(t *testing.T) {
 	simulate(t, func(w *world) {
 		w.declare(full("a"))
@@ -272,7 +272,7 @@ func TestEngineGone(t *testing.T) {
 	})
 }
 
-// TestInvalidManifestKeepsItsBottle goes on with what was declared last, also across a restart of the controller.
+// TestInvalidManifestKeepsItsBottle continues with the last declaration, also across a restart of the controller.
 func TestInvalidManifestKeepsItsBottle(t *testing.T) {
 	simulate(t, func(w *world) {
 		w.declare(full("a"), full("b"))

@@ -67,7 +67,7 @@ func TestArchived(t *testing.T) {
 	}
 }
 
-// TestDiskFull reports the error, and goes on when there is room: with all that was missed.
+// TestDiskFull reports the error, and continues when there is room, with all missed records.
 func TestDiskFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to mount a small file system")

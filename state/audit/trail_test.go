@@ -231,7 +231,7 @@ func TestFloodOfOneSidecar(t *testing.T) {
 	}
 }
 
-// TestRotatedAway is what the engine's log has lost between two looks at it.
+// TestRotatedAway loses lines of the engine's log between two reads.
 func TestRotatedAway(t *testing.T) {
 	b := newBottle(t)
 	trail := b.open()

@@ -24,13 +24,13 @@ type Reader interface {
 	Ping(ctx context.Context) error
 	// Info describes the engine (Docker: GET /info).
 	Info(ctx context.Context) (Info, error)
-	// Events subscribes to the events of all containers and networks, whoever owns them, from since on; the zero time means now. It
+	// Events subscribes to the events of all containers and networks, of all owners, from since on; the zero time means now. It
 	// calls handle for each until ctx ends or the connection breaks, and returns that as the error (Docker: GET /events).
 	Events(ctx context.Context, since time.Time, handle func(Event)) error
 	// Containers lists the containers of an owner, running or not: those of one bottle, or with slug "" all
 	// (Docker: GET /containers/json).
 	Containers(ctx context.Context, owner, slug string) ([]Summary, error)
-	// Networks lists all networks, whoever owns them, since their subnets are in use (Docker: GET /networks).
+	// Networks lists all networks of all owners, since their subnets are in use (Docker: GET /networks).
 	Networks(ctx context.Context) ([]ObservedNetwork, error)
 	// Images returns the image IDs by reference; a reference that the engine does not have is missing (Docker: GET /images/json).
 	Images(ctx context.Context, refs []string) (map[string]string, error)

@@ -103,7 +103,7 @@ func (s Summary) Component() state.ComponentName {
 	return state.ComponentName(s.Labels[state.LabelRole])
 }
 
-// ObservedNetwork is a network on the engine, whoever owns it.
+// ObservedNetwork is a network on the engine, of any owner.
 type ObservedNetwork struct {
 	ID string
 	state.Network

@@ -383,7 +383,7 @@ func TestDesirePorts(t *testing.T) {
 	}
 }
 
-// TestDesireDLP: block unless the manifest says warn, whoever's pipelock it is.
+// TestDesireDLP: block unless the manifest says warn, with any pipelock image.
 func TestDesireDLP(t *testing.T) {
 	official := testSettings
 	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}

@@ -15,7 +15,7 @@ import (
 
 // Fixed settings of every container, so that the defaults in the engine's daemon.json don't apply.
 var (
-	// noSearch disables search domains, in Docker's spelling: a query for NAME.SEARCH.DOMAIN would go to whoever owns that domain.
+	// noSearch disables search domains, in Docker's spelling: a query for NAME.SEARCH.DOMAIN would go to that domain's owner.
 	noSearch = []string{"."}
 	// noOptions makes a resolver query each name as it is. It is the default of Docker's embedded DNS server.
 	noOptions = []string{"ndots:0"}

@@ -56,5 +56,5 @@ func TestMountsThatWereReplaced(t *testing.T) {
 		}
 	}
 	must(t, checkMounted(t.Context(), mounted{"/work": mounts[0].ID}, "id", mounts))
-	must(t, checkMounted(t.Context(), mounted(nil), "id", mounts)) // it can't be told
+	must(t, checkMounted(t.Context(), mounted(nil), "id", mounts)) // it can't be checked
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
-// Networks lists all networks, whoever owns them.
+// Networks lists all networks of all owners.
 func (e *Engine) Networks(ctx context.Context) ([]engine.ObservedNetwork, error) {
 	list, err := e.client.NetworkList(ctx, network.ListOptions{})
 	if err != nil {

@@ -270,7 +270,7 @@ func (e *Engine) schedule(c *container) {
 	}
 }
 
-// boot makes a container ready, unless it ended; a paused one when it goes on.
+// boot makes a container ready, unless it ended; a paused one when it is resumed.
 func (e *Engine) boot(c *container, began int) {
 	if c.starts != began || c.booted || c.run.state != engine.StateRunning {
 		return

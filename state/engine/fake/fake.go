@@ -87,7 +87,7 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	return c
 }
 
-// SetDown makes the engine not answer, and ends its event streams, or brings it back. Containers go on meanwhile.
+// SetDown makes the engine not answer, and ends its event streams, or brings it back. Containers keep running.
 func (e *Engine) SetDown(down bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 const Remedy = "use the official image (--pipelock-image)"
 
 // Parse reads pipelock.yaml as the official program does: one document, no unknown keys, no duplicates.
-// Keys of the official schema that Config doesn't have are refused as well: whoever asks for them must
+// Keys of the official schema that Config doesn't have are refused as well: people who set them must
 // not believe that they are in force.
 func Parse(data []byte) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
