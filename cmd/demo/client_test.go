@@ -40,6 +40,9 @@ func TestFetch(t *testing.T) {
 		switch r.URL.Path {
 		case "/long":
 			_, _ = w.Write(bytes.Repeat([]byte("x"), 2*maxShown))
+		case "/events":
+			w.Header().Set("Content-Type", eventStream)
+			_, _ = w.Write(bytes.Repeat([]byte("data: x\n\n"), maxShown))
 		case "/no":
 			http.Error(w, "blocked", http.StatusForbidden)
 		case "/slow":
@@ -61,6 +64,7 @@ func TestFetch(t *testing.T) {
 		{"POST with a body", []string{server.URL, "-d", "hey"}, `["POST","","` + server.Listener.Addr().String() + `","hey"]`, ""},
 		{"method, header, host", []string{server.URL, "-X", "PUT", "-H", "X-A: b", "-H", "Host: example.com"}, `["PUT","b","example.com",""]`, ""},
 		{"long body", []string{server.URL + "/long"}, "x\n… (cut)\n", ""},
+		{"events", []string{server.URL + "/events"}, strings.Repeat("data: x\n\n", maxShown), ""},
 		{"no success", []string{server.URL + "/no"}, "HTTP/1.1 403 Forbidden\nblocked\n", "not a success: 403"},
 		{"redirect", []string{server.URL + "/elsewhere"}, "HTTP/1.1 302 Found\n", "not a success: 302"},
 		{"slow", []string{server.URL + "/slow", "--timeout", "100ms"}, "", "no answer: timeout"},
@@ -116,7 +120,7 @@ func TestFetchSaysWhyTheProxyRefuses(t *testing.T) {
 // closedPort is an address where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

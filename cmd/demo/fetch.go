@@ -30,7 +30,7 @@ func fetchCommand() *cobra.Command {
 		Use:   "fetch URL",
 		Short: "Make one HTTP request, by way of HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
 		Long: `Make one HTTP request, by way of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. Prints the status line and at most 4 KiB of
-the body. Redirects are not followed. SSL_CERT_FILE names the authorities to trust; the image has none of its own.
+the body, or all events of a stream. Redirects are not followed. SSL_CERT_FILE names the authorities to trust; the image has none of its own.
 
 Exits with 0 when the answer is a 2xx, otherwise with 1.`,
 		Args: cobra.ExactArgs(1),
@@ -61,7 +61,12 @@ func (r request) do(ctx context.Context, out io.Writer) error {
 	}
 	defer resp.Body.Close()
 	fmt.Fprintf(out, "%s %s\n", resp.Proto, resp.Status)
-	if err := show(out, resp.Body); err != nil {
+	if resp.Header.Get("Content-Type") == eventStream {
+		_, err = io.Copy(out, resp.Body) // as it comes
+	} else {
+		err = show(out, resp.Body)
+	}
+	if err != nil {
 		return fmt.Errorf("the answer broke off: %s: %w", why(err), err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {

@@ -48,6 +48,9 @@ Authorization header in full. Every request is logged as the same JSON, one line
 	return cmd
 }
 
+// eventStream is the type of server-sent events.
+const eventStream = "text/event-stream"
+
 // upstream is a stand-in for an API.
 type upstream struct {
 	mask bool
@@ -131,7 +134,7 @@ func stream(w http.ResponseWriter, r *http.Request) error {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Content-Type", eventStream)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	end := time.After(time.Duration(seconds) * time.Second)

@@ -18,6 +18,7 @@ import (
 // TestFloodDoesNotEraseTheAuditLog sends 42,000 refused requests in some seconds, and again with as many hosts, kills the
 // controller in between, and has pipelock replaced. The first decision, the last one and how many they were are on record.
 func TestFloodDoesNotEraseTheAuditLog(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	tools := t.TempDir()
 	harness.CopyAttacker(t, filepath.Join(tools, "attacker"), 0o755)

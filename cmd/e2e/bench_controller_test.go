@@ -51,7 +51,7 @@ func (m *controllerBench) next(i int, replace bool) {
 func (m *controllerBench) settled(i int) {
 	m.b.Helper()
 	slug := fmt.Sprintf("b%03d", i)
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; harness.Elapse(2 * time.Millisecond) {
 		b, ok := m.env.Bottle(slug)
 		if ok && b.Ready && b.Generation == b.ObservedGeneration && conditionOf(b, "Reconciling") == "False" {
 			return
@@ -67,7 +67,7 @@ func (m *controllerBench) allSettled() {
 	for i := range m.n {
 		m.settled(i)
 	}
-	time.Sleep(3 * time.Second) // what its own work leads to
+	harness.Elapse(3 * time.Second) // what its own work leads to
 }
 
 // firstCalls measures the time from the rename of a manifest to the first call that the engine gets for it.
@@ -90,7 +90,7 @@ func (m *controllerBench) firstCalls() {
 		began := time.Now() // after the rename
 		took = append(took, (<-first).Sub(began))
 		m.settled(i)
-		time.Sleep(2 * time.Second)
+		harness.Elapse(2 * time.Second)
 	}
 	proxy.Reset(nil)
 	c.Stop()
@@ -133,10 +133,10 @@ func (m *controllerBench) reactions() {
 		replace = append(replace, m.time(func() { m.changed(i) }))
 		m.raw.must(m.raw.engine.RemoveContainer(ctx, m.env.Name(state.Pipelock, fmt.Sprintf("b%03d", i))))
 		heal = append(heal, m.time(func() { m.healed(i) }))
-		time.Sleep(1500 * time.Millisecond)
+		harness.Elapse(1500 * time.Millisecond)
 		m.raw.must(m.raw.engine.RemoveContainer(ctx, pipelock.Name))
 		rawStart = append(rawStart, m.time(func() { m.raw.must(m.raw.run(ctx, pipelock)) }))
-		time.Sleep(500 * time.Millisecond)
+		harness.Elapse(500 * time.Millisecond)
 	}
 	m.raw.must(m.raw.down(ctx, 4, one))
 	report := func(what string, took []time.Duration) {
@@ -157,7 +157,7 @@ func (m *controllerBench) changed(i int) {
 	m.b.Helper()
 	want := fmt.Sprintf("host%d.demo.example", m.generation)
 	for !strings.Contains(m.rendered(i), want) {
-		time.Sleep(2 * time.Millisecond)
+		harness.Elapse(2 * time.Millisecond)
 	}
 	m.settled(i)
 }
@@ -179,7 +179,7 @@ func (m *controllerBench) healed(i int) {
 		if !b.Ready {
 			break
 		}
-		time.Sleep(2 * time.Millisecond)
+		harness.Elapse(2 * time.Millisecond)
 	}
 	m.settled(i)
 }
@@ -197,7 +197,7 @@ func (m *controllerBench) idle(c *harness.Controller) {
 		return found
 	}
 	before, cpu := calls(), cpuSeconds(m.b, c.PID())
-	time.Sleep(idleTime)
+	harness.Elapse(idleTime)
 	used, after := cpuSeconds(m.b, c.PID())-cpu, calls()
 	rss := residentMiB(m.b, c.PID())
 	fmt.Printf("idle for %s: %.2f CPU seconds (%.3f %%; aim: < 0.1 %%), %.1f MiB resident (aim: < 40), %.0f engine calls:", idleTime, used,

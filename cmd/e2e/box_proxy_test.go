@@ -14,8 +14,6 @@ func (b box) trickProxy() {
 	b.names.resolve("inside.demo.example", b.address(state.Pipelock, "egress", "two"))
 	b.names.resolve("host.demo.example", gateway)
 	service := internetAddress + ":" + servicePort
-	get := func(url, host string) string { return "GET " + url + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" }
-	connect := func(target string) string { return "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n" }
 
 	b.run("what is allowed goes through", func(b box) {
 		b.works()
@@ -26,25 +24,7 @@ func (b box) trickProxy() {
 	b.run("Host confusion", func(b box) {
 		b.granted("the URL's host", b.ask(get("http://api.demo.example/", service), `the API saw host "api.demo.example"`))
 	})
-	for name, request := range map[string]string{
-		"absolute form with an allowed Host": get("http://"+service+"/", "api.demo.example"),
-		"origin form":                        get("/", service),
-		"user@host":                          get("http://api.demo.example@"+service+"/", "api.demo.example"),
-		"user:password@host":                 get("http://api.demo.example:80@"+service+"/", "api.demo.example"),
-		"fragment before the host":           get("http://api.demo.example#@"+service+"/", "api.demo.example"),
-		"backslash before the host":          get(`http://api.demo.example\@`+service+"/", "api.demo.example"),
-		"trailing dot":                       get("http://"+internetAddress+".:"+servicePort+"/", "api.demo.example"),
-		"a decimal address":                  get("http://1572395043:"+servicePort+"/", "api.demo.example"),
-		"an octal address":                   get("http://0135.0270.0330.043:"+servicePort+"/", "api.demo.example"),
-		"a hexadecimal address":              get("http://0x5db8d823:"+servicePort+"/", "api.demo.example"),
-		"an IPv6-mapped address":             get("http://[::ffff:"+internetAddress+"]:"+servicePort+"/", "api.demo.example"),
-		"an address with wide dots":          get("http://93。184。216。35:"+servicePort+"/", "api.demo.example"),
-		"punycode":                           get("http://xn--pi-7ia.demo.example:"+servicePort+"/", "api.demo.example"),
-		"cloud metadata":                     get("http://"+metadataAddress+"/latest/meta-data/", metadataAddress),
-		"cloud metadata, decimal":            get("http://2852039166/latest/meta-data/", metadataAddress),
-		"an allowed name of the host":        get("http://host.demo.example:"+servicePort+"/", "host.demo.example"),
-		"the host's gateway address":         get("http://"+net.JoinHostPort(gateway, servicePort)+"/", gateway),
-	} {
+	for name, request := range ambiguousRequests(gateway) {
 		b.run(name, func(b box) { b.refused(b.ask(request, reached)) })
 	}
 	for name, target := range map[string]string{
@@ -73,6 +53,37 @@ func (b box) trickProxy() {
 			b.Errorf("queries that left: %v; of what is allowed: %v", got, b.names.with("api.demo.example"))
 		}
 	})
+}
+
+// get is a request to a proxy, for a URL and with a Host of its own.
+func get(url, host string) string { return "GET " + url + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n" }
+
+func connect(target string) string {
+	return "CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n"
+}
+
+// ambiguousRequests are for what is not allowed, and look to a careless reader as if they were for what is.
+func ambiguousRequests(gateway string) map[string]string {
+	service := internetAddress + ":" + servicePort
+	return map[string]string{
+		"absolute form with an allowed Host": get("http://"+service+"/", "api.demo.example"),
+		"origin form":                        get("/", service),
+		"user@host":                          get("http://api.demo.example@"+service+"/", "api.demo.example"),
+		"user:password@host":                 get("http://api.demo.example:80@"+service+"/", "api.demo.example"),
+		"fragment before the host":           get("http://api.demo.example#@"+service+"/", "api.demo.example"),
+		"backslash before the host":          get(`http://api.demo.example\@`+service+"/", "api.demo.example"),
+		"trailing dot":                       get("http://"+internetAddress+".:"+servicePort+"/", "api.demo.example"),
+		"a decimal address":                  get("http://1572395043:"+servicePort+"/", "api.demo.example"),
+		"an octal address":                   get("http://0135.0270.0330.043:"+servicePort+"/", "api.demo.example"),
+		"a hexadecimal address":              get("http://0x5db8d823:"+servicePort+"/", "api.demo.example"),
+		"an IPv6-mapped address":             get("http://[::ffff:"+internetAddress+"]:"+servicePort+"/", "api.demo.example"),
+		"an address with wide dots":          get("http://93。184。216。35:"+servicePort+"/", "api.demo.example"),
+		"punycode":                           get("http://xn--pi-7ia.demo.example:"+servicePort+"/", "api.demo.example"),
+		"cloud metadata":                     get("http://"+metadataAddress+"/latest/meta-data/", metadataAddress),
+		"cloud metadata, decimal":            get("http://2852039166/latest/meta-data/", metadataAddress),
+		"an allowed name of the host":        get("http://host.demo.example:"+servicePort+"/", "host.demo.example"),
+		"the host's gateway address":         get("http://"+net.JoinHostPort(gateway, servicePort)+"/", gateway),
+	}
 }
 
 // gateway is the host's address on bottle one's egress network.

@@ -127,57 +127,30 @@ func TestBuildLive(t *testing.T) {
 	proxy := e.Proxy()
 	e.Controller("--resync", "1h").Ready() // what is noticed is noticed at once
 	settledReady(t, e, "one")
-	agent := func() string { return e.Docker("inspect", "-f", "{{.Id}}", e.Name(state.Agent, "one")) }
-	others := func() string {
+	a := &builtAgent{t: t, e: e}
+	a.now()
+	sidecars := func() string {
 		return e.Docker("inspect", "-f", "{{.Id}}", e.Name(state.Pipelock, "one"), e.Name(state.Supervise, "one"))
 	}
-	sidecars, before, image := others(), agent(), agentImage(e, "one")
+	before := sidecars()
 
 	proxy.Reset(nil)
 	e.Write("agent/sub/file", "1") // another time, the same content
 	e.Expect(exitDone, "sync")
-	if builds(proxy) != 0 || agent() != before {
-		t.Error("built again, or replaced, though nothing changed")
+	if builds(proxy) != 0 {
+		t.Error("built again, though nothing changed")
 	}
-
+	a.same("nothing changed")
 	e.Write("agent/sub/file", "2")
-	replaced := func(what string) {
-		t.Helper()
-		took := e.Eventually(wellWithin, what+": the agent is replaced", func() (bool, string) {
-			r := e.DockerCommand("inspect", "-f", "{{.Id}} {{.Config.Image}}", e.Name(state.Agent, "one"))
-			out, err := r.CombinedOutput()
-			id, now, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-			b, _ := e.Bottle("one")
-			return err == nil && id != before && now != image, fmt.Sprintf("%s %v %+v", out, err, b)
-		})
-		settledReady(t, e, "one")
-		before, image = agent(), agentImage(e, "one")
-		t.Logf("%s: ready with the new image after about %s", what, took)
-	}
-	replaced("another file")
-	if others() != sidecars {
+	a.replaced("another file")
+	if sidecars() != before {
 		t.Error("sidecars were replaced with the agent")
 	}
 
-	failing := func(what string, says ...string) {
-		t.Helper()
-		e.Eventually(wellWithin, what+" is told", func() (bool, string) {
-			b, _ := e.Bottle("one")
-			for _, text := range says {
-				if !strings.Contains(b.Message, text) {
-					return false, fmt.Sprintf("%+v", b)
-				}
-			}
-			return b.Reason == reconciler.ReasonFailed && !b.Ready, fmt.Sprintf("%+v", b)
-		})
-		if agent() != before || e.Docker("inspect", "-f", "{{.State.Running}}", before) != "true" {
-			t.Errorf("%s: the agent that ran does not run any more", what)
-		}
-	}
 	e.Write("agent/Dockerfile", harness.DockerfileHead+"COPY missing /\n")
-	failing("a missing file", "build bottled-agent:", "COPY failed", "missing", "Step 3/")
+	a.fails("a missing file", "build bottled-agent:", "COPY failed", "missing", "Step 3/")
 	e.Write("agent/Dockerfile", harness.DockerfileHead+"COPY . /\nRUN [\"/bottled-demo\", \"dial\", \"192.0.2.1:1\"]\n")
-	failing("a failed command", "returned a non-zero code: 1", "the build's last output:", "192.0.2.1:1", "RUN steps have no network")
+	a.fails("a failed command", "returned a non-zero code: 1", "the build's last output:", "192.0.2.1:1", "RUN steps have no network")
 
 	// A build that never ends is no obstacle for a better one.
 	e.Write("agent/Dockerfile", harness.DockerfileHead+"COPY . /\nRUN [\"/bottled-demo\", \"agent\"]\n")
@@ -186,22 +159,68 @@ func TestBuildLive(t *testing.T) {
 	}
 	e.Eventually(wellWithin, "the endless build runs", func() (bool, string) { now := running(); return now != "", now })
 	e.Write("agent/Dockerfile", dockerfile+"USER 1000\n")
-	replaced("a good Dockerfile again")
+	a.replaced("a good Dockerfile again")
 	e.Eventually(wellWithin, "the endless build is given up", func() (bool, string) { now := running(); return now == "", now })
 
 	if err := os.Rename(dir, dir+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	e.Docker("rm", "-f", before)
+	e.Docker("rm", "-f", a.id)
 	e.Eventually(wellWithin, "without the context the agent is kept as it was", func() (bool, string) {
 		b, _ := e.Bottle("one")
-		out, err := e.DockerCommand("inspect", "-f", "{{.Config.Image}} {{.State.Running}}", e.Name(state.Agent, "one")).CombinedOutput()
-		return err == nil && strings.TrimSpace(string(out)) == image+" true" && strings.Contains(b.Message, "no such file or directory"), fmt.Sprintf("%s %+v", out, b)
+		_, image := a.look()
+		return image == a.image && strings.Contains(b.Message, "no such file or directory"), fmt.Sprintf("%s %+v", image, b)
 	})
+}
+
+// builtAgent is the agent of bottle one, as it was seen last.
+type builtAgent struct {
+	t         *testing.T
+	e         *harness.Env
+	id, image string
+}
+
+// look returns the running agent, or nothing.
+func (a *builtAgent) look() (id, image string) {
+	a.t.Helper()
+	id, image, _ = strings.Cut(a.e.Docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Image}}", "--filter", "name="+a.e.Name(state.Agent, "one")), " ")
+	return id, image
+}
+
+func (a *builtAgent) now() { a.id, a.image = a.look() }
+
+func (a *builtAgent) same(what string) {
+	a.t.Helper()
+	if id, _ := a.look(); id != a.id {
+		a.t.Errorf("%s: the agent that ran does not run any more", what)
+	}
+}
+
+// replaced waits for an agent of another image.
+func (a *builtAgent) replaced(what string) {
+	a.t.Helper()
+	took := a.e.Eventually(wellWithin, what+": the agent is replaced", func() (bool, string) {
+		id, image := a.look()
+		return id != "" && id != a.id && image != a.image, id + " " + image
+	})
+	settledReady(a.t, a.e, "one")
+	a.now()
+	a.t.Logf("%s: ready with the new image after about %s", what, took)
+}
+
+// fails waits for a message with all of this in it. The agent goes on.
+func (a *builtAgent) fails(what string, says ...string) {
+	a.t.Helper()
+	bottleIs(a.t, a.e, "one", "failed for "+what, func(b reconciler.BottleStatus) bool {
+		missing := slices.ContainsFunc(says, func(text string) bool { return !strings.Contains(b.Message, text) })
+		return b.Reason == reconciler.ReasonFailed && !b.Ready && !missing
+	})
+	a.same(what)
 }
 
 // TestBuildNetwork has a RUN step reach a service of the host: not by itself, and where the manifest says so.
 func TestBuildNetwork(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(bridgeAddress(t, e), "0"))
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
-	"github.com/bot-bottle/bottled/state"
 )
 
 // chaosTime is how long TestChaos goes on: a smoke test of what runs by seed on the engine in memory, and long every night.
@@ -20,7 +19,7 @@ func chaosTime() time.Duration {
 	if nightly() {
 		return 10 * time.Minute
 	}
-	return 8 * time.Second
+	return 5 * time.Second
 }
 
 // TestChaos does at random what people, programs and accidents do: edit manifests well and badly, remove them, rotate a
@@ -48,15 +47,13 @@ func TestChaos(t *testing.T) {
 	}
 	for end := time.Now().Add(chaosTime()); time.Now().Before(end); {
 		deeds[x.rand.IntN(len(deeds))]()
-		time.Sleep(time.Duration(x.rand.IntN(800)) * time.Millisecond)
+		harness.Elapse(time.Duration(x.rand.IntN(800)) * time.Millisecond)
 	}
 	for _, slug := range x.slugs {
 		x.e.Write(slug+".yaml", x.manifest(slug))
 	}
 	controller.Ready()
-	for _, slug := range x.slugs {
-		settledReady(t, x.e, slug)
-	}
+	settledReady(t, x.e, x.slugs...)
 	asDeclared(t, x.e)
 	if controller.LogCount("internal error") > 0 {
 		t.Error("the controller met an internal error")
@@ -115,7 +112,7 @@ func (x *chaos) rotate() { x.e.Write("token", fmt.Sprintf("token-%d", x.rand.Int
 
 // container does something to one container. It may be gone by then, so that it fails.
 func (x *chaos) container() {
-	all := strings.Fields(x.e.Docker("ps", "-aq", "--filter", "label="+state.LabelOwner+"="+x.e.Owner))
+	all := strings.Fields(owned(x.e))
 	if len(all) == 0 {
 		return
 	}

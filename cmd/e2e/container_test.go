@@ -110,7 +110,7 @@ func TestInAContainer(t *testing.T) {
 	if source := c.Docker("inspect", "-f", `{{range .Mounts}}{{if eq .Destination "/work"}}{{.Source}}{{end}}{{end}}`, c.Name(state.Agent, "one")); source != c.work {
 		t.Errorf("the agent's /work is %q, want %s", source, c.work)
 	}
-	ids := containers(c.Env)
+	ids := owned(c.Env)
 
 	// The host's files are followed through the bind mounts: with this resync nothing else would tell.
 	c.Write("one.yaml", strings.Replace(mounting("one", c.work), "docs.demo.example", "new.demo.example", 1))
@@ -122,7 +122,7 @@ func TestInAContainer(t *testing.T) {
 		return err == nil && strings.Contains(string(data), "new.demo.example") && b.Ready, fmt.Sprintf("%v %s\n%+v", err, data, b)
 	})
 	for _, id := range strings.Fields(ids) {
-		if !strings.Contains(containers(c.Env), id) {
+		if !strings.Contains(owned(c.Env), id) {
 			t.Errorf("container %s of bottle one was replaced", id)
 		}
 	}
@@ -132,7 +132,7 @@ func TestInAContainer(t *testing.T) {
 		t.Errorf("sync in the container: %s; on the host: %s", inside, outside)
 	}
 
-	ids = containers(c.Env)
+	ids = owned(c.Env)
 	c.Docker("stop", "-t", "30", c.name)
 	if ended := c.Docker("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", c.name); ended != "exited 0" {
 		t.Errorf("after docker stop: %s\n%s", ended, c.Docker("logs", c.name))
@@ -149,6 +149,7 @@ func TestInAContainer(t *testing.T) {
 
 // TestInAContainerWithoutMounts: what is not shared with the host is told with what shares it, and nothing is made.
 func TestInAContainerWithoutMounts(t *testing.T) {
+	t.Parallel()
 	c := newContained(t)
 	c.Write("token", testToken+"\n")
 	c.Write("one.yaml", mounting("one", c.work))
@@ -177,7 +178,7 @@ func (c contained) refuses(t *testing.T, options []string, share string) {
 	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(string(out), "-v "+share+":"+share) {
 		t.Errorf("%v, want exit code %d and how to share %s:\n%s", err, exitFailed, share, out)
 	}
-	if made := containers(c.Env); made != "" {
+	if made := owned(c.Env); made != "" {
 		t.Errorf("containers were made: %s", made)
 	}
 }

@@ -60,6 +60,7 @@ func hostileNetworks(api string) map[string]map[string]string {
 // TestHostileEngineDefaults runs a bottle on an engine whose daemon.json opens whatever it can: the bottle is as closed as ever,
 // and the second plan is empty.
 func TestHostileEngineDefaults(t *testing.T) {
+	t.Parallel()
 	daemon := hostileDefaults(t)
 	engine := harness.PrivateEngineWith(t, daemon)
 	version, api := engine.Version()

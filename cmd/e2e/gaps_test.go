@@ -14,6 +14,7 @@ import (
 
 // What the engine can't keep closed is told when bottled starts, and in the status, with and without a controller.
 func TestGapsAreTold(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	engine, err := docker.Connect(t.Context(), state.Settings{})
 	if err != nil {

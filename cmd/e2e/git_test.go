@@ -73,6 +73,7 @@ func gitServer(t *testing.T) (url string, down *atomic.Bool, commit func(files m
 
 // TestGitOps points the controller at a repository on a real server.
 func TestGitOps(t *testing.T) {
+	t.Parallel()
 	url, down, commit := gitServer(t)
 	e := harness.New(t)
 	revision := commit(map[string]string{"bottles/a.yaml": small("a"), "bottles/b.yaml": small("b"), "README.md": "not a manifest"})
@@ -92,12 +93,12 @@ func TestGitOps(t *testing.T) {
 		}
 	}
 	carriedOut(revision, "a", "b")
-	ids := containers(e)
+	ids := owned(e)
 	if r := e.Expect(exitDone, "status"); !strings.Contains(r.Stdout, revision) {
 		t.Errorf("status does not show the revision:\n%s", r.Stdout)
 	}
 	carriedOut(commit(map[string]string{"README.md": "changed"}), "a", "b")
-	if now := containers(e); now != ids {
+	if now := owned(e); now != ids {
 		t.Errorf("a commit that changes no manifest changed containers: %s, then %s", ids, now)
 	}
 	carriedOut(commit(map[string]string{"bottles/b.yaml": "", "bottles/team/c.yaml": small("c")}), "a", "c")

@@ -32,6 +32,7 @@ spec:
 // The files that the agent's programs need are in the home of the agent's user, are that user's, and keep what the image
 // says besides.
 func TestHomeOfTheAgent(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	image := e.Image("home", `COPY passwd /etc/passwd
 COPY settings.json /home/dev/.claude/settings.json
@@ -78,6 +79,7 @@ USER dev
 
 // A home that can't be furnished leaves nothing behind and says why.
 func TestHomeThatCannotBeFurnished(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	image := e.Image("broken-home", "COPY settings.json /.claude/settings.json\n", map[string]string{"settings.json": "{not JSON"})
 	e.Write("token", testToken)

@@ -36,6 +36,7 @@ Text for people.
 // TestLegacyBottle drops a claude-bottle file into the directory of a running controller, edits it, breaks it, and replaces it by
 // the manifest that import makes of it.
 func TestLegacyBottle(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	image := e.Image("waits", `CMD ["agent"]`, nil)
 	e.Extra = append(e.Extra, "CLAUDE_BOTTLE_AGENT_IMAGE="+image, "LEGACY_TOKEN="+testToken)
@@ -53,7 +54,7 @@ func TestLegacyBottle(t *testing.T) {
 	if strings.Contains(env, testToken) {
 		t.Errorf("the agent has the token:\n%s", env)
 	}
-	ids := containers(e)
+	ids := owned(e)
 	if n := len(strings.Fields(ids)); n != 4 {
 		t.Errorf("%d containers", n)
 	}
@@ -83,13 +84,14 @@ func TestLegacyBottle(t *testing.T) {
 	}
 	e.Expect(exitDone, "sync")
 	asDeclared(t, e)
-	if now := containers(e); now != ids {
+	if now := owned(e); now != ids {
 		t.Errorf("other containers than before: %s, then %s", ids, now)
 	}
 }
 
 // TestLegacyWithoutImage: without the setting, a bottle has no agent; one with an environment for it says what is missing.
 func TestLegacyWithoutImage(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	e.Extra = append(e.Extra, "CLAUDE_BOTTLE_AGENT_IMAGE=", "LEGACY_TOKEN="+testToken)
 	e.Write("dev.md", legacyFile("docs.demo.example"))

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
 	"github.com/bot-bottle/bottled/state"
@@ -13,6 +12,7 @@ import (
 
 // TestLogs reads the sidecars' logs, which begin with the configuration they serve.
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	e := newWhole(t, "one")
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
@@ -36,10 +36,10 @@ func TestLogs(t *testing.T) {
 	if r := e.Expect(exitDone, "logs", "--tail", "1", "one/pipelock"); strings.Count(r.Stdout, "\n") != 1 {
 		t.Errorf("--tail 1: %s", r.Stdout)
 	}
-	time.Sleep(2 * time.Second)
-	if r := e.Expect(exitDone, "logs", "--since", "1s", "one"); r.Stdout != "" {
-		t.Errorf("--since 1s: %s", r.Stdout)
-	}
+	e.Eventually(wellWithin, "all lines are older than a second", func() (bool, string) {
+		r := e.Expect(exitDone, "logs", "--since", "1s", "one")
+		return r.Stdout == "", r.Stdout
+	})
 	e.Expect(exitBadInput, "logs", "--since", "yesterday", "one")
 	e.Expect(exitBadInput, "logs", "one/none")
 	e.Expect(exitFailed, "logs", "none")
@@ -76,6 +76,7 @@ func TestLogs(t *testing.T) {
 
 // TestLogsOfAHostileAgent has an agent that prints what would steer a terminal, and ends.
 func TestLogsOfAHostileAgent(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	e.Write("bad.yaml", fmt.Sprintf(`apiVersion: bottled/v1alpha1
 kind: Bottle

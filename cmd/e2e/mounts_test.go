@@ -113,7 +113,8 @@ func TestAgentSwapsTheSourceOfAMount(t *testing.T) {
 func TestNoStartOnAStalePath(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	for _, slug := range []string{"link", "socket", "parent", "other"} {
+	slugs := []string{"link", "socket", "parent", "other"}
+	for _, slug := range slugs {
 		s.file(slug+"/x/data/marker", "good")
 		s.declare(slug, slug+"/x/data:/data:ro")
 	}
@@ -123,9 +124,7 @@ func TestNoStartOnAStalePath(t *testing.T) {
 		s.must(os.Symlink(target, s.at(level)))
 		s.e.Docker("kill", s.e.Name(state.Agent, slug))
 	}
-	for _, slug := range []string{"link", "socket", "parent", "other"} {
-		settledReady(t, s.e, slug)
-	}
+	settledReady(t, s.e, slugs...)
 	swap("link", "link/x/data", "/etc")
 	swap("socket", "socket/x/data", "/run")
 	swap("parent", "parent/x", "/proc/self/root/etc")
@@ -148,8 +147,8 @@ func TestNoStartOnAStalePath(t *testing.T) {
 		s.must(os.Rename(s.at(level+".old"), s.at(level)))
 	}
 	s.e.Expect(exitDone, "sync")
-	for _, slug := range []string{"link", "socket", "parent", "other"} {
-		settledReady(t, s.e, slug)
+	settledReady(t, s.e, slugs...)
+	for _, slug := range slugs {
 		if ino, runs := s.seen(slug, "/data"); !runs || ino != s.inode(slug+"/x/data") {
 			t.Errorf("%s: %d, %v", slug, ino, runs)
 		}
@@ -170,21 +169,21 @@ func TestAgentCannotSwapWhatIsMountedOverItself(t *testing.T) {
 	s.e.Controller("--resync", "1h").Ready()
 	settledReady(t, s.e, "dev")
 	want, agent := s.inode("repo/.git"), s.e.Name(state.Agent, "dev")
-	for _, a := range s.e.Attack(agent, "swap", "/work/.git", "/etc", "2") {
+	for _, a := range s.e.Attack(agent, "swap", "/work/.git", "/etc", "1") {
 		if a.Granted {
 			t.Errorf("%s: granted", a.Name)
 		}
 	}
-	duration, err := time.ParseDuration(os.Getenv("BOTTLED_TEST_SWAP"))
-	if err != nil {
-		duration = 10 * time.Second
+	duration := 4 * time.Second
+	if nightly() {
+		duration = time.Minute
 	}
 	starts := 0
 	for end := time.Now().Add(duration); time.Now().Before(end); {
 		// The attack goes on until the kill ends it.
 		attack := s.e.DockerCommand("exec", agent, "/attacker", "swap", "/work/.git", "/etc", "60")
 		s.must(attack.Start())
-		time.Sleep(200 * time.Millisecond)
+		harness.Elapse(200 * time.Millisecond)
 		_ = s.e.DockerCommand("kill", agent).Run() // it may be between two starts
 		_ = attack.Wait()
 		s.e.Eventually(wellWithin, "the agent is back", func() (bool, string) {

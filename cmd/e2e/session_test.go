@@ -32,16 +32,22 @@ type talk struct {
 // onTerminal runs bottled on a terminal.
 func onTerminal(t *testing.T, e *harness.Env, width, height int, args ...string) (*talk, *os.File) {
 	t.Helper()
+	return startOnTerminal(t, e.Command(args...), width, height, io.Discard)
+}
+
+// startOnTerminal runs a command on a terminal. What it prints is shown on a screen, too.
+func startOnTerminal(t *testing.T, cmd *exec.Cmd, width, height int, screen io.Writer) (*talk, *os.File) {
+	t.Helper()
 	master, terminal := openPTY(t, width, height)
-	c := &talk{t: t, cmd: e.Command(args...), to: master, out: &lockedBuffer{}, ended: make(chan struct{})}
+	c := &talk{t: t, cmd: cmd, to: master, out: &lockedBuffer{}, ended: make(chan struct{})}
 	c.errOut = c.out
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = terminal, terminal, terminal
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	c.start()
 	if err := terminal.Close(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { _, _ = io.Copy(c.out, master) }() // until EIO
+	go func() { _, _ = io.Copy(io.MultiWriter(c.out, screen), master) }() // until EIO
 	return c, master
 }
 
@@ -86,7 +92,7 @@ func (c *talk) types(text string) {
 
 func (c *talk) says(text string) {
 	c.t.Helper()
-	for end := time.Now().Add(wellWithin); !strings.Contains(c.out.String(), text); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(wellWithin); !strings.Contains(c.out.String(), text); harness.Elapse(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			c.t.Fatalf("it does not say %q", text)
 		}
@@ -114,7 +120,7 @@ func (c *talk) ends(code int) {
 
 // sessions are the IDs of the sessions' containers.
 func sessions(e *harness.Env) string {
-	return e.Docker("ps", "-aq", "--no-trunc", "--filter", "label="+state.LabelOwner+"="+e.Owner, "--filter", "label="+state.LabelRole+"=run")
+	return owned(e, "--filter", "label="+state.LabelRole+"=run")
 }
 
 func noSessions(t *testing.T, e *harness.Env) {
@@ -127,6 +133,7 @@ func noSessions(t *testing.T, e *harness.Env) {
 
 // TestRunOnTerminal talks to a session beside the agent, under a running controller.
 func TestRunOnTerminal(t *testing.T) {
+	t.Parallel()
 	e := newWhole(t, "one")
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
@@ -215,6 +222,7 @@ func checkSession(t *testing.T, e *harness.Env, id string) {
 
 // TestRunOnPipes needs no controller.
 func TestRunOnPipes(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	e.Write("one.yaml", small("one"))
 	e.Reconcile(exitDone)
@@ -246,7 +254,7 @@ func TestRunOnPipes(t *testing.T) {
 	sendSignal(t, e.Docker("inspect", "-f", "{{.State.Pid}}", sessions(e)), syscall.SIGSTOP)
 	for range 3 {
 		c.signal(syscall.SIGINT)
-		time.Sleep(200 * time.Millisecond)
+		harness.Elapse(200 * time.Millisecond) // signals that come at once are one
 	}
 	c.ends(exitBySignal + int(syscall.SIGINT))
 	noSessions(t, e)
@@ -276,11 +284,12 @@ func TestRunOnPipes(t *testing.T) {
 	}
 }
 
+// TestRunRefuses sees real containers that are not as a session or a command needs them.
 func TestRunRefuses(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
-	e.Extra = append(e.Extra, "BOTTLED_TIMEOUT=3s")
+	e.Extra = append(e.Extra, "BOTTLED_TIMEOUT=2s")
 	e.Write("bare.yaml", "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: bare}\nspec: {}\n")
-	e.Write("idle.yaml", small("idle")+"  suspend: true\n")
 	e.Write("one.yaml", small("one"))
 	e.Write("broken.yaml", small("broken"))
 	e.Reconcile(exitDone)
@@ -289,28 +298,18 @@ func TestRunRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		"run none":                          {exitNoCommand, "there is no bottle"},
-		"run bare":                          {exitNoCommand, "declare one in " + e.Manifests + "/bare.yaml"},
-		"run idle":                          {exitNoCommand, "it is suspended"},
-		"run broken":                        {exitNoCommand, "not ready after 3s: pipelock: it ended"},
-		"run":                               {exitNoCommand, "name one bottle"},
-		"run one two":                       {exitNoCommand, "behind --"},
-		"run one --no-such-flag":            {exitNoCommand, "unknown flag"},
-		"run one -- no-such-command":        {1, "unknown command"}, // of the image's entrypoint
-		"exec one -- /bottled-demo env":     {exitNoCommand, "it does not run, it is exited"},
-		"exec none -- true":                 {exitNoCommand, "no such bottle"},
-		"exec one/none -- true":             {exitNoCommand, "pipelock, cred-proxy, supervise, agent"},
-		"exec one/supervise -- true":        {exitNoCommand, "it does not run, it is missing"},
-		"exec one":                          {exitNoCommand, "give a command"},
-		"exec idle/agent --timeout 0s -- x": {exitNoCommand, "must be positive"},
+		"run bare":                      {exitNoCommand, "declare one in " + e.Manifests + "/bare.yaml"},
+		"run broken":                    {exitNoCommand, "not ready after 2s: pipelock: it ended"},
+		"run one -- no-such-command":    {1, "unknown command"}, // of the image's entrypoint
+		"exec one -- /bottled-demo env": {exitNoCommand, "it does not run, it is exited"},
+		"exec one/supervise -- true":    {exitNoCommand, "it does not run, it is missing"},
 	} {
 		if r := e.Bottled(strings.Fields(args)...); r.Code != want.code || !strings.Contains(r.Stderr, want.says) {
 			t.Errorf("%s: exit code %d, want %d; it says %q, want %q", args, r.Code, want.code, r.Stderr, want.says)
 		}
 	}
-	noSessions(t, e)
 	// An entrypoint that is not there.
-	e.Write("one.yaml", strings.Replace(small("one"), harness.AgentImage, noEntrypoint(t, e), 1))
+	e.Write("one.yaml", strings.Replace(small("one"), harness.AgentImage, e.Image("broken", "ENTRYPOINT [\"/missing\"]\n", nil), 1))
 	e.Reconcile(exitFailed)
 	if r := e.Bottled("run", "one"); r.Code != exitNotFound || !strings.Contains(r.Stderr, "no such file") {
 		t.Errorf("run: exit code %d: %s", r.Code, r.Stderr)
@@ -318,25 +317,9 @@ func TestRunRefuses(t *testing.T) {
 	noSessions(t, e)
 }
 
-// noEntrypoint makes an image whose entrypoint is missing.
-func noEntrypoint(t *testing.T, e *harness.Env) string {
-	t.Helper()
-	ref := strings.Replace(harness.AgentImage, ":latest", ":broken", 1)
-	cmd := e.DockerCommand("build", "-q", "-t", ref, "-")
-	cmd.Env = append(cmd.Env, "DOCKER_BUILDKIT=0")
-	cmd.Stdin = strings.NewReader("FROM " + harness.AgentImage + "\nENTRYPOINT [\"/missing\"]\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("docker build: %v\n%s", err, out)
-	}
-	t.Cleanup(func() {
-		e.Expect(exitDone, "delete", "--all") // it is in use
-		e.Docker("image", "rm", ref)
-	})
-	return ref
-}
-
 // TestSessionOfAKilledProcess: with a terminal nothing tells the program that nobody is there any more. The controller sees it.
 func TestSessionOfAKilledProcess(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	e.Write("one.yaml", small("one"))
 	controller := e.Controller("--resync", "1h").Ready()
@@ -365,12 +348,12 @@ func TestSessionOfAKilledProcess(t *testing.T) {
 
 // TestSessionEndsWithItsBottle suspends one, and takes the other's manifest away.
 func TestSessionEndsWithItsBottle(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	e.Write("one.yaml", small("one"))
 	e.Write("two.yaml", small("two"))
 	e.Controller("--resync", "1h").Ready()
-	settledReady(t, e, "one")
-	settledReady(t, e, "two")
+	settledReady(t, e, "one", "two")
 	one, _ := onTerminal(t, e, 80, 24, "run", "one", "--", "console")
 	two, _ := onTerminal(t, e, 80, 24, "run", "two", "--", "console")
 	one.says("terminal: 80 x 24")

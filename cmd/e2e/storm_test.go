@@ -11,9 +11,10 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// TestOutOfMemoryStorm has an agent get its own children killed for their memory as fast as the kernel does it, for 15 s. The
+// TestOutOfMemoryStorm has an agent get its own children killed for their memory as fast as the kernel does it. The
 // controller is not kept busy by it, and what opens the bottle meanwhile is closed as ever.
 func TestOutOfMemoryStorm(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	tools := t.TempDir()
 	harness.CopyAttacker(t, filepath.Join(tools, "attacker"), 0o755)
@@ -33,15 +34,15 @@ spec:
 	spent := func() (passes, calls float64) {
 		return e.Metric("bottled_passes_total", nil), e.Metric("bottled_engine_calls_total", nil)
 	}
-	time.Sleep(3 * time.Second) // what its own work led to
+	harness.Elapse(ownWork)
 	passes, calls := spent()
-	const seconds = 15
+	const seconds = 6
 	ended := make(chan string, 1)
 	go func() {
 		out, err := e.DockerCommand("exec", agent, "/tools/attacker", "storm", fmt.Sprint(seconds)).CombinedOutput()
 		ended <- fmt.Sprintf("%s%v", out, err)
 	}()
-	time.Sleep(seconds * time.Second / 2)
+	harness.Elapse(seconds * time.Second / 2)
 	e.Docker("network", "connect", "bridge", agent)
 	took := e.Eventually(wellWithin, "the way out is closed", func() (bool, string) {
 		networks := e.Docker("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", agent)

@@ -2,18 +2,13 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
 	"github.com/bot-bottle/bottled/state"
@@ -58,10 +53,10 @@ func trafficManifest(e *harness.Env, allow string) string {
 
 // TestTraffic shows from inside the agent that exactly what the manifest says can be reached.
 func TestTraffic(t *testing.T) {
+	t.Parallel()
 	e := harness.New(t)
 	token := prepareCerts(t, e)
 	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
-	e.Write("two.yaml", small("two"))
 	e.Reconcile(exitDone)
 	upstream := startUpstream(t, e, "one")
 
@@ -143,7 +138,7 @@ func answerFirst(ctx context.Context, dir string) error {
 		return err
 	}
 	defer q.Close()
-	for stop := time.Now().Add(8 * time.Second); time.Now().Before(stop); time.Sleep(20 * time.Millisecond) {
+	for stop := time.Now().Add(8 * time.Second); time.Now().Before(stop); harness.Elapse(20 * time.Millisecond) {
 		pending, problems, err := q.Pending()
 		if err = errors.Join(append(problems, err, ctx.Err())...); err != nil {
 			return err
@@ -153,114 +148,4 @@ func answerFirst(ctx context.Context, dir string) error {
 		}
 	}
 	return errors.New("no proposal reached the host")
-}
-
-// TestIsolation tries to get out of a bottle.
-func TestIsolation(t *testing.T) {
-	e := harness.New(t)
-	e.Write("token", testToken)
-	e.Write("one.yaml", whole("one"))
-	e.Write("two.yaml", whole("two"))
-	e.Reconcile(exitDone)
-
-	// A service of the host on every address.
-	listener, err := net.Listen("tcp4", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	accepted := make(chan string, 10)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn.RemoteAddr().String()
-			_ = conn.Close()
-		}
-	}()
-	port := listener.Addr().(*net.TCPAddr).Port
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	targets := []string{}
-	for _, a := range addresses {
-		if ip := a.(*net.IPNet).IP; ip.To4() != nil && !ip.IsLoopback() {
-			targets = append(targets, fmt.Sprintf("%s:%d", ip, port))
-		}
-	}
-	gateway := e.Docker("network", "inspect", "-f", `{{(index .IPAM.Config 0).Subnet}}`, e.Network("net", "one"))
-	targets = append(targets, fmt.Sprintf("%s:%d", strings.Replace(gateway, ".0/28", ".1", 1), port))
-	for _, part := range []state.ComponentName{state.Agent, state.Supervise, state.CredProxy, state.Pipelock} {
-		name := e.Name(part, "two")
-		for _, ip := range strings.Fields(e.Docker("inspect", "-f", `{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}`, name)) {
-			for _, p := range []string{"8888", "9099", "9100"} {
-				targets = append(targets, ip+":"+p)
-			}
-		}
-	}
-	var group errgroup.Group
-	group.SetLimit(8)
-	for _, target := range targets {
-		group.Go(func() error {
-			if out, code := e.Agent("one", "dial", "--timeout", "1s", target); code == 0 {
-				t.Errorf("the agent reaches %s:\n%s", target, out)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // the functions return nil
-	select {
-	case from := <-accepted:
-		t.Errorf("the host's service was reached from %s", from)
-	case <-time.After(100 * time.Millisecond):
-	}
-	for _, name := range []string{e.Name(state.Agent, "two"), e.Name(state.Pipelock, "two"), "outside.demo.example"} {
-		if out, code := e.Agent("one", "resolve", name); code == 0 {
-			t.Errorf("the agent resolves %s:\n%s", name, out)
-		}
-	}
-	if out, code := e.Agent("one", "resolve", "pipelock"); code != 0 {
-		t.Errorf("the agent does not resolve its own sidecar:\n%s", out)
-	}
-	for _, part := range []state.ComponentName{state.Agent, state.Supervise} {
-		var networks map[string]any
-		if err := json.Unmarshal([]byte(e.Docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", e.Name(part, "one"))), &networks); err != nil {
-			t.Fatal(err)
-		}
-		if len(networks) != 1 {
-			t.Errorf("%s is on %v", part, networks)
-		}
-	}
-}
-
-// TestStreamSurvivesReload keeps a stream through pipelock and cred-proxy open over a reload of both.
-func TestStreamSurvivesReload(t *testing.T) {
-	e := harness.New(t)
-	prepareCerts(t, e)
-	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
-	e.Reconcile(exitDone)
-	startUpstream(t, e, "one")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	stream := exec.CommandContext(ctx, "docker", "exec", e.Name(state.Agent, "one"), "/bottled-demo", "fetch", "--timeout", "30s", "http://cred-proxy:9099/api/stream?seconds=4")
-	done := make(chan error, 1)
-	var out []byte
-	go func() {
-		var err error
-		out, err = stream.CombinedOutput()
-		done <- err
-	}()
-	time.Sleep(time.Second)
-	e.Write("one.yaml", trafficManifest(e, "docs.demo.example, more.demo.example"))
-	e.Write("certs/token", "rotated\n")
-	e.Reconcile(exitDone)
-	if err := <-done; err != nil || strings.Count(string(out), "data:") < 15 {
-		t.Errorf("the stream broke: %v\n%s", err, out)
-	}
-	if out, code := e.Agent("one", "fetch", "http://cred-proxy:9099/api/"); code != 0 || !strings.Contains(out, "Bearer rotated") {
-		t.Errorf("the rotated token is not in use:\n%s", out)
-	}
 }

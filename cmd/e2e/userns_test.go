@@ -12,6 +12,7 @@ import (
 // TestRemappedUsers runs a bottle with every component on an engine with userns-remap, where the sidecars' user is another one on
 // the host: each reads and writes its files, sessions too, and nothing of it is the host's root.
 func TestRemappedUsers(t *testing.T) {
+	t.Parallel()
 	engine := harness.PrivateEngineWith(t, map[string]any{"userns-remap": "dockremap"})
 	e := harness.New(t)
 	e.On(engine)

@@ -8,11 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/client"
 
@@ -70,7 +73,7 @@ func New(tb testing.TB) *Env {
 	dir := shortDir(tb, "directory")
 	e := &Env{
 		tb: tb, Client: c, Owner: owner, Prefix: owner, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"),
-		Manifests: filepath.Join(dir, "manifests"), Pool: randomPool(),
+		Manifests: filepath.Join(dir, "manifests"), Pool: nextPool(),
 	}
 	e.must(os.MkdirAll(e.Manifests, 0o755)) //nolint:gosec // manifests are no secret
 	loadOnce(tb, c)
@@ -109,18 +112,27 @@ func (e *Env) must(err error) {
 	}
 }
 
-// randomPool is a /20 (128 bottles) that the engine and its default pools leave alone.
-func randomPool() string {
-	b := make([]byte, 2)
-	_, _ = rand.Read(b) // never fails
-	return fmt.Sprintf("10.%d.%d.0/20", 64+b[0]%64, b[1]&0xf0)
+// nextPool is a /20 (128 bottles) that the engine and its default pools leave alone, and that no other Env of this process has.
+// The first one is random, for the sake of other processes.
+func nextPool() string {
+	n := (firstPool + pools.Add(1)) % 1024
+	return fmt.Sprintf("10.%d.%d.0/20", 64+n/16, n%16*16)
 }
+
+var (
+	firstPool = mathrand.Uint32N(1024)
+	pools     atomic.Uint32
+)
 
 func randomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
 }
+
+// Elapse lets real time pass: for tests of what does, or does not, happen meanwhile. Whoever waits for something to happen uses
+// Eventually.
+func Elapse(d time.Duration) { time.Sleep(d) }
 
 // Write puts a manifest, or another file, into the directory of manifests.
 func (e *Env) Write(name, content string) string {

@@ -250,25 +250,6 @@ func (g *Engine) signal(s syscall.Signal) {
 	}
 }
 
-// HideSocket makes the engine's socket vanish; connections that exist stay.
-func (g *Engine) HideSocket() {
-	g.tb.Helper()
-	g.rename(g.socket(), g.socket()+".hidden")
-}
-
-// ShowSocket ends a HideSocket.
-func (g *Engine) ShowSocket() {
-	g.tb.Helper()
-	g.rename(g.socket()+".hidden", g.socket())
-}
-
-func (g *Engine) rename(from, to string) {
-	g.tb.Helper()
-	if err := os.Rename(from, to); err != nil {
-		g.tb.Fatal(err)
-	}
-}
-
 func (g *Engine) log() string { return filepath.Join(g.dir, "dockerd.log") }
 
 // tail is the end of a text file.
