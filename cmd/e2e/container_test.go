@@ -159,8 +159,8 @@ func TestInAContainerWithoutMounts(t *testing.T) {
 	}{
 		"the state directory is the container's":      {same(c.RunDir, c.work), c.StateDir},
 		"the state directory is a volume":             {append(same(c.RunDir, c.work), "-v", c.StateDir), c.StateDir},
-		"the state directory has another path":        {append(same(c.RunDir, c.work), "-v", c.StateDir+":/elsewhere", "-e", "BOTTLED_STATE_DIR=/elsewhere"), "/elsewhere"},
 		"the run directory is in memory":              {append(same(c.StateDir, c.work), "--tmpfs", c.RunDir+":mode=0700"), c.RunDir},
+		"the state directory has another path":        {append(same(c.RunDir, c.work), "-v", c.StateDir+":/elsewhere", "-e", "BOTTLED_STATE_DIR=/elsewhere"), "/elsewhere"},
 		"what the agent mounts is not there":          {same(c.StateDir, c.RunDir), c.work},
 		"only a part of the state directory is there": {same(c.RunDir, c.work, filepath.Join(c.StateDir, "bottles")), c.StateDir},
 	} {

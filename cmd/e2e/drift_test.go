@@ -30,16 +30,16 @@ func TestDriftIsRepaired(t *testing.T) {
 		interfere  func()
 		deep       bool // a listing can't show it
 	}{
-		{"paused", "is paused", func() { e.Docker("pause", pipelock) }, false},
-		{"extra network", "which is not declared", func() { e.Docker("network", "connect", "bridge", agent) }, false},
-		{"alias lost", "alias", func() {
+		{"states and networks", "is paused|which is not declared|alias", func() {
+			e.Docker("pause", pipelock)
+			e.Docker("network", "connect", "bridge", agent)
 			e.Docker("network", "disconnect", internal, supervise)
 			e.Docker("network", "connect", internal, supervise)
 		}, false},
-		{"memory limit", "limits.memory", func() { e.Docker("update", "--memory", "1g", "--memory-swap", "1g", agent) }, true},
-		{"swap", "limits.swap", func() { e.Docker("update", "--memory", "1g", "--memory-swap", "2g", agent) }, true},
-		{"restart policy", "restart", func() { e.Docker("update", "--restart", "always", agent) }, true},
-		{"cpu shares", "extras", func() { e.Docker("update", "--cpu-shares", "12", agent) }, true},
+		{"updated", "limits.memory|limits.swap|restart|extras", func() {
+			e.Docker("update", "--memory", "1g", "--memory-swap", "2g", "--restart", "always", agent)
+			e.Docker("update", "--cpu-shares", "12", e.Name(state.CredProxy, "one"))
+		}, true},
 		{"privileged", "extras", func() { rerun("--privileged") }, false},
 		{"forged", "MaskedPaths=(none)|ReadonlyPaths=(none)|Sysctls=|Devices=|capAdd|securityOpt|oomScore|mounts|PortBindings=", func() {
 			rerun("--security-opt", "systempaths=unconfined", "--security-opt", "seccomp=unconfined", "--sysctl", "net.ipv4.ping_group_range=0 1",

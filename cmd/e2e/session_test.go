@@ -288,7 +288,6 @@ func TestRunOnPipes(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
-	e.Extra = append(e.Extra, "BOTTLED_TIMEOUT=2s")
 	e.Write("bare.yaml", "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: bare}\nspec: {}\n")
 	e.Write("one.yaml", small("one"))
 	e.Write("broken.yaml", small("broken"))
@@ -299,7 +298,7 @@ func TestRunRefuses(t *testing.T) {
 		says string
 	}{
 		"run bare":                      {exitNoCommand, "declare one in " + e.Manifests + "/bare.yaml"},
-		"run broken":                    {exitNoCommand, "not ready after 2s: pipelock: it ended"},
+		"run broken --timeout 2s":       {exitNoCommand, "not ready after 2s: pipelock: it ended"},
 		"run one -- no-such-command":    {1, "unknown command"}, // of the image's entrypoint
 		"exec one -- /bottled-demo env": {exitNoCommand, "it does not run, it is exited"},
 		"exec one/supervise -- true":    {exitNoCommand, "it does not run, it is missing"},

@@ -29,15 +29,15 @@ func TestWatchOnTerminal(t *testing.T) {
 	c, master := startOnTerminal(t, cmd, 60, 10, screen)
 	shows := func(what, want string) { waitFor(t, what, func() bool { return screen.Text() == want }) }
 
-	const head = "BOTTLE   PART   READY   STATE    IMAGE\n"
-	shows("the table is there", head+"a               yes     Ready\nb               no      Failed\n\nb: no image\n")
-	if !strings.Contains(c.out.String(), "\x1b[31mb               no      Failed\x1b[0m") {
+	const head = "BOTTLE   COMPONENT   READY   STATE    IMAGE\n"
+	shows("the table is there", head+"a                    yes     Ready\nb                    no      Failed\n\nb: no image\n")
+	if !strings.Contains(c.out.String(), "\x1b[31mb                    no      Failed\x1b[0m") {
 		t.Errorf("no red: %q", c.out)
 	}
 	source.Set(apitest.Status(apitest.Bottle("a", "Ready", "")))
-	shows("the table changes in place", strings.Replace(head, "  IMAGE", " IMAGE", 1)+"a               yes     Ready\n")
-	resizePTY(t, master, 25, 10)
-	shows("it is cut to the new width", head[:25]+"\na               yes     R\n")
+	shows("the table changes in place", strings.Replace(head, "  IMAGE", " IMAGE", 1)+"a                    yes     Ready\n")
+	resizePTY(t, master, 30, 10)
+	shows("it is cut to the new width", head[:30]+"\na                    yes     R\n")
 
 	begin := time.Now()
 	c.types("\x03")

@@ -74,9 +74,12 @@ func everyWay(targets []string, reach func(target, device string) error) ([]atte
 	return attempts, nil
 }
 
-// dial connects, through a device if one is named.
+// dial connects, through a device if one is named. Whoever takes the connection and hangs up at once was reached, too.
 func dial(network, target, device string) error {
 	conn, err := open(network, target, device)
+	if errors.Is(err, unix.ECONNRESET) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
