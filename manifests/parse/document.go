@@ -18,6 +18,7 @@ type Document struct {
 
 	Slug     string          // the bottle's name, when it can be known
 	Declares bool            // it says that it is a bottle
+	Foreign  Foreign         // what speaks against that
 	Bottle   v1alpha1.Bottle // as far as it could be decoded
 
 	positions map[string]Position // where each field's value is
@@ -49,6 +50,7 @@ func (d *Document) Decode() bool {
 	d.Slug = declaredName(d.root)
 	d.Bottle.Source = d.source()
 	if d.root.Kind != yaml.MappingNode {
+		d.Foreign = Unlabelled
 		d.reportAt(positionOf(d.root), WholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
 		return false
 	}

@@ -16,21 +16,38 @@ import (
 // A bottle of claude-bottle is a Markdown file. What it declares stands in its front matter, YAML between two lines of three
 // dashes; the file's name is the bottle's.
 
-// FrontMatter cuts out the YAML at the beginning of a Markdown file. It keeps the dashes above, so that lines count as in the
-// file. Without dashes below it is all there is, and not complete.
-func FrontMatter(data []byte) (text []byte, complete bool) {
-	end := 0
-	for line := range bytes.Lines(data) {
+// FrontMatter cuts out the YAML at the beginning of a Markdown file, and returns where the rest begins. Empty lines and comments may
+// stand above it; the text has as many empty lines there, so that lines count as in the file. Without dashes below it is all there is,
+// and not complete.
+func FrontMatter(data []byte) (text []byte, end int, complete bool) {
+	begin := skipComments(data)
+	end = begin
+	text = bytes.Repeat([]byte("\n"), bytes.Count(data[:begin], []byte("\n")))
+	for line := range bytes.Lines(data[begin:]) {
 		dashes := string(bytes.TrimRight(line, " \t\r\n")) == "---"
 		switch {
-		case end == 0 && !dashes:
-			return nil, false
-		case end > 0 && dashes:
-			return data[:end], true
+		case end == begin && !dashes:
+			return nil, 0, false
+		case end > begin && dashes:
+			return text, end, true
 		}
 		end += len(line)
+		text = append(text, line...)
 	}
-	return data, false
+	return text, end, false
+}
+
+// skipComments returns where the first line begins that is neither empty nor an HTML comment, like a licence's.
+func skipComments(data []byte) int {
+	for at := 0; ; {
+		rest := bytes.TrimLeft(data[at:], " \t\r\n")
+		start := len(data) - len(rest)
+		if comment := bytes.Index(rest, []byte("-->")); bytes.HasPrefix(rest, []byte("<!--")) && comment > 0 {
+			at = start + comment + len("-->")
+			continue
+		}
+		return at + bytes.LastIndexByte(data[at:start], '\n') + 1
+	}
 }
 
 // FrontMatterDocument returns the document of a front matter. It returns neither a document nor a problem when nothing in the text speaks of a bottle.
@@ -81,7 +98,7 @@ func oneDocument(text []byte) (*yaml.Node, error) {
 }
 
 // legacyLine is how a bottle shows in front matter that can't be read.
-var legacyLine = regexp.MustCompile(`(?m)^\{?["']?(env|cred_proxy|egress|supervise)["']?[ \t]*:`)
+var legacyLine = regexp.MustCompile(`(?mi)^\{?["']?(env|cred_proxy|egress|supervise)["']?[ \t]*:`)
 
 // isLegacyBottle distinguishes a bottle from other Markdown with front matter. Agents' files may have env, too; they name their bottle
 // or skills.
@@ -91,14 +108,14 @@ func isLegacyBottle(root *yaml.Node) bool {
 	}
 	keys := map[string]bool{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
-		keys[root.Content[i].Value] = true
+		keys[strings.ToLower(root.Content[i].Value)] = true
 	}
 	return keys["cred_proxy"] || keys["egress"] || keys["supervise"] || keys["env"] && !keys["bottle"] && !keys["skills"]
 }
 
 // bottleName is what a Markdown file declares by its name.
 func (f Location) bottleName() string {
-	return strings.TrimSuffix(filepath.Base(f.Path), v1alpha1.Markdown)
+	return strings.TrimSuffix(filepath.Base(f.Path), filepath.Ext(f.Path))
 }
 
 // slug is that name if it can be a bottle's, like declaredName.

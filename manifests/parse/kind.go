@@ -2,11 +2,23 @@ package parse
 
 import (
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+)
+
+// Foreign says why a document is not bottled's.
+type Foreign int
+
+// Documents of others have an apiVersion and a kind of their own, as Kubernetes' have, or are something else altogether, like a
+// package.json. The latter may also be bottles that lost their first lines.
+const (
+	Ours Foreign = iota
+	OtherKind
+	Unlabelled
 )
 
 // checkHeader reports what is wrong with apiVersion and kind, and whether the document means to be
@@ -16,6 +28,7 @@ func (d *Document) checkHeader() bool {
 	versionRight, kindRight := isExactly(version, v1alpha1.APIVersion), isExactly(kind, v1alpha1.Kind)
 	if !versionRight && !kindRight {
 		d.reportForeign(version, kind)
+		d.Foreign = d.foreign(version, kind)
 		return false
 	}
 	reason := fmt.Sprintf("no kind %s is known in version %s", headerText(kind), headerText(version))
@@ -26,6 +39,27 @@ func (d *Document) checkHeader() bool {
 		d.reportAt(positionOf(kind), "kind", reason, "write kind: "+v1alpha1.Kind)
 	}
 	return true
+}
+
+// foreign tells a document of others from a bottle with typing errors in the header, or without one.
+func (d *Document) foreign(version, kind *yaml.Node) Foreign {
+	labelled := isTextNode(version) && isTextNode(kind)
+	switch {
+	case isTextNode(version) && isAlmost(version.Value, v1alpha1.APIVersion), isTextNode(kind) && isAlmost(kind.Value, v1alpha1.Kind):
+		return Ours
+	case !labelled && only(d.root, "spec") != nil:
+		return Ours
+	case labelled:
+		return OtherKind
+	}
+	return Unlabelled
+}
+
+// isAlmost compares what stands before the version.
+func isAlmost(value, want string) bool {
+	value, _, _ = strings.Cut(value, "/")
+	want, _, _ = strings.Cut(want, "/")
+	return scalar.Closest(value, []string{want}) != ""
 }
 
 func (d *Document) reportForeign(version, kind *yaml.Node) {

@@ -93,17 +93,6 @@ func (d *declaration) learn(protected [][]safepath.Location) []safepath.Place {
 	return places
 }
 
-// files returns the traces of the manifests that were valid before.
-func (k Known) files() [][]safepath.Location {
-	var traces [][]safepath.Location
-	for _, path := range k.Sources {
-		if trace, _, err := safepath.Trace(path); err == nil {
-			traces = append(traces, trace)
-		}
-	}
-	return traces
-}
-
 // claimOf resolves the paths of a document without problems.
 func claimOf(d *declaration) claim {
 	c := claim{declaration: d, agents: safepath.NewSet(d.places()...)}

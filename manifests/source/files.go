@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing/format/gitignore"
+
 	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
@@ -54,6 +56,8 @@ type place struct {
 	trace []safepath.Location
 	info  fs.FileInfo
 	given bool // by its own path
+	// ignore are the patterns for what is in this directory.
+	ignore []gitignore.Pattern
 }
 
 // walk finds the manifest files, nearest ones first: of several ways to the same file or directory the
@@ -65,6 +69,7 @@ type walk struct {
 	learned  []safepath.Place // of this level
 	files    []file
 	unread   []Unread
+	ignored  []ignoredPath
 	queue    []place // directories yet to be read
 	seen     map[string]bool
 	dirs     int
@@ -185,6 +190,7 @@ func (w *walk) directory(dir place) {
 	case err != nil:
 		w.unreachable(dir, "the directory can't be read: "+reasonOf(err).Error(), "give bottled the permission to read it, or move it away")
 	}
+	w.readIgnore(&dir, entries)
 	for _, entry := range entries {
 		w.entry(dir, entry)
 	}
@@ -207,6 +213,10 @@ func (w *walk) entry(dir place, entry fs.DirEntry) {
 	name := entry.Name()
 	kind := entry.Type()
 	if isHidden(name) || (kind&(fs.ModeDir|fs.ModeSymlink) == 0 && !isManifestName(name)) {
+		return
+	}
+	if isIgnored(dir.ignore, join(dir.path, name), entry.IsDir()) {
+		w.ignored = append(w.ignored, ignoredPath{parse.Location{Path: join(dir.path, name), Abs: absolute(entryOf(dir, name))}})
 		return
 	}
 	if w.onLink != nil && kind&fs.ModeSymlink != 0 {
@@ -305,8 +315,8 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 // isManifestName recognizes a manifest by its extension. What editors leave behind (foo.yaml~, #foo.yaml#,
 // 4913) has another one, or a hidden name. Whether a Markdown file holds a bottle is only known when it is read.
 func isManifestName(name string) bool {
-	switch filepath.Ext(name) {
-	case ".yaml", ".yml", ".json", v1alpha1.Markdown:
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".yaml", ".yml", ".json", v1alpha1.Markdown: // in any case: a bottle is not removed by renaming dev.md to dev.MD
 		return true
 	}
 	return false
@@ -317,6 +327,7 @@ func child(dir place, entry fs.DirEntry) (place, error) {
 	found := entryOf(dir, entry.Name())
 	target, err := resolve(found.real)
 	target.path = found.path
+	target.ignore = dir.ignore
 	target.trace = union(dir.trace, target.trace) // the directory may have been reached through links
 	return target, err
 }

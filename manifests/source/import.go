@@ -51,7 +51,10 @@ func Import(image string, paths ...string) ([]Imported, error) {
 func readImport(f file) *parsedFile {
 	switch {
 	case v1alpha1.IsMarkdown(f.Path):
-		return readLegacy(f)
+		if s := readLegacy(f); !s.foreign {
+			return s
+		}
+		return nil
 	case f.given:
 		return &parsedFile{file: f, problems: []parse.Problem{*f.Problem(1, 1, "it is no bottle of claude-bottle: its name does not end in "+v1alpha1.Markdown, "import NAME"+v1alpha1.Markdown+"; the name is the bottle's")}}
 	case f.unreachable.Reason != "":

@@ -25,28 +25,29 @@ func TestMarkdown(t *testing.T) {
 				"README.md": "# About\n\n---\nsupervise: true\n---\n", "empty.md": "", "post.md": "---\ntitle: \"About\"\n---\n", "dashes.md": "---\nText.\n\n---\n",
 				"one.md": "---\n\nText about dashes.\n", "list.md": "---\n- supervise\n---\n", "text.md": "---\nenv\n---\n", "none.md": "---\n---\nenv: {}\n", "broken.md": "---\ntitle: [\n---\n",
 				"bytes.md": "---\n\xff\x00\n---\n\xff", "nested.md": "---\nspec: {env: {}, supervise: true}\n---\n", "large.md": large, "large-front.md": "---\n" + large,
-				"agent.md": "---\nbottle: dev\nskills: [review]\nenv: {A: b}\n---\nYou are an agent.\n", "skill.md": "---\nname: review\nskills: []\nenv: {}\n---\n", "e.MD": supervised,
+				"agent.md": "---\nbottle: dev\nskills: [review]\nenv: {A: b}\n---\nYou are an agent.\n", "skill.md": "---\nname: review\nskills: []\nenv: {}\n---\n",
 			},
 		},
 		{
 			name: "bottles",
 			files: map[string]string{
 				"env.md": "---\nenv: {A: b}\n---\n", "egress.md": "---\negress: {}\n---", "proxy.md": "---\ncred_proxy: {routes: [{path: a, upstream: 'https://a.example.com', token_ref: A}]}\n---\n",
-				"supervise.md": "---\r\n{\"supervise\": true}\r\n--- \r\n", "sub/bytes.md": "\ufeff" + supervised + "\xff\x00", "large.md": supervised + large, "again.md": supervised + supervised + "---\n",
+				"upper.MD": supervised, "blank.md": "\n\n" + supervised, "licence.md": "<!-- SPDX:\n MIT -->\n<!-- x -->\n\n" + supervised, "supervise.md": "---\r\n{\"supervise\": true}\r\n--- \r\n", "sub/bytes.md": "\ufeff" + supervised + "\xff\x00", "large.md": supervised + large, "again.md": supervised + supervised + "---\n",
 			},
-			want: []string{"again", "bytes", "egress", "env", "large", "proxy", "supervise"}, count: 7,
+			want: []string{"again", "blank", "bytes", "egress", "env", "large", "licence", "proxy", "supervise", "upper"}, count: 10,
 		},
 		{
 			name: "which may be bottles",
 			files: map[string]string{
 				"a.md": "---\nsupervise: [\n---\n", "b.md": "---\nenv: {}\n", "c.md": "---\n{\"egress\": [}\n---\n", "d.md": "---\ncred_proxy: \xff\n---\n", "e.md": "---\nbottle: dev\negress: {}\n---\n",
-				"f.md": "->nowhere",
+				"f.md": "->nowhere", "g.md": "---\nSupervise: true\n---\n", "h.md": "<!-- x -->\n\n---\nsupervise: [\n",
 			},
 			want: []string{
 				"./a.md: it is not YAML: did not find expected node content", "./b.md: the front matter does not end", "./c.md: it is not YAML: did not find expected node content",
 				"./d.md: byte 0xff is not UTF-8", "./e.md: unknown key: it has no equivalent in bottled", "./f.md: the symlink leads nowhere: no such file or directory",
+				"./g.md: unknown key: it has no equivalent in bottled", "./h.md: the front matter does not end",
 			},
-			count: 5,
+			count: 7,
 		},
 		{
 			name:  "given, and no bottle",

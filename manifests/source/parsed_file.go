@@ -1,6 +1,8 @@
 package source
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
@@ -15,6 +17,7 @@ type parsedFile struct {
 	documents []*declaration
 	problems  []parse.Problem // of the file as a whole
 	below     string          // what a Markdown file with a bottle has below its front matter
+	foreign   bool            // nothing in it is bottled's
 }
 
 // declaration is a document of a file, with what its agent can write.
@@ -32,8 +35,7 @@ func (s *parsedFile) add(documents ...*parse.Document) {
 	}
 }
 
-// readLegacy reads a Markdown file. It is nil when the file is no bottle: most Markdown is not, so only what looks like one
-// can be wrong.
+// readLegacy reads a Markdown file. Most Markdown is no bottle, so only what looks like one can be wrong.
 func readLegacy(f file) *parsedFile {
 	s := &parsedFile{file: f}
 	data, problem := readData(f)
@@ -41,36 +43,64 @@ func readLegacy(f file) *parsedFile {
 		s.problems = []parse.Problem{*problem}
 		return s
 	}
-	text, complete := parse.FrontMatter(data)
+	text, end, complete := parse.FrontMatter(data)
 	switch d, problem := parse.FrontMatterDocument(f.Location, text, complete); {
 	case d != nil:
 		s.add(d)
-		_, s.below, _ = strings.Cut(string(data[len(text):]), "\n")
+		_, s.below, _ = strings.Cut(string(data[end:]), "\n")
 	case problem != nil:
 		s.problems = []parse.Problem{*problem}
 	case f.given:
 		s.problems = []parse.Problem{*f.Problem(1, 1, "it is no bottle of claude-bottle", "begin it with a line of three dashes, env, cred_proxy, egress or supervise in YAML, and three dashes again")}
 	default:
-		return nil
+		s.foreign = true
 	}
 	return s
 }
 
-// readContent reads one file; nil when it is Markdown, and no bottle.
-func readContent(f file) *parsedFile {
+// readContent reads one file. A document with one of the names, of bottles that were declared in it, is bottled's whatever it looks like.
+func readContent(f file, names []string) *parsedFile {
 	if v1alpha1.IsMarkdown(f.Path) {
 		return readLegacy(f)
 	}
 	s := &parsedFile{file: f}
 	data, problem := readFile(f)
 	if problem != nil {
-		s.problems = []parse.Problem{*problem}
+		s.foreign = isLargeForeign(f, data)
+		if !s.foreign {
+			s.problems = []parse.Problem{*problem}
+		}
 		return s
 	}
 	documents, problems := parse.Documents(f.Location, data)
 	s.add(documents...)
 	s.problems = problems
+	s.dropForeign(names)
 	return s
+}
+
+// isLargeForeign tells what is too large for a manifest, and does not say either that it is one: the lock file of a package manager.
+func isLargeForeign(f file, data []byte) bool {
+	return len(data) > maxFileSize && !f.given && !bytes.Contains(data, []byte("bottled/"))
+}
+
+// dropForeign leaves out the documents that are not bottled's: Kubernetes' objects, a package.json. In a file that was given by its own
+// path, or between bottles, what has no apiVersion and kind is rather a mistake.
+func (s *parsedFile) dropForeign(names []string) {
+	if s.file.given {
+		return
+	}
+	ours := slices.ContainsFunc(s.documents, func(d *declaration) bool { return d.Foreign == parse.Ours })
+	before := len(s.documents)
+	s.documents = slices.DeleteFunc(s.documents, func(d *declaration) bool {
+		return !slices.Contains(names, d.Slug) && (d.Foreign == parse.OtherKind || d.Foreign == parse.Unlabelled && !ours)
+	})
+	s.foreign = before > 0 && len(s.documents)+len(s.problems) == 0
+}
+
+// declaresAny reports whether a document of the file is valid.
+func (s *parsedFile) declaresAny() bool {
+	return slices.ContainsFunc(s.documents, func(d *declaration) bool { return d.Declares && d.IsValid() })
 }
 
 // plain returns the documents of declarations.

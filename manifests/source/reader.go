@@ -58,7 +58,7 @@ func (r *Reader) Read() (s Snapshot, again time.Duration, err error) {
 	r.carryOver(&n)
 	n.finish()
 	r.bottles = slices.Clone(n.Bottles)
-	r.Known = Known{Writable: n.Writable, Sources: map[string]string{}}
+	r.Known = Known{Writable: n.Writable, Sources: n.sources}
 	for _, b := range r.bottles {
 		r.Known.Sources[b.Metadata.Name] = b.Source.Path
 	}

@@ -136,14 +136,18 @@ var readerCases = []struct {
 	}},
 	{"emptied and written", []readStep{
 		{write: map[string]string{"d/a.yaml": version("a", "1")}, want: "a=1"},
-		{write: map[string]string{"d/a.yaml": ""}, want: "a=1", again: grace},
-		{after: time.Second, want: "a=1", again: time.Second},
-		{write: map[string]string{"d/a.yaml": version("a", "2")}, want: "a=2"},
-		{write: map[string]string{"d/a.yaml": ""}, want: "a=2", again: grace},
+		{write: map[string]string{"d/a.yaml": ""}, want: "a=1 ?d/a.yaml", again: settle},
+		{after: 200 * ms, write: map[string]string{"d/a.yaml": version("a", "2")}, want: "a=2 ?d/a.yaml", again: grace},
+		{after: grace, want: "a=2"},
+		{write: map[string]string{"d/a.yaml": ""}, want: "a=2 ?d/a.yaml", again: settle},
+		{after: settle, want: "!d/a.yaml"},
+		{after: time.Hour, want: "!d/a.yaml"},
+		{do: remove("d/a.yaml"), want: "?d/a.yaml", again: grace},
+		{after: grace, want: ""},
 	}},
 	{"claude-bottle's, half-written and then wrong", []readStep{
 		{write: map[string]string{"d/a.md": supervised, "d/README.md": "# About\n"}, want: "a"},
-		{write: map[string]string{"d/a.md": "---\nsupervi"}, want: "a", again: grace}, // as if it were empty
+		{write: map[string]string{"d/a.md": "---\nsupervi"}, want: "a ?d/a.md", again: settle},
 		{write: map[string]string{"d/a.md": "---\nsupervise: true\negress:\n"}, want: "a ?d/a.md", again: settle},
 		{after: settle, want: "!d/a.md"},
 		{after: time.Hour, want: "!d/a.md"},

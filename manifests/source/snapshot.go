@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/rules"
@@ -25,10 +26,13 @@ type Snapshot struct {
 	// Unread are the directories and files that were not searched for manifests, since an agent can write there. A bottle that was
 	// declared in one of them is not pruned.
 	Unread []Unread
+	// Foreign are the YAML and JSON files that declare nothing of bottled's, like a compose.yaml. They are not counted in Files.
+	Foreign []string
 	// Writable is what the bottles' agents can write, and what agents could write before.
 	Writable safepath.Set
 
-	files []file // what it was read from, as it was right after
+	files   []file            // what it was read from, as it was right after
+	sources map[string]string // see Known; of the bottles that are not to be forgotten, though none of Bottles
 }
 
 // Directories are listed again after they were read; when they changed meanwhile, all is read anew, so
@@ -41,14 +45,6 @@ const maxAttempts = 4
 // that is missing, can't be read or leads through a place that an agent can write, and names it. The paths may change while
 // they are read.
 func Load(paths ...string) (Snapshot, error) { return LoadKnowing(Known{}, paths...) }
-
-// Known is what earlier snapshots said.
-type Known struct {
-	// Writable are the places of the agents that were declared, also of bottles that are not declared any more.
-	Writable safepath.Set
-	// Sources are the files of the bottles that were valid, by name.
-	Sources map[string]string
-}
 
 // LoadKnowing is Load after something was loaded before: a place that an agent could write then is not read, and a new document
 // does not make a known one invalid.
@@ -109,7 +105,19 @@ func (s Snapshot) Notices() []string {
 	for _, u := range s.Unread {
 		lines = append(lines, fmt.Sprintf("%s: no manifest is read here: %s", u.Path, (&safepath.Error{Place: u.Place}).Error()))
 	}
+	if len(s.Foreign) > 0 {
+		lines = append(lines, fmt.Sprintf("ignored, since they are no manifests of bottled: %s; list them in %s, and they are not read at all", some(s.Foreign), ignoreName))
+	}
 	return lines
+}
+
+// some names the first few.
+func some(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // Only is the part of the snapshot that concerns one bottle.
@@ -132,12 +140,9 @@ func (s Snapshot) Only(slug string) Snapshot {
 func read(known Known, paths []string) ([]file, Snapshot, error) {
 	var contents []*parsedFile
 	w := newWalk(known.Writable)
-	protected := known.files()
+	protected, names := known.files(), known.byFile()
 	w.onFile = func(f file) []safepath.Place {
-		s := readContent(f)
-		if s == nil {
-			return nil
-		}
+		s := readContent(f, names[f.Abs])
 		contents = append(contents, s)
 		var places []safepath.Place
 		for _, d := range s.documents {
@@ -151,7 +156,10 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 	var snapshot Snapshot
 	var documents []*declaration
 	for _, s := range contents {
-		if s.file.unreachable.Reason == "" {
+		switch {
+		case s.foreign && !v1alpha1.IsMarkdown(s.file.Path):
+			snapshot.Foreign = append(snapshot.Foreign, s.file.Path)
+		case !s.foreign && s.file.unreachable.Reason == "":
 			snapshot.Files++
 		}
 		documents = append(documents, s.documents...)
@@ -161,6 +169,10 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 	snapshot.Writable = judge(documents, known)
 	rules.RefuseTokensInContexts(plain(documents))
 	snapshot.add(documents)
+	snapshot.reportLost(known, contents, w.ignored)
+	slices.Sort(snapshot.Foreign)
+	parse.SortProblems(snapshot.Problems)
+	parse.SortProblems(snapshot.Warnings)
 	return w.files, snapshot, nil
 }
 
@@ -175,6 +187,4 @@ func (s *Snapshot) add(documents []*declaration) {
 		}
 	}
 	slices.SortFunc(s.Bottles, func(a, b v1alpha1.Bottle) int { return cmp.Compare(a.Metadata.Name, b.Metadata.Name) })
-	parse.SortProblems(s.Problems)
-	parse.SortProblems(s.Warnings)
 }

@@ -218,6 +218,8 @@ func (s *scan) judge(e fsnotify.Event) effect {
 		return structure
 	case dir.whole:
 		return content
+	case dir.tree && name == ignoreName:
+		return structure
 	case !dir.tree || isHidden(name):
 		return nothing
 	case e.Has(fsnotify.Create) && leadsOn(path):

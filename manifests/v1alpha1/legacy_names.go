@@ -9,7 +9,7 @@ import (
 const Markdown = ".md"
 
 // IsMarkdown reports whether a path is that of a Markdown file.
-func IsMarkdown(path string) bool { return filepath.Ext(path) == Markdown }
+func IsMarkdown(path string) bool { return strings.EqualFold(filepath.Ext(path), Markdown) }
 
 // Spell is a field of the manifest as the bottle's file spells it: a claude-bottle file has other names.
 func (s Source) Spell(field string) string {
