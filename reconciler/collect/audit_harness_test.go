@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -32,17 +33,17 @@ type outputs struct {
 }
 
 type written struct {
-	bottle string
-	part   state.ComponentName
-	number int
-	lines  []engine.LogLine
-	flood  []byte // as many more of these lines as anybody reads
+	bottle    string
+	component state.ComponentName
+	number    int
+	lines     []engine.LogLine
+	flood     []byte // as many more of these lines as anybody reads
 }
 
-func (e *outputs) add(id, bottle string, part state.ComponentName) {
+func (e *outputs) add(id, bottle string, component state.ComponentName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.containers[id] = &written{bottle: bottle, part: part}
+	e.containers[id] = &written{bottle: bottle, component: component}
 }
 
 // set changes something.
@@ -94,7 +95,7 @@ func (e *outputs) Containers(context.Context, string, string) (all []engine.Summ
 		return nil, engine.ErrUnavailable
 	}
 	for id, c := range e.containers {
-		all = append(all, engine.Summary{ID: id, Labels: map[string]string{state.LabelSlug: c.bottle, state.LabelRole: string(c.part)}})
+		all = append(all, engine.Summary{ID: id, Labels: map[string]string{state.LabelSlug: c.bottle, state.LabelRole: string(c.component)}})
 	}
 	return all, nil
 }
@@ -129,7 +130,7 @@ func (e *outputs) StreamLogs(ctx context.Context, id string, o engine.LogOptions
 		}
 	}
 	for c.flood != nil && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		if err := tell(engine.LogLine{At: time.Now(), Text: c.flood}); err != nil {
 			return err
 		}
@@ -170,10 +171,10 @@ func (l *lockedBuffer) String() string {
 // auditBench is a collector on such an engine.
 type auditBench struct {
 	*testing.T
-	engine   *outputs
-	settings state.Settings
-	log      lockedBuffer
-	stop     func()
+	engine    *outputs
+	settings  state.Settings
+	log       lockedBuffer
+	collector *Collector // the one that collecting runs
 }
 
 func newAuditBench(t *testing.T) *auditBench {
@@ -182,19 +183,26 @@ func newAuditBench(t *testing.T) *auditBench {
 	return b
 }
 
-func (b *auditBench) collector() *Collector {
+func (b *auditBench) newCollector() *Collector {
 	return NewCollector(b.engine, b.settings, zerolog.New(&b.log))
 }
 
-// run starts a collector, and stops it with the test.
-func (b *auditBench) run() *Collector {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := b.collector()
-	done := make(chan struct{})
-	go func() { defer close(done); c.Run(ctx) }()
-	b.stop = func() { cancel(); <-done }
-	return c
+// collecting runs a test beside a collector that polls, in virtual time.
+func collecting(t *testing.T, test func(b *auditBench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newAuditBench(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.collector = b.newCollector()
+		done := make(chan struct{})
+		go func() { defer close(done); b.collector.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		test(b)
+	})
 }
+
+// pass lets virtual time pass.
+func (b *auditBench) pass(d time.Duration) { <-time.After(d) }
 
 // records are those of a bottle, and hosts theirs.
 func (b *auditBench) records(bottle string) (all []audit.Record, hosts []string) {

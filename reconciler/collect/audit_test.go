@@ -16,10 +16,7 @@ import (
 
 // TestCollectorMissesNothing has a sidecar that writes all the time, mixes decisions with other lines, and loses the engine.
 func TestCollectorMissesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		for i := range 3000 {
 			b.engine.deny("p1", fmt.Sprint(i))
 			b.engine.write("p1", "something else")
@@ -29,9 +26,9 @@ func TestCollectorMissesNothing(t *testing.T) {
 			if i == 1500 {
 				b.engine.set(func() { b.engine.down = false })
 			}
-			time.Sleep(40 * time.Millisecond)
+			b.pass(40 * time.Millisecond)
 		}
-		time.Sleep(2 * maxPoll)
+		b.pass(2 * maxPoll)
 		b.wantHosts("dev", 3000)
 	})
 }
@@ -42,8 +39,8 @@ func TestCollectorIsKilled(t *testing.T) {
 		b := newAuditBench(t)
 		for i := range 100 {
 			b.engine.deny("p1", fmt.Sprint(i))
-			c := b.collector()
-			ctx, kill := context.WithTimeout(context.Background(), time.Duration(i)*time.Millisecond)
+			c := b.newCollector()
+			ctx, kill := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond)
 			if err := c.Collect(ctx); err != nil && ctx.Err() == nil {
 				t.Fatal(err)
 			}
@@ -54,7 +51,7 @@ func TestCollectorIsKilled(t *testing.T) {
 				}
 			}
 		}
-		if err := b.collector().Collect(context.Background()); err != nil {
+		if err := b.newCollector().Collect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		b.wantHosts("dev", 100)
@@ -64,33 +61,27 @@ func TestCollectorIsKilled(t *testing.T) {
 // TestDecisionBehindAFlood of lines that are not numbered, in pieces as small as can be: a sidecar that was taken over can't
 // hide with them what it decided before.
 func TestDecisionBehindAFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
-		time.Sleep(10 * maxPoll)
+		b.pass(10 * maxPoll)
 		b.engine.deny("p1", "second.example")
 		for range 4900 {
 			b.engine.write("p1", "")
 		}
-		time.Sleep(2 * maxPoll)
+		b.pass(2 * maxPoll)
 		b.wantHosts("dev", 2)
 	})
 }
 
 // TestRotatedAwayBetweenReads is counted.
 func TestRotatedAwayBetweenReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
-		time.Sleep(10 * maxPoll)
+		b.pass(10 * maxPoll)
 		for i := range 6000 {
 			b.engine.deny("p1", fmt.Sprint(i))
 		}
-		time.Sleep(2 * maxPoll)
+		b.pass(2 * maxPoll)
 		all, hosts := b.records("dev")
 		missing := uint64(0)
 		for _, r := range all {
@@ -99,153 +90,142 @@ func TestRotatedAwayBetweenReads(t *testing.T) {
 			}
 		}
 		if got := uint64(len(hosts)) + missing; got != 6001 || hosts[0] != "first.example" || all[1].Gap == nil || all[1].Lost != 1000 {
-			t.Errorf("%d recorded or counted; the second record: %+v", got, all[1].Gap)
+			b.Errorf("%d recorded or counted; the second record: %+v", got, all[1].Gap)
 		}
 	})
 }
 
 // TestSidecarThatNeverStopsWriting holds up neither other bottles nor the removal of its own container.
 func TestSidecarThatNeverStopsWriting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
+	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
-		b.engine.containers["p1"].flood = []byte(`"number": ` + strings.Repeat("x", 100<<10))
+		b.engine.set(func() { b.engine.containers["p1"].flood = []byte(`"number": ` + strings.Repeat("x", 100<<10)) })
 		b.engine.add("p2", "other", state.Pipelock)
-		c := b.run()
-		defer b.stop()
 		for i := range 100 {
 			b.engine.deny("p2", fmt.Sprint(i))
-			time.Sleep(time.Second)
+			b.pass(time.Second)
 		}
-		time.Sleep(2 * maxPoll)
+		b.pass(2 * maxPoll)
 		b.wantHosts("other", 100)
 		began := time.Now()
-		c.Drain(context.Background(), "dev", state.Pipelock, "p1")
+		b.collector.Drain(b.Context(), "dev", state.Pipelock, "p1")
 		if took := time.Since(began); took > drainTimeout+time.Second {
-			t.Errorf("the last read took %s", took)
+			b.Errorf("the last read took %s", took)
 		}
 		b.engine.remove("p1")
-		time.Sleep(30 * time.Minute)
+		b.pass(30 * time.Minute)
 		all, hosts := b.records("dev")
 		if len(hosts) != 2 || all[0].Host != "first.example" || hosts[1] != "last.example" || len(all) > 20 {
-			t.Errorf("%d records, first %+v", len(all), all[0])
+			b.Errorf("%d records, first %+v", len(all), all[0])
 		}
 		if last := all[len(all)-1]; last.Gap == nil || last.Malformed == 0 {
-			t.Errorf("the last record: %+v", last)
+			b.Errorf("the last record: %+v", last)
 		}
 	})
 }
 
 // TestRemovedWithItsLastDecision stops a container, reads its log to the end, and only then removes it.
 func TestRemovedWithItsLastDecision(t *testing.T) {
-	for name, watched := range map[string]bool{"controller": true, "one pass": false} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newAuditBench(t)
-				c := b.collector()
-				if watched {
-					c = b.run()
-					defer b.stop()
-					synctest.Wait()
-				}
-				b.engine.deny("p1", "first.example")
-				b.engine.forgetCalls()
-				c.Drain(t.Context(), "dev", state.Pipelock, "p1")
-				if err := b.engine.RemoveContainer(t.Context(), "p1"); err != nil {
-					t.Fatal(err)
-				}
-				if got := b.engine.forgetCalls(); got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
-					t.Errorf("calls: %v", got)
-				}
-				b.engine.add("p2", "dev", state.Pipelock)
-				c.Wake()
-				time.Sleep(2 * maxPoll)
-				b.wantHosts("dev", 2)
-			})
-		})
+	test := func(b *auditBench) {
+		b.engine.deny("p1", "first.example")
+		b.engine.forgetCalls()
+		b.collector.Drain(b.Context(), "dev", state.Pipelock, "p1")
+		if err := b.engine.RemoveContainer(b.Context(), "p1"); err != nil {
+			b.Fatal(err)
+		}
+		if got := b.engine.forgetCalls(); got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
+			b.Errorf("calls: %v", got)
+		}
+		b.engine.add("p2", "dev", state.Pipelock)
+		b.collector.Wake()
+		b.pass(2 * maxPoll)
+		b.wantHosts("dev", 2)
 	}
+	t.Run("controller", func(t *testing.T) {
+		collecting(t, func(b *auditBench) {
+			synctest.Wait()
+			test(b)
+		})
+	})
+	t.Run("one pass", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newAuditBench(t)
+			b.collector = b.newCollector()
+			test(b)
+		})
+	})
 }
 
 // TestRemovedByOthers is a gap of nobody knows how many.
 func TestRemovedByOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
-		time.Sleep(maxPoll)
+		b.pass(maxPoll)
 		b.engine.deny("p1", "second.example")
 		b.engine.remove("p1")
-		time.Sleep(2 * maxPoll)
+		b.pass(2 * maxPoll)
 		all, _ := b.records("dev")
 		if last := all[len(all)-1]; last.Gap == nil || !strings.Contains(last.Why, "removed") || last.Number != 1 {
-			t.Errorf("the last record: %+v", last)
+			b.Errorf("the last record: %+v", last)
 		}
 	})
 }
 
 // TestHangingEngine does not keep a container from being removed, nor a pass.
 func TestHangingEngine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		c := b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		synctest.Wait()
 		b.engine.set(func() { b.engine.hang = true })
 		time.Sleep(maxPoll) // the watch hangs, too
 		began := time.Now()
-		c.Drain(context.Background(), "dev", state.Pipelock, "p1")
+		b.collector.Drain(b.Context(), "dev", state.Pipelock, "p1")
 		if took := time.Since(began); took > drainTimeout {
-			t.Errorf("the last read took %s", took)
+			b.Errorf("the last read took %s", took)
 		}
 		if all, _ := b.records("dev"); len(all) != 1 || all[0].Gap == nil {
-			t.Errorf("%+v", all)
+			b.Errorf("%+v", all)
 		}
 	})
 }
 
 // TestPlantedAuditLog is reported, once, and written when it is gone.
 func TestPlantedAuditLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
+	collecting(t, func(b *auditBench) {
 		target := filepath.Join(b.settings.StateDir, "target")
-		path := filepath.Join(b.settings.AuditDir(), "dev.jsonl")
+		path := filepath.Join(b.settings.AuditDir(), "other.jsonl")
 		if err := os.MkdirAll(b.settings.AuditDir(), 0o700); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 		if err := os.Symlink(target, path); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
-		b.run()
-		defer b.stop()
-		b.engine.deny("p1", "first.example")
-		time.Sleep(10 * maxPoll)
+		b.engine.add("p2", "other", state.Pipelock)
+		b.collector.Wake()
+		b.engine.deny("p2", "first.example")
+		b.pass(10 * maxPoll)
 		if n := strings.Count(b.log.String(), "\n"); n != 1 || !strings.Contains(b.log.String(), "too many levels of symbolic links") {
-			t.Errorf("the log:\n%s", b.log.String())
+			b.Errorf("the log:\n%s", b.log.String())
 		}
 		if _, err := os.Lstat(target); err == nil {
-			t.Error("the link was followed")
+			b.Error("the link was followed")
 		}
 		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
-		time.Sleep(2 * maxPoll)
-		b.wantHosts("dev", 1)
+		b.pass(2 * maxPoll)
+		b.wantHosts("other", 1)
 	})
 }
 
 // TestIdleCollector counts what it asks of the engine in five minutes.
 func TestIdleCollector(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newAuditBench(t)
-		b.run()
-		defer b.stop()
+	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
-		time.Sleep(5 * time.Minute)
+		b.pass(5 * time.Minute)
 		b.engine.forgetCalls()
-		time.Sleep(5 * time.Minute)
+		b.pass(5 * time.Minute)
 		if n := len(b.engine.forgetCalls()); n > 12 {
-			t.Errorf("%d reads", n)
+			b.Errorf("%d reads", n)
 		}
 	})
 }

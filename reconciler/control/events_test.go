@@ -40,7 +40,7 @@ func TestEventLogCountsRepeats(t *testing.T) {
 		first := time.Now()
 		for range 3 {
 			l.record(reconciler.Event{Bottle: "a", Reason: reconciler.EventFailed, Message: "no image"})
-			time.Sleep(time.Second)
+			elapse(time.Second)
 		}
 		l.record(reconciler.Event{Bottle: "a", Reason: reconciler.EventFailed, Message: "another"})
 		a := l.byBottle["a"]

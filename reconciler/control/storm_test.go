@@ -95,6 +95,9 @@ func (s *storm) Files(context.Context, string) (map[string]map[string]state.Obse
 	return nil, nil
 }
 
+// elapse lets virtual time pass.
+func elapse(d time.Duration) { <-time.After(d) }
+
 // empty is a source that declares nothing.
 type empty struct{}
 
@@ -137,7 +140,7 @@ func runStormIn(t *testing.T, stateDir string, do func(*storm)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); c.Run(ctx) }()
-		time.Sleep(10 * time.Second) // the first looks are over
+		elapse(10 * time.Second) // the first looks are over
 		s.mu.Lock()
 		s.calls = 0
 		clear(s.looks)
@@ -164,7 +167,7 @@ func TestEventStormOfOneBottle(t *testing.T) {
 					if time.Now().Equal(quiet) {
 						s.events <- event(engine.EventConnected, "quiet")
 					}
-					time.Sleep(time.Millisecond)
+					elapse(time.Millisecond)
 				}
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -196,7 +199,7 @@ func TestQuietBottleIsLookedAtAtOnce(t *testing.T) {
 		for range 20 {
 			at := time.Now()
 			s.events <- event(engine.EventConnected, "quiet")
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			s.mu.Lock()
 			var after []time.Duration
 			for _, look := range s.looks["quiet"] {
@@ -225,7 +228,7 @@ func TestControllerTrimsTheQueueOfATakenOverSupervise(t *testing.T) {
 			}
 		}
 		s.events <- event(engine.EventConnected, "quiet")
-		time.Sleep(time.Minute)
+		elapse(time.Minute)
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("%d files are left, %v", len(left), err)
 		}
@@ -240,11 +243,11 @@ func TestEveryEventIsLookedAtUntilItMustShow(t *testing.T) {
 		for round := range 300 {
 			var last time.Time
 			for range 1 + random.IntN(60) {
-				time.Sleep(time.Duration(random.IntN(1<<random.IntN(11))) * time.Millisecond)
+				elapse(time.Duration(random.IntN(1<<random.IntN(11))) * time.Millisecond)
 				last = time.Now()
 				s.events <- event(engine.EventConnected, "quiet")
 			}
-			time.Sleep(time.Duration(5+random.IntN(60)) * time.Second)
+			elapse(time.Duration(5+random.IntN(60)) * time.Second)
 			s.mu.Lock()
 			looks := s.looks["quiet"]
 			after := looks[len(looks)-1].Sub(last)

@@ -68,7 +68,7 @@ func runChaos(w *world, seed uint64) {
 	w.run(c.around)
 	for range 5 + c.pick(15) {
 		c.step()
-		time.Sleep(time.Duration(c.pick(1500)) * time.Millisecond)
+		w.pass(time.Duration(c.pick(1500)) * time.Millisecond)
 	}
 	c.mu.Lock()
 	c.faulty = false

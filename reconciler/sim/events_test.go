@@ -3,7 +3,6 @@ package sim
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -63,8 +62,7 @@ func TestRetryTime(t *testing.T) {
 		}
 		w.declare(full("a"))
 		w.run(nil)
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
+		w.pass(5 * time.Second)
 		s, _ := w.status("a")
 		events := w.controller.Events("a", 0)
 		for _, e := range events {

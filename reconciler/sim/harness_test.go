@@ -311,6 +311,12 @@ func (w *world) status(slug string) (reconciler.BottleStatus, bool) {
 	return reconciler.BottleStatus{}, false
 }
 
+// pass lets virtual time pass, and what is due come to rest.
+func (w *world) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 // settle waits, at most for a while, until every bottle that is declared is as declared and nothing else is there.
 func (w *world) settle(most time.Duration) {
 	w.t.Helper()
@@ -330,7 +336,7 @@ func (w *world) settled(most time.Duration) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("after %s: %w", most, err)
 		}
-		time.Sleep(step)
+		w.pass(step)
 	}
 }
 
@@ -342,7 +348,7 @@ func (w *world) converged() error {
 	if err != nil {
 		return err
 	}
-	todo, err := r.Plan(context.Background(), snapshot, pass.Options{Prune: plan.PruneAll, Deep: true})
+	todo, err := r.Plan(w.t.Context(), snapshot, pass.Options{Prune: plan.PruneAll, Deep: true})
 	if err != nil {
 		return err
 	}

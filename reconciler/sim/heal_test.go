@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -126,7 +125,7 @@ func TestDriftIsRepaired(t *testing.T) {
 				if d.deep {
 					c.Sync(false)
 				}
-				time.Sleep(shownWithin)
+				w.pass(shownWithin)
 				w.settle(5 * time.Second)
 				if after := w.containersOf("b"); after != before {
 					t.Errorf("the other bottle was touched: %s, before %s", after, before)
@@ -171,8 +170,7 @@ func TestCrashLoop(t *testing.T) {
 		}
 		w.declare(full("a"))
 		w.run(nil)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		w.pass(time.Hour)
 		if n := starts.Load(); n < 10 || n > 25 { // 1, 2, 4 … 256 s, then every 5 minutes
 			t.Errorf("%d starts in an hour", n)
 		}
@@ -196,7 +194,7 @@ func TestPruneGuard(t *testing.T) {
 		c := w.run(nil)
 		w.settle(10 * time.Second)
 		w.withdraw("a", "b", "c")
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.wantContainers(12)
 		if s, ok := w.status("a"); !ok || s.Reason != reconciler.ReasonHeld || !strings.Contains(c.Status().Controller.HeldReason, "sync --prune-held") {
 			t.Errorf("%+v, held because %s", s, c.Status().Controller.HeldReason)
@@ -241,7 +239,7 @@ func TestNewerDeclarationInterrupts(t *testing.T) {
 		}
 		w.declare(full("a"))
 		w.run(nil)
-		time.Sleep(10 * time.Second)
+		w.pass(10 * time.Second)
 		if s, _ := w.status("a"); s.Ready {
 			t.Fatal("it is ready without cred-proxy")
 		}
@@ -258,7 +256,7 @@ func TestEngineGone(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		w.engine.SetDown(true)
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		if s, _ := w.status("a"); s.Reason != reconciler.ReasonUnreachable {
 			t.Errorf("status: %+v", s)
 		}
@@ -266,7 +264,7 @@ func TestEngineGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.declare(full("b"))
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.engine.SetDown(false)
 		w.settle(20 * time.Second)
 	})
@@ -281,11 +279,11 @@ func TestInvalidManifestKeepsItsBottle(t *testing.T) {
 		before := w.containersOf("a")
 		w.source.change(func(map[string]v1alpha1.Bottle) { w.source.broken = map[string]string{"a": "it is broken"} })
 		w.run(nil)
-		time.Sleep(10 * time.Minute)
+		w.pass(10 * time.Minute)
 		if err := w.hands.Kill(name(state.Agent, "a")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		w.pass(10 * time.Second)
 		if s, _ := w.status("a"); s.Reason != reconciler.ReasonInvalid || w.containersOf("a") != before {
 			t.Errorf("%+v, containers %s, before %s", s, w.containersOf("a"), before)
 		}
@@ -307,11 +305,10 @@ func TestNothingHappens(t *testing.T) {
 			return next(ctx)
 		})
 		w.settle(10 * time.Second)
-		time.Sleep(10 * time.Second)
+		w.pass(10 * time.Second)
 		calls.Store(0)
 		w.said.reset()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		w.pass(time.Hour)
 		if n := calls.Load(); n > 14*4 { // containers, networks, images and files, every 4.5 to 5.5 minutes
 			t.Errorf("%d calls in an hour", n)
 		}
@@ -339,7 +336,7 @@ func TestPoolIsFull(t *testing.T) {
 		w.settings.Pool = netip.MustParsePrefix("10.213.0.0/26") // two bottles
 		w.declare(full("a"), full("b"), full("c"))
 		w.run(nil)
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.wantContainers(8)
 		said := w.said.String()
 		if !strings.Contains(said, "is full") {

@@ -80,7 +80,7 @@ func (s *saboteur) around(ctx context.Context, c engine.Call, next func(context.
 				defer close(s.done)
 				err := s.act()
 				for ; err != nil && strings.Contains(err.Error(), "does not run"); err = s.act() { // its start is under way
-					time.Sleep(100 * time.Microsecond)
+					<-time.After(100 * time.Microsecond)
 				}
 				if err != nil {
 					s.w.t.Errorf("interfere: %v", err)
@@ -127,7 +127,7 @@ func interfere(t *testing.T, m moment, c state.ComponentName, i interference) {
 		case <-time.After(time.Minute):
 			t.Fatalf("there was no %s of %s", m.verb, c)
 		}
-		time.Sleep(shownWithin)
+		w.pass(shownWithin)
 		w.settle(seenWithin)
 		said := w.said.String()
 		for word := range strings.SplitSeq(i.says, "|") {

@@ -136,7 +136,7 @@ func model(t *testing.T, dir string, before, after []v1alpha1.Bottle, hit []stri
 		i := slices.IndexFunc(interferences, func(i interference) bool { return i.name == what })
 		_ = interferences[i].do(w, "p-"+container) // there may be nothing to do it to
 	}
-	time.Sleep(shownWithin)
+	w.pass(shownWithin)
 	order.fail(fails)
 	_ = w.once(after, order.around) // may fail
 	order.fail(nil)
