@@ -11,6 +11,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
@@ -76,5 +77,84 @@ func wantError(t *testing.T, what, want string, call func() error) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Errorf("%s: it blocks", what)
+	}
+}
+
+func TestReadInputs(t *testing.T) {
+	dir := t.TempDir()
+	good, empty := filepath.Join(dir, "good"), filepath.Join(dir, "empty")
+	for path, content := range map[string]string{good: "abc\n", empty: "\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := func(name string) (string, bool) {
+		v, ok := map[string]string{"SET": "v", "EMPTY": ""}[name]
+		return v, ok
+	}
+	for _, c := range []struct {
+		ref        v1alpha1.SecretRef
+		want, says string
+	}{
+		{v1alpha1.SecretRef{Env: "SET"}, "v", ""},
+		{v1alpha1.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
+		{v1alpha1.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
+		{v1alpha1.SecretRef{File: good}, "abc", ""},
+		{v1alpha1.SecretRef{File: empty}, "", "is empty"},
+		{v1alpha1.SecretRef{File: good + "x"}, "", "no such file"},
+	} {
+		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Token: c.ref}}}}}
+		in, err := resolve.Reader{Getenv: env}.Read(m)
+		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
+			t.Errorf("%+v: %v, %v", c.ref, in, err)
+		}
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "routes[0].token")) {
+			t.Errorf("%+v: %v, want an error with %q", c.ref, err, c.says)
+		}
+	}
+}
+
+func TestMountsAreWhatTheyReallyAre(t *testing.T) {
+	dir := t.TempDir()
+	link := func(name, target string) string {
+		path := filepath.Join(dir, name)
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, name := range []string{"work", "state/bottles", "r/un"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for source, want := range map[string]string{
+		link("good", "work"):                         "",
+		link("root", "/"):                            "leave its sandbox",
+		link("proc", "/proc/self"):                   "leads through a link of /proc",
+		link("bottles", "state/bottles"):             "own files in " + filepath.Join(dir, "state"),
+		filepath.Join(dir, "r"):                      "own files in " + filepath.Join(dir, "r", "un"),
+		filepath.Join(dir, "none"):                   "no such file",
+		link("own", "../../../var/lib/bottled/none"): "no such file",
+	} {
+		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{Agent: &v1alpha1.Agent{Image: "i", Mounts: []v1alpha1.Mount{{Source: source, Target: "/work"}}}}}
+		in, err := resolve.Reader{Settings: state.Settings{StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "r", "un")}}.Read(m)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mounts[0].source") {
+				t.Errorf("%s: %v, want an error with %q", source, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Bottle(m, in, testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work, err := filepath.EvalSymlinks(filepath.Join(dir, "work"))
+		if got := b.Components[1].Container.Mounts[0].Source; err != nil || got != work {
+			t.Errorf("mounted is %s, want %s (%v)", got, work, err)
+		}
 	}
 }

@@ -53,7 +53,7 @@ func start(t *testing.T, o Options, p streamTiming) *running {
 		t.Fatal(err)
 	}
 	server.pace = p
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	r := &running{Server: server, source: source, socket: o.Socket, stop: stop, ended: make(chan error, 1)}
 	go func() { r.ended <- server.Serve(ctx) }()
 	t.Cleanup(func() {
@@ -110,9 +110,12 @@ func call(t *testing.T, c *http.Client, method, url, host string) (int, string) 
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.After(time.Minute) // of a machine under load
+	for !ok() {
+		select {
+		case <-end:
 			t.Fatalf("waited in vain until %s", what)
+		case <-time.After(2 * time.Millisecond):
 		}
 	}
 }
@@ -253,7 +256,7 @@ func TestShutdown(t *testing.T) {
 	r := start(t, Options{TCP: "127.0.0.1:0"}, defaultPace)
 	watched := make(chan error, 1)
 	go func() {
-		watched <- Dial(r.socket).Watch(context.Background(), func(reconciler.Status) error { return nil })
+		watched <- Dial(r.socket).Watch(context.WithoutCancel(t.Context()), func(reconciler.Status) error { return nil })
 	}()
 	waitFor(t, "the stream runs", func() bool { return r.source.Followers() == 1 })
 	half, err := net.Dial("unix", r.socket) // a request that never gets complete
