@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// Healthy reports whether the bottle needs no attention: it is ready, or suspended as declared.
-func (b BottleStatus) Healthy() bool { return b.Ready || b.Reason == ReasonSuspend }
+// Healthy reports whether the bottle needs no attention: it is ready, or suspended as declared. A bottle that is kept though it
+// is not declared may be ready, and is not healthy.
+func (b BottleStatus) Healthy() bool { return b.Reason == ReasonReady || b.Reason == ReasonSuspend }
 
 // Outdated says whether the status is not about the newest declaration, which waits for its pass.
 func (b BottleStatus) Outdated() bool {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -63,4 +64,16 @@ func conditionStatus(b bool) string {
 		return statusTrue
 	}
 	return statusFalse
+}
+
+// awaitedConditions returns the conditions of a bottle for which a resync found work at the time since: it is Reconciling, also
+// before its pass observes that work itself.
+func awaitedConditions(all []reconciler.Condition, since time.Time) []reconciler.Condition {
+	all = slices.Clone(all)
+	for i := range all {
+		if c := &all[i]; c.Type == reconciler.ConditionReconciling && c.Status != statusTrue {
+			c.Status, c.Reason, c.LastTransitionTime = statusTrue, "Progressing", since
+		}
+	}
+	return all
 }

@@ -70,8 +70,10 @@ type Controller struct {
 	bottles        map[string]*bottle
 	status         reconciler.ControllerStatus
 	warnings       []string             // guarantees that the engine does not enforce
+	unsettled      bool                 // the snapshot may change though no file does: one was half-written, or has just gone
 	resyncRunning  bool                 // a resync is under way
-	pruneConfirmed bool                 // the next resync may prune what the prune guard holds
+	resyncDeferred bool                 // a resync waits for a settled snapshot
+	pruneConfirmed time.Time            // until then the next resync may prune what the prune guard holds
 	disconnect     func(error)          // ends the connection to the engine; nil before the first
 	lastEvent      time.Time            // time of the last engine event
 	killRequested  map[string]time.Time // by container ID: somebody sent it a signal
@@ -89,6 +91,8 @@ type bottle struct {
 	specHash     string                  // of the same declaration
 	resuming     bool                    // the previous declaration suspended it
 	removing     bool                    // undeclared, and the prune guard allows its removal
+	awaitedSince time.Time               // when a resync found work for a pass that has not ended yet; zero when none did
+	answering    bool                    // the pass under way began after that
 	rechecks     []time.Duration         // remaining recheckDelays
 	backoffs     map[state.ComponentName]*backoff
 	checkLimiter *rate.Limiter // rate limit of the passes that events cause and that change nothing

@@ -83,6 +83,9 @@ func (c *Controller) endPass(slug string, plan plan.BottlePlan, changed bool, er
 		c.forgetBottle(slug)
 		return "done"
 	}
+	if b := c.bottle(slug); b.answering {
+		b.awaitedSince, b.answering = time.Time{}, false
+	}
 	outcome = "done"
 	if err != nil && plan.Err == nil {
 		outcome = "failed"
@@ -115,7 +118,7 @@ func (c *Controller) beginPass(ctx context.Context, slug string) (pass context.C
 	}
 	pass, cancel := context.WithCancelCause(ctx)
 	b := c.bottle(slug)
-	b.interrupt = cancel
+	b.interrupt, b.answering = cancel, !b.awaitedSince.IsZero()
 	if time.Until(b.nextCheck) < checkSlack {
 		b.nextCheck = time.Time{}
 	}

@@ -15,6 +15,9 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
+// confirmationLasts is how long Sync's confirmation holds while resyncs fail or the manifests are not settled.
+const confirmationLasts = 2 * time.Minute
+
 // resyncRetry is how long after a failed resync the next one begins.
 const resyncRetry = time.Second
 
@@ -38,13 +41,17 @@ func (c *Controller) requestResync() {
 
 // Sync requests a full resync now and ends all backoffs. It returns the value of Status.Controller.Syncs once that resync is done.
 // With confirm, the resync also prunes bottles that the prune guard holds.
+//
+// A resync of a snapshot that is not settled is none that was asked for: what was saved or removed a moment ago may not be part of it.
 func (c *Controller) Sync(confirm bool) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.bottles {
 		b.retryNow()
 	}
-	c.pruneConfirmed = c.pruneConfirmed || confirm
+	if confirm {
+		c.pruneConfirmed = time.Now().Add(confirmationLasts)
+	}
 	c.requestResync()
 	if c.resyncRunning {
 		return c.status.Syncs + 2
@@ -61,15 +68,16 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 		return context.Cause(ctx)
 	}
 	c.mu.Lock()
-	snapshot, read, policy := c.snapshot, c.snapshotRead, c.Prune
+	snapshot, read, settled, policy := c.snapshot, c.snapshotRead, !c.unsettled, c.Prune
+	confirmed := time.Now().Before(c.pruneConfirmed)
 	switch left := time.Until(c.pruneNotBefore); {
-	case c.pruneConfirmed:
+	case confirmed:
 		policy = plan.PruneAll
 	case left > 0:
 		policy = plan.PruneLater
 		time.AfterFunc(left, c.requestResync)
 	}
-	c.resyncRunning, c.pruneConfirmed = true, false
+	c.resyncRunning = true
 	c.mu.Unlock()
 	plan, err := plan.Plan{}, error(nil)
 	if read {
@@ -86,7 +94,13 @@ func (c *Controller) resync(ctx context.Context, deep bool) error {
 		c.applyResync(plan)
 	}
 	slugs := slices.Collect(maps.Keys(c.bottles))
-	c.status.Syncs++
+	if settled {
+		c.status.Syncs++
+		if confirmed {
+			c.pruneConfirmed = time.Time{}
+		}
+	}
+	c.resyncDeferred = !settled
 	c.notifySubscribers()
 	c.mu.Unlock()
 	c.Metrics.resyncs.Inc()
@@ -134,11 +148,13 @@ func (c *Controller) applyResync(plan plan.Plan) {
 		b.removing = p.Remove
 		switch {
 		case b.interrupt != nil || b.isOutdated():
+			b.awaitedSince, b.answering = time.Now(), false
 			c.queue.Add(p.Slug) // its pass, or the newer declaration, may have outdated the observation
 		case len(p.Steps) > 0:
 			if retryAt, _ := b.retryTime(time.Now()); retryAt.IsZero() && p.Changes() {
 				c.publishProgress(p)
 			}
+			b.awaitedSince, b.answering = time.Now(), false
 			c.enqueue(p.Slug)
 		default:
 			c.finishPass(p.Slug, p, p.Err)

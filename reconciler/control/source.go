@@ -31,6 +31,11 @@ func (c *Controller) readSource() (retryAfter time.Duration) {
 	}
 	c.status.Revision = revision
 	c.recordSourceError(errors.Join(pullErr, err))
+	c.unsettled = retryAfter > 0
+	if c.resyncDeferred && !c.unsettled {
+		c.resyncDeferred = false
+		c.requestResync()
+	}
 	if err != nil {
 		return retryAfter
 	}

@@ -19,6 +19,9 @@ func (c *Controller) Status() reconciler.Status {
 	status := reconciler.Status{Controller: &own, Bottles: []reconciler.BottleStatus{}, Warnings: c.warnings}
 	for _, slug := range slices.Sorted(maps.Keys(c.bottles)) {
 		b := c.bottles[slug].status
+		if since := c.bottles[slug].awaitedSince; !since.IsZero() {
+			b.Conditions = awaitedConditions(b.Conditions, since)
+		}
 		if e := c.status.Engine; !e.Reachable && !e.Since.IsZero() {
 			b = unreachableStatus(b, e)
 		}

@@ -72,7 +72,7 @@ func simulate(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
 	w := &world{
-		t: t, prune: plan.PruneGuarded, source: &declarations{changes: make(chan struct{}, 1), bottles: map[string]v1alpha1.Bottle{}},
+		t: t, prune: plan.PruneGuarded, source: &declarations{changes: make(chan struct{}, 1), bottles: map[string]v1alpha1.Bottle{}, gone: map[string]withdrawn{}},
 		settings: state.Settings{
 			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
 			BuiltinImage: own, User: "65532:65532",
@@ -121,6 +121,14 @@ type declarations struct {
 	bottles map[string]v1alpha1.Bottle
 	broken  map[string]string // by bottle: an invalid manifest, with the problem
 	token   string            // of every route
+	grace   time.Duration     // how long a bottle stays declared after its manifest is gone, as with a source.Reader
+	gone    map[string]withdrawn
+}
+
+// withdrawn is a bottle whose manifest is gone.
+type withdrawn struct {
+	bottle v1alpha1.Bottle
+	at     time.Time
 }
 
 func (s *declarations) Refresh(context.Context) {}
@@ -136,8 +144,16 @@ func (s *declarations) Read() (source.Snapshot, time.Duration, error) {
 		}
 		snapshot.Bottles = append(snapshot.Bottles, b)
 	}
+	var again time.Duration
+	for slug, w := range s.gone {
+		if _, back := s.bottles[slug]; back || time.Since(w.at) >= s.grace {
+			delete(s.gone, slug)
+			continue
+		}
+		snapshot.Bottles, again = append(snapshot.Bottles, w.bottle), max(again, s.grace-time.Since(w.at))
+	}
 	slices.SortFunc(snapshot.Bottles, func(a, b v1alpha1.Bottle) int { return strings.Compare(a.Metadata.Name, b.Metadata.Name) })
-	return snapshot, 0, nil
+	return snapshot, again, nil
 }
 
 func (s *declarations) Changes() <-chan struct{} { return s.changes }
@@ -204,6 +220,7 @@ func (w *world) edit(change func(*v1alpha1.Bottle)) {
 func (w *world) withdraw(slugs ...string) {
 	w.source.change(func(all map[string]v1alpha1.Bottle) {
 		for _, slug := range slugs {
+			w.source.gone[slug] = withdrawn{all[slug], time.Now()}
 			delete(all, slug)
 		}
 	})

@@ -53,7 +53,7 @@ func awaitSync(ctx context.Context, controller statusClient, number int64, timeo
 	case errors.Is(err, errSynced):
 		return last, nil
 	case errors.Is(err, context.DeadlineExceeded):
-		return last, fmt.Errorf("not in sync after %s: %s", timeout, strings.Join(pending(last, number), "; "))
+		return last, fmt.Errorf("not in sync after %s:\n  %s", timeout, strings.Join(pending(last, number), "\n  "))
 	}
 	return last, fmt.Errorf("not in sync: %w", err)
 }

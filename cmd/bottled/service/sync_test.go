@@ -49,11 +49,11 @@ func TestAwaitSync(t *testing.T) {
 		"never done": {
 			then: []reconciler.Status{after(0, ready), after(0, apitest.WithConditions(ready, 0, "pulls", ""), outdated)},
 			took: 10 * time.Second,
-			says: "not in sync after 10s: the resync is not done; a is being reconciled (r: pulls); a has a newer declaration that waits",
+			says: "not in sync after 10s:\n  the resync is not done\n  a is being reconciled (r: pulls)\n  a has a newer declaration that waits",
 		},
 		"no engine": {
 			then: []reconciler.Status{unreachable}, took: 10 * time.Second,
-			says: "not in sync after 10s: the resync is not done; engine unreachable: refused",
+			says: "not in sync after 10s:\n  the resync is not done\n  engine unreachable: refused",
 		},
 		"the controller ends": {then: []reconciler.Status{after(0, ready), {}}, took: time.Second, says: "not in sync: the stream ended"},
 	} {

@@ -4,14 +4,11 @@ package sync
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
-	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
 )
@@ -37,7 +34,8 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Use:   "sync",
 		Short: "Make the running controller look at everything now",
 		Long: `Make the running controller read its manifests, look at everything on the engine and put right what differs, now.
-It waits until that is done, at most as long as --timeout says, and fails when a bottle is not ready then.`,
+It waits until that is done, at most as long as --timeout says. It fails, with a line for each reason, unless everything that is declared
+runs as declared and nothing else does: also when a bottle is kept though its manifest is gone or invalid, and when nothing is declared.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runF != nil {
@@ -63,34 +61,12 @@ func run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := verdict(status); err != nil {
-		return err
+	if left := report.OutOfSync(status, opts.PruneHeld); len(left) > 0 {
+		return errors.New("not in sync:\n  " + strings.Join(left, "\n  "))
 	}
 	text := "in sync: " + report.Count(len(status.Bottles), "bottle")
 	if revision := status.Controller.Revision; revision != "" {
 		text += ", revision " + revision
 	}
 	return opts.Out.Line("%s", text)
-}
-
-// verdict is the error that a sync ends with, if not all is well.
-func verdict(status reconciler.Status) error {
-	var unready []string
-	for _, b := range status.Bottles {
-		if !b.Healthy() && b.Reason != reconciler.ReasonInvalid { // the problem in its manifest is reported below
-			unready = append(unready, fmt.Sprintf("%s (%s)", b.Slug, report.Because(b.Reason, b.Message)))
-		}
-	}
-	c := status.Controller
-	switch {
-	case len(unready) > 0:
-		return fmt.Errorf("%d of %s not ready: %s", len(unready), report.Count(len(status.Bottles), "bottle"), strings.Join(unready, ", "))
-	case c.SourceError != "":
-		return fmt.Errorf("the bottles are kept as they were declared last, because their source can't be read: %s", c.SourceError)
-	case !c.Engine.Reachable:
-		return errors.New(strings.Join(report.Troubles(&reconciler.ControllerStatus{Engine: c.Engine}, time.Now()), "; "))
-	case len(c.Problems) > 0:
-		return exit.Invalid(fmt.Errorf("%s in the manifests: %s", report.Count(len(c.Problems), "problem"), strings.Join(c.Problems, "; ")))
-	}
-	return nil
 }

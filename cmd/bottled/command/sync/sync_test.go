@@ -36,16 +36,18 @@ func (s syncer) AwaitSync(_ context.Context, number int64) (reconciler.Status, e
 
 func TestVerdict(t *testing.T) {
 	ready := apitest.Bottle("a", "Ready", "")
+	kept := apitest.Bottle("old", "NotDeclared", "it is not declared any more")
+	kept.Ready = true // as far as its components go
 	status := func(change func(c *reconciler.ControllerStatus), bottles ...reconciler.BottleStatus) reconciler.Status {
 		s := apitest.Status(bottles...)
 		change(s.Controller)
 		return s
 	}
 	for name, c := range map[string]struct {
-		status reconciler.Status
-		out    string
-		says   string
-		code   int
+		status    reconciler.Status
+		confirmed bool
+		out       string
+		says      string // "" for success
 	}{
 		"in sync": {
 			status: status(func(c *reconciler.ControllerStatus) { c.Revision = "main@sha1:1f0c" }, ready, apitest.Bottle("b", "Suspended", "")),
@@ -53,26 +55,38 @@ func TestVerdict(t *testing.T) {
 		},
 		"some are not ready": {
 			status: apitest.Status(apitest.Bottle("a", "Failed", "no\nimage"), ready, apitest.Bottle("c", "NotReady", "")),
-			says:   "2 of 3 bottles not ready: a (Failed: no image), c (NotReady)", code: exit.Failed,
+			says:   "a: Failed: no image\n  c: NotReady",
 		},
+		"invalid": {
+			status: status(func(c *reconciler.ControllerStatus) { c.Problems = []string{"x.yaml:1: no kind", "y.yaml:2: no name"} },
+				apitest.Bottle("a", "InvalidManifest", "its manifest is invalid")),
+			says: "manifests: x.yaml:1: no kind\n  manifests: y.yaml:2: no name\n  a: InvalidManifest: its manifest is invalid",
+		},
+		"kept": {
+			status: apitest.Status(ready, kept),
+			says:   "old: NotDeclared: it is not declared any more",
+		},
+		"all are kept":    {status: apitest.Status(kept), confirmed: true, says: "old: NotDeclared: it is not declared any more"},
+		"nothing":         {status: apitest.Status(), says: "nothing is declared: no manifest of a bottle was found"},
+		"nothing, wanted": {status: apitest.Status(), confirmed: true, out: "in sync: 0 bottles\n"},
 		"no engine": {
 			status: status(func(c *reconciler.ControllerStatus) { c.Engine = reconciler.EngineStatus{Error: "refused"} }, ready),
-			says:   "engine unreachable: refused", code: exit.Failed,
+			says:   "engine unreachable: refused",
 		},
 		"no source": {
 			status: status(func(c *reconciler.ControllerStatus) { c.SourceError = "fetch failed" }, ready),
-			says:   "source can't be read: fetch failed", code: exit.Failed,
-		},
-		"bad manifests": {
-			status: status(func(c *reconciler.ControllerStatus) { c.Problems = []string{"x.yaml:1: no kind"} }, ready),
-			says:   "1 problem in the manifests: x.yaml:1: no kind", code: exit.BadInput,
+			says:   "source: fetch failed",
 		},
 	} {
 		var out bytes.Buffer
-		opts := &Options{Streams: command.Streams{Out: terminal.OnWriter(&out, false, false)}, Service: syncer{c.status, new(bool)}}
+		opts := &Options{Streams: command.Streams{Out: terminal.OnWriter(&out, false, false)}, Service: syncer{c.status, new(bool)}, PruneHeld: c.confirmed}
 		err := run(t.Context(), opts)
-		if out.String() != c.out || exit.Code(err, false) != c.code || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %q, %v, want %q, %q (code %d)", name, out.String(), err, c.out, c.says, c.code)
+		says := ""
+		if err != nil {
+			says = strings.TrimPrefix(err.Error(), "not in sync:\n  ")
+		}
+		if out.String() != c.out || says != c.says || (exit.Code(err, false) == exit.Failed) != (c.says != "") {
+			t.Errorf("%s: %q, %v, want %q, %q", name, out.String(), err, c.out, c.says)
 		}
 	}
 }
