@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -26,10 +25,11 @@ type Log struct {
 
 // Open opens a bottle's log in the directory of audit logs, and creates both if missing. Close it after use.
 func Open(dir, bottle string) (*Log, error) {
-	if bottle == "" || bottle == "." || bottle == ".." || strings.ContainsAny(bottle, "/\x00") {
-		return nil, fmt.Errorf("open audit log: %q is not a bottle name", bottle)
+	path, err := logPath(dir, bottle)
+	if err != nil {
+		return nil, err
 	}
-	l := &Log{dir: dir, name: bottle + ".jsonl"}
+	l := &Log{dir: dir, name: filepath.Base(path)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l, l.open()
