@@ -17,11 +17,11 @@ func TestLogs(t *testing.T) {
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
 	const said = `"event":"config"`
-	whole := e.Expect(exitDone, "logs", "one/pipelock").Stdout
+	whole := e.Expect(exitDone, "logs", "-o", "json", "one/pipelock").Stdout
 	if out, err := e.DockerCommand("logs", e.Name(state.Pipelock, "one")).CombinedOutput(); err != nil || string(out) != whole {
 		t.Errorf("the engine has %q (%v), logs prints %q", out, err, whole)
 	}
-	all := e.Expect(exitDone, "logs", "one")
+	all := e.Expect(exitDone, "logs", "-o", "json", "one")
 	last := -1
 	for _, part := range []string{"pipelock  ", "cred-proxy", "supervise "} {
 		at := strings.Index(all.Stdout, part+" | {")
@@ -29,6 +29,9 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%s is at %d, after %d: the parts started in this order\n%s", part, at, last, all.Stdout)
 		}
 		last = at
+	}
+	if r := e.Expect(exitDone, "logs", "one/pipelock"); !strings.Contains(r.Stdout, "  INF ") {
+		t.Errorf("in words: %s", r.Stdout)
 	}
 	if r := e.Expect(exitDone, "logs", "--tail", "0", "one"); r.Stdout != "" {
 		t.Errorf("--tail 0: %s", r.Stdout)
@@ -45,7 +48,7 @@ func TestLogs(t *testing.T) {
 	e.Expect(exitFailed, "logs", "none")
 
 	// Followed, through a restart and a replacement of the container.
-	f := onPipes(t, e, "logs", "-f", "one")
+	f := onPipes(t, e, "logs", "-f", "-o", "json", "one")
 	f.says(all.Stdout)
 	count := func(n int) {
 		t.Helper()
@@ -86,13 +89,16 @@ spec:
 `, harness.AgentImage))
 	e.Reconcile(exitFailed)
 	const hostile = "\x1b]0;owned\a\u202e"
-	if r := e.Expect(exitDone, "logs", "bad/agent"); !strings.Contains(r.Stdout, hostile) {
+	if r := e.Expect(exitDone, "logs", "-o", "json", "bad/agent"); !strings.Contains(r.Stdout, hostile) {
+		t.Errorf("as it was logged: %q", r.Stdout)
+	}
+	if r := e.Expect(exitDone, "logs", "bad/agent"); strings.Contains(r.Stdout, hostile[:2]) || !strings.Contains(r.Stdout, `\x1b]0;owned\a\u202e`) {
 		t.Errorf("to a pipe: %q", r.Stdout)
 	}
 	c, _ := onTerminal(t, e, 100, 30, "logs", "bad")
 	c.ends(exitDone)
 	c.says(`\x1b]0;owned\a\u202e`)
-	if strings.Contains(c.out.String(), hostile[:2]) || !strings.Contains(c.out.String(), "\x1b[32magent      | \x1b[0m") {
+	if strings.Contains(c.out.String(), hostile[:2]) || !strings.Contains(c.out.String(), "\x1b[32magent     \x1b[0m") {
 		t.Errorf("to a terminal: %q", c.out)
 	}
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,9 +52,10 @@ func (l *logReader) follow(ctx context.Context) error {
 
 // watchEvents calls list when a container of the bottle starts, and when that may have been missed.
 func (l *logReader) watchEvents(ctx context.Context, since time.Time, list func()) {
+	bottles := l.bottles()
 	for ctx.Err() == nil {
 		_ = l.engine.Events(ctx, since, func(e engine.Event) { // an engine that is gone is reported by the listing
-			if e.Kind == engine.EventStarted && e.Owner == l.owner && e.Slug == l.of.Bottle {
+			if e.Kind == engine.EventStarted && e.Owner == l.settings.Owner && slices.Contains(bottles, e.Slug) {
 				list()
 			}
 		})
@@ -99,7 +101,12 @@ func (l *logReader) followOne(ctx context.Context, c engine.Summary, list func()
 	if !o.Since.IsZero() {
 		o.Since = o.Since.Add(time.Nanosecond)
 	}
-	err := l.read(ctx, c, o, func(line engine.LogLine) error { return l.showLine(c, line) })
+	err := l.read(ctx, c, o, func(line engine.LogLine) error {
+		l.seen(c, line)
+		l.showing.Lock() // several containers are followed at once
+		defer l.showing.Unlock()
+		return l.show(LogLine{Target: targetOf(c), LogLine: line})
+	})
 	if errors.Is(err, engine.ErrUnavailable) {
 		return nil // the listing reports it, and goes on when the engine is back
 	}

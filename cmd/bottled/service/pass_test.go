@@ -104,13 +104,8 @@ func TestLifeOfABottle(t *testing.T) {
 	if status, err := source.Get(ctx); err != nil || status.Controller != nil || len(status.Bottles) != 1 || !status.Bottles[0].Ready {
 		t.Errorf("status: %+v, %v", status, err)
 	}
-	var logged []string
-	err = s.Logs(ctx, LogsOptions{Target: Target{Bottle: "one"}, Tail: -1}, func(name state.ComponentName, line engine.LogLine) error {
-		logged = append(logged, string(name)+": "+string(line.Text))
-		return nil
-	})
-	if err != nil || !slices.Equal(logged, []string{"agent: hello\n"}) {
-		t.Errorf("logs: %q, %v", logged, err)
+	if lines, err := logged(t, s, LogsOptions{Of: []Target{{Bottle: "one"}}}); err != nil || !slices.Equal(lines, []string{"one/agent: hello"}) {
+		t.Errorf("logs: %q, %v", lines, err)
 	}
 	if code, err := s.Exec(ctx, Target{"one", state.Agent}, []string{"true"}, attachment{}); err != nil || code != 0 {
 		t.Errorf("exec: %d, %v", code, err)
@@ -133,7 +128,7 @@ func TestMissingBottle(t *testing.T) {
 	for what, do := range map[string]func() error{
 		`there is no bottle "one" of owner "me"`:             func() error { _, err := s.Delete(ctx, []string{"one"}, nil); return err },
 		`owner "me" has no such bottle`:                      func() error { _, err := s.Exec(ctx, Target{"one", state.Agent}, nil, attachment{}); return err },
-		`bottle one of owner "me" has no containers`:         func() error { return s.Logs(ctx, LogsOptions{Target: Target{Bottle: "one"}}, nil) },
+		`bottle one of owner "me" has no containers`:         func() error { return s.Logs(ctx, LogsOptions{Of: []Target{{Bottle: "one"}}}, nil) },
 		`there is no bottle "one"`:                           func() error { _, err := s.Session(ctx, "one", nil, nil); return err },
 		`no bottle of claude-bottle is there`:                func() error { _, err := s.Import([]string{t.TempDir()}); return err },
 		`read manifests in /no/such/directory: no such file`: func() error { _, err := s.Validate([]string{"/no/such/directory"}); return err },
@@ -147,7 +142,7 @@ func TestMissingBottle(t *testing.T) {
 		"plan":   func() error { _, err := s.Plan(ctx, source.Snapshot{}, pass.Options{}); return err },
 		"delete": func() error { _, err := s.Delete(ctx, nil, nil); return err },
 		"exec":   func() error { _, err := s.Exec(ctx, Target{"one", state.Agent}, nil, attachment{}); return err },
-		"logs":   func() error { return s.Logs(ctx, LogsOptions{Target: Target{Bottle: "one"}}, nil) },
+		"logs":   func() error { return s.Logs(ctx, LogsOptions{Of: []Target{{Bottle: "one"}}}, nil) },
 	} {
 		if err := do(); !errors.Is(err, engine.ErrUnavailable) {
 			t.Errorf("%s without an engine: %v", what, err)

@@ -4,48 +4,62 @@ package logs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
-	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
-	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
-	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // Options of the command.
 type Options struct {
 	command.Streams
-	Logs   func(ctx context.Context, o service.LogsOptions, show func(state.ComponentName, engine.LogLine) error) error
-	Select service.LogsOptions
+	Logs       func(ctx context.Context, o service.LogsOptions, show func(service.LogLine) error) error
+	Select     service.LogsOptions
+	Output     command.LineOutput
+	Timestamps bool
 }
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Logs: f.Service.Logs}
-	var since string
+	var since command.Since
 	cmd := &cobra.Command{
-		Use:   "logs [-f] [--tail N] [--since D] BOTTLE[/COMPONENT]",
-		Short: "Show the logs of a bottle's components, or of one of them",
-		Long: `Show the logs of a bottle's components, or of one of them, in the order of time; of several, each line with the
-component's name. With -f it goes on, also with the containers that take the place of these, until it is interrupted.
+		Use:   "logs [-f] BOTTLE[/COMPONENT]…",
+		Short: "Show the logs of components",
+		Long: `Show the logs of the components of bottles, or of single ones, in the order of time. With -f it goes on, also with the
+containers that take the place of these, until it is interrupted.
 
-On a terminal, characters that could steer it are replaced. Elsewhere what was logged is passed on unchanged.`,
-		Args: cobra.ExactArgs(1),
+The sidecars' decisions are put into words; characters that could steer a terminal are escaped. With -o json lines are
+printed as they were logged: JSON by the sidecars, anything by an agent. On a terminal they are escaped all the same.
+
+--previous shows what is left of earlier runs: what a container logged before its last start and, of containers that
+were replaced, the sidecars' decisions in the audit log. Nothing is left of an agent that was replaced.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if opts.Select.Target, err = command.ParseTarget(args[0]); err != nil {
+			for _, arg := range args {
+				target, err := command.ParseTarget(arg)
+				if err != nil {
+					return err
+				}
+				opts.Select.Of = append(opts.Select.Of, target)
+			}
+			if err := opts.Output.Check(); err != nil {
 				return err
 			}
-			if opts.Select.Since, err = parseSince(since, time.Now()); err != nil {
-				return exit.Usage(err)
+			if opts.Select.Previous && (opts.Select.Follow || opts.Select.Tail >= 0) {
+				return exit.Usage(errors.New("--previous shows all that is left: it goes with --since, not with --follow or --tail"))
 			}
+			opts.Select.Since = since.Time
 			if runF != nil {
 				return runF(opts)
 			}
@@ -54,39 +68,77 @@ On a terminal, characters that could steer it are replaced. Elsewhere what was l
 	}
 	cmd.Flags().BoolVarP(&opts.Select.Follow, "follow", "f", false, "go on")
 	cmd.Flags().IntVar(&opts.Select.Tail, "tail", -1, "only the last `N` lines of each component (default: all)")
-	cmd.Flags().StringVar(&since, "since", "", "only what was logged within a `duration` (10m), or since a time (RFC 3339)")
+	cmd.Flags().BoolVarP(&opts.Select.Previous, "previous", "p", false, "of earlier runs, as far as something is left of them")
+	cmd.Flags().BoolVar(&opts.Timestamps, "timestamps", false, "print the whole time of each line (RFC 3339), also with -o json")
+	since.AddFlag(cmd.Flags())
+	opts.Output.AddFlag(cmd.Flags())
 	return cmd
 }
 
-func parseSince(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
+func run(ctx context.Context, opts *Options) error { return opts.Logs(ctx, opts.Select, opts.show) }
+
+func (o *Options) show(line service.LogLine) error {
+	if o.Output.IsJSON() {
+		return o.showRaw(line)
 	}
-	if d, err := time.ParseDuration(text); err == nil {
-		return now.Add(-d.Abs()), nil
+	at := line.At.Local().Format(time.TimeOnly)
+	if o.Timestamps {
+		at = line.At.Local().Format(time.RFC3339Nano)
 	}
-	at, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("--since %q: give a duration like 10m, or a time like %s", text, now.Format(time.RFC3339))
+	name := ""
+	if o.several() {
+		name = o.Out.Colour(colour(line), fmt.Sprintf("%-10s", o.name(line))) + "  "
 	}
-	return at, nil
+	return o.Out.Data([]byte(at + "  " + name + o.Out.Print(readable(line)) + "\n"))
 }
 
-func run(ctx context.Context, opts *Options) error {
-	return opts.Logs(ctx, opts.Select, printer(opts.Out, opts.Select.Component == ""))
+// readable puts a line into words. Only sidecars' lines are believed to be about decisions.
+func readable(line service.LogLine) report.Line {
+	switch {
+	case line.Decision != nil:
+		return report.Decision(*line.Decision)
+	case kinds.All.Of(line.Component).Audited:
+		return report.SidecarLine(line.Text)
+	}
+	return report.PlainLine(line.Text)
 }
 
-// printer prints lines, with the component's name in front when named is set.
-func printer(c terminal.Console, named bool) func(state.ComponentName, engine.LogLine) error {
-	return func(component state.ComponentName, line engine.LogLine) error {
-		text := line.Text
-		if c.IsTerminal() {
-			text = []byte(printable.Line(strings.ReplaceAll(string(bytes.TrimRight(text, "\r\n")), "\t", "    ")) + "\n")
+// showRaw prints a line as it was logged.
+func (o *Options) showRaw(line service.LogLine) error {
+	text := line.Text
+	if line.Decision != nil {
+		data, err := json.Marshal(line.Decision)
+		if err != nil {
+			return err
 		}
-		if named {
-			prefix := c.Colour(kinds.All.Of(component).Colour, fmt.Sprintf("%-10s | ", component))
-			text = append([]byte(prefix), append(bytes.TrimSuffix(text, []byte("\n")), '\n')...)
-		}
-		return c.Data(text)
+		text = printable.JSON(data)
 	}
+	text = append(bytes.TrimSuffix(slices.Clone(text), []byte("\n")), '\n')
+	if o.Out.IsTerminal() {
+		text = []byte(o.Out.Print(report.PlainLine(text)) + "\n")
+	}
+	prefix := ""
+	if o.Timestamps {
+		prefix = line.At.Format(time.RFC3339Nano) + " "
+	}
+	if o.several() {
+		prefix += o.Out.Colour(colour(line), fmt.Sprintf("%-10s | ", o.name(line)))
+	}
+	return o.Out.Data(append([]byte(prefix), text...))
 }
+
+// several reports whether lines of more than one component may come.
+func (o *Options) several() bool {
+	return len(o.Select.Of) > 1 || o.Select.Of[0].Component == ""
+}
+
+// name is the component's, or where several bottles' lines are shown BOTTLE/COMPONENT.
+func (o *Options) name(line service.LogLine) string {
+	bottle := func(t service.Target) bool { return t.Bottle != line.Bottle }
+	if slices.ContainsFunc(o.Select.Of, bottle) {
+		return line.Bottle + "/" + string(line.Component)
+	}
+	return string(line.Component)
+}
+
+func colour(line service.LogLine) string { return kinds.All.Of(line.Component).Colour }
