@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/run"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/status"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
@@ -55,7 +56,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	f.Service.Settings.Flags(root.PersistentFlags())
 	root.AddCommand(
 		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
-		run.New(f, nil), exec.New(f, nil), logs.New(f, nil),
+		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), traffic.New(f, nil),
 		schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
