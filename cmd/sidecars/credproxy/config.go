@@ -54,6 +54,13 @@ type route struct {
 	npm            bool // the upstream is a registry of npm packages
 }
 
+// sort puts the longest path first.
+func (t *table) sort() {
+	slices.SortFunc(t.routes, func(a, b *route) int {
+		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
+	})
+}
+
 // match returns the route with the longest path that is a prefix of a raw request path.
 func (t *table) match(rawPath string) *route {
 	for _, r := range t.routes {
@@ -117,9 +124,7 @@ func (l *loader) load() (sidecar.Loaded, error) {
 		}
 		next.routes = append(next.routes, parsed)
 	}
-	slices.SortFunc(next.routes, func(a, b *route) int {
-		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.path, b.path))
-	})
+	next.sort()
 	if err := l.recordCredentials(old, next); err != nil {
 		return sidecar.Loaded{}, err
 	}
@@ -163,19 +168,11 @@ func readLimited(path string, limit int64) ([]byte, error) {
 
 // newRoute returns a route that takes over what an old one with the same path (nil for none) has in use.
 func (l *loader) newRoute(conf model.Route, old *route, dialer *dialer) (*route, error) {
-	upstream, err := url.Parse(conf.Upstream)
+	r, err := routeOf(conf)
 	if err != nil {
-		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
+		return nil, err
 	}
-	r := &route{
-		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
-		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
-		limit: newLimit(conf.RateLimit, old),
-	}
-	r.npm = slices.Contains(conf.Roles, model.RoleNPMRegistry)
-	if conf.Paths != nil {
-		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
-	}
+	r.limit = newLimit(conf.RateLimit, old)
 	if r.auth.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
 		r.missing = err.Error()
 	}
@@ -183,6 +180,23 @@ func (l *loader) newRoute(conf model.Route, old *route, dialer *dialer) (*route,
 		r.upstreams = old.upstreams
 	} else {
 		r.upstreams = newUpstreams(dialer)
+	}
+	return r, nil
+}
+
+// routeOf returns the route that is configured, without what it needs in use: its token, limit and connections.
+func routeOf(conf model.Route) (*route, error) {
+	upstream, err := url.Parse(conf.Upstream)
+	if err != nil {
+		return nil, fmt.Errorf("route %q: upstream is not a URL", conf.Path)
+	}
+	r := &route{
+		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
+		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
+	}
+	r.npm = slices.Contains(conf.Roles, model.RoleNPMRegistry)
+	if conf.Paths != nil {
+		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
 	}
 	return r, nil
 }

@@ -17,17 +17,15 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that
-// nothing was answered yet.
-func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchange) error {
+// checkAbsolute decides about a plain HTTP request, as far as that is possible without its body and without asking anybody
+// about the host.
+func (p *proxy) checkAbsolute(r *http.Request, x *exchange) (err error) {
 	if err := p.checkURL(r, x); err != nil {
 		return err
 	}
-	t, err := absoluteTarget(r.URL)
-	if err != nil {
+	if x.target, err = absoluteTarget(r.URL); err != nil {
 		return err
 	}
-	x.target = t
 	if n := len(r.URL.String()); n > x.policy.urlBytes {
 		return &refusal{status: http.StatusForbidden, code: audit.CodeMalformed, reason: "URL length " + strconv.Itoa(n) + " exceeds maximum " + strconv.Itoa(x.policy.urlBytes)}
 	}
@@ -40,7 +38,13 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	if err := p.admit(x, false); err != nil {
 		return err
 	}
-	if err := p.checkName(r, x); err != nil {
+	return p.checkName(r, x)
+}
+
+// serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that
+// nothing was answered yet.
+func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	if err := p.checkAbsolute(r, x); err != nil {
 		return err
 	}
 	bodyCost, err := x.policy.secrets.checkBody(r)

@@ -18,23 +18,26 @@ import (
 
 const copyBytes = 16 << 10
 
-// serveConnect opens a tunnel. An error means that nothing was answered yet.
-func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange) error {
+// checkConnect decides about a tunnel as far as that is possible without asking anybody about the host.
+func (p *proxy) checkConnect(r *http.Request, x *exchange) (err error) {
 	if err := p.checkURL(r, x); err != nil {
 		return err
 	}
-	t, err := connectTarget(r)
-	if err != nil {
+	if x.target, err = connectTarget(r); err != nil {
 		return err
 	}
-	x.target = t
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return malformed("CONNECT with a body")
 	}
 	if err := p.admit(x, true); err != nil {
 		return err
 	}
-	if err := p.checkName(r, x); err != nil {
+	return p.checkName(r, x)
+}
+
+// serveConnect opens a tunnel. An error means that nothing was answered yet.
+func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange) error {
+	if err := p.checkConnect(r, x); err != nil {
 		return err
 	}
 	release, err := p.reserve(r.Context(), tunnelCost)
@@ -45,7 +48,7 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(x.revoked, cancel)()
-	upstream, err := p.dial(ctx, x.policy, t)
+	upstream, err := p.dial(ctx, x.policy, x.target)
 	if err != nil {
 		return err
 	}
