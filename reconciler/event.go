@@ -39,6 +39,7 @@ const (
 	EventFailed           = "Failed"           // steps of a plan; RetryAt is when they are tried again
 	EventCrashed          = "Crashed"          // a component ends again and again; RetryAt is when it is started again
 	EventConditionChanged = "ConditionChanged" // see Condition
+	EventOrdered          = "Ordered"          // an operator restarts, suspends, cuts off or resumes the bottle
 	EventRemoved          = "Removed"          // nothing is left of an undeclared bottle
 	EventEngineLost       = "EngineLost"       // of the controller: the engine does not answer
 	EventEngineFound      = "EngineFound"      // of the controller: the engine answers again

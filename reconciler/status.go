@@ -25,7 +25,10 @@ type BottleStatus struct {
 	ObservedSpecHash string `json:"observedSpecHash,omitempty"`
 	// RetryAt is when the first of the components in backoff is tried again; the zero time when none is.
 	RetryAt time.Time `json:"retryAt,omitzero"`
-	// Conditions are Ready, Reconciling and Stalled, in this order. Empty unless a running controller reports the status.
+	// Cut reports that an operator cut the bottle off: its sidecars have no way out.
+	Cut bool `json:"cut,omitempty"`
+	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running
+	// controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`
 }
@@ -45,6 +48,8 @@ const (
 	ConditionReady       = "Ready"       // every component runs and serves the declared configuration
 	ConditionReconciling = "Reconciling" // a plan is being executed, or waits for a slot or the end of a backoff
 	ConditionStalled     = "Stalled"     // it won't become ready without somebody's help, as far as the controller knows
+	// These are listed only while they are True.
+	ConditionCut = "EgressCut" // an operator cut the bottle off
 )
 
 // The reasons of a bottle's status.

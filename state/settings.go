@@ -87,6 +87,9 @@ func (s Settings) CheckShared(path string) error {
 // RecordFile is the name of a bottle's record (package store) in its BottleDir.
 const RecordFile = "declared.json"
 
+// InterventionFile is the name of the file, in a bottle's BottleDir, with what an operator asks of it (package store).
+const InterventionFile = "intervention.json"
+
 // BottleDir returns the directory of a bottle's non-secret files.
 func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
 

@@ -129,6 +129,10 @@ type Bottle struct {
 	SpecHash   string      `json:"-"`
 	Generation int64       `json:"-"`
 	Suspended  bool        // its containers are stopped and kept
+	// SuspendedByOperator, Cut and Restart are of an Intervention.
+	SuspendedByOperator bool                  `json:"-"`
+	Cut                 bool                  `json:"-"`
+	Restart             map[ComponentName]Run `json:"-"`
 	Networks   []Network   // internal, egress
 	Components []Component `json:"Members"` // in dependency order
 	// Dirs are the delivered directories of all components.

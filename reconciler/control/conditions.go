@@ -30,7 +30,7 @@ func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
 	b.status = s
 }
 
-// conditions returns the conditions Ready, Reconciling and Stalled. A condition keeps its last transition time until its status
+// conditions returns the conditions Ready, Reconciling and Stalled, then those of the others that are True. A condition keeps its last transition time until its status
 // changes.
 func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phase, now time.Time) []reconciler.Condition {
 	ready := reconciler.Condition{Type: reconciler.ConditionReady, Status: conditionStatus(s.Ready), Reason: s.Reason, Message: s.Message}
@@ -50,10 +50,16 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 		stuck.Reason, stuck.Message = s.Reason, s.Message
 	}
 	all := []reconciler.Condition{ready, reconciling, stuck}
+	if s.Cut {
+		all = append(all, reconciler.Condition{
+			Type: reconciler.ConditionCut, Status: statusTrue, Reason: "CutByOperator", Message: "its sidecars have no way out; to undo: bottled resume " + s.Slug,
+		})
+	}
+	last := reconciler.BottleStatus{Conditions: before}
 	for i := range all {
 		all[i].ObservedGeneration, all[i].LastTransitionTime = s.ObservedGeneration, now
-		if i < len(before) && before[i].Status == all[i].Status {
-			all[i].LastTransitionTime = before[i].LastTransitionTime
+		if was := last.Condition(all[i].Type); was != nil && was.Status == all[i].Status {
+			all[i].LastTransitionTime = was.LastTransitionTime
 		}
 	}
 	return all

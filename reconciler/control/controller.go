@@ -92,6 +92,7 @@ type bottle struct {
 	resuming     bool                    // the previous declaration suspended it
 	removing     bool                    // undeclared, and the prune guard allows its removal
 	awaitedSince time.Time               // when a resync found work for a pass that has not ended yet; zero when none did
+	ordered      bool                    // an operator's order is carried out by the pass that is awaited
 	answering    bool                    // the pass under way began after that
 	rechecks     []time.Duration         // remaining recheckDelays
 	backoffs     map[state.ComponentName]*backoff

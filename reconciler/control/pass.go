@@ -83,9 +83,6 @@ func (c *Controller) endPass(slug string, plan plan.BottlePlan, changed bool, er
 		c.forgetBottle(slug)
 		return "done"
 	}
-	if b := c.bottle(slug); b.answering {
-		b.awaitedSince, b.answering = time.Time{}, false
-	}
 	outcome = "done"
 	if err != nil && plan.Err == nil {
 		outcome = "failed"
@@ -97,6 +94,9 @@ func (c *Controller) endPass(slug string, plan plan.BottlePlan, changed bool, er
 		return outcome
 	}
 	b := c.bottle(slug)
+	if b.answering {
+		b.awaitedSince, b.answering, b.ordered = time.Time{}, false, false
+	}
 	if len(b.rechecks) > 0 && c.enqueueAfter(slug, b.rechecks[0]) {
 		b.rechecks = b.rechecks[1:]
 	}
@@ -140,7 +140,7 @@ func (c *Controller) converge(ctx context.Context, slug string) (plan plan.Bottl
 	}()
 	for attempt := 1; ; attempt++ {
 		plan, err = c.observeAndPlan(ctx, slug)
-		if err != nil || plan.Err != nil || plan.Slug == "" {
+		if err != nil || plan.Err != nil && !plan.Changes() || plan.Slug == "" {
 			return plan, changed, errors.Join(err, plan.Err)
 		}
 		plan = c.applyBackoff(ctx, plan)
@@ -212,7 +212,7 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.bottle(plan.Slug)
-	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash
+	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash && !b.ordered
 	c.countDrift(c.Metrics.found, plan, drift)
 	if drift {
 		c.recordEvent(reconciler.Event{

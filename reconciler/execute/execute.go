@@ -69,7 +69,7 @@ type BuiltinImage interface {
 // Bottle executes the plan of one bottle once a slot is free. After a failure it removes the containers that it created and did not
 // start.
 func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
-	if plan.Err != nil || len(plan.Steps) == 0 {
+	if len(plan.Steps) == 0 {
 		return plan.Err
 	}
 	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
@@ -82,6 +82,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 	if err != nil {
 		err = errors.Join(err, run.discard(ctx))
 	}
+	err = errors.Join(plan.Err, err)
 	x.OnProgress(Progress{Slug: plan.Slug, Done: true, Took: time.Since(began), Err: err})
 	return err
 }

@@ -32,6 +32,8 @@ type Reconciler struct {
 
 	builds buildcontext.Reader
 
+	intervening sync.Mutex // held while what an operator asks is changed
+
 	mu          sync.Mutex                // never held while a file or the engine is read
 	applied     map[string]declaration    // by slug: what could be rendered last
 	examined    map[string]declaration    // by slug: read for a pass to come (see InputsChanged)
@@ -86,7 +88,11 @@ func (r *Reconciler) observeAndPlan(ctx context.Context, m source.Snapshot, o Op
 		refs = append(refs, built...)
 	}
 	subnets, unplaced := r.place(bottles, have)
-	want := r.render(m, bottles, subnets, unplaced)
+	asked, err := r.readInterventions(o.Slug)
+	if err != nil {
+		return planned{}, err
+	}
+	want := r.render(m, bottles, placement{subnets, unplaced}, asked)
 	if o.Slug != "" {
 		have.Networks = slices.DeleteFunc(have.Networks, func(n engine.ObservedNetwork) bool {
 			return n.Labels[state.LabelOwner] == r.Settings.Owner && n.Labels[state.LabelSlug] != o.Slug // another bottle's
@@ -181,7 +187,7 @@ func (r *Reconciler) Execute(ctx context.Context, p plan.Plan) map[string]error 
 // ExecuteBottle carries out the plan of one bottle and saves the record of its declaration.
 func (r *Reconciler) ExecuteBottle(ctx context.Context, p plan.BottlePlan) error {
 	err := r.Executor.Bottle(ctx, p)
-	return errors.Join(err, r.saveRecord(p, err))
+	return errors.Join(err, r.saveRecord(p, err), r.endSuspension(p))
 }
 
 // shouldRetry reports whether another attempt is worth it: always when a step met something that the plan did not know of; once

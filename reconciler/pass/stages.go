@@ -1,6 +1,7 @@
 package pass
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -235,9 +236,15 @@ func withSubnet(s state.Subnets, role string, subnet netip.Prefix) state.Subnets
 	return s
 }
 
-// render turns what was resolved and placed into desired state.
-func (r *Reconciler) render(m source.Snapshot, bottles []resolved, subnets map[string]state.Subnets, unplaced map[string]error) plan.Desired {
-	want := plan.Desired{Failed: map[string]error{}, Stale: map[string]error{}}
+// placement is the outcome of the stage place: the bottles' subnets, and why others have none.
+type placement struct {
+	subnets  map[string]state.Subnets
+	unplaced map[string]error
+}
+
+// render turns what was resolved and placed into desired state, and applies what an operator asks.
+func (r *Reconciler) render(m source.Snapshot, bottles []resolved, at placement, asked interventions) plan.Desired {
+	want := plan.Desired{Failed: map[string]error{}, Stale: map[string]error{}, Cut: asked.cut()}
 	for _, p := range m.UnknownDocuments() {
 		if !slices.Contains(want.Unknown, p.File) {
 			want.Unknown = append(want.Unknown, p.File)
@@ -252,11 +259,11 @@ func (r *Reconciler) render(m source.Snapshot, bottles []resolved, subnets map[s
 	}
 	for _, b := range bottles {
 		slug := b.slug()
-		if err := unplaced[slug]; err != nil {
+		if err := cmp.Or(at.unplaced[slug], asked.failed[slug]); err != nil {
 			want.Failed[slug] = err
 			continue
 		}
-		desired, newest, err := renderBottle(b, subnets[slug], r.Settings)
+		desired, newest, err := renderBottle(b, at.subnets[slug], r.Settings)
 		if desired == nil {
 			want.Failed[slug] = err
 			continue
@@ -268,6 +275,7 @@ func (r *Reconciler) render(m source.Snapshot, bottles []resolved, subnets map[s
 		if stale := errors.Join(b.stale, err); stale != nil {
 			want.Stale[slug] = stale
 		}
+		desired.Intervene(asked.asked[slug], render.SpecHash(b.manifest))
 		want.Bottles = append(want.Bottles, *desired)
 	}
 	return want

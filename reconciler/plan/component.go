@@ -169,7 +169,10 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 	}
 	switch have.State {
 	case engine.StateRunning:
-		if action, cause := p.refresh(m, have, changed); action != "" {
+		if p.isToRestart(m, have) {
+			step(Stop, causeRestart, nil)
+			step(Start, causeRestart, nil)
+		} else if action, cause := p.refresh(m, have, changed); action != "" {
 			step(action, cause, nil)
 		}
 	case engine.StatePaused:
@@ -185,6 +188,12 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 	return strings.Join(causes, "; ")
 }
 
+// isToRestart reports whether an operator asked for the end of the container's present run.
+func (p *planner) isToRestart(m state.Component, have observe.ObservedContainer) bool {
+	run, asked := p.want.Restart[m.Name]
+	return asked && run.ContainerID == have.ID && run.LastEnd.Equal(have.EndedAt)
+}
+
 func exitCause(c observe.ObservedContainer) string {
 	if c.OOMKilled {
 		return "it was killed for exceeding its memory limit"
@@ -197,6 +206,9 @@ func (p *planner) confine(m state.Component, have observe.ObservedContainer, dri
 	var causes []string
 	for _, e := range drift.Detach {
 		cause := "it is on network " + e.Network + ", which is not declared"
+		if p.want.Cut && slices.ContainsFunc(p.want.Networks, func(n state.Network) bool { return n.Name == e.Network && !n.Internal }) {
+			cause = causeCut
+		}
 		p.add(Step{
 			Action: Disconnect, Component: m.Name, Object: have.Name, Cause: cause, Declared: m,
 			ContainerID: have.ID, LastRun: have.EndedAt, Attachment: state.Attachment{Network: e.Network},

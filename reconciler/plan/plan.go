@@ -22,6 +22,8 @@ type Desired struct {
 	// Stale maps those of Bottles that are desired as they were declared before to the reason why their newest declaration can't be
 	// carried out.
 	Stale map[string]error
+	// Cut are the bottles that an operator cut off, declared or not: none of their containers may be on a network with a route out.
+	Cut map[string]bool
 	// Unknown are documents from which not even the name of the bottle can be read. While there is one, nothing is pruned.
 	Unknown []string
 	// Unread are the directories and files that are no longer read for manifests, since an agent can write there. A bottle that was
@@ -36,12 +38,12 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 	declared := map[string]bool{}
 	for slug, err := range want.Failed {
 		declared[slug] = true
-		plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Err: err, Components: componentsOf(bySlug[slug])})
+		plan.Bottles = append(plan.Bottles, kept(BottlePlan{Slug: slug, Err: err, Cut: want.Cut[slug]}, bySlug[slug]))
 	}
 	for _, b := range want.Bottles {
 		declared[b.Slug] = true
 		p := planBottle(b, bySlug[b.Slug], have, owner, stateDir)
-		p.Desired, p.Stale = &b, want.Stale[b.Slug]
+		p.Desired, p.Stale, p.Cut = &b, want.Stale[b.Slug], b.Cut
 		plan.Bottles = append(plan.Bottles, p)
 	}
 	var gone []string
@@ -53,13 +55,36 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 	plan.prune(gone, bySlug, want, prune)
 	for _, slug := range gone {
 		if plan.HeldWhy != "" {
-			plan.Bottles = append(plan.Bottles, BottlePlan{Slug: slug, Held: plan.HeldWhy, Components: componentsOf(bySlug[slug])})
+			plan.Bottles = append(plan.Bottles, kept(BottlePlan{Slug: slug, Held: plan.HeldWhy, Cut: want.Cut[slug]}, bySlug[slug]))
 			continue
 		}
 		plan.Bottles = append(plan.Bottles, Removal(slug, bySlug[slug], stateDir, "its manifest is gone"))
 	}
 	slices.SortFunc(plan.Bottles, func(a, b BottlePlan) int { return strings.Compare(a.Slug, b.Slug) })
 	return plan
+}
+
+// kept completes the plan of a bottle that is left as it is. Only a cut is carried out, by what is observed.
+func kept(p BottlePlan, o owned) BottlePlan {
+	p.Components = componentsOf(o)
+	if !p.Cut {
+		return p
+	}
+	for _, c := range o.containers {
+		for _, e := range c.Endpoints {
+			internal := slices.ContainsFunc(o.networks, func(n engine.ObservedNetwork) bool {
+				return n.Internal && n.Name == e.Network && (e.NetworkID == "" || n.ID == e.NetworkID)
+			})
+			if !internal {
+				p.Steps = append(p.Steps, Step{
+					Action: Disconnect, Component: c.Component(), Object: c.Name, Cause: causeCut,
+					ContainerID: c.ID, LastRun: c.EndedAt, Attachment: state.Attachment{Network: e.Network},
+				})
+			}
+		}
+	}
+	p.arrange()
+	return p
 }
 
 // owned is the observed state of one bottle.

@@ -10,6 +10,7 @@ import (
 // StatusOf returns the status of a bottle by its plan and the error of its execution, if there was one.
 func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Reason: reconciler.ReasonReady}
+	s.Cut = p.Cut
 	suspended := false
 	if d := p.Desired; d != nil {
 		s.Generation, s.ObservedGeneration, s.SpecHash, s.ObservedSpecHash = d.Generation, d.Generation, d.SpecHash, d.SpecHash
@@ -40,6 +41,9 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		s.Reason, s.Message = reconciler.ReasonFailed, err.Error()
 	case suspended && !p.Changes():
 		s.Reason = reconciler.ReasonSuspend
+		if p.Desired.SuspendedByOperator {
+			s.Message = "suspended by an operator, until its manifest changes or: bottled resume " + p.Slug
+		}
 	case s.Reason == reconciler.ReasonReady && p.Changes():
 		s.Reason = reconciler.ReasonDrifted
 	}

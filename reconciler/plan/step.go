@@ -62,8 +62,10 @@ type BottlePlan struct {
 	// Held is why the bottle is kept though it is no longer declared; "" where it is declared or removed.
 	Held  string
 	Steps []Step
-	// Err is why nothing can be done for the bottle, which is left as it is.
+	// Err is why nothing can be done for the bottle, which is left as it is, except that it may be cut off.
 	Err error
+	// Cut reports that an operator cut the bottle off: nothing of it may be on a network with a route out.
+	Cut bool
 	// Stale is why the bottle is desired as it was declared before, not as it is declared now.
 	Stale error
 	// Desired is the bottle's desired state; nil where it has no declaration that can be carried out.

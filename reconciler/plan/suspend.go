@@ -6,7 +6,11 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-const causeSuspended = "the bottle is suspended"
+const (
+	causeSuspended = "the bottle is suspended"
+	causeCut       = "the bottle is cut off"
+	causeRestart   = "its restart was requested"
+)
 
 // suspend plans the stop of what runs. Nothing is removed, and nothing is repaired before the bottle is resumed.
 func (p *planner) suspend() {

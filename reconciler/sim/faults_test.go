@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -113,17 +114,20 @@ type scenario struct {
 	name   string
 	cold   bool // nothing exists yet
 	change func(w *world)
+	check  func(w *world) error // of the outcome; nil for none
 }
 
 var scenarios = []scenario{
-	{"cold converge", true, func(*world) {}},
-	{"change", false, func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
-	{"prune", false, func(w *world) { w.withdraw("a") }},
-	{"reload", false, func(w *world) {
+	{name: "cold converge", cold: true, change: func(*world) {}},
+	{name: "change", change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
+	{name: "prune", change: func(w *world) { w.withdraw("a") }},
+	{name: "reload", change: func(w *world) {
 		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
 	}},
-	{"token", false, func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
-	{"suspend", false, func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
+	{name: "token", change: func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
+	{name: "suspend", change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
+	{name: "cut", change: func(w *world) { w.order(reconciler.OrderCut, "") }, check: (*world).isCut},
+	{name: "restart", change: func(w *world) { w.order(reconciler.OrderRestart, "") }, check: (*world).isRestarted},
 }
 
 func agentOf(image string) *v1alpha1.Agent {
@@ -151,6 +155,9 @@ func (s scenario) play(w *world, i *injector) error {
 	}
 	if err != nil {
 		err = w.settled(20 * time.Minute)
+	}
+	if err == nil && s.check != nil {
+		err = s.check(w)
 	}
 	return err
 }

@@ -1,0 +1,20 @@
+package reconciler
+
+import "errors"
+
+// Order is what an operator tells a running controller about one bottle.
+type Order string
+
+// The orders. They are kept until they are carried out or undone, over restarts of the controller, too.
+const (
+	OrderRestart Order = "restart" // stop and start the containers that run
+	OrderSuspend Order = "suspend" // stop the containers, until the manifest changes
+	OrderCut     Order = "cut"     // take the sidecars off the egress network, whatever the manifest says
+	OrderResume  Order = "resume"  // undo suspend and cut
+)
+
+// ErrNoBottle marks an order for a bottle or component that does not exist, and ErrOrder one that can't be carried out.
+var (
+	ErrNoBottle = errors.New("there is no such bottle")
+	ErrOrder    = errors.New("not possible")
+)
