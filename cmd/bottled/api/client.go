@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // ErrNoController means that no process listens on the socket.
@@ -25,6 +26,7 @@ var ErrNoController = errors.New("no controller runs")
 const (
 	// answerTimeout limits how long a controller takes for an answer that is no stream.
 	answerTimeout = 10 * time.Second
+	maxErrorBody  = 4096 // bytes
 	// silence is how long a stream may be quiet: three keep-alive intervals.
 	silence = 45 * time.Second
 )
@@ -81,6 +83,33 @@ func (c *Client) Events(ctx context.Context, bottle string, after uint64) ([]rec
 
 func eventValues(bottle string, after uint64) string {
 	return url.Values{"bottle": {bottle}, "after": {strconv.FormatUint(after, 10)}}.Encode()
+}
+
+// Order gives an order for a bottle, or with a component for that. It is carried out when the bottle is not Reconciling any more. The
+// error of a wrong order is in the controller's words.
+func (c *Client) Order(ctx context.Context, bottle string, order reconciler.Order, component state.ComponentName) error {
+	path := "/v1/bottles/" + url.PathEscape(bottle) + "/" + string(order)
+	if component != "" {
+		path += "?" + url.Values{"component": {string(component)}}.Encode()
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("the controller at %s does not answer", c.socket))
+	defer cancel()
+	resp, err := c.request(ctx, http.MethodPost, path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	switch message := errors.New(string(bytes.TrimSpace(text))); {
+	case err != nil:
+		return c.explain(ctx, err)
+	case resp.StatusCode == http.StatusAccepted:
+		return nil
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusConflict:
+		return message
+	default:
+		return fmt.Errorf("the controller at %s answers %s: %w", c.socket, resp.Status, message)
+	}
 }
 
 // Watch calls show with the status at once and after every change. It returns show's error as it is, ctx's when that ends, and
@@ -165,7 +194,7 @@ func (c *Client) call(ctx context.Context, method, path string, want int, answer
 	return nil
 }
 
-func (c *Client) do(ctx context.Context, method, path string, want int) (*http.Response, error) {
+func (c *Client) request(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://controller"+path, http.NoBody)
 	if err != nil {
 		return nil, err
@@ -174,9 +203,17 @@ func (c *Client) do(ctx context.Context, method, path string, want int) (*http.R
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
+	return resp, nil
+}
+
+func (c *Client) do(ctx context.Context, method, path string, want int) (*http.Response, error) {
+	resp, err := c.request(ctx, method, path)
+	if err != nil {
+		return nil, err
+	}
 	if resp.StatusCode != want {
 		defer resp.Body.Close()
-		text, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 		return nil, errors.Join(fmt.Errorf("the controller at %s answers %s: %s", c.socket, resp.Status, bytes.TrimSpace(text)), err)
 	}
 	return resp, nil

@@ -8,5 +8,7 @@
 //	GET  /v1/status/stream  server-sent events "status", each with the whole reconciler.Status: one at once, one after every change
 //	GET  /v1/events         the last events of ?bottle=NAME, or of all; only those after ?after=ID
 //	GET  /v1/events/stream  server-sent events "event", each with one reconciler.Event: those of /v1/events, then every further one
+//	POST /v1/bottles/NAME/ORDER  202: an operator's order (reconciler.Order), of ?component=NAME; the bottle is Reconciling until it is
+//	                        carried out
 //	POST /v1/sync           202: a full resync begins; it is done when controller.syncs has reached the answer's syncs
 package api

@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
@@ -30,6 +32,9 @@ type Source interface {
 	// Sync requests a full resync, and returns the value that ControllerStatus.Syncs reaches when it is done. With prune, it also
 	// removes the bottles that are kept because their removal looks like an accident.
 	Sync(prune bool) int64
+	// Order records what an operator asks of a bottle, which is Reconciling until it is carried out. Its errors are marked
+	// reconciler.ErrNoBottle and reconciler.ErrOrder where the request is wrong.
+	Order(ctx context.Context, bottle string, order reconciler.Order, component state.ComponentName) error
 	// Ready is nil once the first resync is done and the engine answers; otherwise it says why not.
 	Ready() error
 }
@@ -45,6 +50,9 @@ type Options struct {
 
 // grace is how long requests may take after the end of the controller.
 const grace = 2 * time.Second
+
+// orderTimeout limits how long it may take to accept an order: a restart asks the engine what runs.
+const orderTimeout = answerTimeout - 2*time.Second
 
 // syncAnswer is the answer to POST /v1/sync.
 type syncAnswer struct {
@@ -126,6 +134,7 @@ func (s *Server) routes(d *boundedListener) http.Handler {
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
+	answer("POST /v1/bottles/{bottle}/{order}", s.order)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -158,6 +167,26 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) order(w http.ResponseWriter, r *http.Request) {
+	component := state.ComponentName(r.URL.Query().Get("component"))
+	ctx, cancel := context.WithTimeoutCause(r.Context(), orderTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, orderTimeout))
+	defer cancel()
+	err := s.o.Source.Order(ctx, r.PathValue("bottle"), reconciler.Order(r.PathValue("order")), component)
+	code := http.StatusInternalServerError
+	switch {
+	case err == nil:
+		s.json(w, http.StatusAccepted, struct{}{})
+		return
+	case errors.Is(err, reconciler.ErrNoBottle):
+		code = http.StatusNotFound
+	case errors.Is(err, reconciler.ErrOrder):
+		code = http.StatusConflict
+	case errors.Is(err, engine.ErrUnavailable):
+		code = http.StatusServiceUnavailable
+	}
+	http.Error(w, printable.Block(err.Error()), code)
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {

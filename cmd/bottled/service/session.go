@@ -149,7 +149,7 @@ func sessionObstacle(status reconciler.Status, bottle string) (string, error) {
 	case err != nil:
 		return "", err
 	case found[0].Reason == reconciler.ReasonSuspend:
-		return "", errors.New("it is suspended: take suspend out of its manifest first")
+		return "", fmt.Errorf("it is suspended: bottled resume %s, or take suspend out of its manifest", bottle)
 	}
 	sidecars := 0
 	for _, c := range found[0].Components {

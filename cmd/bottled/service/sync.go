@@ -20,10 +20,15 @@ func (s *Service) RequestSync(ctx context.Context, prune bool) (number int64, er
 		return 0, err
 	}
 	number, err = api.Dial(socket).Sync(ctx, prune)
+	return number, s.explainNoController(err, socket)
+}
+
+// explainNoController returns the error of a call to the controller, with the remedy where none runs.
+func (s *Service) explainNoController(err error, socket string) error {
 	if errors.Is(err, api.ErrNoController) {
-		err = fmt.Errorf("no controller runs for owner %s (socket %s): start one with bottled reconcile DIR…", s.Settings.Owner, socket)
+		return fmt.Errorf("no controller runs for owner %s (socket %s): start one with bottled reconcile DIR…", s.Settings.Owner, socket)
 	}
-	return number, err
+	return err
 }
 
 // AwaitSync waits until the controller has completed a resync and all that followed from it, at most for the timeout.

@@ -2,9 +2,14 @@
 package apitest
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // Source is an api.Source whose status is set by the test.
@@ -18,6 +23,7 @@ type Source struct {
 	syncs   int64
 	last    bool
 	events  []reconciler.Event
+	orders  []string
 	changed map[chan struct{}]bool
 }
 
@@ -115,6 +121,27 @@ func (s *Source) Pruned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
+}
+
+// Order records the order; a bottle named "none" does not exist, and one named "odd" can't take orders.
+func (s *Source) Order(_ context.Context, bottle string, order reconciler.Order, component state.ComponentName) error {
+	switch bottle {
+	case "none":
+		return fmt.Errorf("%w: %q", reconciler.ErrNoBottle, bottle)
+	case "odd":
+		return fmt.Errorf("%w: it is odd", reconciler.ErrOrder)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = append(s.orders, strings.TrimSuffix(string(order)+" "+bottle+"/"+string(component), "/"))
+	return nil
+}
+
+// Orders returns the orders so far, as "restart dev/agent".
+func (s *Source) Orders() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.orders)
 }
 
 // Ready returns what was given to SetReady; nil at first.

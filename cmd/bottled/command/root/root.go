@@ -9,14 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/cut"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/delete"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/logs"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/reconcile"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/restart"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/resume"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/run"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/status"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/suspend"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
@@ -57,6 +61,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	root.AddCommand(
 		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), traffic.New(f, nil),
+		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil),
 		schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
