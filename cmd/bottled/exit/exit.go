@@ -10,7 +10,7 @@ import (
 const (
 	Done             = 0 // done and converged
 	Failed           = 1
-	FoundDifferences = 2 // plan and reconcile --dry-run
+	FoundDifferences = 2 // plan and reconcile --dry-run; check
 	BadInput         = 3 // bad usage or bad manifests
 )
 
@@ -29,7 +29,7 @@ type Kind int
 const (
 	KindUsage        Kind = iota + 1 // flags, arguments, settings
 	KindInvalid                      // manifests
-	KindDifferences                  // a plan has steps
+	KindDifferences                  // a plan has steps, a check refuses
 	KindNotFound                     // the command of run or exec
 	KindCannotInvoke                 // the command of run or exec
 	KindSignalled                    // the command of run or exec, given up
@@ -60,7 +60,7 @@ func Usage(err error) error { return &Error{Kind: KindUsage, Err: err} }
 // Invalid marks an error in manifests.
 func Invalid(err error) error { return &Error{Kind: KindInvalid, Err: err} }
 
-// Differences is how a plan with steps ends.
+// Differences is how a plan with steps ends, and a check that refuses.
 func Differences() error { return &Error{Kind: KindDifferences} }
 
 // CommandNotFound marks the error of a command that does not exist.

@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/check"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/cut"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/delete"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/logs"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/observe"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/reconcile"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/restart"
@@ -41,8 +43,8 @@ One manifest is one bottle: an isolated network, its sidecars and, if declared, 
 Every flag can also be set in the environment (BOTTLED_ and its name in capitals, with _ for -) or in the
 configuration file, in this order.
 
-Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run),
-3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
+Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run)
+or a request refused (check), 3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -60,7 +62,7 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 	f.Service.Settings.Flags(root.PersistentFlags())
 	root.AddCommand(
 		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
-		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), traffic.New(f, nil),
+		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil),
 		schema(f), version(f), sidecars(),
 	)

@@ -1,0 +1,142 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state/audit"
+)
+
+// Observed is something that an agent asked for and did not get.
+type Observed struct {
+	// Entry is what would allow it in spec.egress.allowlist; "" where nothing there would.
+	Entry  string    `json:"entry,omitempty"`
+	Reason string    `json:"reason"` // of the last refusal
+	Count  uint64    `json:"count"`
+	Last   time.Time `json:"last"`
+}
+
+// Observe returns what a bottle's audit log has of refused requests, without those that its present declaration allows: first what the
+// allowlist would allow, then the rest, each with what was asked for most often first.
+func (s *Service) Observe(ctx context.Context, bottle string, since time.Time) ([]Observed, error) {
+	settings, err := s.Settings.StateSettings("")
+	if err != nil {
+		return nil, err
+	}
+	o := &observer{seen: map[observedKey]*Observed{}}
+	m, subnets, found, err := recorded(settings, bottle)
+	if err != nil {
+		return nil, err
+	}
+	if found { // a bottle that is gone has a log and no rules
+		if o.judge, err = newJudge(m, subnets, settings); err != nil {
+			return nil, err
+		}
+		o.private = privateRanges(m)
+	}
+	if err := s.Traffic(ctx, TrafficOptions{Bottles: []string{bottle}, Denied: true, Since: since}, o.add); err != nil {
+		return nil, err
+	}
+	return o.all(), nil
+}
+
+// observer counts refusals. What it holds is bounded by the size of an audit log.
+type observer struct {
+	judge   *judge // nil: nothing is allowed
+	private []netip.Prefix
+	seen    map[observedKey]*Observed
+}
+
+type observedKey struct{ entry, reason string }
+
+func (o *observer) add(r audit.Record) error {
+	switch {
+	case r.Gap != nil:
+		missing := r.Lost
+		for _, n := range r.Dropped {
+			missing += n
+		}
+		o.count("", "of any outcome, missing in the log", missing, r.At())
+	case r.Statement != nil:
+		s := r.Statement
+		entry, reason := o.entry(s), cmp.Or(string(s.Reason), string(s.Code), "refused with status "+string(s.Status))
+		if entry == "" || !o.allowed(entry) {
+			o.count(entry, reason, max(s.Count, 1), r.At())
+		}
+	}
+	return nil
+}
+
+// count counts what has one entry, or without any, one reason.
+func (o *observer) count(entry, reason string, n uint64, at time.Time) {
+	key := observedKey{entry: entry}
+	if entry == "" {
+		key.reason = reason
+	}
+	seen := o.seen[key]
+	if seen == nil {
+		seen = &Observed{Entry: entry}
+		o.seen[key] = seen
+	}
+	seen.Count += n
+	if !at.Before(seen.Last) {
+		seen.Last, seen.Reason = at, reason
+	}
+}
+
+// entry is the entry of the allowlist that opens a host, if a manifest may have it.
+func (o *observer) entry(s *audit.Statement) string {
+	if s.Code != audit.CodeHostNotAllowed && s.Code != audit.CodePortNotAllowed || s.Host == "" {
+		return ""
+	}
+	entry := string(s.Host)
+	if s.Port != 443 && s.Port != 80 {
+		entry = net.JoinHostPort(entry, strconv.Itoa(int(s.Port)))
+	}
+	if scalar.CheckAllowed(entry, o.private) != nil {
+		return ""
+	}
+	return entry
+}
+
+// allowed reports whether the present declaration allows what an entry stands for.
+func (o *observer) allowed(entry string) bool {
+	if o.judge == nil {
+		return false
+	}
+	c, err := o.judge.check(http.MethodGet, entry)
+	return err == nil && c.Allowed
+}
+
+func (o *observer) all() []Observed {
+	var all []Observed
+	for _, seen := range o.seen {
+		all = append(all, *seen)
+	}
+	slices.SortFunc(all, func(a, b Observed) int {
+		if (a.Entry == "") != (b.Entry == "") {
+			return cmp.Compare(b.Entry, a.Entry) // "" last
+		}
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Reason, b.Reason))
+	})
+	return all
+}
+
+// privateRanges are the ranges of private addresses that a manifest opens. They were checked when it was read.
+func privateRanges(m v1alpha1.Bottle) []netip.Prefix {
+	var ranges []netip.Prefix
+	for _, cidr := range m.Spec.Egress.PrivateCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
+			ranges = append(ranges, p)
+		}
+	}
+	return ranges
+}

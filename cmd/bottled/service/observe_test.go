@@ -1,0 +1,82 @@
+package service
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/render"
+	"github.com/bot-bottle/bottled/state/resolve"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// declare records a bottle that was declared with an allowlist.
+func declare(t *testing.T, s *Service, name string, allowlist ...string) state.Subnets {
+	t.Helper()
+	settings, err := s.Settings.StateSettings("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m v1alpha1.Bottle
+	m.Metadata.Name, m.Spec.Egress.Allowlist = name, allowlist
+	nets, _ := state.Allocate(settings.Pool, []string{name}, nil, nil)
+	b, err := render.Bottle(m, resolve.Inputs{}, nets[name], settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SaveRecord(settings, b); err != nil {
+		t.Fatal(err)
+	}
+	return nets[name]
+}
+
+func TestObserve(t *testing.T) {
+	s, _ := auditService(t)
+	declare(t, s, "one", "since.test")
+	denied := func(second int, rest string) string {
+		return fmt.Sprintf(`{"time":"2026-01-01T00:00:%02dZ","kind":"egress","action":"deny",%s}`, second, rest)
+	}
+	const host, port = `"code":"host_not_allowed","reason":"domain not in allowlist"`, `"code":"port_not_allowed","reason":"port not in allowlist"`
+	writeAudit(t, s, "one",
+		denied(1, `"method":"CONNECT","host":"a.test","port":443,`+host),
+		denied(2, `"method":"GET","host":"a.test","port":80,`+host),
+		denied(3, `"host":"b.test","port":8443,"count":7,`+port),
+		denied(4, `"host":"since.test","port":443,`+host),
+		denied(5, `"host":"localhost","port":443,`+host),
+		denied(6, `"host":"x\u001b[2J","port":443,`+host),
+		denied(7, `"code":"dlp","reason":"request URL contains secret: github-pat"`),
+		denied(8, `"host":"169.254.169.254","port":80,"code":"address_blocked","reason":"SSRF blocked"`),
+		`{"time":"2026-01-01T00:00:09Z","kind":"egress","action":"allow","host":"c.test","port":443}`,
+		`{"time":"2026-01-01T00:00:10Z","kind":"request","phase":"end","route":"/x/","refused":true,"status":"405","reason":"route /x/ allows only GET"}`,
+		`{"time":"2026-01-01T00:00:11Z","kind":"request","phase":"end","route":"/x/","refused":true,"status":"404"}`,
+		`{"time":"2026-01-01T00:00:12Z","kind":"gap","lost":3,"dropped":{"egress":2}}`)
+	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
+	want := []Observed{
+		{"b.test:8443", "port not in allowlist", 7, at(3)},
+		{"a.test", "domain not in allowlist", 2, at(2)},
+		{"", "of any outcome, missing in the log", 5, at(12)},
+		{"", "domain not in allowlist", 2, at(6)},
+		{"", "SSRF blocked", 1, at(8)},
+		{"", "refused with status 404", 1, at(11)},
+		{"", "request URL contains secret: github-pat", 1, at(7)},
+		{"", "route /x/ allows only GET", 1, at(10)},
+	}
+	got, err := s.Observe(t.Context(), "one", time.Time{})
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if got, err := s.Observe(t.Context(), "one", at(11)); err != nil || len(got) != 2 {
+		t.Errorf("of the last second: %+v, %v", got, err)
+	}
+	writeAudit(t, s, "gone", denied(1, `"host":"since.test","port":443,`+host))
+	if got, err := s.Observe(t.Context(), "gone", time.Time{}); err != nil || len(got) != 1 || got[0].Entry != "since.test" {
+		t.Errorf("of a bottle that is gone: %+v, %v", got, err)
+	}
+	if got, err := s.Observe(t.Context(), "none", time.Time{}); err == nil {
+		t.Errorf("of none: %+v", got)
+	}
+}
