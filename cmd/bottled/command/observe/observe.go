@@ -79,9 +79,9 @@ func run(ctx context.Context, opts *Options) error {
 func patch(bottle string, all []service.Observed) (string, error) {
 	var hosts, others []string
 	for _, o := range all {
-		comment := printable.Line(fmt.Sprintf("%d refused, last %s: %s", o.Count, o.Last.Local().Format(time.DateTime), o.Reason))
+		comment := fmt.Sprintf("%d refused, last %s", o.Count, o.Last.Local().Format(time.DateTime))
 		if o.Entry == "" {
-			others = append(others, "#   "+comment+"\n")
+			others = append(others, "#   "+comment+": "+printable.Line(o.Reason)+"\n")
 			continue
 		}
 		item, err := yaml.Marshal([]string{o.Entry})

@@ -40,7 +40,7 @@ func TestObserve(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	host := service.Observed{Entry: "a.test", Reason: "domain not in allowlist: a.test", Count: 3, Last: at}
 	port := service.Observed{Entry: "1.2.3.4:8443", Reason: "x\n- evil.test\x1b", Count: 1, Last: at}
-	secret := service.Observed{Reason: "request URL contains secret: github-pat", Count: 2, Last: at}
+	secret := service.Observed{Reason: "x\n- evil.test\x1b", Count: 2, Last: at}
 	for args, c := range map[string]struct {
 		all   []service.Observed
 		asked string
@@ -50,16 +50,16 @@ func TestObserve(t *testing.T) {
 spec:
   egress:
     allowlist:
-    - a.test  # 3 refused, last 2026-01-02 03:04:05: domain not in allowlist: a.test
-    - 1.2.3.4:8443  # 1 refused, last 2026-01-02 03:04:05: x\n- evil.test\x1b
+    - a.test  # 3 refused, last 2026-01-02 03:04:05
+    - 1.2.3.4:8443  # 1 refused, last 2026-01-02 03:04:05
 # What no allowlist would allow:
-#   2 refused, last 2026-01-02 03:04:05: request URL contains secret: github-pat
+#   2 refused, last 2026-01-02 03:04:05: x\n- evil.test\x1b
 `},
 		"one": {asked: "one true", want: "# Bottle one was refused nothing that its allowlist could allow.\n"},
 		"one -o json": {
 			all: []service.Observed{host, secret}, asked: "one true",
 			want: `{"entry":"a.test","reason":"domain not in allowlist: a.test","count":3,"last":"2026-01-02T03:04:05Z"}` + "\n" +
-				`{"reason":"request URL contains secret: github-pat","count":2,"last":"2026-01-02T03:04:05Z"}` + "\n",
+				`{"reason":"x\n- evil.test\u001b","count":2,"last":"2026-01-02T03:04:05Z"}` + "\n",
 		},
 	} {
 		out, asked, err := observe(t, args, c.all...)
