@@ -3,17 +3,12 @@ package service
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/reconciler"
 )
@@ -95,12 +90,7 @@ func TestAwaitSyncInterrupted(t *testing.T) {
 
 // TestRequestSync talks to a real socket, without a controller and with one.
 func TestRequestSync(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bottled") // t.TempDir's path may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &Service{Settings: Settings{Owner: "me", StateDir: dir, RunDir: filepath.Join(dir, "run"), Timeout: 10 * time.Second}}
+	s := socketService(t)
 	socket, err := s.Settings.socket()
 	if err != nil {
 		t.Fatal(err)
@@ -111,13 +101,7 @@ func TestRequestSync(t *testing.T) {
 	}
 	source := &apitest.Source{}
 	source.Set(after(1, apitest.Bottle("a", "Ready", "")))
-	server, err := api.Listen(t.Context(), api.Options{Source: source, Metrics: prometheus.NewRegistry(), Socket: socket, Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx) }()
+	defer serve(t, s, source)()
 	number, err := s.RequestSync(t.Context(), true)
 	if err != nil || number != 1 || !source.Pruned() {
 		t.Errorf("resync %d, %v", number, err)
@@ -125,9 +109,5 @@ func TestRequestSync(t *testing.T) {
 	status, err := s.AwaitSync(t.Context(), number)
 	if err != nil || len(status.Bottles) != 1 {
 		t.Errorf("%+v, %v", status, err)
-	}
-	cancel()
-	if err := <-served; err != nil {
-		t.Error(err)
 	}
 }
