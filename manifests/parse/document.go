@@ -42,6 +42,15 @@ func positionOf(n *yaml.Node) Position { return Position{max(n.Line, 1), max(n.C
 // Decode decodes the document into its bottle and reports what doesn't fit the format. It is false for a document that
 // declares no bottle: its other fields would only be noise.
 func (d *Document) Decode() bool {
+	ok := d.decodeDocument()
+	d.Bottle.Source.Lines = map[string]int{}
+	for field, at := range d.positions {
+		d.Bottle.Source.Lines[field] = at.Line
+	}
+	return ok
+}
+
+func (d *Document) decodeDocument() bool {
 	d.positions, d.unusable = map[string]Position{}, map[string]bool{}
 	if d.legacy {
 		d.loadLegacy()
@@ -103,7 +112,11 @@ func (d *Document) reportAt(at Position, field, reason, fix string) {
 // Warn adds a warning at the place of a field: the document stays valid.
 func (d *Document) Warn(field, reason, fix string) {
 	at := d.Position(field)
-	d.Warnings = append(d.Warnings, Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug})
+	p := Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug}
+	if d.legacy {
+		d.spell(&p)
+	}
+	d.Warnings = append(d.Warnings, p)
 }
 
 // Position is the place of a field, or of the nearest field around it.

@@ -58,7 +58,7 @@ func keyField(parent string, key *yaml.Node) string {
 
 func (d *Document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	fields := fieldsOf(t)
-	fix := "the keys here are " + fields.names()
+	reason, fix := "unknown key", "the keys here are "+fields.names()
 	if d.legacy {
 		d.Lose(positionOf(key), keyField(field, key), "unknown key: it has no equivalent in bottled", legacyKeyFix(key.Value, fields))
 		return
@@ -66,12 +66,14 @@ func (d *Document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	switch {
 	case isSecretField(field):
 		// Somebody may have put the secret here; its key is not shown either.
+	case unsupportedFix(field, key.Value) != "":
+		reason, fix = splitAdvice(unsupportedFix(field, key.Value))
 	case scalar.Closest(key.Value, fields.order) != "":
 		fix = "did you mean " + scalar.Closest(key.Value, fields.order) + "?"
 	case homeOf(key.Value) != "":
 		fix = "it belongs to " + homeOf(key.Value) + "; " + fix
 	}
-	d.reportAt(positionOf(key), keyField(field, key), "unknown key", fix)
+	d.reportAt(positionOf(key), keyField(field, key), reason, fix)
 }
 
 // homeOf is where a key belongs that was found elsewhere; "" when there is no or no single such place.

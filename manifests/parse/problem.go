@@ -23,8 +23,11 @@ const (
 	WholeDocument = "(document)"
 )
 
-// Error is the problem in one line: FILE:LINE:COL: FIELD: REASON; FIX.
+// Error is the problem in one line: FILE:LINE:COL: FIELD: REASON; FIX. The reason of a problem outside of the file says what to do itself.
 func (p Problem) Error() string {
+	if p.Fix == "" {
+		return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, p.Field, p.Reason)
+	}
 	return fmt.Sprintf("%s:%d:%d: %s: %s; %s", p.File, p.Line, p.Column, p.Field, p.Reason, p.Fix)
 }
 

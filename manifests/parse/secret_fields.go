@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -18,8 +19,34 @@ func isSecretField(field string) bool {
 // refuseLiteral reports a token that is not a reference.
 func (d *Document) refuseLiteral(n *yaml.Node, field string) {
 	if n.Kind == yaml.ScalarNode {
+		if reason, fix := placeholder(n.Value); reason != "" {
+			d.mismatch(n, field, reason, fix)
+			return
+		}
 		d.mismatch(n, field, "a secret must not be written into a manifest", scalar.SecretFix)
 		return
 	}
 	d.mismatch(n, field, "a mapping is expected, found "+d.describe(n, field), "write {env: NAME} or {file: PATH}")
+}
+
+var (
+	variable  = regexp.MustCompile(`^\$\{?[A-Za-z_][A-Za-z0-9_]*(:?-[^}]*)?\}?$`)
+	template  = regexp.MustCompile(`^(\{\{.*\}\}|<.*>|%.*%)$`)
+	secretURL = regexp.MustCompile(`^[a-z][a-z0-9+.-]*:(//|[a-z]+/)`)
+)
+
+// placeholder says what to write for something that another tool would replace by a secret; "" for anything else. It may have a secret
+// in it all the same (as a default), so it is not shown.
+func placeholder(value string) (reason, fix string) {
+	switch {
+	case scalar.SecretKind(value) != "":
+	case variable.MatchString(value):
+		return "it is a placeholder, and nothing is replaced in manifests", "name the variable: token: {env: NAME}"
+	case template.MatchString(value):
+		return "it is a placeholder, and nothing is replaced in manifests", "write {env: NAME} or {file: PATH}"
+	case secretURL.MatchString(value):
+		return "it is the address of a secret, and bottled asks no secret manager",
+			"have the tool write the secret to a file (op read, vault agent, sops -d), and write token: {file: PATH}; bottled notices when the file changes"
+	}
+	return "", ""
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/scalar"
@@ -35,10 +36,33 @@ func validateEgress(d *parse.Document) []netip.Prefix {
 		}
 		if f := scalar.CheckAllowed(entry, private); f != nil {
 			d.Report(field, f.Reason, f.Fix)
+		} else {
+			warnPort(d, field, entry)
 		}
 	}
 	validateDLPAction(d, egress.DLPAction)
 	return private
+}
+
+// portProtocols are ports whose usual protocols don't pass pipelock: what goes through its tunnels must be TLS with a server's name.
+var portProtocols = map[string]string{
+	"21": "FTP", "22": "SSH", "25": "SMTP", "587": "SMTP", "3306": "MySQL", "5432": "PostgreSQL", "6379": "Redis", "9092": "Kafka", "27017": "MongoDB",
+}
+
+func warnPort(d *parse.Document, field, entry string) {
+	port := entry[strings.LastIndexByte(entry, ':')+1:]
+	protocol := portProtocols[port]
+	if protocol == "" || !strings.Contains(entry, ":") || strings.Count(entry, ":") > 1 && !strings.Contains(entry, "]:") {
+		return
+	}
+	fix := "run it inside the agent's image"
+	switch port {
+	case "22":
+		fix = "use git over https://, with a route of spec.credProxy for its token"
+	case "21", "25", "587":
+		fix = "use a service with an HTTP API"
+	}
+	d.Warn(field, fmt.Sprintf("only HTTP and TLS pass pipelock, and port %s is usually %s", port, protocol), fix)
 }
 
 var dlpActions = []string{string(v1alpha1.DLPBlock), string(v1alpha1.DLPWarn)}

@@ -87,7 +87,14 @@ func TestLoadMakesValuesCanonical(t *testing.T) {
 			}},
 		},
 	}
-	if diff := cmp.Diff(want, loadOne(t, "../testdata/good/self-hosted.yaml")); diff != "" {
+	got := loadOne(t, "../testdata/good/self-hosted.yaml")
+	for field, line := range map[string]int{"spec.credProxy.routes[0].token": 20, "spec.credProxy.routes[1]": 23, "spec.agent.mounts[0].source": 6, "kind": 2} {
+		if at := got.Source.LineOf(field); at != line {
+			t.Errorf("%s in line %d, want %d", field, at, line)
+		}
+	}
+	got.Source.Lines = nil
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	agent := loadOne(t, "../testdata/good/agent.yaml").Spec.Agent

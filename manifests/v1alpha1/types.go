@@ -1,6 +1,10 @@
 package v1alpha1
 
-import "github.com/bot-bottle/bottled/manifests/route"
+import (
+	"strings"
+
+	"github.com/bot-bottle/bottled/manifests/route"
+)
 
 // APIVersion and Kind are the only values a manifest's apiVersion and kind may have.
 const (
@@ -24,6 +28,19 @@ type Bottle struct {
 type Source struct {
 	Path string // absolute path of the file
 	Line int    // first line of the document in the file, counted from 1
+	// Lines are those of the fields' values, by the fields' paths.
+	Lines map[string]int
+}
+
+// LineOf returns the line of a field, or of the nearest field around it.
+func (s Source) LineOf(field string) int {
+	for field != "" {
+		if line, ok := s.Lines[field]; ok {
+			return line
+		}
+		field = field[:max(strings.LastIndexAny(field, ".["), 0)]
+	}
+	return s.Line
 }
 
 // Metadata identifies a bottle.

@@ -291,8 +291,8 @@ func renderBottle(b resolved, subnets state.Subnets, s state.Settings) (desired 
 			d.Generation = b.generation
 			return &d, true, nil
 		}
+		err = fmt.Errorf("%s:%d: %w", b.manifest.Source.Path, b.manifest.Source.Line, err)
 	}
-	err = fmt.Errorf("%s:%d: %w", b.manifest.Source.Path, b.manifest.Source.Line, err)
 	if b.last == nil {
 		return nil, false, err
 	}

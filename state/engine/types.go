@@ -113,6 +113,8 @@ type ObservedNetwork struct {
 // Info describes an engine as far as isolation depends on it (Docker: GET /info).
 type Info struct {
 	Version string
+	// Runtimes are the names of the OCI runtimes, sorted.
+	Runtimes []string
 	// MemoryLimit, CPULimit and PidsLimit report whether the engine enforces these limits.
 	MemoryLimit, CPULimit, PidsLimit bool
 	Users                            UserMapping

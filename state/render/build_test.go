@@ -112,7 +112,7 @@ func TestReadBuildRefuses(t *testing.T) {
 		if want == "" && (err != nil || in.Build == nil) {
 			t.Errorf("%s: %v", context, err)
 		}
-		if want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "spec.agent.build: ")) {
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ":1: spec.agent.build: ")) {
 			t.Errorf("%s: %v, want an error with %q", context, err, want)
 		}
 	}

@@ -74,7 +74,7 @@ func TestErrorsAreInTheFilesWords(t *testing.T) {
 	}
 	m.Spec.CredProxy.CABundle = ""
 	_, err = resolve.Reader{Settings: s, Getenv: func(string) (string, bool) { return "", false }}.Read(m)
-	if err == nil || !strings.HasPrefix(err.Error(), "cred_proxy.routes[0].token_ref: environment variable TOKEN is not set") {
+	if err == nil || !strings.Contains(err.Error(), ":1: cred_proxy.routes[0].token_ref: environment variable TOKEN is not set") {
 		t.Errorf("no token: %v", err)
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -43,35 +43,76 @@ type Reader struct {
 	Writable safepath.Set
 }
 
+// InputError is about something that a field of a manifest refers to.
+type InputError struct {
+	File  string
+	Line  int // of the field
+	Field string
+	Err   error
+}
+
+// Error is FILE:LINE: FIELD: what is wrong.
+func (e *InputError) Error() string {
+	return fmt.Sprintf("%s:%d: %s: %v", e.File, e.Line, e.Field, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *InputError) Unwrap() error { return e.Err }
+
+func inputError(m v1alpha1.Bottle, field string, err error) *InputError {
+	return &InputError{File: m.Source.Path, Line: m.Source.LineOf(field), Field: m.Source.Spell(field), Err: err}
+}
+
 // Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, and the build
-// context. The error joins all failures.
+// context. The error joins all failures, which are InputErrors.
 func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
-	in := Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}}
-	var err error
-	in.Mounts, err = r.Mounts(m)
-	failed := []error{err, r.readCredentials(&in, m)}
-	if in.Build, err = r.Build(m); err != nil {
-		failed = append(failed, fmt.Errorf("spec.agent.build: %w", err))
+	in, failed := r.Examine(m)
+	var errs []error
+	for _, err := range failed {
+		errs = append(errs, err)
 	}
-	return in, errors.Join(failed...)
+	return in, errors.Join(errs...)
+}
+
+// Examine is Read with the failures one by one.
+func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
+	in := Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}}
+	var failed []*InputError
+	in.Mounts, failed = r.mounts(m)
+	failed = append(failed, r.readCredentials(&in, m)...)
+	var err error
+	if in.Build, err = r.Build(m); err != nil {
+		failed = append(failed, inputError(m, v1alpha1.BuildField, err))
+	}
+	return in, failed
 }
 
 // Mounts resolves and checks the sources of the agent's mounts. The error wraps state.ErrMount.
 func (r Reader) Mounts(m v1alpha1.Bottle) (map[string]MountSource, error) {
+	sources, failed := r.mounts(m)
+	var errs []error
+	for _, err := range failed {
+		errs = append(errs, err)
+	}
+	return sources, errors.Join(errs...)
+}
+
+func (r Reader) mounts(m v1alpha1.Bottle) (map[string]MountSource, []*InputError) {
 	sources := map[string]MountSource{}
 	if m.Spec.Agent == nil {
 		return sources, nil
 	}
-	var problems []error
+	var failed []*InputError
 	for i, mount := range m.Spec.Agent.Mounts {
 		source, err := r.resolveMount(mount)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("spec.agent.mounts[%d].source: %s: %w: %w", i, mount.Source, state.ErrMount, err))
+			field := fmt.Sprintf("%s[%d].source", v1alpha1.MountsField, i)
+			failed = append(failed, inputError(m, field, fmt.Errorf("%s: %w: %w", mount.Source, state.ErrMount, err)))
 			continue
 		}
 		sources[mount.Source] = source
 	}
-	return sources, errors.Join(problems...)
+	return sources, failed
 }
 
 func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
@@ -80,7 +121,7 @@ func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
 		if unshared := r.Settings.CheckShared(m.Source); unshared != nil {
 			return MountSource{}, unshared // the better explanation: bottled runs in a container that does not have the path
 		}
-		return MountSource{}, unwrapPathError(err)
+		return MountSource{}, missing(unwrapPathError(err))
 	}
 	defer o.Close()
 	if place, ok := r.Writable.Mountable(o.Trace); !ok {
@@ -104,51 +145,45 @@ func unwrapPathError(err error) error {
 	return err
 }
 
-func (r Reader) readCredentials(in *Inputs, m v1alpha1.Bottle) error {
+func (r Reader) readCredentials(in *Inputs, m v1alpha1.Bottle) []*InputError {
 	if m.Spec.CredProxy == nil {
 		return nil
 	}
-	var problems []error
+	var failed []*InputError
 	for i, route := range m.Spec.CredProxy.Routes {
 		token, err := r.resolveToken(route.Token)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", m.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].token", i)), err))
+			failed = append(failed, inputError(m, fmt.Sprintf("%s[%d].token", v1alpha1.RoutesField, i), err))
 			continue
 		}
 		in.Tokens[route.Token] = token
 	}
 	if path := m.Spec.CredProxy.CABundle; path != "" {
 		var err error
-		if in.CABundle, err = r.Writable.ReadFile(path, maxCABundle); err != nil {
-			problems = append(problems, fmt.Errorf("spec.credProxy.caBundle: %w", err))
+		if in.CABundle, err = r.readCABundle(path); err != nil {
+			failed = append(failed, inputError(m, v1alpha1.CredProxyField+".caBundle", err))
 		}
 	}
-	return errors.Join(problems...)
+	return failed
 }
 
-func (r Reader) resolveToken(ref v1alpha1.SecretRef) (state.Content, error) {
-	value, from, err := r.readSecret(ref)
+func (r Reader) readCABundle(path string) ([]byte, error) {
+	data, err := r.Writable.ReadFile(path, maxCABundle)
 	if err != nil {
-		return state.Content{}, err
+		return nil, missing(err)
 	}
-	value = strings.TrimRight(value, "\r\n")
-	if value == "" {
-		return state.Content{}, fmt.Errorf("%s is empty", from)
+	if _, err := route.ParseCABundle(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return state.NewContent([]byte(value)), nil
+	return data, nil
 }
 
-func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err error) {
-	if ref.Env == "" {
-		data, err := r.Writable.ReadFile(ref.File, maxToken)
-		return string(data), ref.File, err
+// missing marks the error of a file that does not exist.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return unavailable{err}
 	}
-	from = "environment variable " + ref.Env
-	value, ok := r.Getenv(ref.Env)
-	if !ok {
-		return "", from, fmt.Errorf("%s is not set: export it where bottled runs", from)
-	}
-	return value, from, nil
+	return err
 }
 
 // Build reads the build context of the agent's image; nil when the image is not built. bottled sends the content to the engine, so the
@@ -160,7 +195,7 @@ func (r Reader) Build(m v1alpha1.Bottle) (*buildcontext.Context, error) {
 	source := m.Spec.Agent.Build.Source()
 	o, err := r.Writable.Open(source.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("context: %w", err)
+		return nil, fmt.Errorf("context: %w", missing(err))
 	}
 	defer o.Close()
 	if err := checkContext(r.Settings, o); err != nil {

@@ -13,11 +13,6 @@ import (
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// Validate reads manifests, without an engine and whatever agents can write.
-func (s *Service) Validate(paths []string) (source.Snapshot, error) {
-	return load(source.Known{}, paths)
-}
-
 // Load reads manifests for a pass.
 func (s *Service) Load(paths []string) (source.Snapshot, error) {
 	settings, err := s.Settings.StateSettings("")

@@ -131,7 +131,7 @@ func TestMissingBottle(t *testing.T) {
 		`bottle one of owner "me" has no containers`:         func() error { return s.Logs(ctx, LogsOptions{Of: []Target{{Bottle: "one"}}}, nil) },
 		`there is no bottle "one"`:                           func() error { _, err := s.Session(ctx, "one", nil, nil); return err },
 		`no bottle of claude-bottle is there`:                func() error { _, err := s.Import([]string{t.TempDir()}); return err },
-		`read manifests in /no/such/directory: no such file`: func() error { _, err := s.Validate([]string{"/no/such/directory"}); return err },
+		`read manifests in /no/such/directory: no such file`: func() error { _, err := s.Validate(t.Context(), []string{"/no/such/directory"}); return err },
 	} {
 		if err := do(); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%v, want %q", err, what)

@@ -1,13 +1,12 @@
 package credproxy
 
 import (
-	"bytes"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
+
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // rootPool returns Mozilla's roots plus those of a PEM file (none when nil). The image has no system
@@ -25,33 +24,15 @@ func rootPool(caPEM []byte) (*x509.CertPool, error) {
 			pool.AddCertWithConstraint(cert, root.Constraint)
 		}
 	}
-	if err := addPEM(pool, caPEM); err != nil {
+	if caPEM == nil {
+		return pool, nil
+	}
+	own, err := model.ParseCABundle(caPEM)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", caFile, err)
 	}
-	return pool, nil
-}
-
-// addPEM is strict where CertPool.AppendCertsFromPEM skips what it can't read: a root that is silently
-// left out shows only much later, as a TLS error.
-func addPEM(pool *x509.CertPool, data []byte) error {
-	if data == nil {
-		return nil
-	}
-	for count := 1; ; count++ {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			return errors.New("not a PEM file of certificates")
-		}
-		if block.Type != "CERTIFICATE" {
-			return fmt.Errorf("block %d is a %s; only certificates belong here", count, block.Type)
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return fmt.Errorf("certificate %d: %w", count, err)
-		}
+	for _, cert := range own {
 		pool.AddCert(cert)
-		if data = bytes.TrimSpace(rest); len(data) == 0 || !bytes.Contains(data, []byte("-----BEGIN")) {
-			return nil
-		}
 	}
+	return pool, nil
 }

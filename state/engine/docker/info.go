@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/docker/docker/api/types/swarm"
@@ -20,8 +22,8 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	users := usersOf(info)
 	e.files.setUsers(users)
 	return engine.Info{
-		Version: info.ServerVersion, MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota,
-		Users: users, VXLANPort: vxlanPort(info.Swarm),
+		Version: info.ServerVersion, Runtimes: slices.Sorted(maps.Keys(info.Runtimes)),
+		MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota, Users: users, VXLANPort: vxlanPort(info.Swarm),
 	}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -63,7 +64,7 @@ func TestImport(t *testing.T) {
 		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if snapshot, err := s.Validate([]string{path}); err != nil || len(snapshot.Bottles) != c.bottles || len(snapshot.Problems) > 0 {
+		if snapshot, err := source.Load(path); err != nil || len(snapshot.Bottles) != c.bottles || len(snapshot.Problems) > 0 {
 			t.Errorf("%v: %d bottles, %v, %v\n%s", c.files, len(snapshot.Bottles), snapshot.Problems, err, &out)
 		}
 	}

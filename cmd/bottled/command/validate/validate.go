@@ -2,9 +2,14 @@
 package validate
 
 import (
+	"context"
+	"fmt"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/manifests/source"
 )
@@ -12,29 +17,34 @@ import (
 // Options of the command.
 type Options struct {
 	command.Streams
-	Validate func(paths []string) (source.Snapshot, error)
-	Dirs     []string
+	Validate   func(ctx context.Context, paths []string) (source.Snapshot, error)
+	Dirs       []string
+	AllowEmpty bool
 }
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Validate: f.Service.Validate}
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "validate DIR…",
 		Short: "Check manifests, without an engine",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, dirs []string) error {
+		Long: "Checks manifests, and as far as this host has them the tokens, CA bundles, mounts and build contexts that they refer to. It needs no engine; " +
+			"if one answers, runtimes are checked, too.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, dirs []string) error {
 			opts.Dirs = dirs
 			if runF != nil {
 				return runF(opts)
 			}
-			return run(opts)
+			return run(cmd.Context(), opts)
 		},
 	}
+	cmd.Flags().BoolVar(&opts.AllowEmpty, "allow-empty", false, "succeed also if no bottle is declared")
+	return cmd
 }
 
-func run(opts *Options) error {
-	snapshot, err := opts.Validate(opts.Dirs)
+func run(ctx context.Context, opts *Options) error {
+	snapshot, err := opts.Validate(ctx, opts.Dirs)
 	if err != nil {
 		return err
 	}
@@ -43,6 +53,10 @@ func run(opts *Options) error {
 	}
 	if err := command.Problems(snapshot); err != nil {
 		return err
+	}
+	if len(snapshot.Bottles) == 0 && !opts.AllowEmpty {
+		return exit.Invalid(fmt.Errorf("no bottle is declared in %s: check the path (manifests end in .yaml, .yml or .json, claude-bottle's in .md), or allow it with --allow-empty",
+			strings.Join(opts.Dirs, ", ")))
 	}
 	return opts.Out.Line("%s in %s: all valid", report.Count(len(snapshot.Bottles), "bottle"), report.Count(snapshot.Files, "file"))
 }

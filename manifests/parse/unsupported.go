@@ -1,0 +1,61 @@
+package parse
+
+import "strings"
+
+// unsupported are keys that people bring along from compose files and Kubernetes, with what to do instead. A name before a dot is the
+// field around the key.
+var unsupported = map[string]string{
+	"envfile":            "not supported yet; write the variables under spec.agent.env, and secrets as tokens of spec.credProxy.routes",
+	"user":               "not supported yet; set the user in the agent's image (USER in its Dockerfile)",
+	"workdir":            "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",
+	"workingdir":         "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",
+	"volumes":            "not supported yet; make a directory on the host, and mount it with spec.agent.mounts: [{source: DIR, target: /DIR}]",
+	"entrypoint":         "write the program and all its arguments as spec.agent.command",
+	"args":               "write the program and all its arguments as spec.agent.command",
+	"ports":              "not supported yet; nothing outside of a bottle reaches its agent",
+	"gpus":               "not supported yet",
+	"devices":            "not supported yet",
+	"services":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
+	"sidecars":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
+	"extrahosts":         "not supported; names are resolved by pipelock, on the host's side",
+	"dns":                "not supported; names are resolved by pipelock, on the host's side",
+	"networks":           "not supported; a bottle has its own networks, and spec.egress says what it reaches",
+	"privileged":         "not supported; an agent has no capabilities that could open its bottle",
+	"capadd":             "not supported; an agent has no capabilities that could open its bottle",
+	"secrets":            "write a token's variable or file into a route: spec.credProxy.routes[].token",
+	"expires":            "not supported yet; remove the file when the bottle is to go",
+	"expiresat":          "not supported yet; remove the file when the bottle is to go",
+	"ttl":                "not supported yet; remove the file when the bottle is to go",
+	"schedule":           "not supported yet; write and remove the file from a timer",
+	"extends":            "not supported yet; generate the manifests, with yq or jsonnet for instance",
+	"template":           "not supported yet; generate the manifests, with yq or jsonnet for instance",
+	"build.args":         "not supported yet; write the value into the Dockerfile (ARG NAME=value)",
+	"build.target":       "not supported yet; keep the wanted stage as the last one of the Dockerfile, or in a Dockerfile of its own",
+	"build.secrets":      "not supported; RUN steps see nothing but the context",
+	"resources.gpu":      "not supported yet",
+	"resources.gpus":     "not supported yet",
+	"resources.disk":     "not supported; limit the file system that the engine or the mounts are on",
+	"resources.limits":   "write memory, cpus and pids directly below resources",
+	"resources.requests": "write memory, cpus and pids directly below resources; nothing is reserved",
+}
+
+// splitAdvice returns the reason and the fix of a problem about such a key.
+func splitAdvice(advice string) (reason, fix string) {
+	reason, fix, _ = strings.Cut(advice, "; ")
+	switch {
+	case !strings.HasPrefix(reason, "not supported"):
+		return "unknown key", advice
+	case fix == "":
+		return "it is " + reason, "remove it"
+	}
+	return "it is " + reason, fix
+}
+
+// unsupportedFix is the advice about a key that bottled doesn't have; "" when there is none.
+func unsupportedFix(parent, key string) string {
+	key = strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
+	if fix := unsupported[parent[strings.LastIndexByte(parent, '.')+1:]+"."+key]; fix != "" {
+		return fix
+	}
+	return unsupported[key]
+}

@@ -1,0 +1,67 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state"
+)
+
+// ErrUnavailable marks inputs that are not there: what is written about them in the manifest may be right on another host.
+var ErrUnavailable = errors.New("not available")
+
+// unavailable is an error that says nothing more than the one it wraps.
+type unavailable struct{ error }
+
+func (u unavailable) Is(target error) bool { return target == ErrUnavailable }
+func (u unavailable) Unwrap() error        { return u.error }
+
+func (r Reader) resolveToken(ref v1alpha1.SecretRef) (state.Content, error) {
+	value, from, err := r.readSecret(ref)
+	if err != nil {
+		return state.Content{}, err
+	}
+	value = strings.TrimRight(value, "\r\n")
+	if err := checkToken(value, ref); err != nil {
+		return state.Content{}, fmt.Errorf("%s %w", from, err)
+	}
+	return state.NewContent([]byte(value)), nil
+}
+
+func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err error) {
+	if ref.Env == "" {
+		data, err := r.Writable.ReadFile(ref.File, maxToken)
+		return string(data), ref.File, missing(err)
+	}
+	from = "environment variable " + ref.Env
+	value, ok := r.Getenv(ref.Env)
+	if !ok {
+		return "", from, unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart that", from)}
+	}
+	return value, from, nil
+}
+
+// assignment is a line of an env file. Padding at the end of Base64 is none.
+var assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
+
+// checkToken refuses what can't be sent as a token, and what is surely none. Its errors never quote it.
+func checkToken(value string, ref v1alpha1.SecretRef) error {
+	switch {
+	case value == "":
+		return errors.New("is empty: put the token there, and nothing else")
+	case strings.ContainsAny(value, "\r\n"):
+		return errors.New("has several lines: put the token alone there, in one line")
+	case ref.Env == "" && assignment.MatchString(value):
+		return errors.New("has NAME=VALUE, like an env file: put the value alone there")
+	case strings.TrimSpace(value) != value:
+		return errors.New("has spaces around the token: remove them")
+	case !httpguts.ValidHeaderFieldValue(value):
+		return errors.New("has control characters, which can't be sent in a header: put the token alone there")
+	}
+	return nil
+}
