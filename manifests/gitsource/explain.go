@@ -5,12 +5,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"unicode"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
@@ -59,6 +62,7 @@ func (s *Source) now() string {
 
 func (s *Source) reason(ctx context.Context, err error, token string) string {
 	var unknownHost *knownhosts.KeyError
+	var answer *plumbing.UnexpectedError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Sprintf("it was not done within %s: check the network and the server, or allow more time", s.timeout)
@@ -84,15 +88,35 @@ func (s *Source) reason(ctx context.Context, err error, token string) string {
 	case errors.As(err, &unknownHost):
 		return fmt.Sprintf("the server's SSH key is not the one in known_hosts, or there is none: put the right one into ~/.ssh/known_hosts "+
 			"or the file that SSH_KNOWN_HOSTS names (%v)", err)
+	case errors.As(err, &answer):
+		return answerReason(answer.Err)
 	}
 	return err.Error()
+}
+
+// answerReason explains an error that a server answered with, in its own words where it has some.
+func answerReason(err error) string {
+	var answer *githttp.Err
+	if !errors.As(err, &answer) {
+		return err.Error()
+	}
+	text := fmt.Sprintf("the server answers %d", answer.StatusCode())
+	said, _, _ := strings.Cut(strings.TrimSpace(answer.Reason), "\n")
+	if said != "" && len(answer.Reason) < maxAnswer { // one that was cut off may end in half a token
+		text += fmt.Sprintf(" (%s)", said)
+	}
+	if answer.StatusCode() >= http.StatusInternalServerError || answer.StatusCode() == http.StatusTooManyRequests {
+		return text + ": it is asked again with the next pull"
+	}
+	return text + ": it may need what go-git can't do; if that stays so, " + useGitSync
 }
 
 // clean takes the token out of a text, and what a server could put in to confuse a terminal or fill a log.
 func clean(text, token string) string {
 	if token != "" {
 		basic := base64.StdEncoding.EncodeToString([]byte(tokenUser + ":" + token))
-		text = strings.NewReplacer(token, "***", basic, "***").Replace(text)
+		alone := base64.StdEncoding.EncodeToString([]byte(token))
+		text = strings.NewReplacer(token, "***", url.QueryEscape(token), "***", url.PathEscape(token), "***", basic, "***", alone, "***").Replace(text)
 	}
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -34,7 +34,7 @@ func TestServerDownAndBack(t *testing.T) {
 		http.Error(w, "maintenance", http.StatusServiceUnavailable)
 		return true
 	})
-	pullFails(t, s, "503")
+	pullFails(t, s, "the server answers 503 (maintenance): it is asked again with the next pull")
 	r.intercept(func(w http.ResponseWriter, q *http.Request) bool { // the answer breaks off in the middle of the pack
 		if q.Method == http.MethodGet {
 			return false
@@ -140,6 +140,18 @@ func TestServerNeedsMultiACK(t *testing.T) {
 	check(t, s, "main@sha1:"+second, map[string]string{"a": "2"})
 
 	r.commit("third", map[string]string{"a": "3"})
+	for text, want := range map[string]string{
+		"clients must support protocol v9\nmore\n": "the server answers 400 (clients must support protocol v9): it may need what go-git can't do; if that stays so, let git-sync keep a checkout",
+		"": "the server answers 400: it may need what go-git can't do",
+	} {
+		r.intercept(func(w http.ResponseWriter, q *http.Request) bool {
+			if q.Method == http.MethodPost {
+				http.Error(w, text, http.StatusBadRequest)
+			}
+			return q.Method == http.MethodPost
+		})
+		pullFails(t, s, want)
+	}
 	r.intercept(func(w http.ResponseWriter, q *http.Request) bool {
 		if q.Method == http.MethodPost {
 			fmt.Fprint(w, "0035shallow "+second+"\n0000no packet")

@@ -23,7 +23,10 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-const maxRefs = 64 << 20 // bytes of the list of references
+const (
+	maxRefs   = 64 << 20 // bytes of the list of references
+	maxAnswer = 64 << 10 // bytes of an error response: many times what is quoted of it
+)
 
 // go-git takes its clients from global variables.
 func init() {
@@ -49,8 +52,8 @@ func newServer(ctx context.Context, a address, token string) (server, error) {
 	return server{url: a.url, auth: &githttp.BasicAuth{Username: tokenUser, Password: token}}, nil
 }
 
-// limitedTransport limits what go-git reads into memory. The text of an error response is dropped: go-git would quote it, and it may
-// quote the credentials.
+// limitedTransport limits what go-git reads into memory. Error pages are dropped; a plain text may be the server's explanation, and what
+// quotes it must clean it first, since it may quote the credentials.
 type limitedTransport struct{ next http.RoundTripper }
 
 func (l limitedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -60,16 +63,22 @@ func (l limitedTransport) RoundTrip(request *http.Request) (*http.Response, erro
 	}
 	body := response.Body
 	switch {
-	case response.StatusCode >= http.StatusBadRequest:
+	case response.StatusCode >= http.StatusBadRequest && !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain"):
 		response.Body = http.NoBody
 		return response, body.Close()
+	case response.StatusCode >= http.StatusBadRequest:
+		response.Body = limited(body, maxAnswer)
 	case strings.HasSuffix(request.URL.Path, "/info/refs"):
-		response.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(body, maxRefs), body}
+		response.Body = limited(body, maxRefs)
 	}
 	return response, nil
+}
+
+func limited(body io.ReadCloser, most int64) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(body, most), body}
 }
 
 // sshAuth signs in with the keys of ssh-agent. Unlike go-git's default, it ends with the context, and asks the server for a host key

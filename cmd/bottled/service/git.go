@@ -64,6 +64,9 @@ type gitSource struct {
 	changes    chan struct{}
 	secrets    *source.Watcher // of the files outside of the manifests
 
+	pulled func()        // ends the wait for the first pull
+	first  chan struct{} // closed by it
+
 	mu      sync.Mutex // held while the checkout changes or is read
 	reader  *rememberingReader
 	memory  *store.WritableMemory
@@ -81,13 +84,16 @@ func newGitSource(g GitOptions, dir string, memory *store.WritableMemory, log ze
 	if err != nil {
 		return nil, err
 	}
+	first := make(chan struct{})
 	return &gitSource{
 		repository: repository, path: g.Path, interval: g.Interval, changes: make(chan struct{}, 1), secrets: watcher, memory: memory,
+		first: first, pulled: sync.OnceFunc(func() { close(first) }),
 	}, nil
 }
 
 // pull fetches once. It reports whether Read may return something else.
 func (s *gitSource) pull(ctx context.Context) (changed bool) {
+	defer s.pulled()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed, err := s.repository.Pull(ctx)
@@ -125,12 +131,18 @@ func (s *gitSource) notify() {
 	}
 }
 
-// Read reads the checkout.
+// Read reads the checkout. Without one it waits for the end of the first pull: that it is under way is no error.
 func (s *gitSource) Read() (source.Snapshot, time.Duration, error) {
+	if s.repository.Revision() == "" {
+		<-s.first
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dir, err := s.repository.Path(s.path)
-	if err != nil {
+	switch {
+	case err != nil && s.repository.Revision() == "" && s.pullErr != nil:
+		return source.Snapshot{}, 0, s.pullErr
+	case err != nil:
 		return source.Snapshot{}, 0, err
 	}
 	if s.reader == nil {
@@ -148,11 +160,15 @@ func (s *gitSource) Follow(files []string, writable safepath.Set) { s.secrets.Fo
 // Warnings say why changes of tokens are noticed late.
 func (s *gitSource) Warnings() []string { return s.secrets.Late() }
 
-// Revision is the commit that is checked out, and the error of the last pull.
+// Revision is the commit that is checked out, and the error of the last pull. Without a checkout that is the error of Read.
 func (s *gitSource) Revision() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.repository.Revision(), s.pullErr
+	revision := s.repository.Revision()
+	if revision == "" {
+		return "", nil
+	}
+	return revision, s.pullErr
 }
 
 var _ control.Source = (*gitSource)(nil)
