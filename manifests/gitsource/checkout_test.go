@@ -20,7 +20,7 @@ func TestReplaceIsAtomic(t *testing.T) {
 	place := filepath.Join(t.TempDir(), "tree")
 	writeFile(t, place+"/a", "1")
 	writeFile(t, place+nextSuffix+"/a", "2")
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {

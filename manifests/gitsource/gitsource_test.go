@@ -1,7 +1,6 @@
 package gitsource
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -275,7 +274,7 @@ func TestConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if _, err := s.Pull(context.Background()); err != nil {
+			if _, err := s.Pull(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})

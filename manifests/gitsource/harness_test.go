@@ -1,7 +1,6 @@
 package gitsource
 
 import (
-	"context"
 	"io"
 	"io/fs"
 	"log"
@@ -157,7 +156,7 @@ func open(t testing.TB, o Options) *Source {
 
 func pull(t testing.TB, s *Source, wantChanged bool) {
 	t.Helper()
-	changed, err := s.Pull(context.Background())
+	changed, err := s.Pull(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +169,7 @@ func pull(t testing.TB, s *Source, wantChanged bool) {
 func pullFails(t testing.TB, s *Source, words ...string) string {
 	t.Helper()
 	before := s.Revision()
-	changed, err := s.Pull(context.Background())
+	changed, err := s.Pull(t.Context())
 	if err == nil || changed {
 		t.Fatalf("changed is %t, and the error %v", changed, err)
 	}

@@ -2,7 +2,6 @@ package gitsource
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +60,7 @@ func TestKilled(t *testing.T) {
 	}
 	t.Logf("of %d revisions %d were reached", rounds, len(reached))
 	s := open(t, Options{URL: r.url, Dir: dir})
-	if _, err := s.Pull(context.Background()); err != nil {
+	if _, err := s.Pull(t.Context()); err != nil {
 		t.Error(err)
 	}
 	check(t, s, "main@sha1:"+r.head(), manyFiles(300, rounds-1))

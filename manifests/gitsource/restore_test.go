@@ -1,7 +1,6 @@
 package gitsource
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -186,7 +185,7 @@ func TestDamagedObjects(t *testing.T) {
 					s = open(t, Options{URL: r.url, Dir: dir})
 				}
 				r.intercept(badGateway)
-				if _, err := s.Pull(context.Background()); err == nil || !strings.Contains(err.Error(), "502") {
+				if _, err := s.Pull(t.Context()); err == nil || !strings.Contains(err.Error(), "502") {
 					t.Error(err)
 				}
 				if s.Revision() != "" {

@@ -81,11 +81,11 @@ func TestSlowServer(t *testing.T) {
 			defer close(stuck)
 			began := time.Now()
 			pullFails(t, s, "not done within 300ms")
-			_, err := s.Pull(context.Background())
+			_, err := s.Pull(t.Context())
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
-			ctx, cancel := context.WithCancel(context.Background())
+			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			if _, err = s.Pull(ctx); !errors.Is(err, context.Canceled) {
 				t.Error(err)

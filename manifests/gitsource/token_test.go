@@ -155,12 +155,11 @@ func TestRedirectWithoutToken(t *testing.T) {
 		note(q)
 		return false
 	})
-	method := http.MethodGet
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if _, password, _ := q.BasicAuth(); password != testToken {
 			t.Error("the front server gets no token")
 		}
-		if q.Method == method {
+		if q.Method == http.MethodGet {
 			http.Redirect(w, q, r.url+strings.TrimPrefix(q.URL.Path, "/old")+"?"+q.URL.RawQuery, http.StatusTemporaryRedirect)
 			return
 		}

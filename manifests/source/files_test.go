@@ -80,92 +80,93 @@ func summary(s Snapshot) []string {
 	return lines
 }
 
+var directories = []listing{
+	{
+		name:  "extensions and subdirectories",
+		files: map[string]string{"a.yaml": bottle("a"), "b.yml": bottle("b"), "c.json": bottle("c"), "d/e/f.yaml": bottle("f"), "g.txt": "x", "h.YAML": bottle("h"), "i.yaml.bak": "x"},
+		want:  []string{"a", "b", "c", "f", "h"}, count: 5,
+	},
+	{
+		name:  "hidden names and editor droppings",
+		files: map[string]string{".a.yaml": "x", ".git/a.yaml": "x", "b/.c/d.yaml": "x", "foo.yaml~": "x", ".foo.yaml.swp": "x", "#foo.yaml#": "x", "4913": "x", ".#foo.yaml": "->nobody@nowhere", "foo.yaml": bottle("foo")},
+		want:  []string{"foo"}, count: 1,
+	},
+	{
+		name:  "a hidden directory given",
+		files: map[string]string{".bottles/a.yaml": bottle("a"), ".bottles/.b.yaml": "x"},
+		paths: []string{".bottles"},
+		want:  []string{"a"}, count: 1,
+	},
+	{
+		name:  "a single file given counts whatever its name",
+		files: map[string]string{".a": bottle("a"), "b.yaml": "x"},
+		paths: []string{".a"},
+		want:  []string{"a"}, count: 1,
+	},
+	{
+		name: "kubelet's volume of a ConfigMap",
+		files: map[string]string{
+			"..2026_01_31_00_00_00.1/a.yaml": bottle("a"), "..2026_01_31_00_00_00.1/sub/b.yaml": bottle("b"),
+			"..data": "->..2026_01_31_00_00_00.1", "a.yaml": "->..data/a.yaml", "sub": "->..data/sub",
+		},
+		want: []string{"a", "b"}, count: 2,
+	},
+	{
+		name:  "git-sync's link to a worktree",
+		files: map[string]string{".worktrees/abc/a.yaml": bottle("a"), ".worktrees/abc/.git": "x", "current": "->.worktrees/abc"},
+		paths: []string{"current"},
+		want:  []string{"a"}, count: 1,
+	},
+	{
+		name:  "several ways to one file count once, by the shortest",
+		files: map[string]string{"deep/er/a.yaml": bottle("a"), "b.yaml": "->deep/er/a.yaml", "c.yaml": "->b.yaml", "z": "->deep/er"},
+		paths: []string{".", "deep", "b.yaml"},
+		want:  []string{"a"}, count: 1,
+	},
+	{
+		name:  "loops",
+		files: map[string]string{"a.yaml": bottle("a"), "up": "->.", "b/c": "->../b", "x.yaml": "->y.yaml", "y.yaml": "->x.yaml"},
+		want:  []string{"a", "./x.yaml: the symlink leads nowhere: too many levels of symbolic links", "./y.yaml: the symlink leads nowhere: too many levels of symbolic links"}, count: 1,
+	},
+	{
+		name:  "links to nowhere harm nothing else",
+		files: map[string]string{"a.yaml": bottle("a"), "b.yaml": "->nowhere", "team": "->gone/team", ".hidden": "->nowhere"},
+		want:  []string{"a", "./b.yaml: the symlink leads nowhere: no such file or directory", "./team: the symlink leads nowhere: no such file or directory"}, count: 1,
+	},
+	{
+		name:  "a directory named like a file",
+		files: map[string]string{"a.yaml/b.yaml": bottle("b")},
+		want:  []string{"b"}, count: 1,
+	},
+	{
+		name:  "oversize, next to good ones",
+		files: map[string]string{"a.yaml": bottle("a") + strings.Repeat("# larger\n", maxFileSize/9), "b.yaml": bottle("b"), "c.yaml": bottle("c") + strings.Repeat("#", maxFileSize-len(bottle("c")))},
+		want:  []string{"b", "c", "./a.yaml: it is larger than 1024 KiB"}, count: 3,
+	},
+	{
+		name:  "broken YAML ends its own file only",
+		files: map[string]string{"a.yaml": bottle("a") + "---\n" + bottle("b") + "---\nx: [\n---\n" + bottle("c"), "d.yaml": bottle("d")},
+		want:  []string{"a", "b", "d", "./a.yaml: it is not YAML: did not find expected node content"}, count: 2,
+	},
+	{
+		name:  "a bad document harms no other one",
+		files: map[string]string{"a.yaml": bottle("a") + "---\n" + bottle("B") + "---\nfoo: bar\n---\n" + bottle("c")},
+		want:  []string{"a", "c", `./a.yaml: the name "B" is not a DNS label`, "./a.yaml: it is missing, or given twice", "./a.yaml: it is missing, or given twice"}, count: 1,
+	},
+	{
+		name:  "byte order mark and CRLF",
+		files: map[string]string{"a.yaml": "\ufeff" + strings.ReplaceAll(bottle("a"), "\n", "\r\n")},
+		want:  []string{"a"}, count: 1,
+	},
+	{
+		name:  "nothing at all",
+		files: map[string]string{"a.yaml": "", "b.yaml": "# nothing\n---\n---\n"},
+		want:  nil, count: 2,
+	},
+}
+
 func TestDirectories(t *testing.T) {
-	cases := []listing{
-		{
-			name:  "extensions and subdirectories",
-			files: map[string]string{"a.yaml": bottle("a"), "b.yml": bottle("b"), "c.json": bottle("c"), "d/e/f.yaml": bottle("f"), "g.txt": "x", "h.YAML": bottle("h"), "i.yaml.bak": "x"},
-			want:  []string{"a", "b", "c", "f", "h"}, count: 5,
-		},
-		{
-			name:  "hidden names and editor droppings",
-			files: map[string]string{".a.yaml": "x", ".git/a.yaml": "x", "b/.c/d.yaml": "x", "foo.yaml~": "x", ".foo.yaml.swp": "x", "#foo.yaml#": "x", "4913": "x", ".#foo.yaml": "->nobody@nowhere", "foo.yaml": bottle("foo")},
-			want:  []string{"foo"}, count: 1,
-		},
-		{
-			name:  "a hidden directory given",
-			files: map[string]string{".bottles/a.yaml": bottle("a"), ".bottles/.b.yaml": "x"},
-			paths: []string{".bottles"},
-			want:  []string{"a"}, count: 1,
-		},
-		{
-			name:  "a single file given counts whatever its name",
-			files: map[string]string{".a": bottle("a"), "b.yaml": "x"},
-			paths: []string{".a"},
-			want:  []string{"a"}, count: 1,
-		},
-		{
-			name: "kubelet's volume of a ConfigMap",
-			files: map[string]string{
-				"..2026_01_31_00_00_00.1/a.yaml": bottle("a"), "..2026_01_31_00_00_00.1/sub/b.yaml": bottle("b"),
-				"..data": "->..2026_01_31_00_00_00.1", "a.yaml": "->..data/a.yaml", "sub": "->..data/sub",
-			},
-			want: []string{"a", "b"}, count: 2,
-		},
-		{
-			name:  "git-sync's link to a worktree",
-			files: map[string]string{".worktrees/abc/a.yaml": bottle("a"), ".worktrees/abc/.git": "x", "current": "->.worktrees/abc"},
-			paths: []string{"current"},
-			want:  []string{"a"}, count: 1,
-		},
-		{
-			name:  "several ways to one file count once, by the shortest",
-			files: map[string]string{"deep/er/a.yaml": bottle("a"), "b.yaml": "->deep/er/a.yaml", "c.yaml": "->b.yaml", "z": "->deep/er"},
-			paths: []string{".", "deep", "b.yaml"},
-			want:  []string{"a"}, count: 1,
-		},
-		{
-			name:  "loops",
-			files: map[string]string{"a.yaml": bottle("a"), "up": "->.", "b/c": "->../b", "x.yaml": "->y.yaml", "y.yaml": "->x.yaml"},
-			want:  []string{"a", "./x.yaml: the symlink leads nowhere: too many levels of symbolic links", "./y.yaml: the symlink leads nowhere: too many levels of symbolic links"}, count: 1,
-		},
-		{
-			name:  "links to nowhere harm nothing else",
-			files: map[string]string{"a.yaml": bottle("a"), "b.yaml": "->nowhere", "team": "->gone/team", ".hidden": "->nowhere"},
-			want:  []string{"a", "./b.yaml: the symlink leads nowhere: no such file or directory", "./team: the symlink leads nowhere: no such file or directory"}, count: 1,
-		},
-		{
-			name:  "a directory named like a file",
-			files: map[string]string{"a.yaml/b.yaml": bottle("b")},
-			want:  []string{"b"}, count: 1,
-		},
-		{
-			name:  "oversize, next to good ones",
-			files: map[string]string{"a.yaml": bottle("a") + strings.Repeat("# larger\n", maxFileSize/9), "b.yaml": bottle("b"), "c.yaml": bottle("c") + strings.Repeat("#", maxFileSize-len(bottle("c")))},
-			want:  []string{"b", "c", "./a.yaml: it is larger than 1024 KiB"}, count: 3,
-		},
-		{
-			name:  "broken YAML ends its own file only",
-			files: map[string]string{"a.yaml": bottle("a") + "---\n" + bottle("b") + "---\nx: [\n---\n" + bottle("c"), "d.yaml": bottle("d")},
-			want:  []string{"a", "b", "d", "./a.yaml: it is not YAML: did not find expected node content"}, count: 2,
-		},
-		{
-			name:  "a bad document harms no other one",
-			files: map[string]string{"a.yaml": bottle("a") + "---\n" + bottle("B") + "---\nfoo: bar\n---\n" + bottle("c")},
-			want:  []string{"a", "c", `./a.yaml: the name "B" is not a DNS label`, "./a.yaml: it is missing, or given twice", "./a.yaml: it is missing, or given twice"}, count: 1,
-		},
-		{
-			name:  "byte order mark and CRLF",
-			files: map[string]string{"a.yaml": "\ufeff" + strings.ReplaceAll(bottle("a"), "\n", "\r\n")},
-			want:  []string{"a"}, count: 1,
-		},
-		{
-			name:  "nothing at all",
-			files: map[string]string{"a.yaml": "", "b.yaml": "# nothing\n---\n---\n"},
-			want:  nil, count: 2,
-		},
-	}
-	for _, c := range cases {
+	for _, c := range directories {
 		t.Run(c.name, c.check)
 	}
 }

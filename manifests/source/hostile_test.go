@@ -41,88 +41,91 @@ func load(t *testing.T, known Known, paths ...string) []string {
 	return append(summary(snapshot), unread(snapshot)...)
 }
 
+// byFirstMount is what is said of what an agent can write through the first mount of the bottle a.
+func byFirstMount(where string) string {
+	return "the agent of bottle a can write it, through spec.agent.mounts[0] (" + where + ")"
+}
+
+var attacks = []struct {
+	name  string
+	files map[string]string
+	paths []string
+	want  []string
+}{
+	{
+		name:  "swap the source of a mount that lies in another one",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/data:/data:ro"), "p/data/x": ""},
+		want:  []string{"m/a.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "swap a parent of a mount's source",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": mounts("b", "../p/x/y/z:/data:ro"), "p/x/y/z/f": ""},
+		want:  []string{"a", "m/b.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "a mount over itself can't be swapped",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git/config": ""},
+		want:  []string{"a"},
+	},
+	{
+		name:  "a mount over itself, that another agent does not see",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": mounts("b", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git/config": ""},
+		want:  []string{"a", "m/b.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "a link under the name of a mount over itself",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git": "->../other", "other/x": ""},
+		want:  []string{"m/a.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "a manifest behind a link in the place",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/evil.yaml": "->../p/l.yaml", "p/l.yaml": "->../other/evil.yaml", "other/evil.yaml": bottle("evil")},
+		want:  []string{"a", "unread: m/evil.yaml"},
+	},
+	{
+		name:  "a manifests' directory behind a link in the place",
+		files: map[string]string{"m/a.yaml": mounts("a", "../../p:/work"), "p/link": "->../m"},
+		paths: []string{"p/link"},
+		want:  []string{"p/link/a.yaml: " + byFirstMount("p/link/a.yaml:1")},
+	},
+	{
+		name:  "a token in the place",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/token"), "p/token": "t"},
+		want:  []string{"a", "m/b.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "a token that is not there yet, in the place",
+		files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/later/token"), "p/x": ""},
+		want:  []string{"a", "m/b.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "a token that is mounted itself",
+		files: map[string]string{"m/a.yaml": mounts("a", "../token:/token"), "m/b.yaml": tokenFrom("../token"), "token": "t"},
+		want:  []string{"a", "m/b.yaml: " + byFirstMount("m/a.yaml:1")},
+	},
+	{
+		name:  "an agent's manifest that would make another bottle's writable is not read",
+		files: map[string]string{"m/a.yaml": mounts("a", "./work:/work"), "m/prod/b.yaml": bottle("b"), "m/work/evil.yaml": mounts("evil", "../prod:/work")},
+		want:  []string{"a", "b", "unread: m/work"},
+	},
+	{
+		name:  "two that speak against each other",
+		files: map[string]string{"m/one/a.yaml": mounts("a", "../two:/work"), "m/two/b.yaml": mounts("b", "../one:/work"), "m/c.yaml": bottle("c")},
+		want: []string{
+			"c", "m/one/a.yaml: the agent of bottle b can write it, through spec.agent.mounts[0] (m/two/b.yaml:1)",
+			"m/two/b.yaml: " + byFirstMount("m/one/a.yaml:1"),
+		},
+	},
+	{
+		name:  "a link to the root of the host in the place",
+		files: map[string]string{"m/a.yaml": mounts("a", "./work:/work"), "m/work/x": "->/"},
+		want:  []string{"a", "unread: m/work"},
+	},
+}
+
 // TestAgentsAgainstManifests is a table of attacks from directories that agents can write.
 func TestAgentsAgainstManifests(t *testing.T) {
-	by := func(field, where string) string {
-		return "the agent of bottle a can write it, through " + field + " (" + where + ")"
-	}
-	const first = "spec.agent.mounts[0]"
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		paths []string
-		want  []string
-	}{
-		{
-			name:  "swap the source of a mount that lies in another one",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/data:/data:ro"), "p/data/x": ""},
-			want:  []string{"m/a.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "swap a parent of a mount's source",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": mounts("b", "../p/x/y/z:/data:ro"), "p/x/y/z/f": ""},
-			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "a mount over itself can't be swapped",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git/config": ""},
-			want:  []string{"a"},
-		},
-		{
-			name:  "a mount over itself, that another agent does not see",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": mounts("b", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git/config": ""},
-			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "a link under the name of a mount over itself",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work", "../p/.git:/work/.git:ro"), "p/.git": "->../other", "other/x": ""},
-			want:  []string{"m/a.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "a manifest behind a link in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/evil.yaml": "->../p/l.yaml", "p/l.yaml": "->../other/evil.yaml", "other/evil.yaml": bottle("evil")},
-			want:  []string{"a", "unread: m/evil.yaml"},
-		},
-		{
-			name:  "a manifests' directory behind a link in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../../p:/work"), "p/link": "->../m"},
-			paths: []string{"p/link"},
-			want:  []string{"p/link/a.yaml: " + by(first, "p/link/a.yaml:1")},
-		},
-		{
-			name:  "a token in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/token"), "p/token": "t"},
-			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "a token that is not there yet, in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "../p:/work"), "m/b.yaml": tokenFrom("../p/later/token"), "p/x": ""},
-			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "a token that is mounted itself",
-			files: map[string]string{"m/a.yaml": mounts("a", "../token:/token"), "m/b.yaml": tokenFrom("../token"), "token": "t"},
-			want:  []string{"a", "m/b.yaml: " + by(first, "m/a.yaml:1")},
-		},
-		{
-			name:  "an agent's manifest that would make another bottle's writable is not read",
-			files: map[string]string{"m/a.yaml": mounts("a", "./work:/work"), "m/prod/b.yaml": bottle("b"), "m/work/evil.yaml": mounts("evil", "../prod:/work")},
-			want:  []string{"a", "b", "unread: m/work"},
-		},
-		{
-			name:  "two that speak against each other",
-			files: map[string]string{"m/one/a.yaml": mounts("a", "../two:/work"), "m/two/b.yaml": mounts("b", "../one:/work"), "m/c.yaml": bottle("c")},
-			want: []string{
-				"c", "m/one/a.yaml: the agent of bottle b can write it, through " + first + " (m/two/b.yaml:1)",
-				"m/two/b.yaml: " + by(first, "m/one/a.yaml:1"),
-			},
-		},
-		{
-			name:  "a link to the root of the host in the place",
-			files: map[string]string{"m/a.yaml": mounts("a", "./work:/work"), "m/work/x": "->/"},
-			want:  []string{"a", "unread: m/work"},
-		},
-	} {
+	for _, c := range attacks {
 		t.Run(c.name, func(t *testing.T) {
 			tree(t, c.files)
 			if c.paths == nil {
