@@ -1,3 +1,10 @@
+// Command demo shows bottled at work on this machine, command by command, and proves what it claims. It sets up and builds what is
+// missing first. Run it in the repository's root:
+//
+//	go run ./cmd/demo        # the demo
+//	go run ./cmd/demo down   # removes everything that it made
+//
+// It imports nothing but the standard library, so that it starts within seconds on a machine that has nothing.
 package main
 
 import (
@@ -7,37 +14,27 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/spf13/cobra"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := newRoot().ExecuteContext(ctx)
+	err := run(ctx, os.Args[1:])
 	stop()
-	var code exitCode
-	if errors.As(err, &code) {
-		os.Exit(int(code))
-	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bottled-demo:", err)
+		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "bottled-demo",
-		Short: "The demo's agent, its clients, its upstream, and the demo itself",
-		Long: `bottled-demo is a static program that serves the demo and the tests on a real engine.
-
-In an agent's container: agent, fetch, dial, resolve, env, tools, console.
-As an API for agents:    upstream (with files made by prepare).
-On the host:             prepare, image, run, down.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+func run(ctx context.Context, args []string) error {
+	d := &demo{shell: &shell{ctx: ctx, out: os.Stdout}}
+	switch {
+	case len(args) == 0:
+		d.run()
+	case len(args) == 1 && args[0] == "down":
+		d.down()
+	default:
+		return errors.New("usage: go run ./cmd/demo [down]")
 	}
-	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(), consoleCommand(),
-		upstreamCommand(), prepareCommand(), imageCommand(), runCommand(), downCommand())
-	return root
+	return d.err
 }

@@ -28,7 +28,7 @@ func Binary(tb testing.TB) string {
 // DemoBinary builds the static executable of the demo's agent and upstream, once a process.
 func DemoBinary(tb testing.TB) string {
 	tb.Helper()
-	return build(tb, "cmd/demo", &demoOnce)
+	return build(tb, "cmd/demo/bottled-demo", &demoOnce)
 }
 
 type built struct {

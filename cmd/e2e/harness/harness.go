@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,14 +112,14 @@ func (e *Env) must(err error) {
 }
 
 // nextPool is a /20 (128 bottles) that the engine and its default pools leave alone, and that no other Env of this process has.
-// The first one is random, for the sake of other processes.
+// Where they begin is the process's, for the sake of others.
 func nextPool() string {
 	n := (firstPool + pools.Add(1)) % 1024
 	return fmt.Sprintf("10.%d.%d.0/20", 64+n/16, n%16*16)
 }
 
 var (
-	firstPool = mathrand.Uint32N(1024)
+	firstPool = uint32(os.Getpid()) //nolint:gosec // whatever is cut off
 	pools     atomic.Uint32
 )
 

@@ -28,12 +28,9 @@ const (
 	tokenFile = "token"      // what the upstream would want to see
 )
 
-// preparedFiles are all of them.
-var preparedFiles = []string{caFile, certFile, keyFile, tokenFile}
-
 const (
 	validity = 30 * 24 * time.Hour
-	// imageUser is the user (and group) of images made of one executable, see reconciler/selfimage.
+	// imageUser is the user (and group) of images made of one executable, see state/engine/selfimage.
 	imageUser = 65532
 )
 

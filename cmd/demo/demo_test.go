@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -11,7 +14,7 @@ import (
 )
 
 func TestBundledManifestsAreValid(t *testing.T) {
-	snapshot, err := source.Load("../../" + manifestDir)
+	snapshot, err := source.Load("../../" + exampleDir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,16 +39,42 @@ func TestQuote(t *testing.T) {
 
 func TestShellHidesTheSecret(t *testing.T) {
 	var out bytes.Buffer
-	s := &shell{out: &out, secret: "demo-SECRETSECRET"}
-	r, err := s.shown(t.Context(), "sh", "-c", "echo token=demo-SECRETSECRET; echo oh >&2; exit 3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := (result{"token=demo-SECRETSECRET\noh\n", 3}); r != want {
-		t.Errorf("result %+v, want %+v", r, want)
+	s := &shell{ctx: t.Context(), out: &out, secret: "demo-SECRETSECRET"}
+	r := s.show("sh", "-c", "echo token=demo-SECRETSECRET; echo oh >&2; exit 3")
+	if want := (result{"token=demo-SECRETSECRET\noh\n", 3}); r != want || s.err != nil {
+		t.Errorf("result %+v, %v, want %+v", r, s.err, want)
 	}
 	if strings.Contains(out.String(), "SECRETSECRET") || !strings.Contains(out.String(), "token=demo-SEC…(masked)") {
 		t.Errorf("prints %s", out.String())
+	}
+}
+
+func TestShellStopsAtTheFirstError(t *testing.T) {
+	var out bytes.Buffer
+	s := &shell{ctx: t.Context(), out: &out}
+	s.do("sh", "-c", "exit 3")
+	left := filepath.Join(t.TempDir(), "left")
+	s.do("touch", left)
+	s.stream("touch", left)
+	if s.ask("touch", left); s.err == nil || s.err.Error() != "sh -c 'exit 3': exit code 3" {
+		t.Errorf("error %v", s.err)
+	}
+	if _, err := os.Stat(left); err == nil || strings.Contains(out.String(), "touch") {
+		t.Errorf("it went on: %s", out.String())
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{out: &out}
+	for _, piece := range []string{"go: downloading a v1\ngo: down", "loading b v2\nnet/http\n", "# pkg\nx.go:1:2: no\n"} {
+		if _, err := p.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+		p.last = time.Time{}
+	}
+	if want := "  2 modules downloaded, 1 packages compiled\n"; !strings.HasSuffix(out.String(), want) || p.rest.String() != "# pkg\nx.go:1:2: no\n" {
+		t.Errorf("prints %q, keeps %q", out.String(), p.rest.String())
 	}
 }
 

@@ -26,7 +26,7 @@ func imageCommand() *cobra.Command {
 		Use:   "image",
 		Short: "Load an image of this program into the engine and print its reference",
 		Long: `Load an image of this program into the engine, as bottled-demo:DIGEST and bottled-demo:latest, and print the former.
-The program must be static: CGO_ENABLED=0 go build ./cmd/demo`,
+The program must be static: CGO_ENABLED=0 go build ./cmd/demo/bottled-demo`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ref, err := loadImage(cmd.Context())

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,11 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The longest answers that a request may ask for.
-const (
-	maxStream = 10 * time.Minute
-	maxBig    = 1 << 30 // bytes
-)
+// maxStream is the longest stream that a request may ask for.
+const maxStream = 10 * time.Minute
 
 func upstreamCommand() *cobra.Command {
 	u := &upstream{}
@@ -32,8 +28,7 @@ func upstreamCommand() *cobra.Command {
 		Long: `Serve a stand-in for an API. Any path is answered with JSON: method, host, path, query and headers of the request, the
 Authorization header in full. Every request is logged as the same JSON, one line on stdout, before it is answered.
 
-/stream?seconds=N   server-sent events, five a second, for N seconds (default 5)
-/big?bytes=N        N bytes (default 1 MiB)`,
+/stream?seconds=N   server-sent events, five a second, for N seconds (default 5)`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u.log = json.NewEncoder(cmd.OutOrStdout())
@@ -104,8 +99,6 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/stream":
 		err = stream(w, r)
-	case "/big":
-		err = big(w, r)
 	default:
 		err = u.echo(w, s)
 	}
@@ -129,7 +122,7 @@ func (u *upstream) echo(w http.ResponseWriter, s seen) error {
 }
 
 func stream(w http.ResponseWriter, r *http.Request) error {
-	seconds, err := number(r, "seconds", 5, int64(maxStream/time.Second))
+	length, err := streamTime(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil
@@ -137,7 +130,7 @@ func stream(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", eventStream)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(time.Duration(seconds) * time.Second)
+	end := time.After(length)
 	for n := 1; ; n++ {
 		if _, err := fmt.Fprintf(w, "id: %d\ndata: event %d\n\n", n, n); err != nil {
 			return err
@@ -155,37 +148,16 @@ func stream(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-func big(w http.ResponseWriter, r *http.Request) error {
-	bytes, err := number(r, "bytes", 1<<20, maxBig)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return nil
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.FormatInt(bytes, 10))
-	_, err = io.CopyN(w, pattern{}, bytes)
-	return err
-}
-
-// number reads a query's parameter.
-func number(r *http.Request, name string, fallback, limit int64) (int64, error) {
-	text := r.URL.Query().Get(name)
+// streamTime reads the query's parameter.
+func streamTime(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("seconds")
 	if text == "" {
-		return fallback, nil
+		return 5 * time.Second, nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > limit {
-		return 0, fmt.Errorf("%s=%s: a number from 0 to %d is needed", name, text, limit)
+	n, err := strconv.ParseUint(text, 10, 32)
+	d := time.Duration(n) * time.Second
+	if err != nil || d > maxStream {
+		return 0, fmt.Errorf("seconds=%s: a number from 0 to %d is needed", text, maxStream/time.Second)
 	}
-	return n, nil
-}
-
-// pattern is an endless stream of bytes.
-type pattern struct{}
-
-func (pattern) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
-	}
-	return len(p), nil
+	return d, nil
 }
