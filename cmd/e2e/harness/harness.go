@@ -119,7 +119,7 @@ func nextPool() string {
 }
 
 var (
-	firstPool = uint32(os.Getpid()) //nolint:gosec // whatever is cut off
+	firstPool = uint32(os.Getpid())
 	pools     atomic.Uint32
 )
 
