@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	credproxykind "github.com/bot-bottle/bottled/state/component/credproxy"
@@ -92,7 +93,7 @@ func (s *Service) declaration(settings state.Settings, o CheckOptions) (v1alpha1
 	if err := failed[o.Bottle]; err != nil {
 		return v1alpha1.Bottle{}, subnets, err
 	}
-	snapshot, err := s.Validate(o.Dirs)
+	snapshot, err := load(source.Known{}, o.Dirs)
 	if err != nil {
 		return v1alpha1.Bottle{}, subnets, err
 	}
