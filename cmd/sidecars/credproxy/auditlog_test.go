@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // TestEndsThatCannotBeAuditedAreReported, since nobody waits for them.
@@ -33,7 +33,7 @@ func TestEndsThatCannotBeAuditedAreReported(t *testing.T) {
 
 // TestLinesShareWrites: however many come at once, each is written once, as a whole, before its request is made.
 func TestLinesShareWrites(t *testing.T) {
-	out := &testbuf.Buffer{}
+	out := &sidecartest.Buffer{}
 	b := newBench(t, nil)
 	audit := newAuditLog(zerolog.Nop(), out, b.handler.errorLog)
 	errs := make(chan error)

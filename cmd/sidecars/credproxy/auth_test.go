@@ -11,7 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -156,7 +156,7 @@ func TestRedactsEveryForm(t *testing.T) {
 // TestLibrariesLogWithoutTheToken: net/http's transport logs what an upstream sends unasked, which may be the token.
 func TestLibrariesLogWithoutTheToken(t *testing.T) {
 	b := newBench(t, nil, to("/a/", "https://a.example"))
-	out := &testbuf.Buffer{}
+	out := &sidecartest.Buffer{}
 	message := "Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 200 OK\r\n\r\n" + marker + "\""
 	if n, err := (redactingLog{b.loader, zerolog.New(out)}).Write([]byte(message)); n != len(message) || err != nil {
 		t.Errorf("wrote %d, %v", n, err)
@@ -189,7 +189,7 @@ func TestRotation(t *testing.T) {
 	b.write(b.dirs.token, "t", marker+"-renamed") // as bottled does
 	sighup(t)
 	asks("token-renamed")
-	writeFile(t, filepath.Join(b.dirs.token, "t"), marker+"-in-place")
+	sidecartest.WriteFile(t, filepath.Join(b.dirs.token, "t"), marker+"-in-place")
 	sighup(t)
 	asks("token-in-place")
 	b.write(b.dirs.token, "t", "\n") // half-way

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 const (
@@ -74,7 +76,7 @@ func newRace(b *testing.B) *race {
 	if cores := runtime.NumCPU(); cores > 1 {
 		r.run("taskset", "-apc", fmt.Sprintf("1-%d", cores-1), strconv.Itoa(os.Getpid()))
 	}
-	upstream, streams := freePort(b), r.streamingUpstream()
+	upstream, streams := sidecartest.FreeAddress(b), r.streamingUpstream()
 	if err := os.Truncate(r.write("html/gib", ""), gibibyte); err != nil { // sparse
 		b.Fatal(err)
 	}
@@ -82,22 +84,12 @@ func newRace(b *testing.B) *race {
 		location / { return 200 "hello, this is a small answer\n"; } location = /gib { } }`)
 	r.direct = runner{name: "direct", address: upstream, prefix: "/"}
 
-	proxy := freePort(b)
+	proxy := sidecartest.FreeAddress(b)
 	settings := `proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Authorization "Bearer ` + marker + `";`
 	pids := r.nginx("proxy", true, `access_log `+r.dir+`/access.log; upstream u { server `+upstream+`; keepalive 128; keepalive_requests 1000000; }
 		server { listen `+proxy+`; location /a/ { proxy_pass http://u/; `+settings+` } location /s/ { proxy_pass http://`+streams+`/; proxy_buffering off; `+settings+` } }`)
 	r.proxies = []runner{{"nginx", proxy, "/a/", pids}, r.credProxy(upstream, streams)}
 	return r
-}
-
-func freePort(b *testing.B) string {
-	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // streamingUpstream sends one event and then nothing.
@@ -170,29 +162,17 @@ http { keepalive_requests 1000000; `+temp+config+" }\n")
 // credProxy starts the executable that the sidecar's image has.
 func (r *race) credProxy(upstream, streams string) runner {
 	r.Helper()
-	binary := buildBottled(r)
+	binary := sidecartest.BuildBottled(r)
 	slot := filepath.Dir(r.write("tokens/t", marker))
 	start := func(name, upstream string) runner {
 		route := fmt.Sprintf(`{"routes":[{"path":"/a/","upstream":"http://%s","token_slot":"t","insecure_upstream":true}]}`, upstream)
-		conf, address := filepath.Dir(r.write(name+"/routes.json", route)), freePort(r.B)
+		conf, address := filepath.Dir(r.write(name+"/routes.json", route)), sidecartest.FreeAddress(r.B)
 		pid := r.start(true, []string{"HTTPS_PROXY=http://" + upstream}, binary, "sidecar", "cred-proxy", "run",
 			"--listen", address, "--config-dir", conf, "--token-dir", slot)
 		return runner{"cred-proxy", address, "/a/", []int{pid}}
 	}
 	r.streamer = start("streams", streams)
 	return start("requests", upstream)
-}
-
-// buildBottled builds the executable that the sidecar's image has.
-func buildBottled(tb testing.TB) string {
-	tb.Helper()
-	binary := filepath.Join(tb.TempDir(), "bottled")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/bot-bottle/bottled/cmd/bottled")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("%v\n%s", err, out)
-	}
-	return binary
 }
 
 // start runs a program until the benchmark's end, its stderr in a file.

@@ -24,14 +24,14 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // marker is the token of every test; it may appear nowhere but at the upstream.
 const marker = "tok3n-MARKER-do-not-leak"
 
-const patience = 10 * time.Second
+const patience = sidecartest.Patience
 
 // pipelock is a small forward proxy: CONNECT and absolute-form, with a list of what it refuses.
 type pipelock struct {
@@ -135,13 +135,13 @@ type bench struct {
 	loader   *loader
 	handler  *handler
 	server   *testServer
-	log      *testbuf.Buffer
+	log      *sidecartest.Buffer
 }
 
 // newBench starts a cred-proxy with the token in slot "t" and an empty one in "empty".
 func newBench(t *testing.T, ca []byte, routes ...model.Route) *bench {
 	t.Helper()
-	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &testbuf.Buffer{}}
+	b := &bench{t: t, dirs: directories{t.TempDir(), t.TempDir()}, pipelock: newPipelock(t), log: &sidecartest.Buffer{}}
 	b.write(b.dirs.token, "t", marker+"\n")
 	b.write(b.dirs.token, "empty", "\n")
 	if ca != nil {
@@ -211,7 +211,7 @@ func sighup(t *testing.T) {
 // start runs the whole program beside the bench's own server, until the test ends.
 func (b *bench) start(t *testing.T) {
 	t.Helper()
-	b.address = freeAddress(t)
+	b.address = sidecartest.FreeAddress(t)
 	program, err := newProgram(b.address, b.dirs, func(key string) string {
 		return map[string]string{"HTTPS_PROXY": b.pipelock.URL}[key]
 	}, zerolog.New(b.log), b.log)
@@ -234,13 +234,6 @@ func (b *bench) start(t *testing.T) {
 		}
 		return err == nil
 	})
-}
-
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // write replaces a file as the controller does.
@@ -346,15 +339,11 @@ func (b *bench) requestLines(n int) []map[string]any {
 	return lines
 }
 
-func (b *bench) until(what string, ok func() bool) {
-	b.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited in vain for %s; log:\n%s", what, b.log)
-		}
-	}
-}
-
 func to(path, upstream string) model.Route {
 	return model.Route{Path: path, Upstream: upstream, AuthScheme: "Bearer", TokenSlot: "t", InsecureUpstream: strings.HasPrefix(upstream, "http:")}
+}
+
+func (b *bench) until(what string, ok func() bool) {
+	b.t.Helper()
+	sidecartest.Until(b.t, what, b.log, ok)
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -32,6 +33,8 @@ type process struct {
 	conns    []net.Conn
 	mu       sync.Mutex
 	statuses map[string]int // first lines of answers
+	served   atomic.Int64   // requests of a well-behaved client
+	slowest  atomic.Int64   // of them, in nanoseconds
 	crowded  bool           // the attack takes all places for requests, so that others get 503
 }
 
@@ -69,14 +72,14 @@ func newProcess(t *testing.T, executable string) *process {
 	t.Cleanup(pipelock.forwarder.CloseIdleConnections)
 	plain := newPlainUpstream(t) // ends before pipelock does, which waits for it
 	dirs := directories{t.TempDir(), t.TempDir()}
-	writeFile(t, dirs.token+"/t", marker)
-	writeFile(t, dirs.config+"/"+caFile, string(two.ca())+string(one.ca()))
+	sidecartest.WriteFile(t, dirs.token+"/t", marker)
+	sidecartest.WriteFile(t, dirs.config+"/"+caFile, string(two.ca())+string(one.ca()))
 	data, err := model.Render([]model.Route{to("/two/", two.URL), to("/one/", one.URL), to("/plain/", plain)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, dirs.config+"/"+routesFile, string(data))
-	p := &process{T: t, address: freeAddress(t), statuses: map[string]int{}}
+	sidecartest.WriteFile(t, dirs.config+"/"+routesFile, string(data))
+	p := &process{T: t, address: sidecartest.FreeAddress(t), statuses: map[string]int{}}
 	p.cmd = exec.Command(executable, "sidecar", "cred-proxy", "run", "--listen", p.address, "--config-dir", dirs.config, "--token-dir", dirs.token)
 	p.cmd.Env = append(os.Environ(), "HTTPS_PROXY="+pipelock.URL)
 	if err := p.cmd.Start(); err != nil {
@@ -91,16 +94,14 @@ func newProcess(t *testing.T, executable string) *process {
 			t.Errorf("the cred-proxy ended with %v", err)
 		}
 	})
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	sidecartest.Until(t, "cred-proxy to serve", &sidecartest.Buffer{}, func() bool {
 		conn, err := net.Dial("tcp", p.address)
 		if err == nil {
 			conn.Close()
-			return p
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil
+	})
+	return p
 }
 
 func newPlainUpstream(t *testing.T) (url string) {
@@ -115,30 +116,12 @@ func newPlainUpstream(t *testing.T) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// memory returns a field of the process's status, in bytes.
-func (p *process) memory(field string) (bytes int64) {
-	p.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.Fatalf("the cred-proxy is gone: %v", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if n, _ := fmt.Sscanf(line, field+": %d kB", &bytes); n == 1 {
-			return bytes << 10
-		}
-	}
-	p.Fatalf("no %s", field)
-	return 0
-}
-
 // attack runs clients at the same time, each with a connection that stays open, while a well-behaved client comes again and
-// again.
+// again. It lasts until memory does not grow any more, and nightly as long as hold says.
 func (p *process) attack(clients int, hold time.Duration, attacker func(net.Conn) error) {
 	p.Helper()
-	stop := make(chan struct{})
-	served := make(chan int)
-	var worst atomic.Int64
-	go func() { served <- p.behave(stop, &worst) }()
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() { defer close(ended); p.behave(stop) }()
 	var group sync.WaitGroup
 	for range clients { // before the attack: among thousands of busy goroutines each dial would wait for its turn
 		conn, err := net.Dial("tcp", p.address)
@@ -152,25 +135,24 @@ func (p *process) attack(clients int, hold time.Duration, attacker func(net.Conn
 	for _, conn := range p.conns {
 		group.Go(func() { _ = attacker(conn) }) // it is cut off, or not
 	}
-	hung := time.After(hold)
-	done := make(chan struct{})
-	go func() { group.Wait(); close(done) }()
-	<-hung
-	close(stop)
-	n := <-served
-	peak := p.memory("VmHWM")
-	p.Logf("%d clients: peak %.0f MiB, now %.0f; %d requests of others served, the slowest in %s; answers %v",
-		clients, mebi(peak), mebi(p.memory("VmRSS")), n, time.Duration(worst.Load()), p.answers())
-	if peak > containerMemory {
-		p.Errorf("the memory peak is %.0f MiB; the container has %.0f", mebi(peak), mebi(containerMemory))
+	if sidecartest.Nightly() {
+		<-time.After(hold)
+	} else {
+		sidecartest.SettledMemory(p, p.cmd.Process.Pid, hold)
 	}
-	if n == 0 {
-		p.Error("a well-behaved client was not served")
+	sidecartest.Until(p, "a well-behaved client to be served", &sidecartest.Buffer{}, func() bool { return p.served.Load() > 0 || p.Failed() })
+	close(stop)
+	<-ended
+	peak := sidecartest.PeakMemory(p, p.cmd.Process.Pid)
+	p.Logf("%d clients: peak %d MiB; %d requests of others served, the slowest in %s; answers %v",
+		clients, peak/sidecartest.MiB, p.served.Load(), time.Duration(p.slowest.Load()), p.answers())
+	if peak > containerMemory {
+		p.Errorf("the container has %d MiB", containerMemory/sidecartest.MiB)
 	}
 	for _, conn := range p.conns {
 		conn.Close()
 	}
-	<-done
+	group.Wait()
 }
 
 // accepted waits until all connections so far are accepted: they are before a later one is.
@@ -186,8 +168,6 @@ func (p *process) accepted() {
 	}
 }
 
-func mebi(bytes int64) float64 { return float64(bytes) / (1 << 20) }
-
 func (p *process) answers() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,29 +175,29 @@ func (p *process) answers() map[string]int {
 }
 
 // behave makes one request after the other, each on a connection of its own.
-func (p *process) behave(stop chan struct{}, worst *atomic.Int64) (served int) {
+func (p *process) behave(stop chan struct{}) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * patience}
 	for {
 		select {
 		case <-stop:
-			return served
+			return
 		case <-time.After(50 * time.Millisecond):
 		}
 		begin := time.Now()
 		resp, err := client.Get("http://" + p.address + "/plain/hello")
 		if err != nil {
 			p.Errorf("a well-behaved client: %v", err)
-			return served
+			return
 		}
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		full := p.crowded && resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), "requests are open")
 		if !full && (resp.StatusCode != http.StatusOK || string(body) != "hello") {
 			p.Errorf("a well-behaved client: %s %q %v", resp.Status, body, err)
-			return served
+			return
 		}
-		worst.Store(max(worst.Load(), int64(time.Since(begin))))
-		served++
+		p.slowest.Store(max(p.slowest.Load(), int64(time.Since(begin))))
+		p.served.Add(1)
 	}
 }
 
@@ -253,9 +233,9 @@ func TestMemoryUnderAttack(t *testing.T) {
 			t.Errorf("there is no attack %q", name)
 		}
 	}
-	executable := buildBottled(t)
+	executable := sidecartest.BuildBottled(t)
 	for name, attack := range memoryAttacks {
-		if os.Getenv("BOTTLED_TEST_NIGHTLY") == "" && !slices.Contains(everyDay, name) {
+		if !sidecartest.Nightly() && !slices.Contains(everyDay, name) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) { attack(newProcess(t, executable)) })

@@ -3,7 +3,6 @@ package credproxy
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,15 +13,15 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // TestProgram runs the whole sidecar as the container does.
 func TestProgram(t *testing.T) {
 	u := newUpstream(t, nil)
 	b := newBench(t, u.ca(), to("/a/", u.URL))
-	address := freeAddress(t)
-	out := &testbuf.Buffer{}
+	address := sidecartest.FreeAddress(t)
+	out := &sidecartest.Buffer{}
 	program, err := newProgram(address, b.dirs, func(key string) string {
 		return map[string]string{"HTTPS_PROXY": b.pipelock.URL}[key]
 	}, zerolog.New(out), out)
@@ -74,7 +73,7 @@ func TestProgram(t *testing.T) {
 	}
 	healthcheck = Command()
 	healthcheck.SetErr(io.Discard)
-	healthcheck.SetArgs([]string{"healthcheck", "--listen", freeAddress(t)})
+	healthcheck.SetArgs([]string{"healthcheck", "--listen", sidecartest.FreeAddress(t)})
 	if err := healthcheck.ExecuteContext(t.Context()); err == nil {
 		t.Error("healthcheck of a port that nobody serves succeeds")
 	}
@@ -96,14 +95,4 @@ func TestRunWithoutProxyRefuses(t *testing.T) {
 	if _, err := newProgram("127.0.0.1:0", directories{}, func(string) string { return "" }, zerolog.Nop(), io.Discard); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY is not set") {
 		t.Errorf("newProgram: %v; want HTTPS_PROXY", err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 )
 
@@ -48,7 +48,7 @@ func usesLines(t *testing.T, text string) (lines []usesLine) {
 func TestFloodOfCredentialUses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const flood = 42000
-		out := &testbuf.Buffer{}
+		out := &sidecartest.Buffer{}
 		a := newAuditLog(zerolog.Nop(), out, nil)
 		a.log = zerolog.New(out) // for the format only: see newAuditLine
 		key := usesKey{route: "/api/"}
@@ -91,7 +91,7 @@ func TestFloodOfCredentialUses(t *testing.T) {
 // TestFloodOverManyRoutes has not more lines of requests than one route's, of each kind.
 func TestFloodOverManyRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &testbuf.Buffer{}
+		out := &sidecartest.Buffer{}
 		a := newAuditLog(zerolog.New(out), out, nil)
 		own := map[bool]int{}
 		for i := range 20000 {

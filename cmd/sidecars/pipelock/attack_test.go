@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // token is a GitHub token that nobody has. It is put together here, so that no scanner finds it in the source.
@@ -32,7 +32,7 @@ func withDLP(action string, allow ...string) string {
 // seen is an upstream that keeps all it gets, and answers each whole request.
 type seen struct {
 	base  string
-	bytes testbuf.Buffer
+	bytes sidecartest.Buffer
 }
 
 func startSeen(t *testing.T, host string) *seen {

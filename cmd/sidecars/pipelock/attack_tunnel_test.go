@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 func TestAttackTunnel(t *testing.T) {
@@ -31,7 +31,7 @@ func TestAttackTunnel(t *testing.T) {
 		"half a hello":                {good[:len(good)/2], noHello},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := &testbuf.Buffer{}
+			got := &sidecartest.Buffer{}
 			port := tcpServer(t, func(conn *net.TCPConn) { io.Copy(got, conn) })
 			p := startProxy(t, settings([]string{"local.test:" + port}, ""), map[string][]string{"local.test": toLoopback})
 			conn, br, resp := p.connect("local.test:" + port)

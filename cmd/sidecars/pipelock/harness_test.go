@@ -19,7 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // fakeResolver answers with the addresses of a name, one list a question; the last one stays.
@@ -65,7 +65,7 @@ type testProxy struct {
 	t        *testing.T
 	addr     string
 	config   string
-	log      *testbuf.Buffer
+	log      *sidecartest.Buffer
 	resolver *fakeResolver
 }
 
@@ -86,7 +86,7 @@ forward_proxy: {enabled: true, max_tunnel_seconds: 60, idle_timeout_seconds: 30}
 
 func startProxy(t *testing.T, config string, answers map[string][]string) *testProxy {
 	t.Helper()
-	p := &testProxy{t: t, log: &testbuf.Buffer{}, resolver: &fakeResolver{answers: answers}, config: filepath.Join(t.TempDir(), "pipelock.yaml")}
+	p := &testProxy{t: t, log: &sidecartest.Buffer{}, resolver: &fakeResolver{answers: answers}, config: filepath.Join(t.TempDir(), "pipelock.yaml")}
 	log := zerolog.New(p.log)
 	p.proxy = newProxy(log, ownNetwork)
 	p.dial = dialer{resolver: p.resolver}.dial

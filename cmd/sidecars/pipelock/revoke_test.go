@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // revokeLimit is how soon what is not allowed any more must have ended.
@@ -213,7 +213,7 @@ func TestAttackUploadOutlivesStricterDLP(t *testing.T) {
 // TestAttackAnotherNameLeadsInside: an allowed host whose DNS answers with an address of the bottle's internal network reaches
 // nothing there, though privateCIDRs has it; and the bottle's own names lead nowhere else.
 func TestAttackAnotherNameLeadsInside(t *testing.T) {
-	var asked testbuf.Buffer
+	var asked sidecartest.Buffer
 	port := tcpServerAt(t, inOwnNetwork, func(conn *net.TCPConn) { fmt.Fprint(&asked, conn.RemoteAddr()) })
 	const elsewhere = "127.0.9.9" // in privateCIDRs, and not in the internal network
 	p := startProxy(t, settings([]string{"evil.test:" + port, "evil.test", inOwnNetwork, inOwnNetwork + ":" + port, "cred-proxy", "supervise", "cred-proxy:" + port}, ""), map[string][]string{

@@ -27,8 +27,7 @@ const (
 )
 
 const (
-	// graceTime is how long every connection may wait, whoever needs its place: a busy machine serves late.
-	graceTime = 2 * time.Second
+	graceTime = 2 * time.Second // see Clients.Grace
 	// acceptPause is how often a connection that waits for a place looks for one.
 	acceptPause = 50 * time.Millisecond
 	// lingerTime is how long a refused client may take to read its answer, and maxLingering how many may at once.
@@ -50,12 +49,15 @@ var errOverLimit error = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("t
 //
 // A connection that waits for a request, or whose request's header has not come in full, is closed when another needs its
 // place or its share, the one first that has waited longest: who does nothing, or sends slowly, keeps nobody out. For a
-// place, a new connection waits until there is one that has had its graceTime.
+// place, a new connection waits until there is one that has had its Grace. Whoever was not served before gets 503: a client
+// whose request was late, as on a busy machine, can repeat it.
 // Connections over loopback (the health check) need no place.
 type Clients struct {
+	// Grace is how long every connection may wait, whoever needs its place: a busy machine serves late. Default 2 s.
+	Grace time.Duration
+
 	limit     int                 // of connections, without those that were hijacked
 	headers   *semaphore.Weighted // what those cost that are being read, and those of requests under way
-	grace     time.Duration
 	lingering chan struct{}
 	exempt    func(net.Addr) bool
 	log       zerolog.Logger
@@ -69,7 +71,7 @@ type Clients struct {
 // NewClients bounds the connections, and what all headers cost in bytes.
 func NewClients(conns int, headerBytes int64, log zerolog.Logger) *Clients {
 	return &Clients{
-		limit: conns, headers: semaphore.NewWeighted(headerBytes), grace: graceTime, lingering: make(chan struct{}, maxLingering), log: log,
+		limit: conns, headers: semaphore.NewWeighted(headerBytes), Grace: graceTime, lingering: make(chan struct{}, maxLingering), log: log,
 		exempt: func(addr net.Addr) bool { return addressOf(addr).IsLoopback() },
 	}
 }
@@ -118,7 +120,7 @@ func (c *Clients) add(conn *clientConn) (wait time.Duration) {
 			conn.over = true
 			return never
 		}
-		return max(c.grace-time.Since(oldest.since), time.Millisecond)
+		return max(c.Grace-time.Since(oldest.since), time.Millisecond)
 	}
 	c.open++
 	conn.counted = true
@@ -138,14 +140,14 @@ func (c *Clients) oldest() (*clientConn, bool) {
 func (c *Clients) evict(wanted func(*clientConn) bool) bool {
 	for e := c.waiting.Front(); e != nil; e = e.Next() {
 		conn := e.Value.(*clientConn) //nolint:forcetypeassert // only add and Track put something in
-		if time.Since(conn.since) < c.grace {
+		if time.Since(conn.since) < c.Grace {
 			return false
 		}
 		if !wanted(conn) {
 			continue
 		}
 		conn.ended.Store(true)
-		conn.over = conn.cost > 0 // between two requests there is nobody to answer
+		conn.over = conn.cost > 0 || !conn.served // a client that keeps its connection for the next request expects its end
 		conn.giveBack()
 		conn.leave()
 		_ = conn.Conn.SetReadDeadline(time.Unix(1, 0)) // it fails when the connection is closed, which is as good
@@ -168,6 +170,7 @@ func (c *Clients) Track(conn net.Conn, state http.ConnState) {
 		bounded.stopWaiting()
 	case http.StateIdle:
 		bounded.giveBack()
+		bounded.served = true
 		bounded.reading.Store(true)
 		if bounded.counted {
 			bounded.startWaiting()
@@ -191,6 +194,7 @@ type clientConn struct {
 	counted bool          // among clients.open
 	place   *list.Element // in clients.waiting
 	since   time.Time     // it waits
+	served  bool          // it has had a request
 	over    bool          // its end is a refusal
 	cost    int64         // of the header that is being read
 	taken   int64         // for it, of the budget

@@ -10,7 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // ownAddress is one of this machine's that is not loopback.
@@ -72,7 +72,7 @@ func TestAttackStrangersAtTheDoor(t *testing.T) {
 		"no internal network given":            {netip.Prefix{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var log testbuf.Buffer
+			var log sidecartest.Buffer
 			l, err := (&Program{Listen: "0.0.0.0:0", Subnet: c.subnet, Log: zerolog.New(&log)}).listen(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -19,12 +19,12 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-const patience = time.Minute
+const patience = sidecartest.Patience
 
 // bottle is a running sidecar over a queue directory that outlives it.
 type bottle struct {
@@ -34,7 +34,7 @@ type bottle struct {
 	queue   *queue.Queue // the controller's
 	desk    *desk
 	server  *httptest.Server
-	log     *testbuf.Buffer
+	log     *sidecartest.Buffer
 	stop    func()
 	// version of the protocol that connect asks for; empty: the latest
 	version string
@@ -61,10 +61,11 @@ var testTiming = timing{keepAlive: 30 * time.Millisecond, read: patience, write:
 // startAs starts a sidecar at an address; nil is any.
 func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
 	t.Helper()
-	b := &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &testbuf.Buffer{}}
+	b := &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &sidecartest.Buffer{}}
 	b.desk = newDesk(settings{slug: "dev", currentDir: b.current}, openQueue(t, dir), zerolog.New(b.log))
 	b.server = httptest.NewUnstartedServer(nil)
 	clients := sidecar.NewClients(maxConnections, headersCost, zerolog.Nop())
+	clients.Grace = 100 * time.Millisecond
 	b.server.Config = newHTTPServer(b.desk, clients, times)
 	if at != nil {
 		b.server.Listener.Close()
@@ -92,16 +93,9 @@ func currentConfig(t *testing.T) string {
 	for name, content := range map[string]string{
 		"routes.json": currentRoutes, "allowlist": "*.npmjs.org\napi.github.com\n", "private-cidrs": "192.168.7.0/24\n", "Dockerfile": "FROM debian:12\n",
 	} {
-		write(t, filepath.Join(dir, name), content)
+		sidecartest.WriteFile(t, filepath.Join(dir, name), content)
 	}
 	return dir
-}
-
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (b *bottle) connect(path string) *mcp.ClientSession {
@@ -150,15 +144,6 @@ func (b *bottle) pending(n int) []queue.Proposal {
 	return got
 }
 
-func (b *bottle) until(what string, ok func() bool) {
-	b.t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited in vain for %s; log:\n%s", what, b.log)
-		}
-	}
-}
-
 func (b *bottle) answer(id string, a queue.Answer) {
 	b.t.Helper()
 	if err := b.queue.Answer(id, a); err != nil {
@@ -169,10 +154,17 @@ func (b *bottle) answer(id string, a queue.Answer) {
 // empty waits until nothing is left in the queue.
 func (b *bottle) empty() {
 	b.t.Helper()
-	b.until("an empty queue", func() bool {
-		names, err := os.ReadDir(b.dir)
-		return err == nil && len(names) == 0
-	})
+	b.until("an empty queue", func() bool { return b.files() == 0 })
+}
+
+// files is how many files the queue has.
+func (b *bottle) files() int {
+	b.t.Helper()
+	names, err := os.ReadDir(b.dir)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return len(names)
 }
 
 func (b *bottle) expect(done <-chan outcome, want decision) {
@@ -271,4 +263,9 @@ func (b *bottle) postAsync(session, body string) <-chan *http.Response {
 		done <- resp
 	}()
 	return done
+}
+
+func (b *bottle) until(what string, ok func() bool) {
+	b.t.Helper()
+	sidecartest.Until(b.t, what, b.log, ok)
 }

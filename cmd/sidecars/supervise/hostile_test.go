@@ -14,11 +14,12 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
 func TestTooManyCallsForOneProposal(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	session := b.connect("")
 	for range maxWaiting {
 		callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
@@ -46,7 +47,7 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 
 // TestFloodOfProposals asks, gives up and asks anew, as fast as it can.
 func TestFloodOfProposals(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for i := range proposalBurst {
 		a, err := b.desk.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j")
 		if err != nil {
@@ -61,7 +62,7 @@ func TestFloodOfProposals(t *testing.T) {
 }
 
 func TestTooManyMessagesInOneRequest(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for name, message := range map[string]string{
 		"calls": `{"jsonrpc":"2.0","id":%d,"method":"tools/list","params":{}}`,
 		"odd":   `{"jsonrpc":"2.0","id":%d,"method":"ping","params":[]}`,
@@ -83,7 +84,7 @@ func TestTooManyMessagesInOneRequest(t *testing.T) {
 }
 
 func TestDeepJSON(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for _, shape := range []string{
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pipelock-block","arguments":%s}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pipelock-block","_meta":{"x":%s}}}`,
@@ -112,9 +113,13 @@ func TestDeepJSON(t *testing.T) {
 
 // TestThousandsOfSessions opens sessions and never comes back to them.
 func TestThousandsOfSessions(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	seen := map[string]bool{}
-	for range 2000 {
+	sessions := 200
+	if sidecartest.Nightly() {
+		sessions = 2000
+	}
+	for range sessions {
 		session := b.initialize()
 		if session == "" || seen[session] {
 			t.Fatalf("session %q after %d", session, len(seen))
@@ -129,14 +134,7 @@ func TestThousandsOfSessions(t *testing.T) {
 // dial sends text over a connection of its own.
 func (b *bottle) dial(text string) net.Conn {
 	b.t.Helper()
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		b.t.Fatal(err)
-	}
+	conn := sidecartest.Dial(b.t, b.server.Listener.Addr().String())
 	if _, err := io.WriteString(conn, text); err != nil {
 		b.t.Fatal(err)
 	}
@@ -149,7 +147,7 @@ const postHead = "POST /mcp HTTP/1.1\r\nHost: supervise:9100\r\nContent-Type: ap
 func TestSlowBodies(t *testing.T) {
 	times := testTiming
 	times.read = 300 * time.Millisecond
-	b := startAs(t, t.TempDir(), nil, times)
+	b := startAs(t, sidecartest.MemoryDir(t), nil, times)
 	var slow []net.Conn
 	for range 2 * maxActive {
 		slow = append(slow, b.dial(postHead+"Content-Length: 100\r\n\r\n{"))
@@ -175,7 +173,7 @@ func TestSlowBodies(t *testing.T) {
 // TestWaitOutlastsTimeouts has a call that waits longer than a request may take to be read and written.
 func TestWaitOutlastsTimeouts(t *testing.T) {
 	times := timing{keepAlive: 50 * time.Millisecond, read: 200 * time.Millisecond, write: 200 * time.Millisecond}
-	b := startAs(t, t.TempDir(), nil, times)
+	b := startAs(t, sidecartest.MemoryDir(t), nil, times)
 	session := b.connect("")
 	done := callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
 	id := b.pending(1)[0].ID
@@ -193,16 +191,16 @@ func TestWaitOutlastsTimeouts(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	times := testTiming
 	times.write = 300 * time.Millisecond
-	b := startAs(t, t.TempDir(), nil, times)
-	write(t, b.current+"/Dockerfile", strings.Repeat("# "+strings.Repeat("x", 100)+"\n", 9000)) // an answer of two megabytes
+	b := startAs(t, sidecartest.MemoryDir(t), nil, times)
+	sidecartest.WriteFile(t, b.current+"/Dockerfile", strings.Repeat("# "+strings.Repeat("x", 100)+"\n", 9000)) // an answer of two megabytes
 	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list-current-config","arguments":{}}}`
 	one := fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", postHead, len(body), body)
 	for range maxActive {
-		b.dial(strings.Repeat(one, 20))
+		b.dial(strings.Repeat(one, 6))
 	}
-	// It takes a while until the kernel's buffers are full and all turns are taken.
 	session := b.connect("")
-	for stop := time.Now().Add(5 * time.Second); time.Now().Before(stop); {
+	// The kernel's buffers fill, all turns are taken, and writes time out.
+	for cut := time.Now().Add(4 * times.write); time.Now().Before(cut); {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: proposalStatus})
 		cancel()
@@ -214,7 +212,7 @@ func TestSlowReader(t *testing.T) {
 
 // TestStreamsEnd uses a method of the protocol that keeps a response open, if there is something to subscribe to.
 func TestStreamsEnd(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"x","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
 	var ends sync.WaitGroup
 	for range 2 * maxActive {
@@ -253,10 +251,10 @@ func TestConnectionFlood(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			startAs(t, t.TempDir(), at, testTiming)
+			startAs(t, sidecartest.MemoryDir(t), at, testTiming)
 			_, port, _ := net.SplitHostPort(at.Addr().String())
 			dial := func(sent string) net.Conn {
-				conn, err := net.Dial("tcp", net.JoinHostPort(notLoopback(t), port))
+				conn, err := net.Dial("tcp", net.JoinHostPort(sidecartest.NotLoopback(t).String(), port))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -276,25 +274,9 @@ func TestConnectionFlood(t *testing.T) {
 	}
 }
 
-// notLoopback is an address of this machine: connections over loopback are the health check's, and not bounded.
-func notLoopback(t *testing.T) string {
-	t.Helper()
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addrs {
-		if ip, _, err := net.ParseCIDR(a.String()); err == nil && ip.To4() != nil && !ip.IsLoopback() {
-			return ip.String()
-		}
-	}
-	t.Skip("this machine has no address but loopback")
-	return ""
-}
-
 // TestConcurrentAgents has many clients that ask for different things, give up, and ask what is going on.
 func TestConcurrentAgents(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	var clients sync.WaitGroup
 	for i := range 12 {
 		session := b.connect("")

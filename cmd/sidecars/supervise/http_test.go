@@ -13,13 +13,13 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/sidecars/internal/testbuf"
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
 func TestHTTP(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`
 	tests := map[string]struct {
 		method, path, host string
@@ -59,7 +59,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestMalformedBodies(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for _, body := range []string{
 		``, `{`, `null`, `[]`, `[null]`, `"x"`, `{"jsonrpc":"2.0"}`, `{"jsonrpc":"2.0","id":1,"method":"no/such"}`,
 		`{"jsonrpc":"2.0","method":"notifications/cancelled"}`, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{}}}`,
@@ -125,7 +125,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := &testbuf.Buffer{}
+	out := &sidecartest.Buffer{}
 	ctx, terminate := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- newProgram(settings, openQueue(t, settings.queueDir), zerolog.New(out)).Run(ctx) }()

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -37,7 +38,7 @@ func callNow[Out any](b *bottle, tool string) (out Out, failure string) {
 }
 
 func TestListCurrentConfig(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	want := configuration{
 		Routes: []route.Entry{
 			{Path: "/gh/", Upstream: "https://api.github.com", AuthScheme: "Bearer", TokenSlot: "env-GH"},
@@ -51,7 +52,7 @@ func TestListCurrentConfig(t *testing.T) {
 	}
 
 	// What the controller changes is there at once, and so is what it has no more.
-	write(t, filepath.Join(b.current, "allowlist"), "a.example\n")
+	sidecartest.WriteFile(t, filepath.Join(b.current, "allowlist"), "a.example\n")
 	if err := os.Remove(filepath.Join(b.current, "Dockerfile")); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func TestListCurrentConfig(t *testing.T) {
 	}
 
 	// What can't be read is not passed over.
-	write(t, filepath.Join(b.current, "routes.json"), "{")
+	sidecartest.WriteFile(t, filepath.Join(b.current, "routes.json"), "{")
 	if _, failure = callNow[configuration](b, listCurrentConfig); !strings.Contains(failure, "routes.json") {
 		t.Errorf("broken routes.json: %q", failure)
 	}
@@ -90,7 +91,7 @@ func (b *bottle) refused(tool queue.Tool, arguments any) string {
 
 // TestWithoutCurrentConfig is a host that mounts the queue only.
 func TestWithoutCurrentConfig(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	if err := os.RemoveAll(b.current); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestWithoutCurrentConfig(t *testing.T) {
 }
 
 func TestPrivateAddressesCanBeAskedFor(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	callTool(t.Context(), b.connect(""), queue.PipelockBlock, askURL("http://192.168.7.9:3000/"))
 	b.pending(1)
 	if failure := b.refused(queue.PipelockBlock, askURL("http://192.168.8.9/")); !strings.Contains(failure, "outside of privateCIDRs") {
@@ -116,8 +117,8 @@ func TestPrivateAddressesCanBeAskedFor(t *testing.T) {
 }
 
 func TestABottleWithoutTokens(t *testing.T) {
-	b := start(t, t.TempDir())
-	write(t, filepath.Join(b.current, "routes.json"), `{"routes": []}`)
+	b := start(t, sidecartest.MemoryDir(t))
+	sidecartest.WriteFile(t, filepath.Join(b.current, "routes.json"), `{"routes": []}`)
 	route := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "env-GH"}
 	if failure := b.refused(queue.CredProxyBlock, map[string]any{"routes": []any{route}, "justification": "j"}); !strings.Contains(failure, "this bottle has no token") {
 		t.Errorf("%s", failure)
@@ -126,12 +127,12 @@ func TestABottleWithoutTokens(t *testing.T) {
 
 // TestSameWordsAsManifest compares what an agent is told with what the human would be told of a manifest.
 func TestSameWordsAsManifest(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	route := map[string]any{"path": "/a/b?/", "upstream": "https://u:p@supervise:0/x/../y?q", "auth_scheme": "a b", "token_slot": "env-GH", "roles": []string{"tea-logn"}}
 	told := b.refused(queue.CredProxyBlock, map[string]any{"routes": []any{route}, "justification": "j"})
 	told += b.refused(queue.PipelockBlock, askURL("http://localhost./"))
 	path := filepath.Join(t.TempDir(), "a.yaml")
-	write(t, path, `apiVersion: bottled/v1alpha1
+	sidecartest.WriteFile(t, path, `apiVersion: bottled/v1alpha1
 kind: Bottle
 metadata: {name: a}
 spec:
@@ -158,7 +159,7 @@ spec:
 }
 
 func TestProposalStatus(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	if got, failure := callNow[statusList](b, proposalStatus); len(got.Proposals) != 0 || failure != "" {
 		t.Errorf("in the beginning: %+v %s", got, failure)
 	}
@@ -203,7 +204,7 @@ func TestProposalStatus(t *testing.T) {
 
 // TestStaleAnswerIsAskedAnew has an answer that was given long ago.
 func TestStaleAnswerIsAskedAnew(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	p, err := b.queue.Submit(queue.Proposal{Bottle: "dev", Tool: queue.PipelockBlock, Justification: "j", Payload: "https://a.example"})
 	if err != nil {
 		t.Fatal(err)

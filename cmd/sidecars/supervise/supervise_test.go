@@ -13,11 +13,12 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
 func TestListsTools(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for _, path := range []string{"", "/", "/mcp"} {
 		session := b.connect(path)
 		list, err := session.ListTools(t.Context(), nil)
@@ -69,7 +70,7 @@ func TestCallBlocksUntilAnswered(t *testing.T) {
 	}
 	for tool, test := range tests {
 		t.Run(string(tool), func(t *testing.T) {
-			b := start(t, t.TempDir())
+			b := start(t, sidecartest.MemoryDir(t))
 			done := callTool(t.Context(), b.connect("/mcp"), tool, test.arguments)
 			p := b.pending(1)[0]
 			if p.Tool != tool || p.Payload != test.payload || p.Bottle != "dev" || p.Justification != test.arguments["justification"] {
@@ -156,7 +157,7 @@ func TestBadInputIsNotQueued(t *testing.T) {
 		"huge Dockerfile":       {queue.CapabilityBlock, dockerfile("FROM a\n" + strings.Repeat("#", maxBodyBytes)), "Too Large"},
 		"unknown tool":          {"rm", map[string]any{}, "unknown tool"},
 	}
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -175,7 +176,7 @@ func TestBadInputIsNotQueued(t *testing.T) {
 }
 
 func TestTooManyProposals(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	session := b.connect("/mcp")
 	for i := range queue.MaxPending {
 		callTool(t.Context(), session, queue.PipelockBlock, askURL(fmt.Sprintf("https://%d.example", i)))
@@ -191,21 +192,21 @@ func TestTooManyProposals(t *testing.T) {
 func TestCancellationWithdraws(t *testing.T) {
 	for _, version := range []string{"", "2025-06-18", "2025-03-26"} {
 		t.Run("cancelled context "+version, func(t *testing.T) {
-			b := start(t, t.TempDir())
+			b := start(t, sidecartest.MemoryDir(t))
 			b.version = version
 			ctx, cancel := context.WithCancel(t.Context())
 			done := callTool(ctx, b.connect("/mcp"), queue.PipelockBlock, askURL("https://a.example"))
 			b.expectWithdrawn(func() { cancel(); <-done })
 		})
 		t.Run("cut connection "+version, func(t *testing.T) {
-			b := start(t, t.TempDir())
+			b := start(t, sidecartest.MemoryDir(t))
 			b.version = version
 			callTool(t.Context(), b.connect("/mcp"), queue.PipelockBlock, askURL("https://a.example"))
 			b.expectWithdrawn(b.server.CloseClientConnections)
 		})
 	}
 	t.Run("cancelled notification of a session", func(t *testing.T) {
-		b := start(t, t.TempDir())
+		b := start(t, sidecartest.MemoryDir(t))
 		mine, other := b.initialize(), b.initialize()
 		if mine == other || mine == "" {
 			t.Fatalf("sessions %q and %q", mine, other)
@@ -231,7 +232,7 @@ func TestCancellationWithdraws(t *testing.T) {
 }
 
 func TestRestartKeepsProposal(t *testing.T) {
-	dir := t.TempDir()
+	dir := sidecartest.MemoryDir(t)
 	before := start(t, dir)
 	done := callTool(t.Context(), before.connect("/mcp"), queue.PipelockBlock, askURL("https://a.example"))
 	id := before.pending(1)[0].ID
@@ -259,7 +260,7 @@ func TestRestartKeepsProposal(t *testing.T) {
 }
 
 func TestSessionSurvivesRestart(t *testing.T) {
-	dir := t.TempDir()
+	dir := sidecartest.MemoryDir(t)
 	b := start(t, dir)
 	session := b.initialize()
 	address := b.server.Listener.Addr().String()
@@ -279,7 +280,7 @@ func TestSessionSurvivesRestart(t *testing.T) {
 }
 
 func TestUndeliveredAnswerIsDelivered(t *testing.T) {
-	dir := t.TempDir()
+	dir := sidecartest.MemoryDir(t)
 	q := openQueue(t, dir)
 	p, err := q.Submit(queue.Proposal{Bottle: "dev", Tool: queue.PipelockBlock, Justification: "j", Payload: "https://a.example"})
 	if err != nil {
@@ -298,7 +299,7 @@ func TestUndeliveredAnswerIsDelivered(t *testing.T) {
 }
 
 func TestEqualCallsShareOneProposal(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	leaving, cancel := context.WithCancel(t.Context())
 	gone := callTool(leaving, b.connect("/mcp"), queue.PipelockBlock, askURL("https://a.example"))
 	var calls []<-chan outcome
@@ -328,7 +329,7 @@ func TestEqualCallsShareOneProposal(t *testing.T) {
 }
 
 func TestRemovedProposalEndsTheCall(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	done := callTool(t.Context(), b.connect("/mcp"), queue.PipelockBlock, askURL("https://a.example"))
 	if err := b.queue.Remove(b.pending(1)[0].ID); err != nil {
 		t.Fatal(err)
@@ -344,7 +345,7 @@ func TestRemovedProposalEndsTheCall(t *testing.T) {
 }
 
 func TestKeepAlive(t *testing.T) {
-	b := start(t, t.TempDir())
+	b := start(t, sidecartest.MemoryDir(t))
 	progress := make(chan *mcp.ProgressNotificationParams, 100)
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, &mcp.ClientOptions{
 		ProgressNotificationHandler: func(_ context.Context, r *mcp.ProgressNotificationClientRequest) { progress <- r.Params },

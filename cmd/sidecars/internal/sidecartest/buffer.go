@@ -1,12 +1,11 @@
-// Package testbuf provides a buffer that a test reads while other goroutines write logs to it.
-package testbuf
+package sidecartest
 
 import (
 	"bytes"
 	"sync"
 )
 
-// Buffer is a bytes.Buffer for concurrent use. Its zero value is empty and ready for use.
+// Buffer is a bytes.Buffer for concurrent use: a log that a test reads while it is written. Its zero value is empty and ready for use.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
