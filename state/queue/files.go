@@ -48,12 +48,12 @@ func encode(content any) ([]byte, error) {
 // survives a crash once create has returned.
 func (f *files) create(name string, data []byte) error {
 	temp := tempPrefix + strings.ToLower(rand.Text())
-	defer func() { _ = f.root.Remove(temp) }() // a leftover is removed by sweep
-	if err := f.writeTemp(temp, data); err != nil {
-		return err
+	err := f.writeTemp(temp, data)
+	if err == nil {
+		err = f.root.Link(temp, name) // a rename would replace an existing file; a link fails
 	}
-	// A rename would replace an existing file; a link fails.
-	if err := f.root.Link(temp, name); err != nil {
+	_ = f.root.Remove(temp) // sweep removes what a kill leaves
+	if err != nil {
 		return err
 	}
 	return f.syncDir()
