@@ -46,7 +46,7 @@ func records(t *testing.T, path string) []Record {
 }
 
 func TestDecideIsAudited(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, memoryDir(t))
 	log, path := openAudit(t)
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	q.now = func() time.Time { return now }
@@ -87,7 +87,7 @@ type fullDisk struct{}
 func (fullDisk) Append(any) error { return syscall.ENOSPC }
 
 func TestUnauditedDecisionIsNotMade(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, memoryDir(t))
 	p := submit(t, q, "https://a.example")
 	if err := q.Decide(fullDisk{}, "dev", p.ID, Answer{Status: Approved, By: "alice"}, ""); err == nil {
 		t.Error("decided without a record")
@@ -99,7 +99,7 @@ func TestUnauditedDecisionIsNotMade(t *testing.T) {
 
 // TestLateDecisionIsTakenBack puts an answer where the decision does not see it before it is logged.
 func TestLateDecisionIsTakenBack(t *testing.T) {
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	q := open(t, dir)
 	log, path := openAudit(t)
 	p := submit(t, q, "https://a.example")
@@ -133,7 +133,7 @@ func TestLateDecisionIsTakenBack(t *testing.T) {
 }
 
 func TestDecideRefuses(t *testing.T) {
-	q := open(t, t.TempDir())
+	q := open(t, memoryDir(t))
 	log, path := openAudit(t)
 	p := submit(t, q, "https://a.example")
 	for name, a := range map[string]Answer{
