@@ -59,7 +59,7 @@ func TestFloodOfGarbage(t *testing.T) {
 			if err := trail.Add(container, "pipelock", at(i), line); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 		}
 		if err := trail.FlushGap(container, true); err != nil {
 			t.Fatal(err)

@@ -161,9 +161,9 @@ func TestFloodKeepsTheEarlierRecords(t *testing.T) {
 					if err := trail.Add(container, "pipelock", at(i), []byte(line)); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(time.Second / 10000) // over 4.2 s
+					<-time.After(time.Second / 10000) // over 4.2 s
 				}
-				time.Sleep(gapDelay)
+				<-time.After(gapDelay)
 				if err := trail.FlushGap(container, false); err != nil {
 					t.Fatal(err)
 				}
@@ -191,7 +191,7 @@ func TestLogWithoutRoomForGaps(t *testing.T) {
 		trail, lines := b.open(), denials(100)
 		for i := range 99 {
 			b.mustTake(trail, lines[:i+1])
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 		}
 		if got := len(b.records()); got != 1 {
 			t.Errorf("%d records; want the one that there was room for", got)

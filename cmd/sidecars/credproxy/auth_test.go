@@ -34,10 +34,8 @@ func TestAuthPlaces(t *testing.T) {
 		route("/oddquery/", func(r *model.Route) { r.AuthQuery = "Shib-boleth" }))
 	const odd = marker + "&=+ %/é"
 	b.write(b.dirs.token, "odd", odd)
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
-	tests := map[string]struct{ header, value, query string }{
+	b.reload()
+	tests := map[string]authPlace{
 		"/scheme/":   {"Authorization", "token " + odd, ""},
 		"/key/":      {"X-Api-Key", odd, ""},
 		"/odd/":      {"X-Shibboleth", odd, ""},
@@ -46,43 +44,56 @@ func TestAuthPlaces(t *testing.T) {
 		"/query/":    {"", "", "key=" + url.QueryEscape(odd)},
 		"/oddquery/": {"", "", "Shib-boleth=" + url.QueryEscape(odd)},
 	}
-	const own = "the-clients-own"
-	sent := []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "Private-Token"}
 	for path, want := range tests {
-		lines := []string{"X-Other: kept"}
-		for _, name := range sent {
-			lines = append(lines, name+": "+own)
-		}
-		if path == "/odd/" {
-			lines = append(lines, "X-Shibboleth: "+own, "x_shibboleth: "+own, "X-SHIB-BOLETH: "+own)
-		}
-		query := "?a=1&access_token=" + own + "&api_key=" + own + "&key=" + own + "&token=" + own + "&b=2"
-		if path == "/oddquery/" {
-			query += "&shibboleth=" + own + "&SHIB_BOLETH=" + own + "&%73hib-boleth=" + own + "&shib-boleth[]=" + own + "&c=1;shib.boleth=" + own
-		}
 		before := len(u.requests())
+		query, lines := withCredentials(path)
 		b.get(path+query, lines...)
-		r := u.requests()[before]
-		if got := r.Header.Values(want.header); want.header != "" && (len(got) != 1 || got[0] != want.value) {
-			t.Errorf("%s: %s is %q", path, want.header, got)
-		}
-		if got, want := r.URL.RawQuery, strings.TrimSuffix("a=1&b=2&"+want.query, "&"); got != want {
-			t.Errorf("%s: the query is %q; want %q", path, got, want)
-		}
-		for name, values := range r.Header {
-			if strings.Contains(strings.Join(values, " "), own) || strings.Contains(strings.Join(values, " "), marker) && name != want.header {
-				t.Errorf("%s: the upstream got %s: %q", path, name, values)
-			}
-		}
-		if r.Header.Get("X-Other") != "kept" {
-			t.Errorf("%s: an ordinary header is lost", path)
-		}
+		checkAuth(t, path, u.requests()[before], want)
 	}
 	// The only parameter, and the client's cut off by nothing.
 	before := len(u.requests())
 	b.get("/query/x")
 	if got := u.requests()[before].RequestURI; got != "/x?key="+url.QueryEscape(odd) {
 		t.Errorf("without a query: %s", got)
+	}
+}
+
+// authPlace is where a token is to be.
+type authPlace struct{ header, value, query string }
+
+// withCredentials returns a query and header lines with credentials of the client's own.
+func withCredentials(path string) (query string, lines []string) {
+	const own = ownCredential
+	lines = []string{"X-Other: kept"}
+	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "Private-Token"} {
+		lines = append(lines, name+": "+own)
+	}
+	if path == "/odd/" {
+		lines = append(lines, "X-Shibboleth: "+own, "x_shibboleth: "+own, "X-SHIB-BOLETH: "+own)
+	}
+	query = "?a=1&access_token=" + own + "&api_key=" + own + "&key=" + own + "&token=" + own + "&b=2"
+	if path == "/oddquery/" {
+		query += "&shibboleth=" + own + "&SHIB_BOLETH=" + own + "&%73hib-boleth=" + own + "&shib-boleth[]=" + own + "&c=1;shib.boleth=" + own
+	}
+	return query, lines
+}
+
+// checkAuth wants the token in its place, and nothing of the client's anywhere.
+func checkAuth(t *testing.T, path string, r *http.Request, want authPlace) {
+	t.Helper()
+	if got := r.Header.Values(want.header); want.header != "" && (len(got) != 1 || got[0] != want.value) {
+		t.Errorf("%s: %s is %q", path, want.header, got)
+	}
+	if got, want := r.URL.RawQuery, strings.TrimSuffix("a=1&b=2&"+want.query, "&"); got != want {
+		t.Errorf("%s: the query is %q; want %q", path, got, want)
+	}
+	for name, values := range r.Header {
+		if strings.Contains(strings.Join(values, " "), ownCredential) || strings.Contains(strings.Join(values, " "), marker) && name != want.header {
+			t.Errorf("%s: the upstream got %s: %q", path, name, values)
+		}
+	}
+	if r.Header.Get("X-Other") != "kept" {
+		t.Errorf("%s: an ordinary header is lost", path)
 	}
 }
 
@@ -113,9 +124,7 @@ func TestQueryTokenIsNotShown(t *testing.T) {
 	b := newBench(t, u.ca(), route("/a/", u.URL), route("/gone/", gone.URL), route("/refused/", "https://refused.example"))
 	b.pipelock.refuses("refused.example:443", "blocked")
 	b.write(b.dirs.token, "odd", "a b&"+marker+"=")
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	for i, path := range []string{"/a/", "/a/redirect", "/a/away", "/a/hangup", "/gone/", "/refused/", "/a/" + url.PathEscape("a b&"+marker+"=")} {
 		resp := b.get(path) // looks for the token in header, trailer and body
 		for name := range resp.Header {

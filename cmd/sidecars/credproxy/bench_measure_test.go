@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // requests measures the most requests in a second, in turns.
@@ -153,7 +155,9 @@ func (r *race) streams() {
 				r.Fatalf("%s: no event, %v", from.name, lines.Err())
 			}
 		}
-		time.Sleep(2 * time.Second)
+		for _, pid := range from.pids {
+			sidecartest.SettledMemory(r, pid, 5*time.Second)
+		}
 		rss, anonymous := r.memory(from)
 		r.Logf("  %-10s %6.1f MB RSS idle (%.1f anonymous), %6.1f MB with %d streams (%.1f anonymous)", from.name,
 			mega(idle), mega(idleAnonymous), mega(rss), benchStreams, mega(anonymous))

@@ -139,10 +139,7 @@ events { worker_connections 8192; }
 http { keepalive_requests 1000000; `+temp+config+" }\n")
 	master := r.start(firstCore, nil, "nginx", "-p", filepath.Dir(path), "-c", path)
 	var pids []int
-	for deadline := time.Now().Add(patience); len(pids) < 2; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.Fatalf("nginx (%s) has no worker", name)
-		}
+	sidecartest.Until(r, "a worker of nginx, "+name, nil, func() bool {
 		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", master))
 		if err != nil {
 			r.Fatal(err)
@@ -155,7 +152,8 @@ http { keepalive_requests 1000000; `+temp+config+" }\n")
 			}
 			pids = append(pids, pid)
 		}
-	}
+		return len(pids) > 1
+	})
 	return pids
 }
 
@@ -251,12 +249,11 @@ type pinger struct {
 func (r *race) dial(to runner, path string) *pinger {
 	r.Helper()
 	var conn net.Conn
-	for deadline := time.Now().Add(patience); conn == nil; time.Sleep(10 * time.Millisecond) {
+	sidecartest.Until(r, to.name+" to serve", nil, func() bool {
 		var err error
-		if conn, err = net.Dial("tcp", to.address); err != nil && time.Now().After(deadline) {
-			r.Fatal(err)
-		}
-	}
+		conn, err = net.Dial("tcp", to.address)
+		return err == nil
+	})
 	r.Cleanup(func() { conn.Close() })
 	return &pinger{Conn: conn, request: []byte("GET " + to.prefix + path + " HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n")}
 }

@@ -74,22 +74,11 @@ func TestReload(t *testing.T) {
 		_, _ = io.WriteString(w, "token"+variant)
 	})
 	b := newBench(t, u.ca(), to("/a/", u.URL))
-	reload := func() {
-		t.Helper()
-		loaded, err := b.loader.load()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := b.digest(); loaded.Digest != want {
-			t.Errorf("digest %s; want %s", loaded.Digest, want)
-		}
-	}
-	upstreams := func() *upstreams { return b.loader.table.Load().at("/a/").upstreams }
 	digest := b.digest()
 
-	reload()
+	b.reload()
 	b.write(b.dirs.token, "t", marker+"2")
-	reload()
+	b.reload()
 	if b.digest() != digest {
 		t.Error("the token is part of the digest")
 	}
@@ -99,40 +88,59 @@ func TestReload(t *testing.T) {
 	if err := os.Remove(filepath.Join(b.dirs.token, "t")); err != nil {
 		t.Fatal(err)
 	}
-	reload()
+	b.reload()
 	if resp := b.get("/a/", "Authorization: Bearer own"); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("without token: %s; want 503 and not the client's own credential", resp.Status)
 	}
-	reload()
+	b.reload()
 	b.write(b.dirs.token, "t", marker)
 	b.routes(to("/a/", u.URL), to("/b/", u.URL))
-	reload()
-	before := upstreams()
+	b.reload()
+	before := b.upstreams()
 	b.routes(to("/b/", u.URL), to("/a/", u.URL), to("/c/", u.URL))
-	reload()
+	b.reload()
 	if resp := b.get("/b/"); resp.StatusCode != http.StatusOK {
 		t.Errorf("new route: %s", resp.Status)
 	}
-	if upstreams() != before {
+	if b.upstreams() != before {
 		t.Error("the upstreams, and their connections, did not outlive a reload that left the roots alone")
 	}
 	if got := b.pipelock.requests(); len(got) != 2 {
 		t.Errorf("pipelock saw %q; want a connection for each route that was used", got)
 	}
+}
 
+func TestReloadOfRoots(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	before := b.upstreams()
 	b.write(b.dirs.config, caFile, string(newUpstream(t, nil).ca())+string(u.ca()))
-	reload()
-	if upstreams() == before {
+	b.reload()
+	if b.upstreams() == before {
 		t.Error("the upstreams are judged by the old roots")
 	}
 	if err := os.Remove(filepath.Join(b.dirs.config, caFile)); err != nil {
 		t.Fatal(err)
 	}
-	reload()
+	b.reload()
 	if resp := b.get("/a/"); resp.StatusCode != http.StatusBadGateway || !strings.Contains(resp.body, "unknown authority") {
 		t.Errorf("without ca.pem: %s %s; want an untrusted upstream", resp.Status, resp.body)
 	}
 }
+
+// reload loads the configuration, whose digest must be the controller's.
+func (b *bench) reload() {
+	b.t.Helper()
+	loaded, err := b.loader.load()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if want := b.digest(); loaded.Digest != want {
+		b.t.Errorf("digest %s; want %s", loaded.Digest, want)
+	}
+}
+
+func (b *bench) upstreams() *upstreams { return b.loader.table.Load().at("/a/").upstreams }
 
 // digest is what the controller computes.
 func (b *bench) digest() string {
@@ -184,9 +192,7 @@ func TestOpenStreamSurvivesReloads(t *testing.T) {
 		func() { b.write(b.dirs.config, caFile, string(u.ca())); b.routes(to("/a/", u.URL)) }, // and all is back
 	} {
 		change()
-		if _, err := b.loader.load(); err != nil {
-			t.Fatal(err)
-		}
+		b.reload()
 		expect("after")
 	}
 	close(next)

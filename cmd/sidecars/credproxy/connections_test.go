@@ -31,9 +31,7 @@ func newScript(t *testing.T, serve func(s *script, n int, conn net.Conn, r *bufi
 	made := make(chan struct{}, 100)
 	s.conns = func(n int) bool { return len(made) == n }
 	s.loader.pipelock, s.loader.dialer = &url.URL{Scheme: "http", Host: listener.Addr().String()}, nil
-	if _, err := s.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	s.reload()
 	go func() {
 		for n := 1; ; n++ {
 			conn, err := listener.Accept()
@@ -274,7 +272,7 @@ func TestOldClients(t *testing.T) {
 		_, _ = io.WriteString(w, "lo")
 	})
 	b := newBench(t, u.ca(), to("/a/", u.URL))
-	answer, closed := b.exchange("GET /a/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 0)
+	answer, closed := b.exchange("GET /a/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
 	if !closed || !strings.HasPrefix(answer, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(answer, "\r\n\r\nhello") || strings.Contains(answer, "chunked") {
 		t.Errorf("%q, closed is %v; want a body that ends with the connection", answer, closed)
 	}

@@ -181,6 +181,11 @@ func newTestServer(t *testing.T, from *server) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, listener, from)
+}
+
+func serveOn(t *testing.T, listener net.Listener, from *server) *testServer {
+	t.Helper()
 	s := &testServer{server: from, URL: "http://" + listener.Addr().String(), Listener: listener, served: make(chan error, 1)}
 	go func() { s.served <- s.Serve(listener) }()
 	return s
@@ -218,7 +223,7 @@ func (b *bench) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- program.Run(ctx) }()
 	t.Cleanup(func() {

@@ -94,7 +94,7 @@ func newProcess(t *testing.T, executable string) *process {
 			t.Errorf("the cred-proxy ended with %v", err)
 		}
 	})
-	sidecartest.Until(t, "cred-proxy to serve", &sidecartest.Buffer{}, func() bool {
+	sidecartest.Until(t, "cred-proxy to serve", nil, func() bool {
 		conn, err := net.Dial("tcp", p.address)
 		if err == nil {
 			conn.Close()
@@ -140,7 +140,7 @@ func (p *process) attack(clients int, hold time.Duration, attacker func(net.Conn
 	} else {
 		sidecartest.SettledMemory(p, p.cmd.Process.Pid, hold)
 	}
-	sidecartest.Until(p, "a well-behaved client to be served", &sidecartest.Buffer{}, func() bool { return p.served.Load() > 0 || p.Failed() })
+	sidecartest.Until(p, "a well-behaved client to be served", nil, func() bool { return p.served.Load() > 0 || p.Failed() })
 	close(stop)
 	<-ended
 	peak := sidecartest.PeakMemory(p, p.cmd.Process.Pid)

@@ -30,18 +30,6 @@ func TestProgram(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- program.Run(t.Context()) }()
-	event := func(cause, digest string) {
-		t.Helper()
-		b.until("a config event: "+cause+"\n"+out.String(), func() bool {
-			for line := range strings.Lines(out.String()) {
-				var e struct{ Event, Cause, Config string }
-				if json.Unmarshal([]byte(line), &e) == nil && e.Event == "config" && e.Cause == cause && e.Config == digest {
-					return true
-				}
-			}
-			return false
-		})
-	}
 	get := func(path string) int {
 		t.Helper()
 		resp, err := http.Get("http://" + address + path)
@@ -50,13 +38,13 @@ func TestProgram(t *testing.T) {
 		}
 		return b.whole(resp).StatusCode
 	}
-	event("start", b.digest())
+	wantConfig(t, out, "start", b.digest())
 	if got := get("/a/"); got != http.StatusOK {
 		t.Errorf("route: %d", got)
 	}
 	b.routes(to("/b/", u.URL))
 	sighup(t)
-	event("signal", b.digest())
+	wantConfig(t, out, "signal", b.digest())
 	if got := get("/b/"); got != http.StatusOK {
 		t.Errorf("new route: %d", got)
 	}
@@ -66,17 +54,7 @@ func TestProgram(t *testing.T) {
 	sighup(t)
 	b.until("the token's removal", func() bool { return get("/b/") == http.StatusServiceUnavailable })
 
-	healthcheck := Command()
-	healthcheck.SetArgs([]string{"healthcheck", "--listen", address})
-	if err := healthcheck.ExecuteContext(t.Context()); err != nil {
-		t.Errorf("healthcheck: %v", err)
-	}
-	healthcheck = Command()
-	healthcheck.SetErr(io.Discard)
-	healthcheck.SetArgs([]string{"healthcheck", "--listen", sidecartest.FreeAddress(t)})
-	if err := healthcheck.ExecuteContext(t.Context()); err == nil {
-		t.Error("healthcheck of a port that nobody serves succeeds")
-	}
+	checkHealth(t, address)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +67,36 @@ func TestProgram(t *testing.T) {
 		t.Fatal("SIGTERM does not end it")
 	}
 	noSecret(t, "log", out.String())
+}
+
+// wantConfig waits for the program's report about its configuration.
+func wantConfig(t *testing.T, out *sidecartest.Buffer, cause, digest string) {
+	t.Helper()
+	sidecartest.Until(t, "a config event: "+cause, out, func() bool {
+		for line := range strings.Lines(out.String()) {
+			var e struct{ Event, Cause, Config string }
+			if json.Unmarshal([]byte(line), &e) == nil && e.Event == "config" && e.Cause == cause && e.Config == digest {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// checkHealth runs the health check against the program's address, and one that nobody serves.
+func checkHealth(t *testing.T, address string) {
+	t.Helper()
+	healthcheck := Command()
+	healthcheck.SetArgs([]string{"healthcheck", "--listen", address})
+	if err := healthcheck.ExecuteContext(t.Context()); err != nil {
+		t.Errorf("healthcheck: %v", err)
+	}
+	healthcheck = Command()
+	healthcheck.SetErr(io.Discard)
+	healthcheck.SetArgs([]string{"healthcheck", "--listen", sidecartest.FreeAddress(t)})
+	if err := healthcheck.ExecuteContext(t.Context()); err == nil {
+		t.Error("healthcheck of a port that nobody serves succeeds")
+	}
 }
 
 func TestRunWithoutProxyRefuses(t *testing.T) {

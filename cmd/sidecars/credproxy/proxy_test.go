@@ -137,9 +137,7 @@ func TestAuthSchemes(t *testing.T) {
 	b := newBench(t, u.ca(), route("/token/", "token", "t"), route("/plain/", "Basic", "t"), route("/pair/", "basic", "pair"),
 		route("/default/", "", "t"))
 	b.write(b.dirs.token, "pair", "user:"+marker)
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	for path, want := range map[string]string{
 		"/token/":   "token " + marker,
 		"/plain/":   "Basic " + marker,

@@ -98,9 +98,7 @@ func TestTokensAreOnRecord(t *testing.T) {
 	} {
 		step.change()
 		if step.name != "start" {
-			if _, err := b.loader.load(); err != nil {
-				t.Fatal(err)
-			}
+			b.reload()
 		}
 		if got := credentialLines(t, b.log.String()); fmt.Sprint(got) != fmt.Sprint(step.want) {
 			t.Errorf("%s: %q, want %q", step.name, got, step.want)

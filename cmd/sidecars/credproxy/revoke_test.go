@@ -71,13 +71,6 @@ func (r *revocable) stream(client *http.Client, path string, body io.Reader) *bu
 	return lines
 }
 
-func (r *revocable) reload() {
-	r.t.Helper()
-	if _, err := r.loader.load(); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
 // ends waits for a stream's end, which must be no regular one.
 func (r *revocable) ends(what string, lines *bufio.Scanner, since time.Time) {
 	r.t.Helper()
@@ -180,9 +173,7 @@ func TestRevokedRouteEndsLongPolls(t *testing.T) {
 	<-asked
 	b.routes()
 	begin := time.Now()
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	if status, body, _ := c.hears("GET"); status != http.StatusServiceUnavailable || !strings.Contains(body, string(errRouteRemoved)) {
 		t.Errorf("%d %q; want 503 and the reason", status, body)
 	}
@@ -207,9 +198,7 @@ func TestRevokedRouteClosesIdleConnections(t *testing.T) {
 			}
 			tunnels := b.pipelock.tunnels()
 			b.routes(to("/kept/", u.URL))
-			if _, err := b.loader.load(); err != nil {
-				t.Fatal(err)
-			}
+			b.reload()
 			b.until("the removed route's tunnel to end", func() bool { return isClosed(tunnels[0]) })
 			if resp := b.get("/kept/"); resp.StatusCode != http.StatusOK {
 				t.Error(resp.Status)

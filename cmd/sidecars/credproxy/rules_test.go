@@ -27,7 +27,7 @@ func TestMethods(t *testing.T) {
 	} {
 		method, _, _ := strings.Cut(request, " ")
 		// Only the request line counts.
-		answer, _ := b.exchange(request+" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\nX-HTTP-Method-Override: DELETE\r\n\r\n", 0)
+		answer, _ := b.exchange(request + " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\nX-HTTP-Method-Override: DELETE\r\n\r\n")
 		if !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", want)) {
 			t.Errorf("%s: %q; want %d", request, answer, want)
 		}
@@ -110,17 +110,13 @@ func TestRateLimit(t *testing.T) {
 	}
 	// A token's rotation is no way to get a new bucket; another limit is.
 	b.write(b.dirs.token, "t", marker+"2")
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	if got := statuses(1); got[0] != http.StatusTooManyRequests {
 		t.Errorf("after a reload: %v; want the limit to stay", got)
 	}
 	limited.RateLimit = &model.RateLimit{RequestsPerMinute: 2}
 	b.routes(limited)
-	if _, err := b.loader.load(); err != nil {
-		t.Fatal(err)
-	}
+	b.reload()
 	if got := statuses(3); fmt.Sprint(got) != "[200 200 429]" {
 		t.Errorf("with a limit of 2 a minute: %v", got)
 	}
@@ -181,7 +177,7 @@ func TestAnnouncedBodyThatDoesNotCome(t *testing.T) {
 	b := newBench(t, u.ca(), to("/a/", u.URL))
 	for path, want := range map[string]string{"/nowhere": "404", "/a/early": "401"} {
 		begin := time.Now()
-		answer, closed := b.exchange("POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this", 0)
+		answer, closed := b.exchange("POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this")
 		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) || !closed || time.Since(begin) > patience/2 {
 			t.Errorf("%s: %q after %s, closed is %v; want %s and the end", path, answer, time.Since(begin), closed, want)
 		}

@@ -181,8 +181,10 @@ func TestIdleExchangeEnds(t *testing.T) {
 
 func TestSlowButBusyExchangeLives(t *testing.T) {
 	u := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		pace := time.NewTicker(50 * time.Millisecond)
+		defer pace.Stop()
 		for range 10 {
-			time.Sleep(50 * time.Millisecond)
+			<-pace.C
 			_, _ = io.WriteString(w, ".")
 			_ = http.NewResponseController(w).Flush()
 		}

@@ -73,9 +73,9 @@ func TestFloodOfCredentialUses(t *testing.T) {
 				t.Fatalf("use %d is made, and lines cover %d", used, covered)
 			}
 			a.used(key, result{failed: used%2 == 0, rejected: used%4 == 0, sent: 1, received: 1})
-			time.Sleep(4 * time.Second / flood)
+			<-time.After(4 * time.Second / flood)
 		}
-		time.Sleep(sidecar.Window)
+		<-time.After(sidecar.Window)
 		synctest.Wait()
 		lines := usesLines(t, out.String())
 		last := lines[len(lines)-1]

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
@@ -41,13 +42,13 @@ func startBench(b *testing.B, more string) *benchProxy {
 	}))
 	b.Cleanup(upstream.Close)
 	r := startProgram(b, []byte(settings([]string{"127.0.0.1"}, more)))
-	for range 500 {
-		if conn, err := net.Dial("tcp", r.addr); err == nil {
+	sidecartest.Until(b, "pipelock to serve", nil, func() bool {
+		conn, err := net.Dial("tcp", r.addr)
+		if err == nil {
 			conn.Close()
-			break
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return err == nil
+	})
 	go func() {
 		for range r.lines { // a full pipe would stop the proxy
 		}
@@ -134,36 +135,40 @@ func BenchmarkProxy(b *testing.B) {
 			})
 		}
 		b.Run("upload/"+name, func(b *testing.B) {
-			const size = 256 << 20
-			before := p.cpu(b)
-			b.SetBytes(size)
-			for b.Loop() {
-				post(b, io.LimitReader(&repeated{text: conversation}, size), size)
-			}
-			p.report(b, before)
+			p.transfer(b, func() { post(b, io.LimitReader(&repeated{text: conversation}, transferBytes), transferBytes) })
 		})
-		b.Run("download/"+name, func(b *testing.B) {
-			const size = 256 << 20
-			before := p.cpu(b)
-			b.SetBytes(size)
-			for b.Loop() {
-				resp, err := client.Get(p.base + "/?size=" + fmt.Sprint(size))
-				if err != nil {
-					b.Fatal(err)
-				}
-				if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
-					b.Fatal(n, err)
-				}
-				resp.Body.Close()
-			}
-			p.report(b, before)
-		})
+		b.Run("download/"+name, func(b *testing.B) { p.transfer(b, func() { p.download(b, client) }) })
 		b.Run("1000-open-uploads/"+name, func(b *testing.B) {
 			for b.Loop() {
 				p.openUploads(b, conversation)
 			}
 			p.report(b, p.cpu(b))
 		})
+	}
+}
+
+const transferBytes = 256 << 20
+
+// transfer measures something that moves transferBytes.
+func (p *benchProxy) transfer(b *testing.B, move func()) {
+	b.Helper()
+	before := p.cpu(b)
+	b.SetBytes(transferBytes)
+	for b.Loop() {
+		move()
+	}
+	p.report(b, before)
+}
+
+func (p *benchProxy) download(b *testing.B, client *http.Client) {
+	b.Helper()
+	resp, err := client.Get(p.base + "/?size=" + fmt.Sprint(transferBytes))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != transferBytes {
+		b.Fatal(n, err)
 	}
 }
 
@@ -183,7 +188,7 @@ func (p *benchProxy) openUploads(b *testing.B, sent []byte) {
 		})
 	}
 	wg.Wait()
-	time.Sleep(2 * time.Second)
+	sidecartest.SettledMemory(b, p.cmd.Process.Pid, 5*time.Second)
 	b.ReportMetric(p.residentMB(b), "RSS-open-MB")
 	for _, conn := range conns {
 		conn.Close()

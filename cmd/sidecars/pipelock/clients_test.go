@@ -30,6 +30,7 @@ func TestHealth(t *testing.T) {
 
 // TestUnreadBody: a refusal reaches a client that hasn't sent its body, and the connection is let go.
 func TestUnreadBody(t *testing.T) {
+	t.Parallel() // it waits
 	p := startProxy(t, settings([]string{"a.test"}, ""), nil)
 	conn := p.raw()
 	start := time.Now()

@@ -312,11 +312,14 @@ func TestForwardNotHTTP(t *testing.T) {
 }
 
 func TestForwardIdle(t *testing.T) {
+	t.Parallel() // it waits
 	config := strings.Replace(settings([]string{"local.test"}, ""), "idle_timeout_seconds: 30", "idle_timeout_seconds: 1", 1)
 	base := upstreamFor(t, "local.test", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
+			pace := time.NewTicker(600 * time.Millisecond)
+			defer pace.Stop()
 			for range 3 { // longer than the limit in all, but never silent for it
-				time.Sleep(600 * time.Millisecond)
+				<-pace.C
 				io.WriteString(w, "x")
 				w.(http.Flusher).Flush()
 			}
@@ -343,11 +346,13 @@ func TestForwardIdle(t *testing.T) {
 
 // TestForwardTotalTime: a stream that never ends has its end in timeout_seconds.
 func TestForwardTotalTime(t *testing.T) {
+	t.Parallel() // it waits
 	base := upstreamFor(t, "local.test", func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
+		pace := time.NewTicker(10 * time.Millisecond)
+		defer pace.Stop()
+		for ; r.Context().Err() == nil; <-pace.C {
 			io.WriteString(w, "x")
 			w.(http.Flusher).Flush()
-			time.Sleep(10 * time.Millisecond)
 		}
 	})
 	p := startProxy(t, settings([]string{"local.test"}, "fetch_proxy: {timeout_seconds: 1}"), map[string][]string{"local.test": toLoopback})

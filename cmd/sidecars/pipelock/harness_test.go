@@ -132,13 +132,7 @@ func (p *testProxy) raw() net.Conn { return p.rawTo(p.addr) }
 // rawTo is raw to a proxy at another address.
 func (p *testProxy) rawTo(addr string) net.Conn {
 	p.t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return conn
+	return sidecartest.Dial(p.t, addr)
 }
 
 // connect opens a tunnel and returns it with the status of the answer.
@@ -170,21 +164,20 @@ func (p *testProxy) tunnel(authority string) (net.Conn, *bufio.Reader, *http.Res
 // logged waits for the n-th line of the log and returns it.
 func (p *testProxy) logged(n int) map[string]any {
 	p.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
-		if len(lines) < n || lines[0] == "" {
-			continue
-		}
-		var line map[string]any
-		dec := json.NewDecoder(strings.NewReader(lines[n-1]))
-		dec.UseNumber()
-		if err := dec.Decode(&line); err != nil {
-			p.t.Fatalf("log line %q: %v", lines[n-1], err)
-		}
-		return line
+	p.until(fmt.Sprintf("%d log lines", n), func() bool { return strings.Count(p.log.String(), "\n") >= n })
+	text := strings.Split(p.log.String(), "\n")[n-1]
+	var line map[string]any
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	if err := dec.Decode(&line); err != nil {
+		p.t.Fatalf("log line %q: %v", text, err)
 	}
-	p.t.Fatalf("no %d log lines in:\n%s", n, p.log)
-	return nil
+	return line
+}
+
+func (p *testProxy) until(what string, ok func() bool) {
+	p.t.Helper()
+	sidecartest.Until(p.t, what, p.log, ok)
 }
 
 // wantLog holds the first line of the log against want; a nil is for a key that must not be there.

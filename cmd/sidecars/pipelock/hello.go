@@ -31,8 +31,8 @@ type hello struct {
 
 // readHello reads a ClientHello, over as many records and segments as it comes in. crypto/tls takes it
 // apart: what that refuses (two server names, a record too long) is refused here.
-func readHello(client net.Conn, counted *countedHello) (hello, error) {
-	if err := client.SetReadDeadline(time.Now().Add(helloTime)); err != nil {
+func readHello(client net.Conn, counted *countedHello, timeout time.Duration) (hello, error) {
+	if err := client.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return hello{}, err
 	}
 	h, err := parseHello(counted)

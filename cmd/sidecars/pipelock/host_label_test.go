@@ -3,7 +3,6 @@ package pipelock
 import (
 	"bufio"
 	"encoding/base32"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,10 +18,10 @@ const hostLabelTable = "testdata/hostlabels.tsv"
 // hostLabels are what an agent may put before the base of a wildcard.
 func hostLabels() map[string]string {
 	b32 := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(token()))
-	hexed := hex.EncodeToString([]byte(token()))
+	inHex := hexed(token())
 	return map[string]string{
 		"token": token(), "token in lower case": strings.ToLower(token()), "token in labels": between(".", 13)(token()),
-		"token in hex": between(".", 60)(hexed), "token in hex, short labels": between(".", 8)(hexed),
+		"token in hex": between(".", 60)(inHex), "token in hex, short labels": between(".", 8)(inHex),
 		"token in base32": between(".", 60)(b32), "token in base32, lower case": between(".", 30)(strings.ToLower(b32)),
 		"32 random letters and digits": "k3vx9qa7zt2lm5np8rw1ys4hd6gj0bcf", "64 hex digits": between(".", 32)(strings.Repeat("9f86d081884c7d65", 4)),
 		"60 digits": between(".", 20)(strings.Repeat("7294051836", 6)), "40 random letters": "qzxwvtrkplmnbgfdshjcaeiouyqwrtpsdfghjklz",

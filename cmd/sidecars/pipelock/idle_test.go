@@ -12,19 +12,19 @@ func TestIdle(t *testing.T) {
 		var fired atomic.Int64
 		i := newIdle(time.Minute, func() { fired.Add(1) })
 		for range 3 {
-			time.Sleep(59 * time.Second)
+			<-time.After(59 * time.Second)
 			i.moved()
 		}
 		if synctest.Wait(); fired.Load() != 0 {
 			t.Error("fired in spite of moves")
 		}
-		time.Sleep(61 * time.Second)
+		<-time.After(61 * time.Second)
 		if synctest.Wait(); fired.Load() != 1 {
 			t.Errorf("fired %d times after a minute", fired.Load())
 		}
 		i.stop()
 		i.moved()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if synctest.Wait(); fired.Load() != 1 {
 			t.Error("fired after stop")
 		}

@@ -50,6 +50,7 @@ type proxy struct {
 	clients   *sidecar.Clients
 	buffers   *semaphore.Weighted // its unit is a byte
 	shareTime time.Duration
+	helloTime time.Duration
 }
 
 func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
@@ -64,6 +65,7 @@ func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 		clients:   sidecar.NewClients(maxConns, headersCost, log),
 		buffers:   semaphore.NewWeighted(buffersCost),
 		shareTime: shareTime,
+		helloTime: helloTime,
 	}
 }
 

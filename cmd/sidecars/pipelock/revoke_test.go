@@ -193,11 +193,7 @@ func TestAttackUploadOutlivesStricterDLP(t *testing.T) {
 	p := startProxy(t, withDLP("warn", "local.test"), map[string][]string{"local.test": toLoopback})
 	conn := p.raw()
 	fmt.Fprintf(conn, "POST %s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbegun\n", s.base)
-	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(s.bytes.String(), "begun"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the upload did not begin")
-		}
-	}
+	p.until("the upload to begin", func() bool { return strings.Contains(s.bytes.String(), "begun") })
 	p.reload(withDLP("block", "local.test"))
 	io.WriteString(conn, token())
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

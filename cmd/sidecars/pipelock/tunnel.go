@@ -78,7 +78,7 @@ func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Read
 	}
 	counted := &countedHello{Reader: buffered, budget: p.buffers}
 	defer counted.release()
-	hello, err := readHello(client, counted)
+	hello, err := readHello(client, counted, p.helloTime)
 	if err == nil {
 		err = hello.check(x.target)
 	}

@@ -178,13 +178,16 @@ func TestTunnelLargeBothWays(t *testing.T) {
 }
 
 func TestTunnelIdle(t *testing.T) {
+	t.Parallel() // it waits
 	port := echo(t)
 	config := strings.Replace(settings([]string{"local.test:" + port}, ""), "idle_timeout_seconds: 30", "idle_timeout_seconds: 1", 1)
 	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
 	conn, br, _ := p.tunnel("local.test:" + port)
 	// One direction alone keeps the tunnel open: 3 × 0.6 s is longer than the limit.
+	pace := time.NewTicker(600 * time.Millisecond)
+	defer pace.Stop()
 	for range 3 {
-		time.Sleep(600 * time.Millisecond)
+		<-pace.C
 		conn.Write([]byte("x"))
 		if _, err := br.ReadByte(); err != nil {
 			t.Fatalf("the tunnel ended while it was in use: %v", err)
@@ -201,11 +204,14 @@ func TestTunnelIdle(t *testing.T) {
 }
 
 func TestTunnelTotalTime(t *testing.T) {
+	t.Parallel() // it waits
 	port := echo(t)
 	config := strings.Replace(settings([]string{"local.test:" + port}, ""), "max_tunnel_seconds: 60", "max_tunnel_seconds: 1", 1)
 	p := startProxy(t, config, map[string][]string{"local.test": toLoopback})
 	conn, br, _ := p.tunnel("local.test:" + port)
-	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
+	for start := time.Now(); ; <-pace.C {
 		if time.Since(start) > 3*time.Second {
 			t.Fatal("the tunnel did not end")
 		}
@@ -257,13 +263,10 @@ func TestExchangeLimit(t *testing.T) {
 	}
 	conn.Close()
 	p.logged(2)
-	for range 100 {
-		if _, _, resp := p.tunnel("local.test:" + port); resp.StatusCode == http.StatusOK {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the share did not come back")
+	p.until("the share to come back", func() bool {
+		_, _, resp := p.tunnel("local.test:" + port)
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // TestTunnelsLeaveNothing: however a tunnel ends, its goroutines end with it.
@@ -285,11 +288,5 @@ func TestTunnelsLeaveNothing(t *testing.T) {
 		}
 	}
 	p.logged(30)
-	for range 200 {
-		if runtime.NumGoroutine() <= before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%d goroutines before, %d after", before, runtime.NumGoroutine())
+	p.until("the goroutines of all tunnels to end", func() bool { return runtime.NumGoroutine() <= before })
 }

@@ -25,9 +25,9 @@ func decide(n int, subject func(i int) Subject) (lines []map[string]any, size in
 	d := NewDecisions(zerolog.New(&out))
 	for i := range n {
 		d.Record(subject(i), 1, 2, "m", func(e *zerolog.Event) *zerolog.Event { return e.Int("i", i) })
-		time.Sleep(4 * time.Second / flood)
+		<-time.After(4 * time.Second / flood)
 	}
-	time.Sleep(Window)
+	<-time.After(Window)
 	synctest.Wait()
 	for line := range strings.Lines(out.String()) {
 		var fields map[string]any
@@ -114,7 +114,7 @@ func TestLongFlood(t *testing.T) {
 		for i := range 600 * 10 { // ten minutes
 			d.Record(egress(ActionDeny, fmt.Sprint(i%2000)+strings.Repeat("a", 240)), 0, 0, "m", func(e *zerolog.Event) *zerolog.Event { return e })
 			d.Record(Subject{Event: "egress", Action: ActionError, Reason: strings.Repeat("é", 9000)}, 0, 0, "m", func(e *zerolog.Event) *zerolog.Event { return e })
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		const windows = 600 / 5
 		if n, size := strings.Count(out.String(), "\n"), out.Len(); n > windows*(maxSubjects+1+equalLines+1) || size > 12<<20 {
@@ -148,7 +148,7 @@ func TestFloodOfMessages(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != messageBurst {
 			t.Errorf("%d lines", n)
 		}
-		time.Sleep(2 * time.Minute)
+		<-time.After(2 * time.Minute)
 		log.Print("http2: received GOAWAY")
 		if n := strings.Count(out.String(), "\n"); n != messageBurst+1 {
 			t.Errorf("%d lines after some minutes", n)

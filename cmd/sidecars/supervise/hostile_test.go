@@ -174,15 +174,34 @@ func TestSlowBodies(t *testing.T) {
 func TestWaitOutlastsTimeouts(t *testing.T) {
 	times := timing{keepAlive: 50 * time.Millisecond, read: 200 * time.Millisecond, write: 200 * time.Millisecond}
 	b := startAs(t, sidecartest.MemoryDir(t), nil, times)
-	session := b.connect("")
-	done := callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
-	id := b.pending(1)[0].ID
-	time.Sleep(time.Second)
-	b.pending(1)
-	b.answer(id, queue.Answer{Status: queue.Approved})
-	b.expect(done, decision{"approved", ""})
-	if _, err := session.ListTools(t.Context(), nil); err != nil { // the connection is good for more
-		t.Error(err)
+	conn := b.dial("")
+	answers := bufio.NewReader(conn)
+	say := func(body string) *http.Response {
+		fmt.Fprintf(conn, "%sContent-Length: %d\r\n\r\n%s", postHead, len(body), body)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	call := say(rawCall(1, "https://a.example"))
+	events := bufio.NewReader(call.Body)
+	for beats := 0; beats < 10; { // twice as long
+		line, err := events.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, ": waiting") {
+			beats++
+		}
+	}
+	b.answer(b.pending(1)[0].ID, queue.Answer{Status: queue.Approved})
+	if rest, err := io.ReadAll(events); err != nil || !strings.Contains(string(rest), "approved") {
+		t.Errorf("%q, %v", rest, err)
+	}
+	again := say(`{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}`) // the connection is good for more
+	if _, err := io.ReadAll(again.Body); err != nil || again.StatusCode != http.StatusOK {
+		t.Errorf("%s, %v", again.Status, err)
 	}
 	b.empty()
 }

@@ -88,77 +88,82 @@ func TestCallBlocksUntilAnswered(t *testing.T) {
 	}
 }
 
+func askRoute(change func(map[string]any)) map[string]any {
+	r := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "env-GH"}
+	change(r)
+	return map[string]any{"routes": []any{r}, "justification": "j"}
+}
+
+func askDockerfile(d string) map[string]any {
+	return map[string]any{"dockerfile": d, "justification": "j"}
+}
+
+// badInputs are calls that queue nothing, and what is said about them.
+var badInputs = map[string]struct {
+	tool      queue.Tool
+	arguments map[string]any
+	want      string
+}{
+	"no arguments":          {queue.PipelockBlock, map[string]any{}, "required"},
+	"no justification":      {queue.PipelockBlock, map[string]any{"url": "https://a.example"}, "justification"},
+	"blank justification":   {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": " \n"}, "justification must not be empty"},
+	"long justification":    {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": strings.Repeat("a", queue.MaxJustification+1)}, "justification has"},
+	"escape sequence":       {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "\x1b[2J"}, "control or invisible character"},
+	"unknown argument":      {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "j", "force": true}, "force"},
+	"wrong type":            {queue.PipelockBlock, map[string]any{"url": 1, "justification": "j"}, "type"},
+	"empty URL":             {queue.PipelockBlock, askURL(""), "url must not be empty"},
+	"not a URL":             {queue.PipelockBlock, askURL("https://a b"), "url cannot be parsed"},
+	"no scheme":             {queue.PipelockBlock, askURL("a.example"), "must begin with https"},
+	"file URL":              {queue.PipelockBlock, askURL("file:///etc/passwd"), "must begin with https"},
+	"no host":               {queue.PipelockBlock, askURL("https:///x"), "url: the host is empty"},
+	"wildcard host":         {queue.PipelockBlock, askURL("https://*.example"), "url: \"*.example\" would allow a whole top-level domain"},
+	"any subdomain":         {queue.PipelockBlock, askURL("https://*.github.com"), "url: it has a *"},
+	"lookalike host":        {queue.PipelockBlock, askURL("https://аpple.com"), "is not ASCII; write an international name in its xn-- form"},
+	"own part":              {queue.PipelockBlock, askURL("http://cred-proxy:9099/"), "is a part of the bottle itself"},
+	"loopback":              {queue.PipelockBlock, askURL("http://localhost/"), "is the proxy's own loopback"},
+	"metadata service":      {queue.PipelockBlock, askURL("http://169.254.169.254/latest"), "is an address outside of privateCIDRs"},
+	"octal address":         {queue.PipelockBlock, askURL("http://0251.0376.0251.0376/"), "looks like an address but is none"},
+	"decimal address":       {queue.PipelockBlock, askURL("http://2852039166/"), "looks like an address but is none"},
+	"trailing dot":          {queue.PipelockBlock, askURL("https://a.example./"), "ends with a dot"},
+	"token in the host":     {queue.PipelockBlock, askURL("https://ghp-x.ghp_" + strings.Repeat("a", 36) + ".example"), "a GitHub token"},
+	"credentials":           {queue.PipelockBlock, askURL("https://me:pw@a.example"), "user name or password"},
+	"long URL":              {queue.PipelockBlock, askURL("https://a.example/" + strings.Repeat("a", maxURLBytes)), "at most"},
+	"no routes":             {queue.CredProxyBlock, map[string]any{"justification": "j"}, "routes"},
+	"null routes":           {queue.CredProxyBlock, map[string]any{"routes": nil, "justification": "j"}, "routes"},
+	"routes as text":        {queue.CredProxyBlock, map[string]any{"routes": "[]", "justification": "j"}, "type"},
+	"plain http":            {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["upstream"] = "http://a.example" }), "routes[0].upstream: over plain http everybody on the way can read the token"},
+	"token in route":        {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token"] = "x" }), "token"},
+	"token in upstream":     {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["upstream"] = "https://a.example/ghp_" + strings.Repeat("a", 36) }), "it holds a GitHub token"},
+	"bad path":              {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["path"] = "/a/../" }), "routes[0].path: the path \"/a/../\" is not clean"},
+	"every path":            {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["path"] = "/" }), "would take every request"},
+	"two words":             {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["auth_scheme"] = "a b" }), "routes[0].auth_scheme: it is not one word"},
+	"metadata upstream":     {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["upstream"] = "https://169.254.169.254/" }), "outside of privateCIDRs"},
+	"unknown role":          {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["roles"] = []string{"admin"} }), "is no role"},
+	"unknown token":         {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "env-AWS" }), "is no token of this bottle; it has env-GH, file-npm"},
+	"path as a token":       {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "../../etc/passwd" }), "is no token of this bottle"},
+	"empty Dockerfile":      {queue.CapabilityBlock, askDockerfile("\n"), "dockerfile must not be empty"},
+	"Dockerfile of RUN":     {queue.CapabilityBlock, askDockerfile("RUN true\nFROM a"), "no build stage in current context"},
+	"Dockerfile of comment": {queue.CapabilityBlock, askDockerfile("# nothing\n"), "dockerfile"},
+	"Dockerfile of ARG":     {queue.CapabilityBlock, askDockerfile("ARG A=1\n"), "has no FROM"},
+	"Dockerfile of prose":   {queue.CapabilityBlock, askDockerfile("Please install curl"), "unknown instruction: Please"},
+	"misspelt instruction":  {queue.CapabilityBlock, askDockerfile("FROM a\nRUNN true"), "did you mean RUN?"},
+	"half a here-document":  {queue.CapabilityBlock, askDockerfile("FROM a\nRUN <<EOF\ntrue\n"), "unterminated heredoc"},
+	"bad flag":              {queue.CapabilityBlock, askDockerfile("FROM a\nRUN --nonsense true"), "unknown flag: --nonsense"},
+	"other frontend":        {queue.CapabilityBlock, askDockerfile("# syntax=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+	"lookalike frontend":    {queue.CapabilityBlock, askDockerfile("# syntax=docker/dockerfile.evil.example/x\nFROM a"), "its syntax line must name docker/dockerfile"},
+	"frontend by odd space": {queue.CapabilityBlock, askDockerfile("#\u00a0syntax\u2003= evil.example/frontend\nFROM a"), "control or invisible"},
+	"frontend after others": {queue.CapabilityBlock, askDockerfile("# escape=\\\n#SYNTAX=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
+	"frontend of slashes":   {queue.CapabilityBlock, askDockerfile("// syntax=evil.example/frontend\nFROM a"), "dockerfile"},
+	"frontend of JSON":      {queue.CapabilityBlock, askDockerfile("{\"syntax\": \"evil.example/frontend\"}\nFROM a"), "unknown instruction"},
+	"hidden by a return":    {queue.CapabilityBlock, askDockerfile("FROM evil\rFROM good"), "control or invisible character"},
+	"long Dockerfile":       {queue.CapabilityBlock, askDockerfile("FROM a\n" + strings.Repeat("#", maxDockerfileBytes)), "at most"},
+	"huge Dockerfile":       {queue.CapabilityBlock, askDockerfile("FROM a\n" + strings.Repeat("#", maxBodyBytes)), "Too Large"},
+	"unknown tool":          {"rm", map[string]any{}, "unknown tool"},
+}
+
 func TestBadInputIsNotQueued(t *testing.T) {
-	route := func(change func(map[string]any)) map[string]any {
-		r := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "env-GH"}
-		change(r)
-		return map[string]any{"routes": []any{r}, "justification": "j"}
-	}
-	url := askURL
-	dockerfile := func(d string) map[string]any { return map[string]any{"dockerfile": d, "justification": "j"} }
-	tests := map[string]struct {
-		tool      queue.Tool
-		arguments map[string]any
-		want      string
-	}{
-		"no arguments":          {queue.PipelockBlock, map[string]any{}, "required"},
-		"no justification":      {queue.PipelockBlock, map[string]any{"url": "https://a.example"}, "justification"},
-		"blank justification":   {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": " \n"}, "justification must not be empty"},
-		"long justification":    {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": strings.Repeat("a", queue.MaxJustification+1)}, "justification has"},
-		"escape sequence":       {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "\x1b[2J"}, "control or invisible character"},
-		"unknown argument":      {queue.PipelockBlock, map[string]any{"url": "https://a.example", "justification": "j", "force": true}, "force"},
-		"wrong type":            {queue.PipelockBlock, map[string]any{"url": 1, "justification": "j"}, "type"},
-		"empty URL":             {queue.PipelockBlock, url(""), "url must not be empty"},
-		"not a URL":             {queue.PipelockBlock, url("https://a b"), "url cannot be parsed"},
-		"no scheme":             {queue.PipelockBlock, url("a.example"), "must begin with https"},
-		"file URL":              {queue.PipelockBlock, url("file:///etc/passwd"), "must begin with https"},
-		"no host":               {queue.PipelockBlock, url("https:///x"), "url: the host is empty"},
-		"wildcard host":         {queue.PipelockBlock, url("https://*.example"), "url: \"*.example\" would allow a whole top-level domain"},
-		"any subdomain":         {queue.PipelockBlock, url("https://*.github.com"), "url: it has a *"},
-		"lookalike host":        {queue.PipelockBlock, url("https://аpple.com"), "is not ASCII; write an international name in its xn-- form"},
-		"own part":              {queue.PipelockBlock, url("http://cred-proxy:9099/"), "is a part of the bottle itself"},
-		"loopback":              {queue.PipelockBlock, url("http://localhost/"), "is the proxy's own loopback"},
-		"metadata service":      {queue.PipelockBlock, url("http://169.254.169.254/latest"), "is an address outside of privateCIDRs"},
-		"octal address":         {queue.PipelockBlock, url("http://0251.0376.0251.0376/"), "looks like an address but is none"},
-		"decimal address":       {queue.PipelockBlock, url("http://2852039166/"), "looks like an address but is none"},
-		"trailing dot":          {queue.PipelockBlock, url("https://a.example./"), "ends with a dot"},
-		"token in the host":     {queue.PipelockBlock, url("https://ghp-x.ghp_" + strings.Repeat("a", 36) + ".example"), "a GitHub token"},
-		"credentials":           {queue.PipelockBlock, url("https://me:pw@a.example"), "user name or password"},
-		"long URL":              {queue.PipelockBlock, url("https://a.example/" + strings.Repeat("a", maxURLBytes)), "at most"},
-		"no routes":             {queue.CredProxyBlock, map[string]any{"justification": "j"}, "routes"},
-		"null routes":           {queue.CredProxyBlock, map[string]any{"routes": nil, "justification": "j"}, "routes"},
-		"routes as text":        {queue.CredProxyBlock, map[string]any{"routes": "[]", "justification": "j"}, "type"},
-		"plain http":            {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "http://a.example" }), "routes[0].upstream: over plain http everybody on the way can read the token"},
-		"token in route":        {queue.CredProxyBlock, route(func(r map[string]any) { r["token"] = "x" }), "token"},
-		"token in upstream":     {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "https://a.example/ghp_" + strings.Repeat("a", 36) }), "it holds a GitHub token"},
-		"bad path":              {queue.CredProxyBlock, route(func(r map[string]any) { r["path"] = "/a/../" }), "routes[0].path: the path \"/a/../\" is not clean"},
-		"every path":            {queue.CredProxyBlock, route(func(r map[string]any) { r["path"] = "/" }), "would take every request"},
-		"two words":             {queue.CredProxyBlock, route(func(r map[string]any) { r["auth_scheme"] = "a b" }), "routes[0].auth_scheme: it is not one word"},
-		"metadata upstream":     {queue.CredProxyBlock, route(func(r map[string]any) { r["upstream"] = "https://169.254.169.254/" }), "outside of privateCIDRs"},
-		"unknown role":          {queue.CredProxyBlock, route(func(r map[string]any) { r["roles"] = []string{"admin"} }), "is no role"},
-		"unknown token":         {queue.CredProxyBlock, route(func(r map[string]any) { r["token_slot"] = "env-AWS" }), "is no token of this bottle; it has env-GH, file-npm"},
-		"path as a token":       {queue.CredProxyBlock, route(func(r map[string]any) { r["token_slot"] = "../../etc/passwd" }), "is no token of this bottle"},
-		"empty Dockerfile":      {queue.CapabilityBlock, dockerfile("\n"), "dockerfile must not be empty"},
-		"Dockerfile of RUN":     {queue.CapabilityBlock, dockerfile("RUN true\nFROM a"), "no build stage in current context"},
-		"Dockerfile of comment": {queue.CapabilityBlock, dockerfile("# nothing\n"), "dockerfile"},
-		"Dockerfile of ARG":     {queue.CapabilityBlock, dockerfile("ARG A=1\n"), "has no FROM"},
-		"Dockerfile of prose":   {queue.CapabilityBlock, dockerfile("Please install curl"), "unknown instruction: Please"},
-		"misspelt instruction":  {queue.CapabilityBlock, dockerfile("FROM a\nRUNN true"), "did you mean RUN?"},
-		"half a here-document":  {queue.CapabilityBlock, dockerfile("FROM a\nRUN <<EOF\ntrue\n"), "unterminated heredoc"},
-		"bad flag":              {queue.CapabilityBlock, dockerfile("FROM a\nRUN --nonsense true"), "unknown flag: --nonsense"},
-		"other frontend":        {queue.CapabilityBlock, dockerfile("# syntax=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
-		"lookalike frontend":    {queue.CapabilityBlock, dockerfile("# syntax=docker/dockerfile.evil.example/x\nFROM a"), "its syntax line must name docker/dockerfile"},
-		"frontend by odd space": {queue.CapabilityBlock, dockerfile("#\u00a0syntax\u2003= evil.example/frontend\nFROM a"), "control or invisible"},
-		"frontend after others": {queue.CapabilityBlock, dockerfile("# escape=\\\n#SYNTAX=evil.example/frontend\nFROM a"), "its syntax line must name docker/dockerfile"},
-		"frontend of slashes":   {queue.CapabilityBlock, dockerfile("// syntax=evil.example/frontend\nFROM a"), "dockerfile"},
-		"frontend of JSON":      {queue.CapabilityBlock, dockerfile("{\"syntax\": \"evil.example/frontend\"}\nFROM a"), "unknown instruction"},
-		"hidden by a return":    {queue.CapabilityBlock, dockerfile("FROM evil\rFROM good"), "control or invisible character"},
-		"long Dockerfile":       {queue.CapabilityBlock, dockerfile("FROM a\n" + strings.Repeat("#", maxDockerfileBytes)), "at most"},
-		"huge Dockerfile":       {queue.CapabilityBlock, dockerfile("FROM a\n" + strings.Repeat("#", maxBodyBytes)), "Too Large"},
-		"unknown tool":          {"rm", map[string]any{}, "unknown tool"},
-	}
 	b := start(t, sidecartest.MemoryDir(t))
-	for name, test := range tests {
+	for name, test := range badInputs {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()

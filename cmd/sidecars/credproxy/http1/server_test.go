@@ -30,7 +30,7 @@ func serve(t testing.TB, s *Server) (address string) {
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("Serve: %v", err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 		defer cancel()
 		if err := s.Wait(ctx); err != nil {
 			t.Errorf("connections are left: %v", err)

@@ -18,13 +18,16 @@ const Patience = time.Minute
 // Nightly reports whether attacks run in full. Otherwise a sample of them does, for a shorter time.
 func Nightly() bool { return os.Getenv("BOTTLED_TEST_NIGHTLY") != "" }
 
-// Until waits until ok returns true. If it does not, the test fails with the log.
+// Until waits until ok returns true. If it does not, the test fails with the log, if there is one.
 func Until(tb testing.TB, what string, log fmt.Stringer, ok func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(Patience); !ok(); <-tick.C {
 		if time.Now().After(deadline) {
+			if log == nil {
+				tb.Fatalf("waited in vain for %s", what)
+			}
 			tb.Fatalf("waited in vain for %s; log:\n%s", what, log)
 		}
 	}
