@@ -56,7 +56,7 @@ func followBuild(progress io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("%w%s", err, engine.QuoteOutput(out.lines()))
 		case m.Error != nil:
-			return fmt.Errorf("%s%s", printable.Line(m.Error.Message), engine.QuoteOutput(out.lines()))
+			return fmt.Errorf("%s%s%s", printable.Line(m.Error.Message), adviseBase(out.lines()), engine.QuoteOutput(out.lines()))
 		}
 		built = built || m.Aux != nil
 		out.add(colourStripper.Replace(m.Stream))

@@ -77,7 +77,7 @@ func (e *Engine) create(ctx context.Context, c state.Container, config *containe
 	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: {Aliases: first.Aliases}}}
 	created, err := e.client.ContainerCreate(ctx, config, host, endpoints, nil, c.Name)
 	if err != nil {
-		return "", wrap(err, "create container %s", c.Name)
+		return "", wrap(adviseRuntime(err), "create container %s", c.Name)
 	}
 	if err := e.attachAndSeedHome(ctx, created.ID, c); err != nil {
 		return "", errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), created.ID))

@@ -78,10 +78,10 @@ func (e *Engine) PullImage(ctx context.Context, ref string) error {
 		return wrap(err, "pull image %s: stored credentials", ref)
 	}
 	progress, err := e.client.ImagePull(ctx, reference.FamiliarString(reference.TagNameOnly(named)), image.PullOptions{RegistryAuth: encoded})
-	if err != nil {
-		return wrap(err, "pull image %s", ref)
+	if err == nil {
+		err = errors.Join(readProgress(progress), progress.Close())
 	}
-	return wrap(errors.Join(readProgress(progress), progress.Close()), "pull image %s", ref)
+	return wrap(adviseImage(err), "pull image %s", ref)
 }
 
 // authKey returns the key under which the docker CLI stores a registry's credentials.
