@@ -63,6 +63,18 @@ func TestIgnoreFile(t *testing.T) {
 	}
 }
 
+// TestIgnoreFileIsSuggested for what is no YAML and does not speak of bottled.
+func TestIgnoreFileIsSuggested(t *testing.T) {
+	tree(t, map[string]string{"chart.yaml": "{{ if x }}\na: b\n", "bottle.yaml": bottle("a") + "---\n[\n"})
+	s, err := Load(".")
+	must(t, err)
+	for i, suggested := range []bool{false, true} {
+		if p := s.Problems[i]; strings.Contains(p.Fix, "list this file in .bottledignore") != suggested {
+			t.Error(p)
+		}
+	}
+}
+
 // TestAgentIgnoresNothing: an ignore file that an agent can write, through a link, is a problem.
 func TestAgentIgnoresNothing(t *testing.T) {
 	tree(t, map[string]string{"m/a.yaml": mounts("a", "../work:/work"), "work/ignore": "b.yaml\n", "m/sub/.bottledignore": "->../../work/ignore", "m/sub/b.yaml": bottle("b")})

@@ -41,51 +41,56 @@ func (k Known) byFile() map[string][]string {
 // new pattern in an ignore file or half a manifest must not remove what runs. What is gone, or declares other bottles that are valid,
 // is meant so.
 func (s *Snapshot) reportLost(known Known, contents []*parsedFile, ignored []ignoredPath) {
-	lost := map[string][]string{} // names by file
-	s.sources = s.remembered(known, contents)
+	files := newFileIndex(contents)
 	mentioned := s.mentioned()
-	for _, name := range slices.Sorted(maps.Keys(s.sources)) {
-		if path := s.sources[name]; !mentioned[name] {
-			lost[path] = append(lost[path], name)
-		}
-	}
-	for _, f := range contents {
-		if len(f.problems) == 0 {
-			s.lose(f.file.Location, lost[f.file.Abs], "this file does not declare it any more", "restore the file; to remove the bottle, remove the file")
-		}
-	}
-	for path, names := range lost {
-		for _, at := range ignored {
-			if at.covers(path) {
-				s.lose(at.Location, names, "a "+ignoreName+" leaves it out now", "change its patterns; to remove the bottle, remove the file")
+	s.sources = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(known.Sources)) {
+		path := known.Sources[name]
+		f := files.find(path)
+		switch {
+		case mentioned[name]:
+		case gone(path), f != nil && f.declaresAny():
+			continue // and forgotten
+		case f != nil && len(f.problems) == 0:
+			s.lose(f.file.Location, name, "this file does not declare it any more", "restore the file; to remove the bottle, remove the file")
+		case f == nil:
+			if i := slices.IndexFunc(ignored, func(at ignoredPath) bool { return at.covers(path) }); i >= 0 {
+				s.lose(ignored[i].Location, name, "a "+ignoreName+" leaves it out now", "change its patterns; to remove the bottle, remove the file")
 			}
 		}
+		s.sources[name] = path
 	}
 }
 
-// remembered returns the known sources that are not to be forgotten: of the bottles that are mentioned, and those whose file is there
-// and declares no other bottle.
-func (s *Snapshot) remembered(known Known, contents []*parsedFile) map[string]string {
-	replaced := map[string]bool{}
+// fileIndex finds what was read of a file, also by another path to it: the directory may have been given in another way before.
+type fileIndex struct {
+	byPath map[string]*parsedFile
+	byID   map[safepath.ID]*parsedFile
+}
+
+func newFileIndex(contents []*parsedFile) fileIndex {
+	index := fileIndex{map[string]*parsedFile{}, map[safepath.ID]*parsedFile{}}
 	for _, f := range contents {
-		replaced[f.file.Abs] = f.declaresAny()
+		index.byPath[f.file.Abs], index.byID[f.file.id] = f, f
 	}
-	mentioned := s.mentioned()
-	sources := map[string]string{}
-	for name, path := range known.Sources {
-		if mentioned[name] || !replaced[path] && !gone(path) {
-			sources[name] = path
-		}
-	}
-	return sources
+	return index
 }
 
-func (s *Snapshot) lose(at parse.Location, names []string, reason, fix string) {
-	for _, name := range names {
-		p := at.Problem(1, 1, fmt.Sprintf("bottle %q was declared here, and %s", name, reason), fix)
-		p.Slug = name
-		s.Problems = append(s.Problems, *p)
+func (i fileIndex) find(path string) *parsedFile {
+	if f := i.byPath[path]; f != nil {
+		return f
 	}
+	found, err := resolve(path)
+	if err != nil {
+		return nil // nothing is known of it
+	}
+	return i.byID[found.id]
+}
+
+func (s *Snapshot) lose(at parse.Location, name, reason, fix string) {
+	p := at.Problem(1, 1, fmt.Sprintf("bottle %q was declared here, and %s", name, reason), fix)
+	p.Slug = name
+	s.Problems = append(s.Problems, *p)
 }
 
 // mentioned returns the names of the bottles in valid documents and in others.

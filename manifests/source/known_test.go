@@ -74,6 +74,19 @@ func TestBottleIsNotLostByLooks(t *testing.T) {
 	}
 }
 
+// TestBottleIsNotLostByAnotherPath: the same directory was given through a link before.
+func TestBottleIsNotLostByAnotherPath(t *testing.T) {
+	tree(t, map[string]string{"d/a.yaml": bottle("a"), "link": "->d"})
+	before, err := Load("link")
+	must(t, err)
+	put(t, "d/a.yaml", "")
+	s, err := LoadKnowing(Known{Sources: map[string]string{"a": before.Bottles[0].Source.Path}}, "d")
+	must(t, err)
+	if !s.InvalidSlugs()["a"] {
+		t.Errorf("it would be removed: %v", s.Problems)
+	}
+}
+
 // TestForeignFilesBlockNothing: they are named once, and any bottle may be removed beside them.
 func TestForeignFilesBlockNothing(t *testing.T) {
 	for name, c := range map[string]struct {

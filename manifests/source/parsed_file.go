@@ -75,13 +75,19 @@ func readContent(f file, names []string) *parsedFile {
 	documents, problems := parse.Documents(f.Location, data)
 	s.add(documents...)
 	s.problems = problems
+	if !f.given && len(problems) > 0 && !mentionsBottled(data) {
+		s.problems[0].Fix += "; or list this file in " + ignoreName + " if it is no manifest"
+	}
 	s.dropForeign(names)
 	return s
 }
 
+// mentionsBottled reports whether a text may declare a bottle.
+func mentionsBottled(data []byte) bool { return bytes.Contains(data, []byte("bottled/")) }
+
 // isLargeForeign tells what is too large for a manifest, and does not say either that it is one: the lock file of a package manager.
 func isLargeForeign(f file, data []byte) bool {
-	return len(data) > maxFileSize && !f.given && !bytes.Contains(data, []byte("bottled/"))
+	return len(data) > maxFileSize && !f.given && !mentionsBottled(data)
 }
 
 // dropForeign leaves out the documents that are not bottled's: Kubernetes' objects, a package.json. In a file that was given by its own
