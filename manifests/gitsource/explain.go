@@ -100,15 +100,15 @@ func answerReason(err error) string {
 	if !errors.As(err, &answer) {
 		return err.Error()
 	}
-	text := fmt.Sprintf("the server answers %d", answer.StatusCode())
+	text := fmt.Sprintf("the server answered %d", answer.StatusCode())
 	said, _, _ := strings.Cut(strings.TrimSpace(answer.Reason), "\n")
 	if said != "" && len(answer.Reason) < maxAnswer { // one that was cut off may end in half a token
 		text += fmt.Sprintf(" (%s)", said)
 	}
 	if answer.StatusCode() >= http.StatusInternalServerError || answer.StatusCode() == http.StatusTooManyRequests {
-		return text + ": it is asked again with the next pull"
+		return text + ": bottled tries again with the next pull"
 	}
-	return text + ": it may need what go-git can't do; if that stays so, " + useGitSync
+	return text + ": it may require something that go-git does not support; if this persists, " + useGitSync
 }
 
 // clean takes the token out of a text, and what a server could put in to confuse a terminal or fill a log.

@@ -34,7 +34,7 @@ func TestServerDownAndBack(t *testing.T) {
 		http.Error(w, "maintenance", http.StatusServiceUnavailable)
 		return true
 	})
-	pullFails(t, s, "the server answers 503 (maintenance): it is asked again with the next pull")
+	pullFails(t, s, "the server answered 503 (maintenance): bottled tries again with the next pull")
 	r.intercept(func(w http.ResponseWriter, q *http.Request) bool { // the answer breaks off in the middle of the pack
 		if q.Method == http.MethodGet {
 			return false
@@ -141,8 +141,8 @@ func TestServerNeedsMultiACK(t *testing.T) {
 
 	r.commit("third", map[string]string{"a": "3"})
 	for text, want := range map[string]string{
-		"clients must support protocol v9\nmore\n": "the server answers 400 (clients must support protocol v9): it may need what go-git can't do; if that stays so, let git-sync keep a checkout",
-		"": "the server answers 400: it may need what go-git can't do",
+		"clients must support protocol v9\nmore\n": "the server answered 400 (clients must support protocol v9): it may require something that go-git does not support; if this persists, let git-sync keep a checkout",
+		"": "the server answered 400: it may require something that go-git does not support",
 	} {
 		r.intercept(func(w http.ResponseWriter, q *http.Request) bool {
 			if q.Method == http.MethodPost {

@@ -10,11 +10,11 @@ import (
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
-// Foreign says why a document is not bottled's.
+// Foreign classifies a document that is not a bottle.
 type Foreign int
 
-// Documents of others have an apiVersion and a kind of their own, as Kubernetes' have, or are something else altogether, like a
-// package.json. The latter may also be bottles that lost their first lines.
+// OtherKind is a document with another apiVersion and kind, like a Kubernetes object. Unlabelled is anything else, like a package.json;
+// it may also be a bottle that lost its first lines.
 const (
 	Ours Foreign = iota
 	OtherKind
@@ -41,7 +41,7 @@ func (d *Document) checkHeader() bool {
 	return true
 }
 
-// foreign tells a document of others from a bottle with typing errors in the header, or without one.
+// foreign classifies a document without a valid header: somebody else's, or a bottle with a typing error or a missing line.
 func (d *Document) foreign(version, kind *yaml.Node) Foreign {
 	labelled := isTextNode(version) && isTextNode(kind)
 	switch {

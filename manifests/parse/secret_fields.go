@@ -41,12 +41,12 @@ func placeholder(value string) (reason, fix string) {
 	switch {
 	case scalar.SecretKind(value) != "":
 	case variable.MatchString(value):
-		return "it is a placeholder, and nothing is replaced in manifests", "name the variable: token: {env: NAME}"
+		return "it is a placeholder, but bottled does not expand manifests", "name the variable instead: token: {env: NAME}"
 	case template.MatchString(value):
-		return "it is a placeholder, and nothing is replaced in manifests", "write {env: NAME} or {file: PATH}"
+		return "it is a placeholder, but bottled does not expand manifests", "write {env: NAME} or {file: PATH}"
 	case secretURL.MatchString(value):
-		return "it is the address of a secret, and bottled asks no secret manager",
-			"have the tool write the secret to a file (op read, vault agent, sops -d), and write token: {file: PATH}; bottled notices when the file changes"
+		return "it is a secret manager's reference, which bottled cannot resolve",
+			"have the tool (op read, vault agent, sops -d) write the secret to a file, and write token: {file: PATH}; bottled notices when the file changes"
 	}
 	return "", ""
 }

@@ -2,8 +2,8 @@ package parse
 
 import "strings"
 
-// unsupported are keys that people bring along from compose files and Kubernetes, with what to do instead. A name before a dot is the
-// field around the key.
+// unsupported maps keys that people know from compose files and Kubernetes to what to do instead. A key may be qualified with the field
+// around it.
 var unsupported = map[string]string{
 	"envfile":            "not supported yet; write the variables under spec.agent.env, and secrets as tokens of spec.credProxy.routes",
 	"user":               "not supported yet; set the user in the agent's image (USER in its Dockerfile)",
@@ -20,8 +20,8 @@ var unsupported = map[string]string{
 	"extrahosts":         "not supported; names are resolved by pipelock, on the host's side",
 	"dns":                "not supported; names are resolved by pipelock, on the host's side",
 	"networks":           "not supported; a bottle has its own networks, and spec.egress says what it reaches",
-	"privileged":         "not supported; an agent has no capabilities that could open its bottle",
-	"capadd":             "not supported; an agent has no capabilities that could open its bottle",
+	"privileged":         "not supported; agents run without privileges",
+	"capadd":             "not supported; agents run without privileges",
 	"secrets":            "write a token's variable or file into a route: spec.credProxy.routes[].token",
 	"expires":            "not supported yet; remove the file when the bottle is to go",
 	"expiresat":          "not supported yet; remove the file when the bottle is to go",
@@ -51,7 +51,7 @@ func splitAdvice(advice string) (reason, fix string) {
 	return "it is " + reason, fix
 }
 
-// unsupportedFix is the advice about a key that bottled doesn't have; "" when there is none.
+// unsupportedFix returns the advice about a key that bottled does not have; "" if there is none.
 func unsupportedFix(parent, key string) string {
 	key = strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(key))
 	if fix := unsupported[parent[strings.LastIndexByte(parent, '.')+1:]+"."+key]; fix != "" {

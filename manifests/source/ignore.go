@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// ignoreName is a file with patterns, in the syntax of .gitignore, of what is not read in its directory and below.
+	// ignoreName is a file with patterns of what to skip in its directory and below, in the syntax of .gitignore.
 	ignoreName    = ".bottledignore"
 	maxIgnoreSize = 64 << 10 // bytes
 )
 
-// ignoredPath is a file or directory that is left out.
+// ignoredPath is a file or directory that an ignore file excludes.
 type ignoredPath struct{ parse.Location }
 
-// covers tells whether a path is the one that is left out, or below it.
+// covers reports whether a path is the excluded one, or below it.
 func (i ignoredPath) covers(path string) bool {
 	return path == i.Abs || strings.HasPrefix(path, i.Abs+string(filepath.Separator))
 }

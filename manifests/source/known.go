@@ -37,9 +37,9 @@ func (k Known) byFile() map[string][]string {
 	return names
 }
 
-// reportLost reports the bottles whose file is still there and does not look like theirs any more: a line above the front matter, a
-// new pattern in an ignore file or half a manifest must not remove what runs. What is gone, or declares other bottles that are valid,
-// is meant so.
+// reportLost reports known bottles that no document mentions although their file still exists. A line above the front matter, a new
+// pattern in an ignore file or half a manifest must not remove what runs. A bottle is forgotten, and may be pruned, only when its file
+// is gone or declares other valid bottles.
 func (s *Snapshot) reportLost(known Known, contents []*parsedFile, ignored []ignoredPath) {
 	files := newFileIndex(contents)
 	mentioned := s.mentioned()
@@ -52,17 +52,17 @@ func (s *Snapshot) reportLost(known Known, contents []*parsedFile, ignored []ign
 		case gone(path), f != nil && f.declaresAny():
 			continue // and forgotten
 		case f != nil && len(f.problems) == 0:
-			s.lose(f.file.Location, name, "this file does not declare it any more", "restore the file; to remove the bottle, remove the file")
+			s.lose(f.file.Location, name, "the file no longer declares it", "restore it, or remove the file to remove the bottle")
 		case f == nil:
 			if i := slices.IndexFunc(ignored, func(at ignoredPath) bool { return at.covers(path) }); i >= 0 {
-				s.lose(ignored[i].Location, name, "a "+ignoreName+" leaves it out now", "change its patterns; to remove the bottle, remove the file")
+				s.lose(ignored[i].Location, name, "a "+ignoreName+" now excludes it", "change its patterns, or remove the file to remove the bottle")
 			}
 		}
 		s.sources[name] = path
 	}
 }
 
-// fileIndex finds what was read of a file, also by another path to it: the directory may have been given in another way before.
+// fileIndex finds a parsed file by its path, or by another path to the same file: the directory may have been given through a link.
 type fileIndex struct {
 	byPath map[string]*parsedFile
 	byID   map[safepath.ID]*parsedFile
@@ -88,7 +88,7 @@ func (i fileIndex) find(path string) *parsedFile {
 }
 
 func (s *Snapshot) lose(at parse.Location, name, reason, fix string) {
-	p := at.Problem(1, 1, fmt.Sprintf("bottle %q was declared here, and %s", name, reason), fix)
+	p := at.Problem(1, 1, fmt.Sprintf("bottle %q was declared here, but %s", name, reason), fix)
 	p.Slug = name
 	s.Problems = append(s.Problems, *p)
 }

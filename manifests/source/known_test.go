@@ -13,7 +13,7 @@ const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME
 
 // TestBottleIsNotLostByLooks changes the file of a bottle that was declared, in ways that leave it there.
 func TestBottleIsNotLostByLooks(t *testing.T) {
-	const lost = `bottle "a" was declared here, and this file does not declare it any more`
+	const lost = `bottle "a" was declared here, but the file no longer declares it`
 	write := func(text string) func(t *testing.T) { return func(t *testing.T) { t.Helper(); put(t, "a.yaml", text) } }
 	for name, c := range map[string]struct {
 		file, text string // before
@@ -37,10 +37,10 @@ func TestBottleIsNotLostByLooks(t *testing.T) {
 		"a key renamed":            {"a.md", supervised, func(t *testing.T) { t.Helper(); put(t, "a.md", strings.Replace(supervised, "s", "S", 1)) }, []string{"a.md: unknown key: it has no equivalent in bottled"}, true},
 		"text above":               {"a.md", supervised, func(t *testing.T) { t.Helper(); put(t, "a.md", "About.\n"+supervised) }, []string{"a.md: " + lost}, true},
 		"moved":                    {"a.yaml", bottle("a"), func(t *testing.T) { t.Helper(); put(t, "b.yaml", bottle("a")); put(t, "a.yaml", "") }, []string{"a"}, true},
-		"ignored":                  {"a.yaml", bottle("a"), func(t *testing.T) { t.Helper(); put(t, ".bottledignore", "*.yaml\n") }, []string{`a.yaml: bottle "a" was declared here, and a .bottledignore leaves it out now`}, true},
+		"ignored":                  {"a.yaml", bottle("a"), func(t *testing.T) { t.Helper(); put(t, ".bottledignore", "*.yaml\n") }, []string{`a.yaml: bottle "a" was declared here, but a .bottledignore now excludes it`}, true},
 		"ignored with its directory": {
 			"sub/a.yaml", bottle("a"), func(t *testing.T) { t.Helper(); put(t, ".bottledignore", "/sub/\n") },
-			[]string{`sub: bottle "a" was declared here, and a .bottledignore leaves it out now`},
+			[]string{`sub: bottle "a" was declared here, but a .bottledignore now excludes it`},
 			true,
 		},
 	} {
@@ -133,7 +133,7 @@ func TestForeignFilesBlockNothing(t *testing.T) {
 
 func TestForeignNotice(t *testing.T) {
 	s := Snapshot{Foreign: []string{"1", "2", "3", "4", "5", "6", "7"}}
-	want := "ignored, since they are no manifests of bottled: 1, 2, 3, 4, 5 and 2 more; list them in .bottledignore, and they are not read at all"
+	want := "ignored because they are not bottled manifests: 1, 2, 3, 4, 5 and 2 more (list them in .bottledignore to silence this)"
 	if got := s.Notices(); len(got) != 1 || got[0] != want {
 		t.Error(got)
 	}

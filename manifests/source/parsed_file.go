@@ -58,7 +58,7 @@ func readLegacy(f file) *parsedFile {
 	return s
 }
 
-// readContent reads one file. A document with one of the names, of bottles that were declared in it, is bottled's whatever it looks like.
+// readContent reads one file. names are the bottles that the file declared before; a document with such a name is never foreign.
 func readContent(f file, names []string) *parsedFile {
 	if v1alpha1.IsMarkdown(f.Path) {
 		return readLegacy(f)
@@ -85,13 +85,13 @@ func readContent(f file, names []string) *parsedFile {
 // mentionsBottled reports whether a text may declare a bottle.
 func mentionsBottled(data []byte) bool { return bytes.Contains(data, []byte("bottled/")) }
 
-// isLargeForeign tells what is too large for a manifest, and does not say either that it is one: the lock file of a package manager.
+// isLargeForeign reports whether a file is too large for a manifest and does not claim to be one, like a package manager's lock file.
 func isLargeForeign(f file, data []byte) bool {
 	return len(data) > maxFileSize && !f.given && !mentionsBottled(data)
 }
 
-// dropForeign leaves out the documents that are not bottled's: Kubernetes' objects, a package.json. In a file that was given by its own
-// path, or between bottles, what has no apiVersion and kind is rather a mistake.
+// dropForeign drops documents that are not bottled's, such as Kubernetes objects or a package.json. It keeps them in a file given by its
+// own path. Next to a bottle it keeps documents without apiVersion and kind, which are more likely a mistake.
 func (s *parsedFile) dropForeign(names []string) {
 	if s.file.given {
 		return

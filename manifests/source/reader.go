@@ -14,7 +14,7 @@ import (
 const (
 	// What is wrong in a file that changed less than this ago may be wrong because it is only half-written.
 	settle = 500 * time.Millisecond
-	// A bottle that was declared and is in no file now may be on its way from one to another for so long.
+	// A bottle that was declared and is in no file now may be moving from one to another for this long.
 	grace = 2 * time.Second
 )
 

@@ -106,7 +106,7 @@ func (s Snapshot) Notices() []string {
 		lines = append(lines, fmt.Sprintf("%s: no manifest is read here: %s", u.Path, (&safepath.Error{Place: u.Place}).Error()))
 	}
 	if len(s.Foreign) > 0 {
-		lines = append(lines, fmt.Sprintf("ignored, since they are no manifests of bottled: %s; list them in %s, and they are not read at all", some(s.Foreign), ignoreName))
+		lines = append(lines, fmt.Sprintf("ignored because they are not bottled manifests: %s (list them in %s to silence this)", some(s.Foreign), ignoreName))
 	}
 	return lines
 }

@@ -71,16 +71,16 @@ func startWatchingWith(t testing.TB, k kernel, o WatchOptions) *watching {
 	return w
 }
 
-// pass lets time pass, and returns how many changes were told meanwhile.
+// pass lets time pass, and returns how many changes were signalled meanwhile.
 func (w *watching) pass(d time.Duration) int {
 	w.t.Helper()
-	told := 0
+	signals := 0
 	for end := w.clock.Add(d); ; {
 		w.drain()
 		next := w.next()
 		if next.After(end) {
 			w.clock = end
-			return told
+			return signals
 		}
 		if next.After(w.clock) {
 			w.clock = next
@@ -88,7 +88,7 @@ func (w *watching) pass(d time.Duration) int {
 		w.act(w.clock)
 		select {
 		case <-w.Changes():
-			told++
+			signals++
 		default:
 		}
 	}
@@ -149,22 +149,22 @@ func (w *watching) expectWarnings(parts ...string) {
 	}
 }
 
-// expect expects that what happened is told, as one change.
+// expect expects one signal for what happened.
 func (w *watching) expect(what string) {
 	w.t.Helper()
-	if told := w.pass(enough); told != 1 {
-		w.t.Fatalf("%s: %d changes were told", what, told)
+	if signals := w.pass(enough); signals != 1 {
+		w.t.Fatalf("%s: %d changes were signalled", what, signals)
 	}
 }
 
 func (w *watching) expectNothing(what string) {
 	w.t.Helper()
-	if told := w.pass(enough); told != 0 {
-		w.t.Errorf("%s: %d changes were told", what, told)
+	if signals := w.pass(enough); signals != 0 {
+		w.t.Errorf("%s: %d changes were signalled", what, signals)
 	}
 }
 
-// expectAll makes what happens happen, and expects it to be told or not.
+// expectAll makes what happens happen, and expects it to be signalled or not.
 func (w *watching) expectAll(acts []act, at func(string) string) {
 	w.t.Helper()
 	for _, a := range acts {

@@ -47,7 +47,7 @@ func watchExhausted(t *testing.T, limit string) {
 	root := t.TempDir()
 	file := filepath.Join(root, "a.yaml")
 	must(t, os.WriteFile(file, []byte(bottle("a")), 0o600))
-	told := func(w *Watcher, what string) {
+	signalled := func(w *Watcher, what string) {
 		t.Helper()
 		select {
 		case <-w.Changes():
@@ -69,19 +69,19 @@ func watchExhausted(t *testing.T, limit string) {
 	if late := blind.Late(); len(late) != 1 || !strings.Contains(late[0], "raise sysctl fs.inotify.") {
 		t.Errorf("nothing is left at the start, and it says %q", late)
 	}
-	told(blind, "the warning")
+	signalled(blind, "the warning")
 	must(t, os.WriteFile(file, []byte(bottle("a")+"# changed\n"), 0o600))
-	told(blind, "a change while nothing is left")
+	signalled(blind, "a change while nothing is left")
 	set(8)
 	seeing := start()
 	set(0)
 	if limit == "max_inotify_watches" {
 		must(t, os.Mkdir(filepath.Join(root, "new"), 0o700))
-		told(seeing, "a new directory")
+		signalled(seeing, "a new directory")
 		file = filepath.Join(root, "new", "b.yaml")
 	}
 	must(t, os.WriteFile(file, []byte(bottle("b")), 0o600))
-	told(seeing, "a change after all was taken")
+	signalled(seeing, "a change after all was taken")
 	if late := seeing.Late(); (len(late) > 0) != (limit == "max_inotify_watches") {
 		t.Errorf("what it holds it keeps, and it says %q", late)
 	}

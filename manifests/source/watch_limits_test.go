@@ -19,13 +19,13 @@ func TestWatchSlowWriter(t *testing.T) {
 	root := grow(t, map[string]string{"a.yaml": bottle("a")})
 	w := startWatching(t, root)
 	must(t, os.MkdirAll(root+"/p/q", 0o755))
-	told := w.pass(quiet / 2)
+	signals := w.pass(quiet / 2)
 	for i := range 8 {
 		plant(t, fmt.Sprintf("%s/p/q/%d.yaml", root, i), bottle("x"))
-		told += w.pass(2 * quiet)
+		signals += w.pass(2 * quiet)
 	}
-	if told += w.pass(enough); told != 1 {
-		t.Errorf("%d changes were told", told)
+	if signals += w.pass(enough); signals != 1 {
+		t.Errorf("%d changes were signalled", signals)
 	}
 }
 
@@ -207,17 +207,17 @@ func TestWatchPolls(t *testing.T) {
 	k.add = func(*fsnotify.Watcher, string) error { return nil } // so that no notification comes
 	w := startWatchingWith(t, k, WatchOptions{Paths: []string{root + "/r"}})
 	w.expect("the warning")
-	if told := w.pass(2 * pollEvery); told != 0 {
-		t.Errorf("nothing happened, and %d changes were told", told)
+	if signals := w.pass(2 * pollEvery); signals != 0 {
+		t.Errorf("nothing happened, and %d changes were signalled", signals)
 	}
 	plant(t, root+"/r/a.yaml", version("a", "2"))
-	if told := w.pass(pollEvery + enough); told != 1 {
-		t.Errorf("%d changes were told", told)
+	if signals := w.pass(pollEvery + enough); signals != 1 {
+		t.Errorf("%d changes were signalled", signals)
 	}
 }
 
-// TestWatchTellsOnce expects no further signal a minute after a change was signalled.
-func TestWatchTellsOnce(t *testing.T) {
+// TestWatchSignalsOnce expects no further signal a minute after a change was signalled.
+func TestWatchSignalsOnce(t *testing.T) {
 	root := grow(t, map[string]string{"r/a.yaml": bottle("a")})
 	w := startWatching(t, root+"/r")
 	if left := w.poll.Sub(w.clock); left < pollAlways/2 {
@@ -225,8 +225,8 @@ func TestWatchTellsOnce(t *testing.T) {
 	}
 	plant(t, root+"/r/a.yaml", version("a", "2"))
 	w.expect("a change")
-	if told := w.pass(2 * pollAlways); told != 0 {
-		t.Errorf("told, and told again %d times", told)
+	if signals := w.pass(2 * pollAlways); signals != 0 {
+		t.Errorf("signalled, and again %d times", signals)
 	}
 }
 

@@ -57,20 +57,20 @@ func (w *Watcher) walk() *scan {
 		}
 		return d
 	}
-	mind := func(dir, name string) { dirOf(dir).names[name] = true }
+	note := func(dir, name string) { dirOf(dir).names[name] = true }
 	files, writable := w.others()
 	walk := newWalk(writable)
 	walk.onDirectory = func(dir place) { dirOf(dir.real).tree = true }
-	walk.onLink = func(path string) { lead(path, mind) }
+	walk.onLink = func(path string) { lead(path, note) }
 	for _, path := range w.paths {
-		lead(path, mind)
+		lead(path, note)
 		if err := walk.root(path); err != nil {
 			walk.unreachable(place{path: path}, err.Error(), "")
 		}
 	}
 	walk.descend()
 	for _, path := range files {
-		lead(path, mind)
+		lead(path, note)
 		if found, err := resolve(path); err == nil {
 			walk.files = append(walk.files, fileOf(found))
 			if found.info.IsDir() {

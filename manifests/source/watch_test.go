@@ -15,7 +15,7 @@ import (
 
 const (
 	patience = 30 * time.Second                      // for the kernel, on the busiest machine
-	enough   = quietAfterWrite + 70*time.Millisecond // until whatever happened is told
+	enough   = quietAfterWrite + 70*time.Millisecond // until whatever happened is signalled
 )
 
 var watchCases = []struct {
@@ -186,8 +186,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchTellsWhatIsComplete: the writer pauses after each line, and only the whole file is told.
-func TestWatchTellsWhatIsComplete(t *testing.T) {
+// TestWatchSignalsWhatIsComplete: the writer pauses after each line, and only the whole file is signalled.
+func TestWatchSignalsWhatIsComplete(t *testing.T) {
 	root := grow(t, map[string]string{"a.yaml": version("a", "1")})
 	w := startWatching(t, root)
 	text := version("a", "2")
@@ -199,8 +199,8 @@ func TestWatchTellsWhatIsComplete(t *testing.T) {
 		}
 		_, err = f.WriteString(part)
 		must(t, err, f.Close())
-		if told := w.pass(quietAfterWrite * 9 / 10); told != 0 {
-			t.Errorf("told after %q", part)
+		if signals := w.pass(quietAfterWrite * 9 / 10); signals != 0 {
+			t.Errorf("signalled after %q", part)
 		}
 	}
 	w.expect("the whole file")
@@ -213,22 +213,22 @@ func TestWatchRuns(t *testing.T) {
 	w, err := Watch(WatchOptions{Paths: []string{root + "/r"}})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.Close()) })
-	told := func(what string) {
+	signalled := func(what string) {
 		t.Helper()
 		select {
 		case <-w.Changes():
 		case <-time.After(patience):
-			t.Fatalf("%s: not told", what)
+			t.Fatalf("%s: no signal", what)
 		}
 	}
 	plant(t, root+"/r/b.yaml", bottle("b"))
-	told("dropped")
+	signalled("dropped")
 	place, err := safepath.NewPlace(root + "/r/work")
 	must(t, err)
 	w.Follow([]string{root + "/token"}, safepath.NewSet(place))
-	told("followed")
+	signalled("followed")
 	plant(t, root+"/token", "2")
-	told("written")
+	signalled("written")
 }
 
 // TestWatchPaths gives paths in ways that are not their shortest.

@@ -41,7 +41,7 @@ func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err erro
 	from = "environment variable " + ref.Env
 	value, ok := r.Getenv(ref.Env)
 	if !ok {
-		return "", from, unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart that", from)}
+		return "", from, unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart bottled", from)}
 	}
 	return value, from, nil
 }
@@ -53,15 +53,15 @@ var assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
 func checkToken(value string, ref v1alpha1.SecretRef) error {
 	switch {
 	case value == "":
-		return errors.New("is empty: put the token there, and nothing else")
+		return errors.New("is empty: put the token there")
 	case strings.ContainsAny(value, "\r\n"):
-		return errors.New("has several lines: put the token alone there, in one line")
+		return errors.New("has several lines: it must hold only the token, in one line")
 	case ref.Env == "" && assignment.MatchString(value):
-		return errors.New("has NAME=VALUE, like an env file: put the value alone there")
+		return errors.New("contains NAME=VALUE like an env file: put only the value there")
 	case strings.TrimSpace(value) != value:
 		return errors.New("has spaces around the token: remove them")
 	case !httpguts.ValidHeaderFieldValue(value):
-		return errors.New("has control characters, which can't be sent in a header: put the token alone there")
+		return errors.New("has control characters, which can't be sent in a header: it must hold only the token")
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 // TestTokens: what is no token is refused before cred-proxy gets it, and not quoted.
 func TestTokens(t *testing.T) {
 	for value, want := range map[string]string{
-		"abcdef": "", "abcdef\n": "", "abcdef\r\n\n": "", "QUJD==": "", "TOKEN=": "", "git:secret": "", "a=b c": "has NAME=VALUE",
-		"": "is empty", "\n": "is empty", "abcdef\nabcdef": "has several lines", "# token\nabcdef": "has several lines", "GITHUB_TOKEN=abcdef": "has NAME=VALUE", "export X=abcdef": "has NAME=VALUE",
+		"abcdef": "", "abcdef\n": "", "abcdef\r\n\n": "", "QUJD==": "", "TOKEN=": "", "git:secret": "", "a=b c": "contains NAME=VALUE",
+		"": "is empty", "\n": "is empty", "abcdef\nabcdef": "has several lines", "# token\nabcdef": "has several lines", "GITHUB_TOKEN=abcdef": "contains NAME=VALUE", "export X=abcdef": "contains NAME=VALUE",
 		" abcdef": "has spaces around", "abc\x00def": "has control characters", "\ufeffabcdef": "",
 	} {
 		path := filepath.Join(t.TempDir(), "token")

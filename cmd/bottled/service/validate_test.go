@@ -62,7 +62,7 @@ func TestValidateReadsWhatIsReferredTo(t *testing.T) {
 		"one.yaml:5:24: spec.egress.allowlist[0]: only HTTP and TLS pass pipelock, and port 22 is usually SSH; use git over https://, with a route of spec.credProxy for its token",
 		"one.yaml:5:41: spec.egress.allowlist[1]: only HTTP and TLS pass pipelock, and port 5432 is usually PostgreSQL; run it inside the agent's image",
 		"one.yaml:21:1: spec.agent.mounts[0].source: missing: not mounted: no such file or directory",
-		"one.yaml:11:1: spec.credProxy.routes[0].token: environment variable BOTTLED_TEST_NOT_SET is not set: export it where bottled runs, and restart that",
+		"one.yaml:11:1: spec.credProxy.routes[0].token: environment variable BOTTLED_TEST_NOT_SET is not set: export it where bottled runs, and restart bottled",
 	}
 	problems, warnings := lines("runsc")
 	if diff := cmp.Diff(append(missing, "one.yaml:15:1: spec.credProxy.routes[1].token: open token: no such file or directory",
@@ -73,7 +73,7 @@ func TestValidateReadsWhatIsReferredTo(t *testing.T) {
 	write("ca.pem", "x")
 	problems, warnings = lines("gvisor")
 	if diff := cmp.Diff([]string{
-		"one.yaml:15:1: spec.credProxy.routes[1].token: token has NAME=VALUE, like an env file: put the value alone there",
+		"one.yaml:15:1: spec.credProxy.routes[1].token: token contains NAME=VALUE like an env file: put only the value there",
 		"one.yaml:7:1: spec.credProxy.caBundle: ca.pem: not a PEM file of certificates",
 	}, problems); diff != "" {
 		t.Errorf("problems -want +got:\n%s", diff)

@@ -30,7 +30,7 @@ func TestValidate(t *testing.T) {
 		"a problem":      {"dir", source.Snapshot{Bottles: bottles, Problems: []parse.Problem{problem}}, exit.BadInput, "a.yaml:1:2: spec: wrong; right\n1 problem in the manifests"},
 		"a warning":      {"dir", source.Snapshot{Bottles: bottles, Files: 2, Warnings: []parse.Problem{problem}}, exit.Done, "warning: a.yaml:1:2: spec: wrong; right\n2 bottles in 2 files"},
 		"empty":          {"one two", source.Snapshot{}, exit.BadInput, "no bottle is declared in one, two: check the path"},
-		"foreign only":   {"dir", source.Snapshot{Foreign: []string{"compose.yaml"}}, exit.BadInput, "compose.yaml; list them in .bottledignore, and they are not read at all\nno bottle is declared in dir"},
+		"foreign only":   {"dir", source.Snapshot{Foreign: []string{"compose.yaml"}}, exit.BadInput, "compose.yaml (list them in .bottledignore to silence this)\nno bottle is declared in dir"},
 		"empty, allowed": {"--allow-empty dir", source.Snapshot{}, exit.Done, "0 bottles in 0 files: all valid"},
 		"a problem only": {"--allow-empty dir", source.Snapshot{Problems: []parse.Problem{problem}}, exit.BadInput, "1 problem in the manifests"},
 	} {
