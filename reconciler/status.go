@@ -27,6 +27,8 @@ type BottleStatus struct {
 	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Cut reports that an operator cut the bottle off: its sidecars have no way out.
 	Cut bool `json:"cut,omitempty"`
+	// Traffic is nil when nothing was refused, and unless a running controller reports the status.
+	Traffic *Traffic `json:"traffic,omitempty"`
 	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running
 	// controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
@@ -49,7 +51,8 @@ const (
 	ConditionReconciling = "Reconciling" // a plan is being executed, or waits for a slot or the end of a backoff
 	ConditionStalled     = "Stalled"     // it won't become ready without somebody's help, as far as the controller knows
 	// These are listed only while they are True.
-	ConditionCut = "EgressCut" // an operator cut the bottle off
+	ConditionCut                = "EgressCut"          // an operator cut the bottle off
+	ConditionCredentialRejected = "CredentialRejected" // the credential of a route does not work
 )
 
 // The reasons of a bottle's status.

@@ -126,15 +126,15 @@ type Bottle struct {
 	Manifest string // absolute path
 	// Declared is the manifest that the bottle was rendered from, SpecHash its digest. Generation counts the changes of SpecHash.
 	Declared   v1alpha1.Bottle
-	SpecHash   string      `json:"-"`
-	Generation int64       `json:"-"`
-	Suspended  bool        // its containers are stopped and kept
+	SpecHash   string `json:"-"`
+	Generation int64  `json:"-"`
+	Suspended  bool   // its containers are stopped and kept
 	// SuspendedByOperator, Cut and Restart are of an Intervention.
 	SuspendedByOperator bool                  `json:"-"`
 	Cut                 bool                  `json:"-"`
 	Restart             map[ComponentName]Run `json:"-"`
-	Networks   []Network   // internal, egress
-	Components []Component `json:"Members"` // in dependency order
+	Networks            []Network             // internal, egress
+	Components          []Component           `json:"Members"` // in dependency order
 	// Dirs are the delivered directories of all components.
 	Dirs []Dir `json:"-"`
 }

@@ -35,9 +35,9 @@ func TestGapsAreTold(t *testing.T) {
 	}
 	want := observe.Warnings(info, filtered, settings)
 
-	status := func() string { return e.Expect(exitDone, "status").Stdout }
+	status := func() string { return e.Expect(exitDone, "status", "-o", "json").Stdout }
 	for _, gap := range want {
-		if out := status(); !strings.Contains(out, "warning: "+gap) {
+		if out := status(); !strings.Contains(out, gap) {
 			t.Errorf("status does not tell %q:\n%s", gap, out)
 		}
 	}
@@ -49,8 +49,11 @@ func TestGapsAreTold(t *testing.T) {
 		if n := c.LogCount(gap); n != 1 {
 			t.Errorf("the controller logs %q %d times:\n%s", gap, n, c.LogText())
 		}
-		if out := status(); !strings.Contains(out, "warning: "+gap) {
+		if out := status(); !strings.Contains(out, gap) {
 			t.Errorf("status of a controller does not tell %q:\n%s", gap, out)
+		}
+		if out := e.Expect(exitDone, "status").Stdout; strings.Contains(out, gap) {
+			t.Errorf("people are told with every status:\n%s", out)
 		}
 	}
 }

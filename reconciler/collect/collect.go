@@ -49,6 +49,9 @@ type Source interface {
 // Collector copies the sidecars' decisions from their output into the audit logs. It polls instead of following the output: following
 // costs one of root's inotify instances for each container on Docker before 23.0, and repeats lines when a log is rotated.
 type Collector struct {
+	// OnStatement, if set before use, is called with every new decision of a bottle's sidecars. It must not call the collector.
+	OnStatement func(bottle, kind string, s *audit.Statement)
+
 	source        Source
 	settings      state.Settings
 	limits        audit.Limits
@@ -299,6 +302,9 @@ func (c *Collector) trail(bottle string) (*audit.Trail, error) {
 		trail, err := audit.OpenTrail(c.settings.AuditDir(), bottle, c.limits)
 		if err != nil {
 			return nil, err
+		}
+		if c.OnStatement != nil {
+			trail.OnStatement = func(kind string, s *audit.Statement) { c.OnStatement(bottle, kind, s) }
 		}
 		c.trails[bottle] = trail
 	}

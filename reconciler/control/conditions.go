@@ -26,8 +26,9 @@ const (
 
 // publish replaces the status of a bottle and computes its conditions.
 func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
+	s.Traffic = b.traffic.Summary()
 	s.Conditions = conditions(b.status.Conditions, s, p, time.Now())
-	b.status = s
+	b.status, b.phase = s, p
 }
 
 // conditions returns the conditions Ready, Reconciling and Stalled, then those of the others that are True. A condition keeps its last transition time until its status
@@ -53,6 +54,11 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 	if s.Cut {
 		all = append(all, reconciler.Condition{
 			Type: reconciler.ConditionCut, Status: statusTrue, Reason: "CutByOperator", Message: "its sidecars have no way out; to undo: bottled resume " + s.Slug,
+		})
+	}
+	if message := s.Traffic.RejectedMessage(); message != "" {
+		all = append(all, reconciler.Condition{
+			Type: reconciler.ConditionCredentialRejected, Status: statusTrue, Reason: "CredentialRejected", Message: message,
 		})
 	}
 	last := reconciler.BottleStatus{Conditions: before}

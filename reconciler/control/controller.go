@@ -17,6 +17,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/traffic"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -91,10 +92,13 @@ type bottle struct {
 	specHash     string                  // of the same declaration
 	resuming     bool                    // the previous declaration suspended it
 	removing     bool                    // undeclared, and the prune guard allows its removal
-	awaitedSince time.Time               // when a resync found work for a pass that has not ended yet; zero when none did
-	ordered      bool                    // an operator's order is carried out by the pass that is awaited
-	answering    bool                    // the pass under way began after that
-	rechecks     []time.Duration         // remaining recheckDelays
+	phase        phase
+	traffic      traffic.Table
+	trafficDue   bool            // its publication is scheduled
+	awaitedSince time.Time       // when a resync found work for a pass that has not ended yet; zero when none did
+	ordered      bool            // an operator's order is carried out by the pass that is awaited
+	answering    bool            // the pass under way began after that
+	rechecks     []time.Duration // remaining recheckDelays
 	backoffs     map[state.ComponentName]*backoff
 	checkLimiter *rate.Limiter // rate limit of the passes that events cause and that change nothing
 	nextCheck    time.Time     // due time of the next such pass; in the past once it has begun
@@ -131,6 +135,9 @@ func NewController(config ControllerConfig) *Controller {
 	config.Reconciler.Executor.OnProgress = func(e execute.Progress) {
 		c.onProgress(e)
 		next(e)
+	}
+	if audit := config.Reconciler.Executor.Audit; audit != nil {
+		audit.OnStatement = c.recordTraffic
 	}
 	c.registerGauges(config.Registry)
 	return c

@@ -117,6 +117,11 @@ func (c *Controller) onProgress(e execute.Progress) {
 func (c *Controller) publish(b *bottle, s reconciler.BottleStatus, p phase) {
 	before := b.status
 	b.publish(s, p)
+	for _, was := range before.Conditions {
+		if b.status.Condition(was.Type) == nil {
+			c.recordEvent(reconciler.Event{Bottle: s.Slug, Reason: reconciler.EventConditionChanged, Message: was.Type + " is False"})
+		}
+	}
 	for _, now := range b.status.Conditions {
 		was := before.Condition(now.Type)
 		unchanged := was != nil && was.Status == now.Status && (was.Reason == now.Reason || now.Type != reconciler.ConditionReady)

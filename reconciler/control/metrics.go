@@ -18,6 +18,8 @@ type Metrics struct {
 	callErrors   *prometheus.CounterVec
 	found        *prometheus.CounterVec // drift, by kind
 	repaired     *prometheus.CounterVec
+	denied       *prometheus.CounterVec // requests, by bottle and code
+	rejected     *prometheus.CounterVec // requests, by bottle
 	resyncs      prometheus.Counter
 	reconnects   prometheus.Counter
 }
@@ -35,6 +37,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		callErrors: counter("engine_errors_total", "Calls to the engine that failed, by verb.", "verb"),
 		found:      counter("drift_found_total", "Differences found while the declaration was unchanged, by what repairs them.", "kind"),
 		repaired:   counter("drift_repaired_total", "Differences repaired while the declaration was unchanged, by what repaired them.", "kind"),
+		denied: counter("egress_denied_total", "Requests that pipelock denied, by bottle and code; dlp is the code of those that seemed to leak data.",
+			"bottle", "code"),
+		rejected:   counter("credential_rejections_total", "Requests whose credential the upstream rejected or cred-proxy could not send, by bottle.", "bottle"),
 		resyncs:    counter("resyncs_total", "Completed full resyncs.").WithLabelValues(),
 		reconnects: counter("engine_reconnects_total", "How often the engine was lost and found again.").WithLabelValues(),
 	}
@@ -78,6 +83,9 @@ func (k conditionCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, status := range []string{statusTrue, statusFalse, statusUnknown} {
 			count[[2]string{kind, status}] = 0
 		}
+	}
+	for _, kind := range []string{reconciler.ConditionCut, reconciler.ConditionCredentialRejected} { // listed only while they are true
+		count[[2]string{kind, statusTrue}] = 0
 	}
 	for _, b := range k.c.Status().Bottles {
 		for _, condition := range b.Conditions {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -188,5 +190,7 @@ func (c *Controller) forgetBottle(slug string) {
 		c.recordEvent(reconciler.Event{Bottle: slug, Reason: reconciler.EventRemoved, Message: "it is not declared, and nothing of it is left"})
 	}
 	delete(c.bottles, slug)
+	c.Metrics.denied.DeletePartialMatch(prometheus.Labels{"bottle": slug})
+	c.Metrics.rejected.DeletePartialMatch(prometheus.Labels{"bottle": slug})
 	c.Reconciler.Forget(slug)
 }

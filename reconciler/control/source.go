@@ -194,6 +194,7 @@ func (c *Controller) acceptDeclaration(slug string, generation int64, specHash s
 	b := c.bottle(slug)
 	b.backoffs, b.resuming = nil, b.status.Reason == reconciler.ReasonSuspend
 	b.generation, b.specHash = generation, specHash
+	b.traffic.ForgetRoutes()
 	b.status.Generation, b.status.SpecHash = generation, specHash
 	c.recordEvent(reconciler.Event{Bottle: slug, Reason: reconciler.EventDeclared, Message: fmt.Sprintf("generation %d", generation)})
 	if b.interrupt != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/collect"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -50,10 +51,13 @@ type world struct {
 	hands    fake.Hands
 	source   *declarations
 	prune    plan.PrunePolicy // of the controller
+	spoken   int              // statements that sidecars were made to write
+	audited  bool             // the controller collects what the sidecars decide
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 
-	said       transcript // all that the controller logged, and the messages of its statuses
+	metrics    prometheus.Gatherer // of the controller
+	said       transcript          // all that the controller logged, and the messages of its statuses
 	controller *control.Controller
 	stop       func() // ends the controller and waits for it
 }
@@ -261,9 +265,13 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 	if around != nil {
 		c = engine.Intercept(c, around)
 	}
-	registry := prometheus.NewRegistry()
+	registry, r := prometheus.NewRegistry(), w.reconciler(c)
+	if w.audited {
+		r.Executor.Audit = collect.NewCollector(c, w.settings, zerolog.New(&w.said))
+	}
+	w.metrics = registry
 	w.controller = control.NewController(control.ControllerConfig{
-		Reconciler: w.reconciler(c), Source: w.source, Prune: w.prune, Resync: 5 * time.Minute,
+		Reconciler: r, Source: w.source, Prune: w.prune, Resync: 5 * time.Minute,
 		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())

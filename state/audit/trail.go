@@ -35,6 +35,8 @@ const (
 type Trail struct {
 	bottle string
 	limits Limits
+	// OnStatement, if set before use, is called with every new statement, recorded or only counted.
+	OnStatement func(kind string, s *Statement)
 
 	mu      sync.Mutex
 	log     *Log
@@ -115,6 +117,9 @@ func (t *Trail) Add(id, component string, at time.Time, line []byte) error {
 	before := s.position
 	s.position = Position{Logged: at, Run: run, Number: number}
 	written, err := t.record(id, s, before, kind, &statement)
+	if err == nil && t.OnStatement != nil {
+		t.OnStatement(kind, &statement)
+	}
 	if err != nil || written {
 		return err
 	}

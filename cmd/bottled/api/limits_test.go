@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -99,5 +100,17 @@ func TestAnswersDoNotSteerTheTerminal(t *testing.T) {
 	})
 	if !errors.Is(err, io.EOF) {
 		t.Error(err)
+	}
+}
+
+// TestTrafficIsTheOperators: an agent may have put a secret into the name of a host.
+func TestTrafficIsTheOperators(t *testing.T) {
+	r := start(t, Options{TCP: "127.0.0.1:0"}, defaultPace)
+	r.source.Set(liveAt("r0", reconciler.BottleStatus{Slug: "dev", Traffic: &reconciler.Traffic{DeniedHosts: []reconciler.DeniedHost{{Host: "secret.example"}}}}))
+	if _, body := call(t, unixHTTP(r.socket), "GET", "http://x/v1/status", ""); !strings.Contains(body, "secret.example") {
+		t.Errorf("the operator gets %q", body)
+	}
+	if _, body := call(t, http.DefaultClient, "GET", "http://"+r.TCPAddr().String()+"/v1/status", ""); strings.Contains(body, "secret") || !strings.Contains(body, "dev") {
+		t.Errorf("others get %q", body)
 	}
 }

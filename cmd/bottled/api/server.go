@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,14 +113,15 @@ func (s *Server) TCPAddr() net.Addr {
 // Serve answers until ctx ends, which ends all streams, and returns when everything is closed and the socket removed.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	s.serve(ctx, group, s.unix, s.routes(s.unix))
+	s.serve(ctx, group, s.unix, s.routes(s.unix, s.status))
 	if s.tcp != nil {
-		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp)))
+		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp, func() reconciler.Status { return withoutTraffic(s.status()) })))
 	}
 	return group.Wait()
 }
 
-func (s *Server) routes(d *boundedListener) http.Handler {
+// routes returns the handler of a listener, which serves this status.
+func (s *Server) routes(d *boundedListener, status func() reconciler.Status) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(pattern string, next http.HandlerFunc) {
 		mux.HandleFunc(pattern, within(d.requests, "requests are being answered", next))
@@ -127,8 +129,8 @@ func (s *Server) routes(d *boundedListener) http.Handler {
 	answer("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	answer("GET /readyz", s.ready)
 	answer("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, statusOf(s.o.Source)) })
-	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "streams are open", s.stream(s.sendStatus)))
+	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, status()) })
+	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "streams are open", s.stream(sendStatus(status))))
 	answer("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/events/stream", within(d.streams, "streams are open", s.stream(s.sendEvents)))
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
@@ -210,11 +212,21 @@ func (s *Server) json(w http.ResponseWriter, code int, v any) {
 	fmt.Fprintf(w, "%s\n", printable.JSON(data)) // curl shows it on a terminal
 }
 
-// live is the source's status, with an empty list of bottles instead of none.
-func statusOf(s Source) reconciler.Status {
-	l := s.Status()
-	if l.Bottles == nil {
-		l.Bottles = []reconciler.BottleStatus{}
+// status returns the source's status, with an empty list of bottles instead of none.
+func (s *Server) status() reconciler.Status {
+	status := s.o.Source.Status()
+	if status.Bottles == nil {
+		status.Bottles = []reconciler.BottleStatus{}
 	}
-	return l
+	return status
+}
+
+// withoutTraffic leaves out the hosts that agents asked for: an agent may have put a secret into a name, which is not for every user of
+// this host.
+func withoutTraffic(status reconciler.Status) reconciler.Status {
+	status.Bottles = slices.Clone(status.Bottles)
+	for i := range status.Bottles {
+		status.Bottles[i].Traffic = nil
+	}
+	return status
 }

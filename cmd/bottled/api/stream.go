@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
@@ -71,16 +72,18 @@ func (s *Server) streamChanges(ctx context.Context, out sseWriter, send func(sse
 }
 
 // sendStatus sends the whole status, unless it is what was sent last. A slow client misses states in between, and never gets old ones.
-func (s *Server) sendStatus(*http.Request) (func(sseWriter) error, error) {
-	var sent []byte
-	return func(out sseWriter) error {
-		data, err := json.Marshal(statusOf(s.o.Source)) // has no line breaks
-		if err != nil || bytes.Equal(data, sent) {
-			return err
-		}
-		sent = data
-		return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
-	}, nil
+func sendStatus(status func() reconciler.Status) func(*http.Request) (func(sseWriter) error, error) {
+	return func(*http.Request) (func(sseWriter) error, error) {
+		var sent []byte
+		return func(out sseWriter) error {
+			data, err := json.Marshal(status()) // has no line breaks
+			if err != nil || bytes.Equal(data, sent) {
+				return err
+			}
+			sent = data
+			return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
+		}, nil
+	}
 }
 
 // sendEvents sends each of the events that the request asks for once. A slow client misses those that the controller has dropped.

@@ -23,7 +23,8 @@ const (
 	unreadyBottles             // without their components
 )
 
-// Full is the whole status: the controller's troubles, the bottles, why some are not ready, and warnings about the engine.
+// Full is the status: the controller's troubles, the bottles, and why some are not ready. Warnings about the engine and host, which
+// change with neither, are left to the controller's log, to doctor and to programs.
 func Full(status reconciler.Status, now time.Time) []Line { return report(status, now, everything) }
 
 func report(status reconciler.Status, now time.Time, d detail) []Line {
@@ -32,9 +33,6 @@ func report(status reconciler.Status, now time.Time, d detail) []Line {
 		lines = append(lines, Line{})
 	}
 	lines = append(lines, bottleLines(status.Bottles, now, d)...)
-	if d == everything {
-		lines = append(lines, warningLines(status.Warnings)...)
-	}
 	return lines
 }
 
@@ -148,6 +146,14 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []L
 	return lines
 }
 
+// notedConditions are the conditions that are explained while they are True, and how they are called.
+var notedConditions = []struct{ kind, name string }{
+	{reconciler.ConditionStalled, "stalled"},
+	{reconciler.ConditionReconciling, "reconciling"},
+	{reconciler.ConditionCut, "cut off"},
+	{reconciler.ConditionCredentialRejected, "credential rejected"},
+}
+
 // noteLines explain the bottles that are not as they should be.
 func noteLines(bottles []reconciler.BottleStatus) []Line {
 	var lines []Line
@@ -159,26 +165,14 @@ func noteLines(bottles []reconciler.BottleStatus) []Line {
 			note(b.Message)
 		}
 		said := b.Message
-		for _, kind := range []string{reconciler.ConditionStalled, reconciler.ConditionReconciling} {
-			c := b.Condition(kind)
+		for _, of := range notedConditions {
+			c := b.Condition(of.kind)
 			if c == nil || c.Status != "True" || c.Message == "" || strings.Contains(said, c.Message) {
 				continue
 			}
-			note(strings.ToLower(kind) + ": " + c.Message)
+			note(of.name + ": " + c.Message)
 			said += c.Message
 		}
-	}
-	return lines
-}
-
-// warningLines are the warnings about the engine.
-func warningLines(warnings []string) []Line {
-	var lines []Line
-	for i, warning := range warnings {
-		if i == 0 {
-			lines = append(lines, Line{})
-		}
-		lines = append(lines, Line{Text: "warning: " + warning, Wrap: true})
 	}
 	return lines
 }

@@ -3,11 +3,13 @@ package status
 
 import (
 	"context"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
@@ -69,5 +71,20 @@ func run(ctx context.Context, opts *Options) error {
 	if status.Bottles, err = status.Select(opts.Bottles); err != nil {
 		return err
 	}
-	return opts.Output.Status(opts.Out, status)
+	if err := opts.Output.Status(opts.Out, status); err != nil || opts.Output != "table" || len(opts.Bottles) == 0 {
+		return err
+	}
+	return printRefused(opts, status.Bottles)
+}
+
+// printRefused prints what the sidecars of bottles refused.
+func printRefused(opts *Options, bottles []reconciler.BottleStatus) error {
+	for _, b := range bottles {
+		for _, l := range report.Refused(b, time.Now()) {
+			if err := opts.Out.Data([]byte(opts.Out.Print(l) + "\n")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

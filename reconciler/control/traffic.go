@@ -1,0 +1,42 @@
+package control
+
+import (
+	"time"
+
+	"github.com/bot-bottle/bottled/reconciler/traffic"
+	"github.com/bot-bottle/bottled/state/audit"
+)
+
+// recordTraffic counts what a sidecar refused, and publishes it with the conditions that follow. The collector calls it.
+func (c *Controller) recordTraffic(slug, kind string, s *audit.Statement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.bottles[slug]
+	if b == nil {
+		return // it was removed, with all that was counted
+	}
+	n := b.traffic.Add(kind, s, time.Now())
+	if n.Denied > 0 {
+		c.Metrics.denied.WithLabelValues(slug, traffic.Code(s)).Add(float64(n.Denied))
+	}
+	if n.Rejected > 0 {
+		c.Metrics.rejected.WithLabelValues(slug).Add(float64(n.Rejected))
+	}
+	if n.Changed && !b.trafficDue {
+		b.trafficDue = true
+		time.AfterFunc(trafficDelay, func() { c.publishTraffic(slug) })
+	}
+}
+
+// trafficDelay is how long decisions are gathered before the bottle's status is made anew: a sidecar can write thousands at once.
+const trafficDelay = 100 * time.Millisecond
+
+func (c *Controller) publishTraffic(slug string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.bottles[slug]; b != nil {
+		b.trafficDue = false
+		c.publish(b, b.status, b.phase)
+		c.notifySubscribers()
+	}
+}
