@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -34,12 +35,16 @@ func (s *Service) Exec(ctx context.Context, to Target, command []string, user At
 	if err != nil {
 		return 0, err
 	}
+	began := time.Now()
 	p, err := e.Exec(ctx, c.ID, command, user.Stdin(), user.TTY())
 	if err != nil {
 		return 0, err
 	}
 	code, err = user.Converse(context.WithoutCancel(ctx), p)
-	return code, errors.Join(err, p.Close())
+	if err = errors.Join(err, p.Close()); err != nil {
+		return code, err
+	}
+	return s.explainEnd(ctx, running{bottle: to.Bottle, name: c.Name, component: to.Component, since: began}, code)
 }
 
 // runningContainer finds the container that a component runs in.

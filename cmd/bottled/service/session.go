@@ -47,8 +47,12 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 	if err != nil {
 		return 0, err
 	}
+	began := time.Now()
 	code, err = host(ctx, e, c, user)
-	return code, errors.Join(err, release())
+	if err = errors.Join(err, release()); err != nil {
+		return code, err
+	}
+	return s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Session, since: began}, code)
 }
 
 // host runs a session, from its container's creation to its removal.

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/reconciler"
 )
@@ -90,18 +89,14 @@ func TestAwaitSyncInterrupted(t *testing.T) {
 
 // TestRequestSync talks to a real socket, without a controller and with one.
 func TestRequestSync(t *testing.T) {
-	s := socketService(t)
-	socket, err := s.Settings.socket()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "no controller runs for owner me (socket " + socket + "): start one with bottled reconcile DIR"
-	if _, err := s.RequestSync(t.Context(), false); err == nil || !strings.HasPrefix(err.Error(), want) {
+	alone := &Service{Settings: Settings{Owner: "me", StateDir: t.TempDir(), RunDir: "/nonexistent"}}
+	want := "no controller runs for owner me (socket /nonexistent/controller.sock): start one with bottled reconcile DIR"
+	if _, err := alone.RequestSync(t.Context(), false); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}
 	source := &apitest.Source{}
 	source.Set(after(1, apitest.Bottle("a", "Ready", "")))
-	defer serve(t, s, source)()
+	s := serveAPI(t, source)
 	number, err := s.RequestSync(t.Context(), true)
 	if err != nil || number != 1 || !source.Pruned() {
 		t.Errorf("resync %d, %v", number, err)
