@@ -24,12 +24,9 @@ func objects(e *harness.Env) []string {
 		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}"))))
 }
 
-// sampled reports whether the n-th call gets a fault: every one at night, by day these. The matrix of all calls and faults runs
-// on the engine in memory (reconciler/sim).
-func sampled(n int, byDay ...int) bool { return nightly() || slices.Contains(byDay, n) }
-
 // TestKilledAtEveryCall kills bottled just before, and in another round just after, calls that change the engine: the next pass must
-// converge and leave nothing over. The same for a removal.
+// converge and leave nothing over. The same for a removal. By day it is one call of each: the matrix of all calls and faults runs on
+// the engine in memory (reconciler/sim).
 func TestKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
@@ -47,7 +44,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 		for _, action := range [][]string{{"reconcile", "--once", e.Manifests}, {"delete", "--all"}} {
 			kills := 0
 			for n := 1; n < 200; n++ {
-				if !sampled(n, 3) {
+				if n != 3 && !nightly() {
 					continue
 				}
 				if !killAt(t, e, proxy, n, outcome, action...) {
@@ -100,66 +97,6 @@ func killAt(t *testing.T, e *harness.Env, proxy *harness.Proxy, n int, outcome h
 	started <- cmd
 	_ = cmd.Wait()
 	return killed.Load()
-}
-
-// TestEveryCallMayFail makes the engine refuse, one at a time, calls of a pass: bottled fails with a message,
-// leaves no container that never ran, and the next pass converges.
-func TestEveryCallMayFail(t *testing.T) {
-	t.Parallel()
-	e := harness.New(t)
-	e.Write("one.yaml", small("one"))
-	proxy := e.Proxy()
-	for n := 1; n < 200; n++ {
-		if !sampled(n, 2, 9) {
-			continue
-		}
-		refused := make(chan string, 1)
-		proxy.Reset(func(i int, call string) harness.Outcome {
-			if i != n || strings.HasSuffix(call, "/_ping") {
-				return harness.Pass
-			}
-			refused <- call
-			return harness.Refuse
-		})
-		r := e.Bottled("reconcile", "--once", e.Manifests)
-		calls := len(proxy.Calls())
-		proxy.Reset(nil)
-		close(refused)
-		if failed := <-refused; failed != "" {
-			if r.Code != exitFailed || !strings.Contains(r.Stdout+r.Stderr, "injected fault") {
-				t.Errorf("call %d (%s) failed: exit code %d\n%s%s", n, failed, r.Code, r.Stdout, r.Stderr)
-			}
-			if left := owned(e, "--filter", "status=created"); left != "" && !strings.HasPrefix(failed, "DELETE") {
-				t.Errorf("call %d (%s) failed: containers that never ran are left: %s", n, failed, left)
-			}
-			e.Reconcile(exitDone)
-		}
-		e.Expect(exitDone, "delete", "--all")
-		if n > calls {
-			break
-		}
-	}
-}
-
-func TestOneBottleFailsTheOthersConverge(t *testing.T) {
-	t.Parallel()
-	e := harness.New(t)
-	e.Write("good.yaml", small("good"))
-	e.Write("exits.yaml", strings.Replace(small("exits"), "[agent]", "[fetch, --help]", 1))
-	e.Write("token.yaml", strings.Replace(strings.Replace(whole("token"), "./token", "./no-such-token", 1), "supervise: true", "supervise: false", 1))
-	r := e.Reconcile(exitFailed)
-	all := status(t, e)
-	if !all["good"].Ready {
-		t.Errorf("good: %+v", all["good"])
-	}
-	for slug, says := range map[string]string{"exits": "exit code 0", "token": "no-such-token"} {
-		if !strings.Contains(r.Stdout, says) {
-			t.Errorf("%s: the output does not say %q:\n%s", slug, says, r.Stdout)
-		}
-	}
-	if !strings.Contains(r.Stderr, "of 3 bottles not as declared") {
-		t.Errorf("%s", r.Stderr)
-	}
 }
 
 // TestTermFinishesTheStepInHand interrupts a pass: it ends by itself, says so, and begins nothing more.
