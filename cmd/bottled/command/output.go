@@ -36,9 +36,9 @@ func (o Output) Check() error {
 	return exit.Usage(fmt.Errorf("--output %q: use table, json or yaml", string(o)))
 }
 
-// data prints for programs; false when the format is the one for people. What is not safe to show is escaped in the way of
+// Data prints for programs; false when the format is the one for people. What is not safe to show is escaped in the way of
 // the format.
-func (o Output) data(c terminal.Console, v any) (bool, error) {
+func (o Output) Data(c terminal.Console, v any) (bool, error) {
 	if o == "table" {
 		return false, nil
 	}
@@ -68,7 +68,7 @@ func (o Output) Status(c terminal.Console, status reconciler.Status) error {
 	if status.Bottles == nil {
 		status.Bottles = []reconciler.BottleStatus{}
 	}
-	if done, err := o.data(c, status); done {
+	if done, err := o.Data(c, status); done {
 		return err
 	}
 	for _, l := range report.Full(status, time.Now()) {
@@ -103,7 +103,7 @@ func (o Output) Plan(c terminal.Console, plan service.Planned) error {
 		}
 		v.Bottles = append(v.Bottles, p)
 	}
-	if done, err := o.data(c, v); done {
+	if done, err := o.Data(c, v); done {
 		return err
 	}
 	if err := plan.Write(c.Writer(), c.Paint); err != nil {

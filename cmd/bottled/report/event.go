@@ -15,10 +15,10 @@ func Event(e reconciler.Event, now time.Time) Line {
 	}
 	text += Flat(e.Message)
 	if e.Count > 1 {
-		text += fmt.Sprintf(" (%d times in %s)", e.Count, age(e.First, e.Time))
+		text += fmt.Sprintf(" (%d times in %s)", e.Count, Age(e.First, e.Time))
 	}
 	if e.RetryAt.After(now) {
-		text += ", next try in " + age(now, e.RetryAt)
+		text += ", next try in " + Age(now, e.RetryAt)
 	}
 	return Line{Text: text, Bad: e.Type == reconciler.EventWarning, Wrap: true}
 }

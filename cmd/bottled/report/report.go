@@ -88,7 +88,7 @@ func Troubles(c *reconciler.ControllerStatus, now time.Time) []string {
 	if e := c.Engine; !e.Reachable {
 		trouble := "engine unreachable"
 		if !e.Since.IsZero() {
-			trouble += " for " + age(e.Since, now)
+			trouble += " for " + Age(e.Since, now)
 		}
 		if e.Error != "" {
 			trouble += ": " + e.Error
@@ -129,7 +129,7 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []L
 	for _, b := range bottles {
 		changed, hidden := "", d == unreadyBottles || d > everything && b.Healthy()
 		if c := b.Condition(reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {
-			changed = age(c.LastTransitionTime, now) + " ago"
+			changed = Age(c.LastTransitionTime, now) + " ago"
 		}
 		row(!b.Healthy(), b.Slug, "", yesNo(b.Ready), stateOf(b), restartCell(b.Restarts(), hidden), changed, "")
 		if hidden {

@@ -1,9 +1,7 @@
 package report
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
+	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/printable"
@@ -27,8 +26,6 @@ func text(lines []Line) string {
 	}
 	return b.String()
 }
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestReport(t *testing.T) {
 	crashing := apitest.WithConditions(apitest.Bottle("dev", "NotReady", "agent: it ended with exit code 1",
@@ -78,19 +75,7 @@ func checkGolden(t *testing.T, cases []reportCase) {
 	for _, c := range cases {
 		fmt.Fprintf(&all, "# %s\n%s\n", c.name, text(report(c.status, apitest.Now, c.detail)))
 	}
-	const golden = "testdata/report.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(all.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), all.String()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	golden.Check(t, "testdata/report.golden", all.String())
 }
 
 func TestAge(t *testing.T) {
@@ -98,11 +83,11 @@ func TestAge(t *testing.T) {
 		-time.Hour: "0s", 0: "0s", 59*time.Second + 999*time.Millisecond: "59s", time.Minute: "1m", 59 * time.Minute: "59m",
 		time.Hour: "1h", 47 * time.Hour: "47h", 48 * time.Hour: "2d", 1000 * time.Hour: "41d",
 	} {
-		if got := age(apitest.Now.Add(-d), apitest.Now); got != want {
+		if got := Age(apitest.Now.Add(-d), apitest.Now); got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
 	}
-	if got := age(time.Time{}, apitest.Now); got != "" {
+	if got := Age(time.Time{}, apitest.Now); got != "" {
 		t.Errorf("not known: %q", got)
 	}
 }

@@ -35,8 +35,8 @@ func Because(reason, message string) string {
 	return reason + ": " + Flat(message)
 }
 
-// age is the time since then in its largest unit; "" where then is not known.
-func age(then, now time.Time) string {
+// Age is the time since then in its largest unit; "" where then is not known.
+func Age(then, now time.Time) string {
 	d := max(now.Sub(then), 0)
 	switch {
 	case then.IsZero():

@@ -22,7 +22,7 @@ func Refused(b reconciler.BottleStatus, now time.Time) []Line {
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "DENIED\tHOST\tCODE\tLAST")
 	for _, h := range t.DeniedHosts {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s ago\n", h.Count, printable.Line(h.Host), printable.Line(h.Code), age(h.Last, now))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s ago\n", h.Count, printable.Line(h.Host), printable.Line(h.Code), Age(h.Last, now))
 	}
 	_ = table.Flush() // a strings.Builder takes everything
 	for l := range strings.Lines(text.String()) {

@@ -22,7 +22,7 @@ func declare(t *testing.T, s *Service, name string, allowlist ...string) state.S
 		t.Fatal(err)
 	}
 	var m v1alpha1.Bottle
-	m.Metadata.Name, m.Spec.Egress.Allowlist = name, allowlist
+	m.Metadata.Name, m.Source.Path, m.Spec.Egress.Allowlist = name, "/m/"+name+".yaml", allowlist
 	nets, _ := state.Allocate(settings.Pool, []string{name}, nil, nil)
 	b, err := render.Bottle(m, resolve.Inputs{}, nets[name], settings)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/check"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/cut"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/delete"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/describe"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/events"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
@@ -63,7 +64,7 @@ or a request refused (check), 3 bad usage or bad manifests. run and exec end wit
 	f.Service.Settings.Flags(root.PersistentFlags())
 	root.AddCommand(
 		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
-		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
+		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil),
 		schema(f), version(f), sidecars(),
 	)

@@ -1,0 +1,181 @@
+package describe
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/reconciler"
+)
+
+// lines are a description for people: the status as bottled status has it, then a section for everything else.
+func lines(d service.Description, now time.Time) []report.Line {
+	all := report.Full(reconciler.Status{Bottles: []reconciler.BottleStatus{d.Status}}, now)
+	section := func(title string, of []report.Line) {
+		if len(of) > 0 {
+			all = append(all, report.Line{}, report.Line{Text: title})
+			for _, l := range of {
+				l.Text = "  " + l.Text
+				all = append(all, l)
+			}
+		}
+	}
+	section("Conditions", conditions(d.Status, now))
+	section("Declaration", declaration(d))
+	if d.Manifest != "" {
+		section("Egress", egress(d.Spec))
+	}
+	section("Networks", networks(d.Networks))
+	section("Limits", limits(d.Limits))
+	section("Proposals that wait for an answer", proposals(d.Waiting, now))
+	section("Refused most often", denied(d.Denied, now))
+	section("Events", events(d.Events, now))
+	section("Warnings", plain(d.Warnings))
+	return all
+}
+
+func line(format string, args ...any) report.Line {
+	return report.Line{Text: fmt.Sprintf(format, args...)}
+}
+
+func plain(texts []string) []report.Line {
+	var all []report.Line
+	for _, text := range texts {
+		all = append(all, line("%s", text))
+	}
+	return all
+}
+
+func conditions(b reconciler.BottleStatus, now time.Time) []report.Line {
+	var all []report.Line
+	for _, c := range b.Conditions {
+		all = append(all, line("%-12s  %-7s  for %-4s  %s", c.Type, c.Status, report.Age(c.LastTransitionTime, now), report.Because(c.Reason, c.Message)))
+	}
+	if b.RetryAt.After(now) {
+		all = append(all, line("next try in %s", report.Age(now, b.RetryAt)))
+	}
+	return all
+}
+
+func declaration(d service.Description) []report.Line {
+	if d.Manifest == "" {
+		return plain([]string{"it has never run as it is declared"})
+	}
+	all := []report.Line{line("manifest    %s", d.Manifest)}
+	if s := d.Status; s.Generation != 0 {
+		all = append(all, line("generation  %d, in force %d", s.Generation, s.ObservedGeneration))
+	}
+	if agent := d.Spec.Agent; agent != nil {
+		if agent.Build != nil {
+			all = append(all, line("agent       built from %s", agent.Build.Context))
+		} else {
+			all = append(all, line("agent       %s", agent.Image))
+		}
+		if len(agent.Command) > 0 {
+			all = append(all, line("command     %q", agent.Command))
+		}
+		for _, m := range agent.Mounts {
+			mode := ""
+			if m.ReadOnly {
+				mode = ", read-only"
+			}
+			all = append(all, line("mount       %s at %s%s", m.Source, m.Target, mode))
+		}
+	}
+	if d.Spec.Supervise {
+		all = append(all, line("supervise   the agent may ask for more"))
+	}
+	return all
+}
+
+func egress(spec v1alpha1.Spec) []report.Line {
+	var all []report.Line
+	for _, host := range spec.Egress.Allowlist {
+		all = append(all, line("host        %s", host))
+	}
+	for _, cidr := range spec.Egress.PrivateCIDRs {
+		all = append(all, line("private     %s", cidr))
+	}
+	if spec.CredProxy != nil {
+		for _, r := range spec.CredProxy.Routes {
+			only := ""
+			if len(r.Methods) > 0 {
+				only = ", only " + strings.Join(r.Methods, ", ")
+			}
+			all = append(all, line("route       %s to %s%s", r.Path, r.Upstream, only))
+		}
+	}
+	if len(all) == 0 {
+		all = plain([]string{"nothing may be reached"})
+	}
+	return append(all, line("DLP         %s", cmp.Or(spec.Egress.DLPAction, v1alpha1.DLPBlock)))
+}
+
+func networks(of []service.DescribedNetwork) []report.Line {
+	var all []report.Line
+	for _, n := range of {
+		kind := "egress"
+		if n.Internal {
+			kind = "internal"
+		}
+		all = append(all, line("%-10s  %-18s  %s", kind, n.Subnet, n.Name))
+	}
+	return all
+}
+
+func limits(of []service.DescribedLimits) []report.Line {
+	var all []report.Line
+	for _, l := range of {
+		var some []string
+		if l.Memory > 0 {
+			some = append(some, fmt.Sprintf("%dMi", l.Memory>>20))
+		}
+		if l.NanoCPUs > 0 {
+			some = append(some, fmt.Sprintf("%g CPU", float64(l.NanoCPUs)/1e9))
+		}
+		if l.Pids > 0 {
+			some = append(some, fmt.Sprintf("%d processes", l.Pids))
+		}
+		all = append(all, line("%-10s  %s", l.Component, cmp.Or(strings.Join(some, ", "), "none")))
+	}
+	return all
+}
+
+func proposals(of []service.DescribedProposal, now time.Time) []report.Line {
+	var all []report.Line
+	for _, p := range of {
+		all = append(all, line("%s ago  %s", report.Age(p.Time, now), strings.TrimSpace(string(p.Tool)+" "+p.URL)), line("  %s", short(report.Flat(p.Justification))))
+	}
+	return all
+}
+
+// short cuts an agent's text.
+func short(text string) string {
+	const most = 300
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
+}
+
+func denied(of []service.Observed, now time.Time) []report.Line {
+	var all []report.Line
+	for _, o := range of {
+		all = append(all, line("%s, %s ago  %s", report.Count(int(o.Count), "time"), report.Age(o.Last, now), short(strings.TrimSpace(o.Entry+"  "+o.Reason))))
+	}
+	return all
+}
+
+func events(of []reconciler.Event, now time.Time) []report.Line {
+	var all []report.Line
+	for _, e := range of {
+		l := report.Event(e, now)
+		l.Text = fmt.Sprintf("%4s ago  %s", report.Age(e.Time, now), l.Text)
+		all = append(all, l)
+	}
+	return all
+}
