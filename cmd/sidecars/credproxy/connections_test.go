@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // script is an upstream over plain HTTP, in the place of pipelock, that does with a connection what a test wants.
@@ -70,14 +72,7 @@ type conversation struct {
 
 func (b *bench) converse() *conversation {
 	b.t.Helper()
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		b.t.Fatal(err)
-	}
+	conn := sidecartest.Dial(b.t, b.server.Listener.Addr().String())
 	return &conversation{conn, b.t, bufio.NewReader(conn)}
 }
 

@@ -149,14 +149,7 @@ func TestSmuggling(t *testing.T) {
 func TestConnectionsAreKept(t *testing.T) {
 	u := newUpstream(t, nil)
 	b := newBench(t, u.ca(), to("/a/", u.URL))
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	conn := sidecartest.Dial(t, b.server.Listener.Addr().String())
 	answers := bufio.NewReader(conn)
 	for i, request := range []string{
 		"GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -1,7 +1,6 @@
 package credproxy
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -20,7 +19,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -245,9 +243,7 @@ func (b *bench) start(t *testing.T) {
 func (b *bench) write(dir, name, content string) {
 	b.t.Helper()
 	temp := filepath.Join(b.t.TempDir(), name)
-	if err := os.WriteFile(temp, []byte(content), 0o600); err != nil {
-		b.t.Fatal(err)
-	}
+	sidecartest.WriteFile(b.t, temp, content)
 	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
 		b.t.Fatal(err)
 	}
@@ -281,22 +277,9 @@ type response struct {
 // raw sends a request byte by byte, past all that a client library would clean up.
 func (b *bench) raw(request string) response {
 	b.t.Helper()
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	conn := sidecartest.Dial(b.t, b.server.Listener.Addr().String())
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, request); err != nil {
-		b.t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		b.t.Fatalf("%q: %v", request, err)
-	}
-	return b.whole(resp)
+	return b.whole(sidecartest.Ask(b.t, conn, request))
 }
 
 func (b *bench) whole(resp *http.Response) response {

@@ -5,11 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 func TestStreams(t *testing.T) {
@@ -209,11 +210,7 @@ func TestStalledClientIsCut(t *testing.T) {
 	})
 	b := newBench(t, u.ca(), to("/a/", u.URL))
 	b.handler.idle = 200 * time.Millisecond
-	conn, err := net.Dial("tcp", b.server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := sidecartest.Dial(t, b.server.Listener.Addr().String())
 	fmt.Fprintf(conn, "GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n") // and never read
 	select {
 	case <-ended:

@@ -167,12 +167,7 @@ func TestAttackSecretInName(t *testing.T) {
 	} {
 		for _, action := range []string{"block", "warn"} {
 			p := startProxy(t, withDLP(action, "*.wild.test"), nil)
-			conn := p.raw()
-			io.WriteString(conn, request)
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := p.ask(request)
 			if action == "block" && (resp.StatusCode != http.StatusForbidden || p.resolver.questions(strings.ToLower(name)) > 0) {
 				t.Errorf("%s: %s, DNS was asked %q", request, resp.Status, p.resolver.asked)
 			}
@@ -195,10 +190,8 @@ func TestAttackSecretCutByTime(t *testing.T) {
 	if got := s.bytes.String(); strings.Contains(got, token()[:4]) {
 		t.Errorf("the upstream has %q", got)
 	}
-	io.WriteString(conn, chunks(token()[30:], 100)+"0\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("%v, %v", resp, err)
+	if resp := sidecartest.Ask(t, conn, chunks(token()[30:], 100)+"0\r\n\r\n"); resp.StatusCode != http.StatusForbidden {
+		t.Error(resp.Status)
 	}
 	if strings.Contains(s.bytes.String(), token()[:4]) {
 		t.Error("the upstream has some of it")
@@ -297,11 +290,8 @@ func TestWarn(t *testing.T) {
 	} {
 		s := startSeen(t, "local.test")
 		p := startProxy(t, withDLP("warn", "local.test"), map[string][]string{"local.test": toLoopback})
-		conn := p.raw()
-		fmt.Fprintf(conn, request, s.base)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || resp.StatusCode != http.StatusOK || body(t, resp) != "ok" {
-			t.Errorf("%s: %v, %v", where, resp, err)
+		if resp := p.ask(fmt.Sprintf(request, s.base)); resp.StatusCode != http.StatusOK || body(t, resp) != "ok" {
+			t.Errorf("%s: %s", where, resp.Status)
 		}
 		if !strings.Contains(s.bytes.String(), token()) {
 			t.Errorf("%s: the upstream did not get it: %s", where, s.bytes.String())
@@ -343,17 +333,13 @@ func TestInjectedCredential(t *testing.T) {
 		"GET " + s.base + "/x HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token() + "\r\n\r\n",
 		"GET " + s.base + "/x?key=" + token() + " HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
-		conn := p.raw()
-		io.WriteString(conn, request)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Errorf("%s: %v, %v", request, resp, err)
+		if resp := p.ask(request); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", request, resp.Status)
 		}
 	}
-	conn := p.raw()
-	fmt.Fprintf(conn, "POST %s/x HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n%s\n", s.base, token())
-	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("a body: %v, %v", resp, err)
+	resp := p.ask(fmt.Sprintf("POST %s/x HTTP/1.1\r\nHost: x\r\nContent-Length: 41\r\n\r\n%s\n", s.base, token()))
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a body: %s", resp.Status)
 	}
 }
 

@@ -1,7 +1,6 @@
 package pipelock
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 func TestHealth(t *testing.T) {
@@ -52,12 +53,7 @@ func TestSlowHeader(t *testing.T) {
 	}
 	go server.Serve(l)
 	defer server.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn := sidecartest.Dial(t, l.Addr().String())
 	io.WriteString(conn, "GET http://a.test/ HTTP/1.1\r\nX: ")
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Errorf("the connection was not closed: %v", err)
@@ -66,10 +62,7 @@ func TestSlowHeader(t *testing.T) {
 
 func TestHeaderTooLarge(t *testing.T) {
 	p := startProxy(t, settings([]string{"a.test"}, ""), nil)
-	conn := p.raw()
-	fmt.Fprintf(conn, "GET http://a.test/ HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*headerBytes))
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("%v, %v", resp, err)
+	if resp := p.ask(fmt.Sprintf("GET http://a.test/ HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*headerBytes))); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Error(resp.Status)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // upstreamFor starts a plain HTTP server and returns the URL under which the proxy's clients know it.
@@ -73,16 +75,10 @@ func TestForwardDenied(t *testing.T) {
 		"POST /health":                      "404 404 page not found",
 		"GET /fetch?url=http://local.test/": "404 404 page not found",
 	} {
-		conn := p.raw()
 		if !strings.Contains(request, "HTTP/1.1") {
 			request += " HTTP/1.1"
 		}
-		fmt.Fprintf(conn, "%s\r\nHost: local.test\r\n\r\n", request)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Errorf("%q: %v", request, err)
-			continue
-		}
+		resp := p.ask(request + "\r\nHost: local.test\r\n\r\n")
 		if got := fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(body(t, resp))); got != want {
 			t.Errorf("%q: got %q, want %q", request, got, want)
 		}
@@ -101,17 +97,12 @@ func TestForwardHostConfusion(t *testing.T) {
 	base := upstreamFor(t, "local.test", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
 	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
 	conn := p.raw()
-	fmt.Fprintf(conn, "GET %s/ HTTP/1.1\r\nHost: evil.test\r\n\r\n", base)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := sidecartest.Ask(t, conn, "GET "+base+"/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")
 	if got := body(t, resp); got != strings.TrimPrefix(base, "http://") {
 		t.Errorf("the upstream saw Host %q", got)
 	}
-	fmt.Fprintf(conn, "GET http://evil.test/ HTTP/1.1\r\nHost: local.test\r\n\r\n")
-	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("%v, %v", resp, err)
+	if resp := sidecartest.Ask(t, conn, "GET http://evil.test/ HTTP/1.1\r\nHost: local.test\r\n\r\n"); resp.StatusCode != http.StatusForbidden {
+		t.Error(resp.Status)
 	}
 }
 
@@ -123,13 +114,8 @@ func TestForwardHeaders(t *testing.T) {
 		json.NewEncoder(w).Encode(r.Header)
 	})
 	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
-	conn := p.raw()
-	fmt.Fprintf(conn, "GET %s/ HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, X-Hop, Upgrade\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: gzip\r\n"+
-		"Proxy-Authorization: Basic x\r\nProxy-Connection: keep-alive\r\nUpgrade: h2c\r\nAuthorization: Bearer kept\r\nAccept-Encoding: br\r\n\r\n", base)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := p.ask(fmt.Sprintf("GET %s/ HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, X-Hop, Upgrade\r\nX-Hop: 1\r\nKeep-Alive: 1\r\nTE: gzip\r\n"+
+		"Proxy-Authorization: Basic x\r\nProxy-Connection: keep-alive\r\nUpgrade: h2c\r\nAuthorization: Bearer kept\r\nAccept-Encoding: br\r\n\r\n", base))
 	got := body(t, resp)
 	if want := `{"Accept-Encoding":["br"],"Authorization":["Bearer kept"]}` + "\n"; got != want {
 		t.Errorf("the upstream saw %s, want %s", got, want)
@@ -236,12 +222,7 @@ func TestForwardUploadStreams(t *testing.T) {
 	})
 	p := startProxy(t, settings([]string{"local.test"}, ""), map[string][]string{"local.test": toLoopback})
 	conn := p.raw()
-	fmt.Fprintf(conn, "POST %s/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", base)
-	io.WriteString(conn, "4\r\none\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := sidecartest.Ask(t, conn, "POST "+base+"/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n")
 	br := bufio.NewReader(resp.Body)
 	if line, err := br.ReadString('\n'); err != nil || line != "got one\n" {
 		t.Fatalf("%q, %v", line, err)

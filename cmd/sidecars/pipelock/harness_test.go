@@ -175,6 +175,12 @@ func (p *testProxy) logged(n int) map[string]any {
 	return line
 }
 
+// ask sends a request over a connection of its own.
+func (p *testProxy) ask(request string) *http.Response {
+	p.t.Helper()
+	return sidecartest.Ask(p.t, p.raw(), request)
+}
+
 func (p *testProxy) until(what string, ok func() bool) {
 	p.t.Helper()
 	sidecartest.Until(p.t, what, p.log, ok)

@@ -1,7 +1,6 @@
 package pipelock
 
 import (
-	"bufio"
 	"encoding/base32"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/manifests/golden"
 )
 
@@ -33,12 +33,7 @@ func hostLabels() map[string]string {
 // hostVerdict of the proxy at an address. pipelock 2.3.0 answers 403 also when it finds no address.
 func hostVerdict(t *testing.T, p *testProxy, addr, host string) string {
 	t.Helper()
-	conn := p.rawTo(addr)
-	fmt.Fprintf(conn, "CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\n\r\n", host, host)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := sidecartest.Ask(t, p.rawTo(addr), fmt.Sprintf("CONNECT %s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", host))
 	answer := body(t, resp)
 	for _, reason := range []string{"DLP match", "high entropy", "contains secret", "looks like data"} {
 		if strings.Contains(answer, reason) {

@@ -2,7 +2,6 @@ package pipelock
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -57,40 +56,29 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want the entry %q", text, v, err, entry)
 			continue
 		}
-		status, body := p.ask(t, u)
-		if blocked := strings.TrimPrefix(strings.TrimPrefix(body, "CONNECT "), "blocked: "); v.Refusal != "" && blocked != v.Refusal {
-			t.Errorf("%s: the proxy answers %d %q, the judge says %q", text, status, body, v.Refusal)
+		status, answer := p.askFor(u)
+		if blocked := strings.TrimPrefix(strings.TrimPrefix(answer, "CONNECT "), "blocked: "); v.Refusal != "" && blocked != v.Refusal {
+			t.Errorf("%s: the proxy answers %d %q, the judge says %q", text, status, answer, v.Refusal)
 		}
 		if v.Refusal == "" && status != http.StatusBadGateway {
-			t.Errorf("%s: the proxy answers %d %q, the judge allows it", text, status, body)
+			t.Errorf("%s: the proxy answers %d %q, the judge allows it", text, status, answer)
 		}
 	}
 }
 
-// ask sends what a client would send for a URL, and returns the answer.
-func (p *testProxy) ask(t *testing.T, u *url.URL) (status int, text string) {
-	t.Helper()
+// askFor sends what a client would send for a URL, and returns the answer.
+func (p *testProxy) askFor(u *url.URL) (status int, text string) {
+	p.t.Helper()
 	r, err := request(http.MethodGet, u)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	conn := p.raw()
 	upgrade := ""
 	if value := r.Header.Get("Upgrade"); value != "" {
 		upgrade = "Upgrade: " + value + "\r\n"
 	}
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", r.Method, r.RequestURI, u.Host, upgrade); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
-	if _, err := fmt.Sscanf(head, "HTTP/1.1 %d", &status); err != nil {
-		t.Fatalf("%v: %q", err, answer)
-	}
-	return status, strings.TrimSpace(body)
+	resp := p.ask(fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n", r.Method, r.RequestURI, u.Host, upgrade))
+	return resp.StatusCode, strings.TrimSpace(body(p.t, resp))
 }
 
 func TestJudgeWarns(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/configdigest"
 )
@@ -196,12 +197,7 @@ func TestProgram(t *testing.T) {
 // tunnel asks for one and checks the status of the answer.
 func (r *running) tunnel(authority, status string) net.Conn {
 	r.t.Helper()
-	conn, err := net.Dial("tcp", r.addr)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := sidecartest.Dial(r.t, r.addr)
 	fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n", authority)
 	answer := make([]byte, len("HTTP/1.1 200 Connection Established\r\n\r\n"))
 	if _, err := io.ReadFull(conn, answer); err != nil {

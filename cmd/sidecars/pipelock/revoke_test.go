@@ -121,11 +121,8 @@ func TestAttackReloadWhileDialling(t *testing.T) {
 				return dial(context.WithoutCancel(ctx), policy, to)
 			}
 			p.policy.Load().transport = newTransport(p.policy.Load(), p.dial)
-			conn := p.raw()
-			io.WriteString(conn, request)
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil || resp.StatusCode != http.StatusForbidden {
-				t.Errorf("%v, %v", resp, err)
+			if resp := p.ask(request); resp.StatusCode != http.StatusForbidden {
+				t.Error(resp.Status)
 			}
 			p.wantLog(map[string]any{"action": "deny", "status": 403, "reason": "revoked: domain not in allowlist: local.test"})
 		})
@@ -195,10 +192,8 @@ func TestAttackUploadOutlivesStricterDLP(t *testing.T) {
 	fmt.Fprintf(conn, "POST %s/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nbegun\n", s.base)
 	p.until("the upload to begin", func() bool { return strings.Contains(s.bytes.String(), "begun") })
 	p.reload(withDLP("block", "local.test"))
-	io.WriteString(conn, token())
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != http.StatusForbidden {
-		t.Errorf("%v, %v", resp, err)
+	if resp := sidecartest.Ask(t, conn, token()); resp.StatusCode != http.StatusForbidden {
+		t.Error(resp.Status)
 	}
 	p.wantLog(map[string]any{"action": "deny", "reason": "revoked: request_body_scanning became stricter"})
 	if strings.Contains(s.bytes.String(), token()) {

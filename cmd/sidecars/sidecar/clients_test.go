@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 // bounded is a server whose handler answers at once, or for /wait when it is told to.
@@ -22,7 +24,7 @@ type bounded struct {
 	answer  chan struct{}
 }
 
-const patience = 10 * time.Second
+const patience = sidecartest.Patience
 
 func startBounded(t *testing.T, conns int, headerBytes int64) *bounded {
 	t.Helper()
@@ -55,12 +57,7 @@ func startBounded(t *testing.T, conns int, headerBytes int64) *bounded {
 
 func (b *bounded) dial(sent string) net.Conn {
 	b.Helper()
-	conn, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(patience))
+	conn := sidecartest.Dial(b, b.addr)
 	if _, err := io.WriteString(conn, sent); err != nil {
 		b.Fatal(err)
 	}
@@ -203,11 +200,7 @@ func TestHijackedKeepsItsShare(t *testing.T) {
 	t.Cleanup(func() { server.Close() })
 	var kept []net.Conn
 	for range 2 {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := sidecartest.Dial(t, l.Addr().String())
 		fmt.Fprint(conn, get("/", "X: "+strings.Repeat("x", 64<<10)+"\r\n"))
 		kept = append(kept, <-tunnels)
 	}

@@ -169,7 +169,7 @@ func FuzzResponses(f *testing.F) {
 // request with that body and no further header field.
 func FuzzUploads(f *testing.F) {
 	f.Add([]byte("some body"), uint8(4), "X-Name", "value")
-	f.Add(bytes.Repeat([]byte("0\r\n\r\n"), 3000), uint8(0), "X", "a\r\nInjected: b")
+	f.Add(bytes.Repeat([]byte("0\r\n\r\n"), 3), uint8(0), "X", "a\r\nInjected: b")
 	f.Add([]byte{}, uint8(1), "Transfer-Encoding\r\nInjected", "identity")
 	f.Fuzz(func(t *testing.T, data []byte, size uint8, name, value string) {
 		pool, x := newTestPool(), &Exchange{}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
 
 const patience = 10 * time.Second
@@ -54,14 +56,7 @@ func prepare(s *Server) {
 // dial connects, sends text, and returns what is answered.
 func dial(t *testing.T, address, text string) *bufio.Reader {
 	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	conn := sidecartest.Dial(t, address)
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,11 @@
 package sidecartest
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -84,6 +87,17 @@ func Dial(tb testing.TB, address string) net.Conn {
 		tb.Fatal(err)
 	}
 	return conn
+}
+
+// Ask sends a request, byte for byte, and returns the response.
+func Ask(tb testing.TB, conn net.Conn, request string) *http.Response {
+	tb.Helper()
+	_, _ = io.WriteString(conn, request) // it may be answered before all is sent
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		tb.Fatalf("%.200q: %v", request, err)
+	}
+	return resp
 }
 
 // MemoryDir returns an empty directory, in memory if the host has a file system there: what is synced takes long on a busy disk.
