@@ -21,21 +21,21 @@ const (
 
 // exchange is one tunnel or one plain request with its answer, as the log tells it.
 type exchange struct {
-	id      string
-	method  string
-	client  string
-	start   time.Time
-	policy  *policy
-	target  target
-	action  string
-	code    string          // why it was denied, as in the audit log
-	reason  string          // why it was denied or failed; never a path, a query, a header or a body
-	address string          // that was connected to
-	grant   grant           // guarded by underway.mu
-	revoked context.Context // ends with the exchange at the latest; the request's ends when a tunnel's client closes its side
-	cancel  context.CancelCauseFunc
-	unnamed bool // the request line has a secret: method and host stay out of the log
-	status  int
+	id         string
+	method     string
+	client     string
+	start      time.Time
+	policy     *policy
+	target     target
+	action     string
+	code       string          // why it was denied, as in the audit log
+	reason     string          // why it was denied or failed; never a path, a query, a header or a body
+	address    string          // that was connected to
+	grant      grant           // guarded by exchanges.mu
+	revoked    context.Context // ends with the exchange at the latest; the request's ends when a tunnel's client closes its side
+	cancel     context.CancelCauseFunc
+	hideTarget bool // the request line has a secret: method and host stay out of the log
+	status     int
 
 	// Set by other goroutines: the one that reads a body that is looked into, and a reload that revokes the exchange.
 	warned  atomic.Pointer[string]
@@ -52,10 +52,10 @@ func (x *exchange) log(decisions *sidecar.Decisions) {
 	if warned != nil {
 		warning = *warned
 	}
-	if x.unnamed {
+	if x.hideTarget {
 		host, method = "", ""
 	}
-	if x.unnamed && warned != nil {
+	if x.hideTarget && warned != nil {
 		reason = "" // it may name the host
 	}
 	subject := sidecar.Subject{Event: "egress", Action: x.action, Host: host, Port: x.target.port, Code: x.code, Reason: reason, Warning: warning}
@@ -102,7 +102,7 @@ func newIdle(after time.Duration, expired func()) *idle {
 	return i
 }
 
-func (i *idle) moved() {
+func (i *idle) touch() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.stopped {
@@ -127,7 +127,7 @@ type countedBody struct {
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.count.Add(int64(n))
-	b.idle.moved()
+	b.idle.touch()
 	return n, err
 }
 
@@ -149,7 +149,7 @@ func (w *countedWriter) WriteHeader(status int) {
 func (w *countedWriter) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.count.Add(int64(n))
-	w.idle.moved()
+	w.idle.touch()
 	return n, err
 }
 

@@ -13,7 +13,7 @@ func TestIdle(t *testing.T) {
 		i := newIdle(time.Minute, func() { fired.Add(1) })
 		for range 3 {
 			<-time.After(59 * time.Second)
-			i.moved()
+			i.touch()
 		}
 		if synctest.Wait(); fired.Load() != 0 {
 			t.Error("fired in spite of moves")
@@ -23,7 +23,7 @@ func TestIdle(t *testing.T) {
 			t.Errorf("fired %d times after a minute", fired.Load())
 		}
 		i.stop()
-		i.moved()
+		i.touch()
 		<-time.After(time.Hour)
 		if synctest.Wait(); fired.Load() != 1 {
 			t.Error("fired after stop")

@@ -105,9 +105,9 @@ func (p *policy) checkAddress(t target, addr netip.Addr) error {
 	case own && inside:
 		return nil
 	case own:
-		return strayed("%s resolves to %s, which is outside of the bottle's internal network", t.host, addr)
+		return blockedAddress("%s resolves to %s, which is outside of the bottle's internal network", t.host, addr)
 	case inside:
-		return strayed("%s resolves to %s, which is in the bottle's internal network", t.host, addr)
+		return blockedAddress("%s resolves to %s, which is in the bottle's internal network", t.host, addr)
 	}
 	if class := p.classify(addr); class != public {
 		return ssrf("%s resolves to internal IP %s (%s)", t.host, addr, class)

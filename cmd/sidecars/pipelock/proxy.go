@@ -45,7 +45,7 @@ type proxy struct {
 	policy atomic.Pointer[policy]
 	// internal is the bottle's internal network.
 	internal  netip.Prefix
-	underway  underway
+	exchanges exchanges
 	start     time.Time
 	clients   *sidecar.Clients
 	buffers   *semaphore.Weighted // its unit is a byte
@@ -56,11 +56,11 @@ type proxy struct {
 func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 	return &proxy{
 		internal:  internal,
-		underway:  underway{open: map[*exchange]struct{}{}},
+		exchanges: exchanges{open: map[*exchange]struct{}{}},
 		log:       log,
 		audit:     sidecar.NewDecisions(log),
-		dial:      dialer{resolver: rooted{net.DefaultResolver}}.dial,
-		names:     rooted{net.DefaultResolver},
+		dial:      dialer{resolver: absoluteNames{net.DefaultResolver}}.dial,
+		names:     absoluteNames{net.DefaultResolver},
 		start:     time.Now(),
 		clients:   sidecar.NewClients(maxConns, headersCost, log),
 		buffers:   semaphore.NewWeighted(buffersCost),

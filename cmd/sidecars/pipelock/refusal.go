@@ -63,8 +63,8 @@ func secret(reason string) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
-// strayed is an address that no setting opens.
-func strayed(format string, args ...any) *refusal {
+// blockedAddress is an address that no setting opens.
+func blockedAddress(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeAddressBlocked, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}
 }
 

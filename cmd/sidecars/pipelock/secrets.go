@@ -58,7 +58,7 @@ func (p *proxy) checkURL(r *http.Request, x *exchange) error {
 		return nil
 	}
 	id := x.policy.secrets.detector.FindURL(r.Method, r.RequestURI)
-	x.unnamed = id != ""
+	x.hideTarget = id != ""
 	return p.decide(r, x, "URL", id)
 }
 
@@ -81,7 +81,7 @@ func (p *proxy) checkName(r *http.Request, x *exchange) error {
 		return nil
 	}
 	id := x.policy.secrets.detector.FindName(labels)
-	x.unnamed = x.unnamed || id != ""
+	x.hideTarget = x.hideTarget || id != ""
 	return p.decide(r, x, "host", id)
 }
 

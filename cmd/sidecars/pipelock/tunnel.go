@@ -120,8 +120,8 @@ func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfC
 	defer stop()
 
 	done := make(chan error, 2)
-	go func() { done <- pump(upstream, fromClient, &x.sent, unused) }()
-	go func() { done <- pump(client, upstream, &x.received, unused) }()
+	go func() { done <- copyOneWay(upstream, fromClient, &x.sent, unused) }()
+	go func() { done <- copyOneWay(client, upstream, &x.received, unused) }()
 	var failed error
 	for range 2 {
 		if err := <-done; err != nil && failed == nil {
@@ -148,12 +148,12 @@ func broken(err error, client net.Addr) error {
 	return fmt.Errorf("connection broken: %w", err)
 }
 
-// pump copies until src ends and passes the end on; the other direction may go on.
-func pump(dst halfCloser, src io.Reader, count *atomic.Int64, unused *idle) error {
+// copyOneWay copies until src ends and passes the end on; the other direction may go on.
+func copyOneWay(dst halfCloser, src io.Reader, count *atomic.Int64, unused *idle) error {
 	buf := make([]byte, copyBytes)
 	for {
 		n, readErr := src.Read(buf)
-		unused.moved()
+		unused.touch()
 		if n > 0 {
 			if _, err := dst.Write(buf[:n]); err != nil {
 				return err

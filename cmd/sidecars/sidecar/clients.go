@@ -16,21 +16,21 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// What a header costs in memory. net/http makes far more of it than its text, the more so the shorter its lines are
-// (measured: 100 bytes a line, a megabyte of 64 KiB), and a proxy's copies make it twice as much.
+// Memory cost of a header. net/http needs far more than the text, and the more, the shorter the lines are (measured: 100 bytes a line, a
+// megabyte for 64 KiB); a proxy's copies double that.
 const (
 	costOfByte = 3
 	costOfLine = 256
-	// freeCost is what each connection's header may cost without a share of the budget: so a client with an ordinary header
-	// is served however many others fill the budget.
+	// freeCost of each connection's header is not charged to the budget, so that clients with ordinary headers are served even if others
+	// exhaust it.
 	freeCost = 12 << 10
 )
 
 const (
 	graceTime = 2 * time.Second // see Clients.Grace
-	// acceptPause is how often a connection that waits for a place looks for one.
+	// acceptPause is the poll interval of a connection that waits for a slot.
 	acceptPause = 50 * time.Millisecond
-	// lingerTime is how long a refused client may take to read its answer, and maxLingering how many may at once.
+	// lingerTime is how long a refused client may take to read its answer, and maxLingering the number of clients that are given that time.
 	lingerTime   = 500 * time.Millisecond
 	maxLingering = 512
 )
@@ -44,31 +44,30 @@ var overLimit = func() string {
 // errOverLimit looks to net/http like a connection that broke: it writes no answer of its own.
 var errOverLimit error = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("the client is over a limit and was refused")}
 
-// Clients bounds the memory that the clients of an http.Server take before their requests are handled. Who is over gets
-// 503. Listen and Track are for one server.
+// Clients limits the memory that the clients of an http.Server take before their requests are handled. Clients beyond the limits get 503.
+// Listen and Track are for one server.
 //
-// A connection that waits for a request, or whose request's header has not come in full, is closed when another needs its
-// place or its share, the one first that has waited longest: who does nothing, or sends slowly, keeps nobody out. For a
-// place, a new connection waits until there is one that has had its Grace. Whoever was not served before gets 503: a client
-// whose request was late, as on a busy machine, can repeat it.
-// Connections over loopback (the health check) need no place.
+// Connections that wait for a request, or for the rest of its header, are evicted when others need their slot or their share of the
+// budget, the longest-waiting first: idle and slow clients lock nobody out. A new connection waits for a slot until one has waited for
+// Grace. An evicted client that was not served before gets 503, so that it can repeat a request that was late, as on a busy machine.
+// Connections over loopback (the health check) need no slot.
 type Clients struct {
-	// Grace is how long every connection may wait, whoever needs its place: a busy machine serves late. Default 2 s.
+	// Grace is how long a connection may wait before it can be evicted: a busy machine is slow to read. Default 2 s.
 	Grace time.Duration
 
-	limit     int                 // of connections, without those that were hijacked
-	headers   *semaphore.Weighted // what those cost that are being read, and those of requests under way
+	limit     int                 // on connections that are not hijacked
+	headers   *semaphore.Weighted // cost of the headers that are being read, and of those of requests in progress
 	lingering chan struct{}
 	exempt    func(net.Addr) bool
 	log       zerolog.Logger
-	refused   tally
+	refused   logCounter
 
 	mu      sync.Mutex
 	open    int
-	waiting list.List // of *clientConn; the longest first
+	waiting list.List // of *clientConn, the longest-waiting first
 }
 
-// NewClients bounds the connections, and what all headers cost in bytes.
+// NewClients returns limits on the number of connections, and on the cost of all headers in bytes.
 func NewClients(conns int, headerBytes int64, log zerolog.Logger) *Clients {
 	return &Clients{
 		limit: conns, headers: semaphore.NewWeighted(headerBytes), Grace: graceTime, lingering: make(chan struct{}, maxLingering), log: log,
@@ -95,7 +94,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		c.reading.Store(true)
 		wait := l.clients.add(c)
 		for ; wait > 0; wait = l.clients.add(c) {
-			time.Sleep(min(wait, acceptPause)) // others are in the kernel's queue meanwhile
+			time.Sleep(min(wait, acceptPause)) // further connections wait in the kernel's queue
 		}
 		if wait == 0 {
 			return c, nil
@@ -104,10 +103,10 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// never is how long to wait for a place when requests of all other connections are being handled.
+// never is the wait for a slot if all connections have requests in progress.
 const never time.Duration = -1
 
-// add makes room for a connection, or returns how long it is until there may be some.
+// add admits a connection, or returns how long to wait until there may be a slot.
 func (c *Clients) add(conn *clientConn) (wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,7 +135,7 @@ func (c *Clients) oldest() (*clientConn, bool) {
 	return conn, ok
 }
 
-// evict ends the connection that has waited longest of those that are wanted: its reads fail from now on. It needs c.mu.
+// evict evicts the longest-waiting connection for which wanted returns true: its reads fail from now on. It requires c.mu.
 func (c *Clients) evict(wanted func(*clientConn) bool) bool {
 	for e := c.waiting.Front(); e != nil; e = e.Next() {
 		conn := e.Value.(*clientConn) //nolint:forcetypeassert // only add and Track put something in
@@ -148,15 +147,15 @@ func (c *Clients) evict(wanted func(*clientConn) bool) bool {
 		}
 		conn.ended.Store(true)
 		conn.over = conn.cost > 0 || !conn.served // a client that keeps its connection for the next request expects its end
-		conn.giveBack()
-		conn.leave()
-		_ = conn.Conn.SetReadDeadline(time.Unix(1, 0)) // it fails when the connection is closed, which is as good
+		conn.releaseShare()
+		conn.unregister()
+		_ = conn.Conn.SetReadDeadline(time.Unix(1, 0)) // it fails only if the connection is closed
 		return true
 	}
 	return false
 }
 
-// Track is the server's ConnState.
+// Track is the ConnState hook of the server.
 func (c *Clients) Track(conn net.Conn, state http.ConnState) {
 	bounded, ok := conn.(*clientConn)
 	if !ok {
@@ -169,35 +168,35 @@ func (c *Clients) Track(conn net.Conn, state http.ConnState) {
 		bounded.reading.Store(false)
 		bounded.stopWaiting()
 	case http.StateIdle:
-		bounded.giveBack()
+		bounded.releaseShare()
 		bounded.served = true
 		bounded.reading.Store(true)
 		if bounded.counted {
 			bounded.startWaiting()
 		}
-	case http.StateHijacked: // the request, and so its header, is kept until the connection is closed
+	case http.StateHijacked: // the request and its header stay in memory until the connection is closed
 		bounded.reading.Store(false)
-		bounded.leave()
+		bounded.unregister()
 	case http.StateNew, http.StateClosed:
 	}
 }
 
-// clientConn counts what is read of it while a header comes.
+// clientConn charges the headers that are read from it.
 type clientConn struct {
 	net.Conn
 	clients *Clients
 	exempt  bool
-	reading atomic.Bool // a header, or nothing yet
-	ended   atomic.Bool // evicted or refused: nothing more is read or written but the refusal
+	reading atomic.Bool // it waits for a header or reads one
+	ended   atomic.Bool // evicted or refused: only the refusal is still written
 
 	// Guarded by clients.mu.
 	counted bool          // among clients.open
-	place   *list.Element // in clients.waiting
-	since   time.Time     // it waits
+	place   *list.Element // in clients.waiting; nil if it does not wait
+	since   time.Time     // when it began to wait
 	served  bool          // it has had a request
-	over    bool          // its end is a refusal
+	over    bool          // it is answered with a refusal before it is closed
 	cost    int64         // of the header that is being read
-	taken   int64         // for it, of the budget
+	taken   int64         // share of the budget for that header
 }
 
 // Read implements net.Conn.
@@ -209,7 +208,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. net/http takes a line that is cut off by an error for all of it, and would answer that.
+// Write implements net.Conn. It drops net/http's answer to a header that eviction has cut off.
 func (c *clientConn) Write(p []byte) (int, error) {
 	if c.ended.Load() {
 		return 0, errOverLimit
@@ -217,12 +216,12 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// charge takes what the header costs so far, and says whether the connection may go on.
+// charge charges data to the budget and reports whether the connection may continue.
 func (c *clientConn) charge(data []byte) bool {
 	c.clients.mu.Lock()
 	defer c.clients.mu.Unlock()
 	if c.cost == 0 && len(data) > 0 && c.place != nil {
-		c.stopWaiting() // for a request; now it is for the rest of it
+		c.stopWaiting() // for a request; from now on for the rest of it
 		c.startWaiting()
 	}
 	c.cost += costOfByte*int64(len(data)) + costOfLine*int64(bytes.Count(data, []byte{'\n'}))
@@ -241,7 +240,7 @@ func (c *clientConn) charge(data []byte) bool {
 	return true
 }
 
-// refuse answers, and waits a moment for the client to read it: what is not read when a connection is closed resets it.
+// refuse answers 503 and lingers: closing a connection with unread data would reset it, and the client would lose the answer.
 func (c *clientConn) refuse() {
 	if n, due := c.clients.refused.add(); due {
 		c.clients.log.Warn().Str("event", "overload").Int("refused", n).Msg("refused clients: too many connections, or headers too large in all")
@@ -271,7 +270,7 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// CloseWrite ends what is sent, and lets the client go on.
+// CloseWrite half-closes the connection.
 func (c *clientConn) CloseWrite() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -280,11 +279,11 @@ func (c *clientConn) CloseWrite() error {
 	return half.CloseWrite()
 }
 
-// Close implements net.Conn. Here a refused client gets its answer: nothing holds what was read of its header any more.
+// Close implements net.Conn. It answers a refused client, whose header is no longer in memory by now.
 func (c *clientConn) Close() error {
 	c.clients.mu.Lock()
-	c.giveBack()
-	c.leave()
+	c.releaseShare()
+	c.unregister()
 	over := c.over
 	c.over = false
 	c.clients.mu.Unlock()
@@ -294,9 +293,9 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// These need clients.mu.
+// The following methods require clients.mu.
 
-func (c *clientConn) giveBack() {
+func (c *clientConn) releaseShare() {
 	if c.taken > 0 {
 		c.clients.headers.Release(c.taken)
 	}
@@ -314,7 +313,7 @@ func (c *clientConn) stopWaiting() {
 	}
 }
 
-func (c *clientConn) leave() {
+func (c *clientConn) unregister() {
 	c.stopWaiting()
 	if c.counted {
 		c.counted = false

@@ -9,35 +9,35 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Bounds of what Decisions writes. The engine keeps some 30 MB of a container's output: at these rates ten minutes and more,
-// whatever the agent does, and the controller reads it at least every half a minute.
+// Limits of Decisions' output. The engine keeps some 30 MB of a container's output, which at these rates lasts for more than ten minutes,
+// whatever the agent does. The controller reads it at least every 30 s.
 const (
-	// Window is how long equal decisions are counted before the count is written.
+	// Window is how long decisions are counted before the counts are written.
 	Window = 5 * time.Second
-	// equalLines is how many equal decisions have a line each in one window, actionLines how many with the same action have, and
-	// maxSubjects how many subjects of an action are counted apart.
+	// Within a window, up to equalLines equal decisions have their own lines, up to actionLines with the same action, and up to maxSubjects
+	// subjects of an action have their own counts.
 	equalLines  = 50
 	actionLines = 100
 	maxSubjects = 50
-	// maxText bounds a reason or a warning, in bytes.
+	// maxText limits a reason or a warning, in bytes.
 	maxText = 512
 )
 
-// Subject is what equal decisions have in common.
+// Subject identifies equal decisions.
 type Subject struct {
 	Event  string // egress, proposal
-	Action string // allow, deny, …: each has a budget of its own, so that a flood of denials hides nothing that was allowed
+	Action string // allow, deny, …; each has its own limit, so that a flood of denials does not hide what was allowed
 	Host   string
 	Port   uint16
-	Code   string // of the audit log, when it is denied
+	Code   string // of a denial, as in the audit log
 	Reason string
-	// Warning is what the decision passed over.
+	// Warning is a finding that did not change the decision.
 	Warning string
 	Tool    string
 }
 
-// Decisions writes a sidecar's decisions to its log, numbered, so that the reader can tell how many are missing. Of a flood it
-// writes the first ones and counts the others: no client may make the engine drop earlier lines. The zero value is not usable.
+// Decisions logs a sidecar's decisions, numbered, so that a reader notices missing ones. Of a flood it logs the first ones and counts the
+// rest, so that no client can make the engine drop earlier lines. Use NewDecisions.
 type Decisions struct {
 	log zerolog.Logger
 	Numbers
@@ -51,14 +51,14 @@ type Decisions struct {
 	others   map[Subject]*counted // of event and action only
 }
 
-// counted is decisions that have no line of their own.
+// counted counts decisions that have no line of their own.
 type counted struct {
 	lines, count   uint64
 	sent, received int64
 	since          time.Time
 }
 
-// NewDecisions returns what writes to log.
+// NewDecisions returns Decisions that write to log.
 func NewDecisions(log zerolog.Logger) *Decisions {
 	d := &Decisions{log: log, Numbers: NewNumbers()}
 	d.timer = time.AfterFunc(Window, d.Flush)
@@ -71,8 +71,7 @@ func (d *Decisions) reset() {
 	d.open, d.lines, d.subjects, d.equal, d.others = false, map[string]int{}, map[string]int{}, map[Subject]*counted{}, map[Subject]*counted{}
 }
 
-// Record writes a decision, or counts it. sent and received are bytes; more adds to the line what is not in the subject, if it
-// is written.
+// Record logs a decision or counts it. sent and received are bytes. more adds fields that are not in the subject to the line.
 func (d *Decisions) Record(s Subject, sent, received int64, message string, more func(*zerolog.Event) *zerolog.Event) {
 	s.Reason, s.Warning = Clip(s.Reason), Clip(s.Warning)
 	d.mu.Lock()
@@ -81,7 +80,7 @@ func (d *Decisions) Record(s Subject, sent, received int64, message string, more
 		d.open = true
 		d.timer.Reset(Window)
 	}
-	t := d.tally(s)
+	t := d.counterOf(s)
 	if t != nil && t.lines < equalLines && d.lines[s.Action] < actionLines {
 		t.lines++
 		d.lines[s.Action]++
@@ -99,7 +98,7 @@ func (d *Decisions) Record(s Subject, sent, received int64, message string, more
 	t.received += received
 }
 
-// Clip bounds a text of a decision.
+// Clip shortens a text of a decision to maxText bytes.
 func Clip(text string) string {
 	if len(text) > maxText {
 		return text[:maxText] + "…"
@@ -107,8 +106,8 @@ func Clip(text string) string {
 	return text
 }
 
-// tally returns what counts a subject; nil when there are too many.
-func (d *Decisions) tally(s Subject) *counted {
+// counterOf returns the counter of a subject, or nil if there are too many subjects.
+func (d *Decisions) counterOf(s Subject) *counted {
 	t := d.equal[s]
 	if t == nil && d.subjects[s.Action] < maxSubjects {
 		d.subjects[s.Action]++
@@ -150,7 +149,7 @@ func (d *Decisions) line(s Subject) *zerolog.Event {
 	return e
 }
 
-// traffic adds the bytes; a tool moves none.
+// traffic adds the bytes sent and received, except to a tool call.
 func traffic(e *zerolog.Event, s Subject, sent, received int64) *zerolog.Event {
 	if s.Tool != "" {
 		return e
@@ -164,11 +163,10 @@ const (
 	ActionError = "error"
 )
 
-// BlockedHeader is set in pipelock's own answers to requests that it denies, so that cred-proxy can tell them from an upstream's. Its value
-// is the code in the audit log.
+// BlockedHeader distinguishes pipelock's own refusals from an upstream's responses. Its value is the code of the audit log.
 const BlockedHeader = "X-Pipelock-Blocked"
 
-// Flush writes the counts, at the end of a window or of the process.
+// Flush writes the counts at the end of a window or of the process.
 func (d *Decisions) Flush() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -199,16 +197,16 @@ type Numbers struct {
 	last uint64
 }
 
-// NewNumbers begins with 1.
+// NewNumbers returns numbers from 1.
 func NewNumbers() Numbers { return Numbers{run: rand.Text()[:12]} }
 
-// Number adds the process's name and the next number to a line.
+// Number adds the run and the next number to a line.
 func (n *Numbers) Number(e *zerolog.Event) *zerolog.Event {
 	n.last++
 	return e.Str("run", n.run).Uint64("number", n.last)
 }
 
-// Append appends a line of JSON to text, with the process's name and the next number.
+// Append appends a JSON line to text, with the run and the next number.
 func (n *Numbers) Append(text, line []byte) []byte {
 	n.last++
 	text = append(append(text, line[:len(line)-len("}\n")]...), `,"run":"`...)

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// grace bounds how long open requests go on after SIGTERM. The engine kills the container after 10 s.
+	// grace is how long open requests may continue after SIGTERM. The engine kills the container after 10 s.
 	grace = 2 * time.Second
 )
 
@@ -28,11 +28,11 @@ type Loaded struct {
 	Digest string
 }
 
-// Server serves until it is told to stop. An *http.Server is one.
+// Server serves until it is stopped. *http.Server implements it.
 type Server interface {
 	// Serve returns when the listener fails or the server is stopped.
 	Serve(net.Listener) error
-	// Shutdown stops the server and waits, not longer than the context, for the open requests to end.
+	// Shutdown stops the server and waits for the open requests to end, until the context ends.
 	Shutdown(context.Context) error
 	// Close stops the server at once.
 	Close() error
@@ -42,17 +42,17 @@ type Server interface {
 type Program struct {
 	Role   string // as in the container's label: pipelock, cred-proxy, supervise
 	Listen string // host:port
-	// Subnet is the bottle's internal network: only clients in it are served, and those on loopback.
+	// Subnet is the bottle's internal network. Only clients in it and on loopback are served.
 	Subnet netip.Prefix
 	Server Server
-	// Wrap, if set, is put around the listener before the server has it.
+	// Wrap, if set, wraps the server's listener.
 	Wrap func(net.Listener) net.Listener
 	Log  zerolog.Logger
 	// Load reads the whole configuration, including secrets, and puts it in force. If it fails, the previous configuration
 	// stays in force. The first call precedes the first Accept; every SIGHUP causes another.
 	Load func() (Loaded, error)
-	// Flush, if set, writes what the log is still owed. It is called when the program begins to stop, since the engine may kill
-	// it then, and again at the end.
+	// Flush, if set, writes pending log lines. It is called when the program begins to stop, since the engine may kill it soon, and again
+	// at the end.
 	Flush func()
 }
 
@@ -62,17 +62,16 @@ func NewLogger(role string) zerolog.Logger {
 	return zerolog.New(os.Stderr).With().Timestamp().Str("role", role).Logger()
 }
 
-// Bounded is a sidecar's logger for messages that a client can cause, such as net/http's: those of a flood are dropped, as they
-// would make the engine drop earlier lines. What is decided about requests goes through Decisions.
+// Bounded returns a rate-limited logger for messages that clients can cause, like net/http's. A flood of them would make the engine drop
+// earlier lines. Decisions about requests go through Decisions.
 func Bounded(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: messageBurst, Period: time.Minute})
 }
 
-// messageBurst is how many such messages a minute are written.
+// messageBurst is the number of such messages a minute.
 const messageBurst = 100
 
-// Run serves until ctx ends or SIGTERM or SIGINT arrives. It fails when the first configuration is bad
-// or the address cannot be had.
+// Run serves until ctx ends or SIGTERM or SIGINT arrives. It fails if the first configuration is invalid or the address is not available.
 func (p *Program) Run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -142,7 +141,7 @@ func (p *Program) shutdown() error {
 	return err
 }
 
-// Healthcheck asks a sidecar on this host's loopback whether it serves.
+// Healthcheck requests the health endpoint of a sidecar on loopback.
 func Healthcheck(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -150,7 +149,7 @@ func Healthcheck(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	// Not the default transport: it would obey HTTP_PROXY.
+	// The default transport would use HTTP_PROXY.
 	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(req)
 	if err != nil {
 		return err

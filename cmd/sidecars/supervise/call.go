@@ -9,17 +9,17 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// call is the HTTP request that carries a tool call. The SDK's own context of a handler does not end when
-// the client goes, so the request's context travels along as a value.
+// call is the HTTP request of a tool call. The SDK's context of a handler does not end when the client disconnects, so the
+// request's context is a value in it.
 type call struct {
-	ctx      context.Context // ends when the client disconnects or cancels
-	writer   *sharedWriter
-	interval time.Duration
-	waits    func() // to be called when the call begins to wait for a human
+	ctx         context.Context // ends when the client disconnects or cancels
+	writer      *sharedWriter
+	interval    time.Duration
+	releaseSlot func() // called when the call begins to wait for a human
 
-	mu       sync.Mutex
-	beats    int
-	delivery []func()
+	mu         sync.Mutex
+	keepAlives int
+	delivery   []func()
 }
 
 type callKey struct{}
@@ -55,25 +55,25 @@ func (c *call) tick() <-chan struct{} {
 	return ticks
 }
 
-// beat shows the client, and everything on the way to it, that the call is alive: a comment in the event
-// stream, which no client sees as a message, and a progress notification for a client that asked for them.
-func (c *call) beat(ctx context.Context, req *mcp.CallToolRequest) {
+// keepAlive sends a comment in the event stream, which clients ignore, so that neither the client nor a proxy closes the connection. A
+// client that asked for progress gets a notification, too.
+func (c *call) keepAlive(ctx context.Context, req *mcp.CallToolRequest) {
 	c.writer.comment()
 	token := req.Params.GetProgressToken()
 	if token == nil {
 		return
 	}
 	c.mu.Lock()
-	c.beats++
-	beats := c.beats
+	c.keepAlives++
+	keepAlives := c.keepAlives
 	c.mu.Unlock()
-	// A client that can't be told is gone or going; its request's context says so.
+	// If this fails, the client has disconnected, which ends the request's context.
 	_ = req.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{
-		ProgressToken: token, Progress: float64(beats), Message: "waiting for a human's answer",
+		ProgressToken: token, Progress: float64(keepAlives), Message: "waiting for a human's answer",
 	})
 }
 
-// onDelivery registers what to do once the response was written to a client that was still there.
+// onDelivery registers a function that runs once the whole response has been written to a connected client.
 func (c *call) onDelivery(do func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,12 +89,12 @@ func (c *call) deliver() {
 	c.delivery = nil
 }
 
-// sharedWriter is a response that the SDK and the keep-alive both write to. A client that does not read loses its
-// connection, and so its call: a write that takes longer than the timeout fails. So does, for whoever asks in the end, one
-// to a client that had left. A client may leave as soon as it has what it wanted, though the call goes on for a moment.
+// sharedWriter is a response that both the SDK and the keep-alive write to. A write that takes longer than the timeout fails, so that a
+// client that does not read loses its connection and its call. A write after the client disconnected counts as failed, too: clients may
+// disconnect as soon as they have the answer, while the call still runs.
 type sharedWriter struct {
 	http.ResponseWriter
-	client  context.Context // ends when it leaves
+	client  context.Context // ends when the client disconnects
 	timeout time.Duration
 
 	mu     sync.Mutex
@@ -129,7 +129,7 @@ func (w *sharedWriter) FlushError() error {
 	return err
 }
 
-// extend gives the next write its time.
+// extend sets the deadline of the next write.
 func (w *sharedWriter) extend() {
 	err := http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.timeout))
 	w.failed = w.failed || err != nil
@@ -143,7 +143,7 @@ func (w *sharedWriter) comment() {
 	}
 }
 
-// close ends all writing and tells whether everything was written.
+// close ends all writing and reports whether everything was written.
 func (w *sharedWriter) close() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -108,19 +108,19 @@ func serve(cmd *cobra.Command, subnet netip.Prefix, logger zerolog.Logger) error
 
 func newProgram(s settings, q *queue.Queue, logger zerolog.Logger) *sidecar.Program {
 	clients := sidecar.NewClients(maxConnections, headersCost, logger)
-	desk := newDesk(s, q, logger)
+	broker := newBroker(s, q, logger)
 	return &sidecar.Program{
 		Role:   role,
 		Listen: net.JoinHostPort("0.0.0.0", s.port),
 		Wrap:   clients.Listen,
-		Server: newHTTPServer(desk, clients, defaultTiming),
-		Flush:  desk.audit.Flush,
+		Server: newHTTPServer(broker, clients, defaultTiming),
+		Flush:  broker.audit.Flush,
 		Log:    logger,
 		Load:   func() (sidecar.Loaded, error) { return sidecar.Loaded{Digest: configdigest.Of(nil)}, nil },
 	}
 }
 
-func newHTTPServer(d *desk, clients *sidecar.Clients, t timing) *http.Server {
+func newHTTPServer(d *broker, clients *sidecar.Clients, t timing) *http.Server {
 	server := &http.Server{
 		Handler: newHandler(d, t),
 		// A call's connection outlives both: the handler extends them.

@@ -12,23 +12,23 @@ import (
 	"github.com/bot-bottle/bottled/manifests/route"
 )
 
-// current is what the bottle has now, as the controller tells the agent. It is no secret to the agent.
+// current is the bottle's current configuration, as far as the agent is allowed to see it.
 type current struct {
 	routes     []route.Route
 	allowlist  []string
-	private    []string // ranges that addresses may be in
-	dockerfile string   // empty: bottled does not run the agent
+	private    []string // CIDRs of reachable private addresses
+	dockerfile string   // empty if bottled does not build the agent
 }
 
 const maxCurrentBytes = 1 << 20
 
-// errNoCurrent is for a host that shows its bottles no current configuration; its proposals are checked less.
-var errNoCurrent = errors.New("the bottle's host does not show its current configuration here")
+// errNoCurrentConfig is returned if the current configuration is not mounted. Proposals are then not checked against it.
+var errNoCurrentConfig = errors.New("the bottle's host does not show its current configuration here")
 
-// readCurrent reads the directory anew for every call: it is small, and what is read is never out of date.
+// readCurrent reads the directory. It is small, so every call reads it again instead of caching it.
 func readCurrent(dir string) (current, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return current{}, errNoCurrent
+		return current{}, errNoCurrentConfig
 	}
 	var c current
 	routes, err := readFile(dir, "routes.json")

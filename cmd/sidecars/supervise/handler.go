@@ -23,19 +23,18 @@ import (
 
 const sessionHeader = "Mcp-Session-Id"
 
-// errCancelled is the cause of a call's end when the client sent notifications/cancelled.
+// errCancelled is the cause of a call that the client cancelled with notifications/cancelled.
 var errCancelled = errors.New("the agent cancelled the call")
 
-// hosts are the names under which a bottle's agent and the health check know us. A page in a browser that
-// was rebound to our address would send another.
+// hosts are the accepted Host headers: those of the agent and the health check. A web page that reaches this address by DNS rebinding
+// sends another.
 var hosts = []string{contract.SuperviseName, "localhost", "127.0.0.1"}
 
 // newHandler serves MCP at /mcp and at /, since agents are configured with http://supervise:9100 alone.
 //
-// The SDK runs stateless: any request stands for itself, so that a client goes on after a restart of the
-// sidecar as if nothing had happened, where a session would be lost. The one thing that needs to connect
-// two requests, a cancellation, is done here.
-func newHandler(d *desk, t timing) http.Handler {
+// The SDK is stateless, so that a client continues after a restart of the sidecar, which would lose a session. Only cancellation relates
+// two requests; calls implements it.
+func newHandler(d *broker, t timing) http.Handler {
 	server := newServer(d)
 	stateless := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{
 		Stateless:           true,
@@ -44,7 +43,7 @@ func newHandler(d *desk, t timing) http.Handler {
 		DisableLocalhostProtection:   true,
 		PropagateRequestCancellation: true,
 	})
-	calls := &calls{next: stateless, timing: t, turns: make(turns, maxActive), running: map[callID]context.CancelCauseFunc{}}
+	calls := &calls{next: stateless, timing: t, slots: make(slots, maxActive), running: map[callID]context.CancelCauseFunc{}}
 	protected := http.NewCrossOriginProtection().Handler(calls)
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", protected)
@@ -69,21 +68,20 @@ func checkHost(next http.Handler) http.Handler {
 	})
 }
 
-// calls gives every request its call, and ends the calls that a client cancels.
+// calls runs each request as a call, and cancels calls on behalf of their client.
 type calls struct {
 	next   http.Handler
 	timing timing
-	turns  turns
+	slots  slots
 
 	mu      sync.Mutex
 	running map[callID]context.CancelCauseFunc
 }
 
-// callID names a running call. The session is an identifier that we give out and never check; it keeps
-// apart clients that count their requests alike.
+// callID identifies a running call. The session ID is issued and never checked; it distinguishes clients that use the same request IDs.
 type callID struct{ session, request string }
 
-// message is the part of a JSON-RPC message that matters here.
+// message holds the fields of a JSON-RPC message that calls needs.
 type message struct {
 	Method string          `json:"method"`
 	ID     json.RawMessage `json:"id"`
@@ -98,12 +96,12 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.next.ServeHTTP(w, r)
 		return
 	}
-	giveBack, err := c.turns.take(r.Context(), c.timing.read)
+	release, err := c.slots.acquire(r.Context(), c.timing.read)
 	if err != nil {
 		http.Error(w, "supervise: too many requests at once; repeat it later", http.StatusServiceUnavailable)
 		return
 	}
-	defer giveBack()
+	defer release()
 	body, status, err := c.readBody(w, r)
 	if err != nil {
 		http.Error(w, "supervise: the request's body: "+err.Error(), status)
@@ -112,12 +110,12 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	call := &call{
-		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, client: ctx, timeout: c.timing.write}, interval: c.timing.keepAlive, waits: giveBack,
+		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, client: ctx, timeout: c.timing.write}, interval: c.timing.keepAlive, releaseSlot: release,
 	}
 	c.serve(call, cancel, r, body)
 }
 
-// readBody returns the body, or the status to refuse it with.
+// readBody returns the body, or the status of its refusal.
 func (c *calls) readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int, err error) {
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(c.timing.read)); err != nil {
@@ -133,7 +131,7 @@ func (c *calls) readBody(w http.ResponseWriter, r *http.Request) (body []byte, s
 	case err != nil:
 		return nil, http.StatusBadRequest, err
 	}
-	// A call may wait for hours; its connection is read meanwhile, to see it close.
+	// A call may wait for hours. The server reads its connection meanwhile to notice that it closes.
 	if err := control.SetReadDeadline(time.Time{}); err != nil {
 		return nil, http.StatusInternalServerError, err
 	}
@@ -184,8 +182,7 @@ func (c *calls) cancel(id callID) {
 	}
 }
 
-// parseMessages returns a body's messages, one or a batch. What is malformed is for the SDK to refuse, but it
-// counts.
+// parseMessages returns the messages of a body: one or a batch. Malformed ones count; the SDK refuses them.
 func parseMessages(body []byte) []message {
 	var batch []json.RawMessage
 	if json.Unmarshal(body, &batch) != nil {

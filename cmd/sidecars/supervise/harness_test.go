@@ -32,7 +32,7 @@ type bottle struct {
 	dir     string
 	current string       // directory of the current configuration
 	queue   *queue.Queue // the controller's
-	desk    *desk
+	broker  *broker
 	server  *httptest.Server
 	log     *sidecartest.Buffer
 	stop    func()
@@ -62,11 +62,11 @@ var testTiming = timing{keepAlive: 30 * time.Millisecond, read: patience, write:
 func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
 	t.Helper()
 	b := &bottle{t: t, dir: dir, current: currentConfig(t), queue: openQueue(t, dir), log: &sidecartest.Buffer{}}
-	b.desk = newDesk(settings{slug: "dev", currentDir: b.current}, openQueue(t, dir), zerolog.New(b.log))
+	b.broker = newBroker(settings{slug: "dev", currentDir: b.current}, openQueue(t, dir), zerolog.New(b.log))
 	b.server = httptest.NewUnstartedServer(nil)
 	clients := sidecar.NewClients(maxConnections, headersCost, zerolog.Nop())
 	clients.Grace = 100 * time.Millisecond
-	b.server.Config = newHTTPServer(b.desk, clients, times)
+	b.server.Config = newHTTPServer(b.broker, clients, times)
 	if at != nil {
 		b.server.Listener.Close()
 		b.server.Listener = at
@@ -74,7 +74,7 @@ func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
 	b.server.Listener = clients.Listen(b.server.Listener)
 	b.server.Start()
 	b.stop = sync.OnceFunc(func() {
-		b.desk.stop()
+		b.broker.stop()
 		b.server.Close()
 	})
 	t.Cleanup(b.stop)

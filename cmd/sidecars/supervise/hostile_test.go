@@ -25,9 +25,9 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 		callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
 	}
 	b.until("all calls to wait", func() bool {
-		b.desk.mu.Lock()
-		defer b.desk.mu.Unlock()
-		return b.desk.callers == maxWaiting
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		return b.broker.callers == maxWaiting
 	})
 	for _, url := range []string{"https://a.example", "https://b.example"} {
 		if failure := b.refused(queue.PipelockBlock, askURL(url)); !strings.Contains(failure, "too many of your calls") {
@@ -39,9 +39,9 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 	}
 	b.answer(b.pending(1)[0].ID, queue.Answer{Status: queue.Approved})
 	b.until("all calls to leave", func() bool {
-		b.desk.mu.Lock()
-		defer b.desk.mu.Unlock()
-		return b.desk.callers == 0
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		return b.broker.callers == 0
 	})
 }
 
@@ -49,11 +49,11 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 func TestFloodOfProposals(t *testing.T) {
 	b := start(t, sidecartest.MemoryDir(t))
 	for i := range proposalBurst {
-		a, err := b.desk.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j")
+		a, err := b.broker.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j")
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.desk.detach(a)
+		b.broker.detach(a)
 	}
 	if failure := b.refused(queue.PipelockBlock, askURL("https://more.example")); !strings.Contains(failure, "too many proposals in a short time") {
 		t.Errorf("%s", failure)
@@ -186,13 +186,13 @@ func TestWaitOutlastsTimeouts(t *testing.T) {
 	}
 	call := say(rawCall(1, "https://a.example"))
 	events := bufio.NewReader(call.Body)
-	for beats := 0; beats < 10; { // twice as long
+	for keepAlives := 0; keepAlives < 10; { // twice as long
 		line, err := events.ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(line, ": waiting") {
-			beats++
+			keepAlives++
 		}
 	}
 	b.answer(b.pending(1)[0].ID, queue.Answer{Status: queue.Approved})
@@ -218,7 +218,7 @@ func TestSlowReader(t *testing.T) {
 		b.dial(strings.Repeat(one, 6))
 	}
 	session := b.connect("")
-	// The kernel's buffers fill, all turns are taken, and writes time out.
+	// The kernel's buffers fill, all slots are taken, and writes time out.
 	for cut := time.Now().Add(4 * times.write); time.Now().Before(cut); {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: proposalStatus})

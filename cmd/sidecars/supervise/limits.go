@@ -6,51 +6,50 @@ import (
 	"time"
 )
 
-// What a client, which may be hostile, can take of the sidecar's memory is bounded in five ways: by the number of
-// connections, by what their headers cost, by how many requests are worked on at once, by how many calls wait, and by the
-// size of each.
+// Limits on the memory that clients, which may be hostile, can take: on connections, on the cost of their headers, on
+// requests processed concurrently, on waiting calls, and on the size of each.
 const (
 	// maxConnections is far more than an agent and its tools have.
 	maxConnections = 128
-	// headersCost is for the headers of their requests, in bytes.
+	// headersCost limits the memory of their requests' headers, in bytes.
 	headersCost = 16 << 20
-	// maxActive requests are read and worked on at once. A call that waits for a human is not active.
+	// maxActive limits the requests that are read and processed concurrently. A call that waits for a human is not active.
 	maxActive = 4
-	// maxWaiting calls wait for a human at once, those for the same proposal counted one by one.
+	// maxWaiting limits the calls that wait for a human. Calls that share a proposal count one by one.
 	maxWaiting = 64
 	// maxBodyBytes leaves room for the largest proposal, escaped.
 	maxBodyBytes = 512 << 10
 	// maxBatch is how many messages a body may hold: clients of 2025-03 may put several into one.
 	maxBatch = 16
-	// A new proposal every proposalInterval on average, proposalBurst at once.
+	// Rate limit of new proposals: one every proposalInterval, with bursts of proposalBurst.
 	proposalInterval = 10 * time.Second
 	proposalBurst    = 32
 )
 
-// timing is how long a client may take. The tests' clients have less.
+// timing holds the timeouts of a client. Tests have shorter ones.
 type timing struct {
-	keepAlive time.Duration // between two signs of life of a waiting call
-	read      time.Duration // for a request; also how long it waits for its turn
-	write     time.Duration // for every write of a response
+	keepAlive time.Duration // interval of the keep-alives of a waiting call
+	read      time.Duration // timeout of reading a request, and of waiting for a slot
+	write     time.Duration // timeout of each write of a response
 }
 
 var defaultTiming = timing{
-	// Well below the minute or five after which clients and what lies between give up a silent connection.
+	// Well below the one to five minutes after which clients and proxies close a silent connection.
 	keepAlive: 15 * time.Second,
 	read:      10 * time.Second,
 	write:     30 * time.Second,
 }
 
-// turns hands out the right to be worked on.
-type turns chan struct{}
+// slots is a semaphore: a request is processed only while it holds a slot.
+type slots chan struct{}
 
-// take waits for a turn, but no longer than patience. The function it returns gives the turn back, once.
-func (t turns) take(ctx context.Context, patience time.Duration) (giveBack func(), err error) {
+// acquire waits for a slot, at most as long as patience. The function it returns releases the slot; further calls do nothing.
+func (s slots) acquire(ctx context.Context, patience time.Duration) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	select {
-	case t <- struct{}{}:
-		return sync.OnceFunc(func() { <-t }), nil
+	case s <- struct{}{}:
+		return sync.OnceFunc(func() { <-s }), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -139,8 +139,8 @@ var badInputs = map[string]struct {
 	"two words":             {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["auth_scheme"] = "a b" }), "routes[0].auth_scheme: it is not one word"},
 	"metadata upstream":     {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["upstream"] = "https://169.254.169.254/" }), "outside of privateCIDRs"},
 	"unknown role":          {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["roles"] = []string{"admin"} }), "is no role"},
-	"unknown token":         {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "env-AWS" }), "is no token of this bottle; it has env-GH, file-npm"},
-	"path as a token":       {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "../../etc/passwd" }), "is no token of this bottle"},
+	"unknown token":         {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "env-AWS" }), "is not a token of this bottle; it has env-GH, file-npm"},
+	"path as a token":       {queue.CredProxyBlock, askRoute(func(r map[string]any) { r["token_slot"] = "../../etc/passwd" }), "is not a token of this bottle"},
 	"empty Dockerfile":      {queue.CapabilityBlock, askDockerfile("\n"), "dockerfile must not be empty"},
 	"Dockerfile of RUN":     {queue.CapabilityBlock, askDockerfile("RUN true\nFROM a"), "no build stage in current context"},
 	"Dockerfile of comment": {queue.CapabilityBlock, askDockerfile("# nothing\n"), "dockerfile"},
@@ -313,17 +313,17 @@ func TestEqualCallsShareOneProposal(t *testing.T) {
 	}
 	id := b.pending(1)[0].ID
 	b.until("five callers", func() bool {
-		b.desk.mu.Lock()
-		defer b.desk.mu.Unlock()
-		a := b.desk.asks[request{queue.PipelockBlock, "https://a.example"}]
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		a := b.broker.waiting[request{queue.PipelockBlock, "https://a.example"}]
 		return a != nil && a.callers == 5
 	})
 	cancel()
 	<-gone
 	b.until("four callers", func() bool {
-		b.desk.mu.Lock()
-		defer b.desk.mu.Unlock()
-		return b.desk.asks[request{queue.PipelockBlock, "https://a.example"}].callers == 4
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		return b.broker.waiting[request{queue.PipelockBlock, "https://a.example"}].callers == 4
 	})
 	b.pending(1) // one agent less is no withdrawal
 	b.answer(id, queue.Answer{Status: queue.Approved})

@@ -19,7 +19,7 @@ const (
 	listCurrentConfig = "list-current-config"
 	proposalStatus    = "proposal-status"
 
-	// maxStatus is how many proposals proposal-status tells of, and maxShownBytes how much of each one's content.
+	// maxStatus is the number of proposals that proposal-status lists, and maxShownBytes the length of each one's excerpt.
 	maxStatus     = 20
 	maxShownBytes = 200
 )
@@ -31,15 +31,15 @@ const serverInstructions = `You run in a bottle: a sandbox without internet, exc
 	`list-current-config shows what you have now, proposal-status what became of your proposals; both answer at once. ` +
 	`Ask for the least that you need, and say why.`
 
-// The result of every tool that asks a human.
+// decision is the result of each tool that asks a human.
 type decision struct {
 	Status string `json:"status" jsonschema:"approved: it will be done as proposed; modified: it will be done differently, see notes; rejected: it will not be done"`
 	Notes  string `json:"notes" jsonschema:"what the human has to say about it; may be empty"`
 }
 
 type routesArguments struct {
-	// An array and not a JSON text: models fill in a described structure more reliably than they escape
-	// JSON within JSON, and the schema tells them what was wrong.
+	// An array instead of JSON text: models fill in a structure with a schema more reliably than they escape JSON within JSON, and schema
+	// errors show them what was wrong.
 	Routes        []route.Entry `json:"routes" jsonschema:"every route that the bottle shall have afterwards, as list-current-config shows them: the present ones that stay, unchanged, and the new ones"`
 	Justification string        `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
 }
@@ -54,7 +54,7 @@ type dockerfileArguments struct {
 	Justification string `json:"justification" jsonschema:"for the human: what you are doing, and why it needs this"`
 }
 
-// The result of list-current-config.
+// configuration is the result of list-current-config.
 type configuration struct {
 	Routes       []route.Entry `json:"routes" jsonschema:"the routes of cred-proxy; to ask for others, propose the whole list with cred-proxy-block"`
 	Allowlist    []string      `json:"allowlist" jsonschema:"the hosts that you can reach through pipelock; *.NAME stands for every subdomain"`
@@ -62,7 +62,7 @@ type configuration struct {
 	Dockerfile   string        `json:"dockerfile" jsonschema:"what your container is built from; empty when it cannot be changed here"`
 }
 
-// The result of proposal-status.
+// statusList is the result of proposal-status.
 type statusList struct {
 	Proposals []proposal `json:"proposals" jsonschema:"your proposals, the newest first; one whose answer a call has returned to you is not listed any more"`
 }
@@ -76,10 +76,10 @@ type proposal struct {
 	Notes         string `json:"notes" jsonschema:"what the human has to say about it; may be empty"`
 }
 
-func newServer(d *desk) *mcp.Server {
+func newServer(d *broker) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "supervise", Title: "bottled supervise", Version: "1"},
 		&mcp.ServerOptions{Instructions: serverInstructions, Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}}})
-	addAskingTools(server, d)
+	addProposalTools(server, d)
 	addTool(server, listCurrentConfig, "Show what this bottle has",
 		`Show what this bottle has now: the routes of cred-proxy, the hosts that pipelock lets through, and the Dockerfile of your container. `+
 			`Look here before you ask for more. Answers at once.`, true,
@@ -99,7 +99,7 @@ func newServer(d *desk) *mcp.Server {
 	return server
 }
 
-func addAskingTools(server *mcp.Server, d *desk) {
+func addProposalTools(server *mcp.Server, d *broker) {
 	addTool(server, string(queue.CredProxyBlock), "Ask for other cred-proxy routes",
 		`Ask a human to change the routes of cred-proxy, which adds a token to your requests to http://cred-proxy:9099/<path>/. `+
 			`Use it when a service answers 401 or 403, or cred-proxy 404, because no route carries the right token. `+
@@ -131,7 +131,7 @@ func addTool[In, Out any](server *mcp.Server, name, title, description string, r
 	}, do)
 }
 
-// schemaOf is a type's JSON Schema. Lists are arrays and never null, which not every model's API can express.
+// schemaOf returns the JSON Schema of a type. Lists are never null, since some models' APIs can't express that.
 func schemaOf[T any]() *jsonschema.Schema {
 	schema, err := jsonschema.For[T](nil)
 	if err != nil {
@@ -153,11 +153,12 @@ func refuseNull(s *jsonschema.Schema) {
 	}
 }
 
-// handle makes a tool out of a function that checks its arguments against what the bottle has, if that is known.
-func handle[In any](d *desk, check func(c current, known bool, in In) (request, string, error)) mcp.ToolHandlerFor[In, decision] {
+// handle returns the handler of a tool that submits proposals. check validates its arguments against the current configuration, if that is
+// known.
+func handle[In any](d *broker, check func(c current, known bool, in In) (request, string, error)) mcp.ToolHandlerFor[In, decision] {
 	return func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, decision, error) {
 		has, err := readCurrent(d.currentDir)
-		if err != nil && !errors.Is(err, errNoCurrent) {
+		if err != nil && !errors.Is(err, errNoCurrentConfig) {
 			return nil, decision{}, err
 		}
 		r, justification, err := check(has, err == nil, in)
@@ -171,8 +172,8 @@ func handle[In any](d *desk, check func(c current, known bool, in In) (request, 
 		if err != nil {
 			return nil, decision{}, err
 		}
-		c.waits()
-		if err := d.wait(c.ctx, a, c.tick(), func() { c.beat(ctx, req) }); err != nil {
+		c.releaseSlot()
+		if err := d.wait(c.ctx, a, c.tick(), func() { c.keepAlive(ctx, req) }); err != nil {
 			return nil, decision{}, err
 		}
 		c.onDelivery(func() { d.delivered(a.id) })
@@ -181,7 +182,7 @@ func handle[In any](d *desk, check func(c current, known bool, in In) (request, 
 }
 
 // status returns the agent's proposals, the newest first.
-func (d *desk) status() ([]proposal, error) {
+func (d *broker) status() ([]proposal, error) {
 	entries, err := d.list()
 	if err != nil {
 		return nil, err
@@ -208,5 +209,5 @@ func beginning(text string) string {
 	return strings.ToValidUTF8(text[:maxShownBytes], "") + "…"
 }
 
-// orEmpty makes a list that is written as [] when there is nothing in it.
+// orEmpty returns a copy that is marshalled as [] if it is empty.
 func orEmpty[T any](list []T) []T { return append([]T{}, list...) }

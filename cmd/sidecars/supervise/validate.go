@@ -21,12 +21,12 @@ import (
 const (
 	maxURLBytes        = 4 << 10
 	maxDockerfileBytes = 64 << 10
-	// maxProblems is how many problems an agent is told at once.
+	// maxProblems is the number of problems in one error.
 	maxProblems = 10
 )
 
-// routesPayload returns the routes.json that is proposed. Besides what a manifest may say of routes, an agent
-// can only name tokens that the bottle has.
+// routesPayload returns the proposed routes.json. In addition to the rules of a manifest, an agent can only refer to tokens that the bottle
+// has.
 func (c current) routesPayload(proposed []route.Entry, known bool) (string, error) {
 	if proposed == nil {
 		return "", errors.New("routes is missing; to have no routes at all propose an empty array")
@@ -72,7 +72,7 @@ func entries(routes []route.Route) []route.Entry {
 	return list
 }
 
-// ranges returns the private ranges that addresses may be in.
+// ranges returns the ranges of reachable private addresses.
 func (c current) ranges() ([]netip.Prefix, error) {
 	var ranges []netip.Prefix
 	for _, text := range c.private {
@@ -85,7 +85,7 @@ func (c current) ranges() ([]netip.Prefix, error) {
 	return ranges, nil
 }
 
-// checkSlots keeps an agent from asking for a token that there is none of, or guessing names.
+// checkSlots refuses tokens that the bottle does not have, so that an agent can't guess names.
 func (c current) checkSlots(routes []route.Route) error {
 	var slots []string
 	for _, r := range c.routes {
@@ -99,14 +99,14 @@ func (c current) checkSlots(routes []route.Route) error {
 		case len(slots) == 0:
 			return errors.New("this bottle has no token, so a route can have none; ask your human, outside of this tool, to declare one in the bottle's manifest")
 		default:
-			return fmt.Errorf("routes[%d].token_slot: %.128q is no token of this bottle; it has %s. For another token ask your human, outside of this tool",
+			return fmt.Errorf("routes[%d].token_slot: %.128q is not a token of this bottle; it has %s. For another token ask your human, outside of this tool",
 				i, r.TokenSlot, strings.Join(slots, ", "))
 		}
 	}
 	return nil
 }
 
-// checkURL judges the host of a URL as an entry of the allowlist, which is what it would become.
+// checkURL validates the host of a URL as an entry of the allowlist.
 func (c current) checkURL(text string) error {
 	if err := queue.CheckText("url", text, maxURLBytes); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (c current) checkURL(text string) error {
 	return nil
 }
 
-// checkDockerfile reads the file as the builder does. It does not tell whether the build will succeed.
+// checkDockerfile parses the file as the builder does. The build may still fail.
 func (c current) checkDockerfile(text string, known bool) error {
 	if known && c.dockerfile == "" {
 		return errors.New("the agent of this bottle is not built by bottled, so there is no image to change; ask your human, outside of this tool")
@@ -159,11 +159,11 @@ func (c current) checkDockerfile(text string, known bool) error {
 	return nil
 }
 
-// frontendPattern is what Docker publishes as the Dockerfile's syntax.
+// frontendPattern matches the Dockerfile frontends that Docker publishes.
 var frontendPattern = regexp.MustCompile(`^(docker\.io/)?docker/dockerfile(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$`)
 
-// checkFrontend refuses a file that asks for a program of its own to read it: what a human approves would not
-// be what is built. It looks for more than BuildKit does, whose versions differ in what makes a directive.
+// checkFrontend refuses a file with another frontend, which could build something else than what the human approved. It finds more
+// directives than BuildKit does, since BuildKit's versions differ in what they accept as one.
 func checkFrontend(text string) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		comment, is := cutComment(strings.TrimSpace(line))

@@ -10,8 +10,8 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// underway are the exchanges that have begun and not ended. A reload ends those that the new policy does not allow.
-type underway struct {
+// exchanges are the exchanges that have begun and not ended. A reload ends those that the new policy does not allow.
+type exchanges struct {
 	mu   sync.Mutex // guards the change of the policy, too
 	open map[*exchange]struct{}
 }
@@ -26,17 +26,17 @@ type grant struct {
 // begin puts an exchange under the policy in force.
 func (p *proxy) begin(x *exchange) {
 	x.revoked, x.cancel = context.WithCancelCause(context.Background())
-	p.underway.mu.Lock()
-	defer p.underway.mu.Unlock()
+	p.exchanges.mu.Lock()
+	defer p.exchanges.mu.Unlock()
 	x.policy = p.policy.Load()
-	p.underway.open[x] = struct{}{}
+	p.exchanges.open[x] = struct{}{}
 }
 
 // end forgets an exchange. Upstream connections that it kept of an older policy have nobody else to use them.
 func (p *proxy) end(x *exchange) {
-	p.underway.mu.Lock()
-	delete(p.underway.open, x)
-	p.underway.mu.Unlock()
+	p.exchanges.mu.Lock()
+	delete(p.exchanges.open, x)
+	p.exchanges.mu.Unlock()
 	x.cancel(nil)
 	if x.policy != p.policy.Load() {
 		x.policy.transport.CloseIdleConnections()
@@ -45,8 +45,8 @@ func (p *proxy) end(x *exchange) {
 
 // admit decides by the host's name and port, under the policy that is in force now.
 func (p *proxy) admit(x *exchange, tunnel bool) error {
-	p.underway.mu.Lock()
-	defer p.underway.mu.Unlock()
+	p.exchanges.mu.Lock()
+	defer p.exchanges.mu.Unlock()
 	if err := p.policy.Load().checkHost(x.target, tunnel); err != nil {
 		return err
 	}
@@ -61,22 +61,22 @@ func (p *proxy) connected(x *exchange, addr net.Addr) error {
 	if err != nil {
 		return err
 	}
-	p.underway.mu.Lock()
-	defer p.underway.mu.Unlock()
+	p.exchanges.mu.Lock()
+	defer p.exchanges.mu.Unlock()
 	x.grant.connected = to.Addr().Unmap()
 	return p.policy.Load().review(x)
 }
 
 // replace puts a policy in force and revokes what it does not allow.
 func (p *proxy) replace(next *policy) {
-	p.underway.mu.Lock()
+	p.exchanges.mu.Lock()
 	old := p.policy.Swap(next)
-	for x := range p.underway.open {
+	for x := range p.exchanges.open {
 		if err := next.review(x); err != nil {
 			x.revoke(err)
 		}
 	}
-	p.underway.mu.Unlock()
+	p.exchanges.mu.Unlock()
 	if old != nil {
 		old.transport.CloseIdleConnections()
 	}

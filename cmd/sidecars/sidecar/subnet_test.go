@@ -29,8 +29,8 @@ func ownAddress(t *testing.T) netip.Addr {
 	return netip.Addr{}
 }
 
-// serveDoor answers every connection that the door lets in.
-func serveDoor(t *testing.T, l net.Listener) (port string) {
+// serveSubnet answers every connection that the subnetListener lets in.
+func serveSubnet(t *testing.T, l net.Listener) (port string) {
 	t.Helper()
 	t.Cleanup(func() { l.Close() })
 	go func() {
@@ -77,7 +77,7 @@ func TestAttackStrangersAtTheDoor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			port := serveDoor(t, l)
+			port := serveSubnet(t, l)
 			for range 20 {
 				if got, err := ask(own.String(), port); c.served != (got == "served") {
 					t.Errorf("served is %v, got %q, %v", c.served, got, err)
@@ -100,7 +100,7 @@ func TestAttackStrangersAtTheDoor(t *testing.T) {
 
 // TestDoorAdmits: both ends count.
 func TestDoorAdmits(t *testing.T) {
-	d := &door{subnet: netip.MustParsePrefix("10.213.0.16/28")}
+	d := &subnetListener{subnet: netip.MustParsePrefix("10.213.0.16/28")}
 	addr := func(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 	for _, c := range []struct {
 		local, remote string

@@ -15,30 +15,29 @@ func SubnetFlag(flags *pflag.FlagSet, subnet *netip.Prefix) {
 		"`range` of the bottle's internal network: only clients in it are served, on an address in it; without it, only loopback")
 }
 
-// door is a listener on every address that lets only two kinds of connections in: from the bottle's internal subnet to
-// an address in it, and over loopback (the health check). Both ends are judged for each connection, since the
-// container's address changes when somebody disconnects and connects its network, and since the kernel takes packets to
-// any of its addresses on any interface.
-type door struct {
+// subnetListener listens on all addresses and admits two kinds of connections: within the bottle's internal subnet, and over loopback (the
+// health check). It checks both ends of each connection, because the container's address changes when its network is reconnected, and
+// because the kernel accepts packets for any of its addresses on any interface.
+type subnetListener struct {
 	net.Listener
 	subnet  netip.Prefix
 	log     zerolog.Logger
-	refused tally
+	refused logCounter
 }
 
-// listen opens the door.
+// listen opens the program's listener.
 func (p *Program) listen(ctx context.Context) (net.Listener, error) {
 	var config net.ListenConfig
-	config.SetMultipathTCP(false) // a connection of which can be joined from other addresses, later
+	config.SetMultipathTCP(false) // other addresses can join such a connection later
 	l, err := config.Listen(ctx, "tcp", p.Listen)
 	if err != nil {
 		return nil, err
 	}
-	return &door{Listener: l, subnet: p.Subnet, log: p.Log}, nil
+	return &subnetListener{Listener: l, subnet: p.Subnet, log: p.Log}, nil
 }
 
 // Accept implements net.Listener.
-func (d *door) Accept() (net.Conn, error) {
+func (d *subnetListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := d.Listener.Accept()
 		if err != nil || d.admits(conn.LocalAddr(), conn.RemoteAddr()) {
@@ -46,13 +45,13 @@ func (d *door) Accept() (net.Conn, error) {
 		}
 		d.note(conn)
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // nothing of it stays here
+			_ = tcp.SetLinger(0) // reset: no state is kept for it
 		}
 		_ = conn.Close()
 	}
 }
 
-func (d *door) admits(local, remote net.Addr) bool {
+func (d *subnetListener) admits(local, remote net.Addr) bool {
 	here, there := addressOf(local), addressOf(remote)
 	return d.subnet.Contains(here) && d.subnet.Contains(there) || here.IsLoopback() && there.IsLoopback()
 }
@@ -65,7 +64,7 @@ func addressOf(addr net.Addr) netip.Addr {
 	return tcp.AddrPort().Addr().Unmap()
 }
 
-func (d *door) note(conn net.Conn) {
+func (d *subnetListener) note(conn net.Conn) {
 	if n, due := d.refused.add(); due {
 		d.log.Warn().Str("event", "stranger").Str("client", conn.RemoteAddr().String()).Str("local", conn.LocalAddr().String()).
 			Int("refused", n).Msg("refused connections from outside of the bottle's internal network")

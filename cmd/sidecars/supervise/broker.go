@@ -21,58 +21,55 @@ var (
 	errTooFast  = errors.New("not queued: too many proposals in a short time; a human reads every one. Wait a minute, and ask only for what you need")
 )
 
-// desk holds what the agent has asked for and not yet been told. Calls for the same thing share one
-// proposal: an agent that lost its connection, or whose sidecar was restarted, asks again and finds its
-// proposal, or the answer that came meanwhile.
-type desk struct {
+// broker matches the agent's calls with proposals in the queue. Equal calls share one proposal: an agent that lost its connection, or whose
+// sidecar was restarted, repeats the call and gets its proposal, or the answer that came in the meantime.
+type broker struct {
 	slug       string
 	currentDir string
 	queue      *queue.Queue
 	log        zerolog.Logger
 	audit      *sidecar.Decisions
 
-	ctx  context.Context // ends, with errStopping, when the sidecar does
+	ctx  context.Context // ends with errStopping when the sidecar stops
 	stop func()
 
-	fresh *rate.Limiter // of new proposals
+	fresh *rate.Limiter // limits new proposals
 
 	mu      sync.Mutex
-	asks    map[request]*ask
-	callers int // of all asks
+	waiting map[request]*waiter
+	callers int // of all waiters
 }
 
-// request is what makes two calls the same. The justification is not part of it: a repeated call words it
-// differently.
+// request identifies equal calls. It has no justification, since an agent words that differently when it repeats a call.
 type request struct {
 	tool    queue.Tool
 	payload string
 }
 
-// ask is one proposal that calls are waiting for.
-type ask struct {
+// waiter is a proposal that calls wait for.
+type waiter struct {
 	request request
 	id      string
 	cancel  context.CancelCauseFunc
-	callers int // guarded by desk.mu
+	callers int // guarded by broker.mu
 
 	done   chan struct{} // closed when answer or err is set
 	answer queue.Answer
 	err    error
 }
 
-func newDesk(s settings, q *queue.Queue, logger zerolog.Logger) *desk {
+func newBroker(s settings, q *queue.Queue, logger zerolog.Logger) *broker {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &desk{
-		slug: s.slug, currentDir: s.currentDir, queue: q, log: sidecar.Bounded(logger), audit: sidecar.NewDecisions(logger), asks: map[request]*ask{},
+	return &broker{
+		slug: s.slug, currentDir: s.currentDir, queue: q, log: sidecar.Bounded(logger), audit: sidecar.NewDecisions(logger), waiting: map[request]*waiter{},
 		ctx: ctx, stop: func() { cancel(errStopping) },
 		fresh: rate.NewLimiter(rate.Every(proposalInterval), proposalBurst),
 	}
 }
 
-// wait returns the answer of an ask that the caller is attached to, when a human has given it, and detaches
-// the caller. When ctx ends and no other call waits for the same, the proposal is withdrawn. beat is called
-// whenever tick fires.
-func (d *desk) wait(ctx context.Context, a *ask, tick <-chan struct{}, beat func()) error {
+// wait waits for the answer of a proposal that the caller is attached to, and detaches the caller. If ctx ends and no other call waits for
+// the proposal, it is withdrawn. keepAlive is called on every tick.
+func (d *broker) wait(ctx context.Context, a *waiter, tick <-chan struct{}, keepAlive func()) error {
 	defer d.detach(a)
 	for {
 		select {
@@ -86,16 +83,16 @@ func (d *desk) wait(ctx context.Context, a *ask, tick <-chan struct{}, beat func
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick:
-			beat()
+			keepAlive()
 		}
 	}
 }
 
-// attach queues a request, unless it is queued already. Every ask it returns must be waited for.
-func (d *desk) attach(r request, justification string) (*ask, error) {
+// attach queues a request unless it is queued already. The caller must call wait with the result.
+func (d *broker) attach(r request, justification string) (*waiter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch a, waiting := d.asks[r]; {
+	switch a, waiting := d.waiting[r]; {
 	case d.ctx.Err() != nil:
 		return nil, errStopping
 	case d.callers >= maxWaiting:
@@ -110,16 +107,15 @@ func (d *desk) attach(r request, justification string) (*ask, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(d.ctx)
-	a := &ask{request: r, id: p.ID, cancel: cancel, callers: 1, done: make(chan struct{})}
-	d.asks[r] = a
+	a := &waiter{request: r, id: p.ID, cancel: cancel, callers: 1, done: make(chan struct{})}
+	d.waiting[r] = a
 	d.callers++
 	go d.follow(ctx, a)
 	return a, nil
 }
 
-// findOrSubmit returns the proposal that an earlier life of this sidecar queued, or that was answered
-// when nobody listened, or a new one.
-func (d *desk) findOrSubmit(r request, justification string) (queue.Proposal, error) {
+// findOrSubmit returns the proposal of an equal call that was queued before a restart, or answered while no call waited; otherwise a new one.
+func (d *broker) findOrSubmit(r request, justification string) (queue.Proposal, error) {
 	entries, err := d.list()
 	if err != nil {
 		return queue.Proposal{}, err
@@ -141,8 +137,8 @@ func (d *desk) findOrSubmit(r request, justification string) (queue.Proposal, er
 	return p, err
 }
 
-// list returns what is in the queue, the oldest first.
-func (d *desk) list() ([]queue.Entry, error) {
+// list returns the queue's entries, the oldest first.
+func (d *broker) list() ([]queue.Entry, error) {
 	entries, problems, err := d.queue.List()
 	for _, problem := range problems {
 		d.log.Warn().Err(problem).Msg("a file in the queue is ignored")
@@ -150,12 +146,12 @@ func (d *desk) list() ([]queue.Entry, error) {
 	return entries, err
 }
 
-// follow sets an ask's outcome, once.
-func (d *desk) follow(ctx context.Context, a *ask) {
+// follow waits for the answer to a proposal and sets the waiter's outcome.
+func (d *broker) follow(ctx context.Context, a *waiter) {
 	answer, err := d.queue.Wait(ctx, a.id)
 	d.mu.Lock()
-	if d.asks[a.request] == a {
-		delete(d.asks, a.request)
+	if d.waiting[a.request] == a {
+		delete(d.waiting, a.request)
 	}
 	d.mu.Unlock()
 	a.answer, a.err = answer, err
@@ -165,10 +161,9 @@ func (d *desk) follow(ctx context.Context, a *ask) {
 	}
 }
 
-// detach ends one call's interest. The last caller to leave an unanswered proposal withdraws it, unless it
-// is the sidecar that ends the calls. The lock is held all along: a call for the same must find either a
-// proposal that still counts or none.
-func (d *desk) detach(a *ask) {
+// detach removes a caller. The last caller of an unanswered proposal withdraws it, unless the sidecar is stopping. It holds the lock
+// throughout: an equal call must find either a valid proposal or none.
+func (d *broker) detach(a *waiter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.callers--
@@ -176,10 +171,10 @@ func (d *desk) detach(a *ask) {
 		return
 	}
 	a.cancel(errLeft)
-	if d.asks[a.request] != a {
-		return // it has its outcome
+	if d.waiting[a.request] != a {
+		return // it is answered
 	}
-	delete(d.asks, a.request)
+	delete(d.waiting, a.request)
 	if d.ctx.Err() != nil {
 		return
 	}
@@ -192,15 +187,15 @@ func (d *desk) detach(a *ask) {
 	}
 }
 
-// delivered takes an answered proposal out of the queue.
-func (d *desk) delivered(id string) {
+// delivered removes an answered proposal from the queue.
+func (d *broker) delivered(id string) {
 	if err := d.queue.Remove(id); err != nil {
 		d.log.Error().Err(err).Str("id", id).Msg("a delivered answer stays in the queue; an equal proposal would get it again")
 	}
 }
 
-// record puts on record what becomes of a proposal.
-func (d *desk) record(action, id string, status queue.Status, r request, message string) {
+// record logs a decision about a proposal.
+func (d *broker) record(action, id string, status queue.Status, r request, message string) {
 	subject := sidecar.Subject{Event: "proposal", Action: action, Tool: string(r.tool)}
 	d.audit.Record(subject, 0, 0, message, func(e *zerolog.Event) *zerolog.Event {
 		e = e.Str("id", id)
