@@ -32,7 +32,7 @@ func cleanQuery(query, own string) (string, *denial) {
 	return strings.Join(kept, "&"), nil
 }
 
-// checkPair tells whether a name=value pair carries a credential in any reading of it. Some servers take
+// checkPair reports whether a name=value pair carries a credential in any reading of it. Some servers take
 // a semicolon for an ampersand.
 func checkPair(pair, own string) (credential bool, _ *denial) {
 	readings, err := decodings(pair, url.QueryUnescape)

@@ -77,7 +77,7 @@ func mayBeSent(name string) bool {
 	return !slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(folded, prefix) })
 }
 
-// mayShow tells whether a header of the upstream's response reaches the client. One in which the upstream repeats
+// mayShow reports whether a header of the upstream's response reaches the client. One in which the upstream repeats
 // the token does not.
 func (r *route) mayShow(name string, values []string) bool {
 	switch {
@@ -87,7 +87,7 @@ func (r *route) mayShow(name string, values []string) bool {
 	return !slices.ContainsFunc(values, r.auth.token.isIn) && !r.auth.token.isIn(name)
 }
 
-// mayTrail tells whether a field of the upstream's trailer reaches the client.
+// mayTrail reports whether a field of the upstream's trailer reaches the client.
 func (r *route) mayTrail(name string, values []string) bool {
 	return !trailerless.has(name) && r.mayShow(name, values)
 }

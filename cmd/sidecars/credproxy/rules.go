@@ -73,7 +73,7 @@ func newRules(paths []string) []pathRule {
 	return rules
 }
 
-// covers tells whether a path is the rule's or below it.
+// covers reports whether a path is the rule's or below it.
 func (p pathRule) covers(segments []string) bool {
 	if len(segments) < len(p) {
 		return false

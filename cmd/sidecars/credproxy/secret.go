@@ -49,7 +49,7 @@ func formsOf(value string) []string {
 
 func (s secret) isSet() bool { return s.reveal != nil }
 
-// isIn tells whether text holds the secret in any form.
+// isIn reports whether text holds the secret in any form.
 func (s secret) isIn(text string) bool {
 	return s.isSet() && slices.ContainsFunc(s.forms(), func(form string) bool { return strings.Contains(text, form) })
 }

@@ -89,7 +89,7 @@ func (u *upstreams) roundTrip(x *exchange, out *http.Request) (*http.Response, e
 	return nil, errors.New("the upstream ends every connection before it answers")
 }
 
-// mayRepeat tells whether a request that got no byte of an answer, on a connection that had been idle, may be made
+// mayRepeat reports whether a request that got no byte of an answer, on a connection that had been idle, may be made
 // again: that it is safe to (RFC 9110, section 9.2.2), and nobody has ended the exchange.
 func mayRepeat(x *exchange, out *http.Request) bool {
 	switch out.Method {

@@ -2,10 +2,10 @@ package pipelock
 
 import "net/netip"
 
-// addressClass is what kind of network an address belongs to.
+// addressClass is the kind of network that an address belongs to.
 type addressClass int
 
-// Every class but public is refused unless ssrf.ip_allowlist has the address.
+// Addresses of all classes except public are refused, unless ssrf.ip_allowlist has them.
 const (
 	public addressClass = iota
 	unspecified
@@ -22,7 +22,7 @@ const (
 	embedded
 )
 
-// String is the class as an agent or an operator reads it.
+// String returns the name of the class in messages.
 func (c addressClass) String() string {
 	return [...]string{
 		public:        "public",
@@ -46,8 +46,8 @@ type classifiedRange struct {
 	prefix netip.Prefix
 }
 
-// ranges are searched in this order; the first that contains an address decides. Sources: the IANA
-// special-purpose registries for IPv4 and IPv6 and the clouds' documentation of their metadata services.
+// ranges classifies addresses: the first range that contains an address decides. Sources: the IANA special-purpose registries for IPv4 and
+// IPv6, and the clouds' documentation of their metadata services.
 var ranges = parseRanges([]struct {
 	class    addressClass
 	prefixes []string
@@ -57,13 +57,12 @@ var ranges = parseRanges([]struct {
 		"169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::23/128", // AWS ECS, EKS
 		"fd20:ce::254/128",   // Google Cloud
 		"100.100.100.200/32", // Alibaba Cloud
-		"168.63.129.16/32",   // Azure; public by its number
+		"168.63.129.16/32",   // Azure; otherwise public
 		"192.0.0.192/32",     // Oracle Cloud
 	}},
 	{unspecified, []string{"0.0.0.0/32", "::/128"}},
 	{loopback, []string{"127.0.0.0/8", "::1/128"}},
-	// An address that carries an IPv4 address is a way around every rule about that one, wherever a
-	// translator or a tunnel is on the path.
+	// An address that embeds an IPv4 address bypasses the rules for that one if a translator or a tunnel is on the path.
 	{embedded, []string{
 		"::ffff:0:0/96",   // IPv4-mapped
 		"::/96",           // IPv4-compatible
@@ -85,7 +84,7 @@ var ranges = parseRanges([]struct {
 		"2001::/23", // protocol assignments: ORCHID and the like
 	}},
 	{public, []string{"0.0.0.0/0", "2000::/3"}},
-	{reserved, []string{"::/0"}}, // no unicast has been allocated outside of 2000::/3
+	{reserved, []string{"::/0"}}, // all unicast is allocated from 2000::/3
 })
 
 func parseRanges(table []struct {
@@ -102,7 +101,7 @@ func parseRanges(table []struct {
 	return all
 }
 
-// classify is total: an address of no family or with a zone counts as reserved or link-local.
+// classify returns the class of any address: invalid ones count as reserved, those with a zone as link-local.
 func classify(addr netip.Addr) addressClass {
 	if addr.Zone() != "" {
 		return linkLocal

@@ -9,17 +9,16 @@ import (
 
 const httpsPort = 443
 
-// allowlist is api_allowlist. Its hosts mean what they mean in the official program: a name matches itself;
-// "*.example.com" matches example.com and every name below it; an address matches itself only. Case and
-// a trailing dot make no difference. The official program knows no ports; here an entry may end in one.
+// allowlist is api_allowlist. Hosts match as in the official program: a name matches itself; "*.example.com" matches example.com and every
+// name below it; an address matches itself. Case and a trailing dot are ignored. Unlike there, an entry can end in a port.
 type allowlist struct {
 	exact map[string]*ports
-	below map[string]*ports // by what "*." stands before
+	below map[string]*ports // wildcards, by the name without "*."
 }
 
-// ports are what the entries of one host open.
+// ports are the ports that the entries of a host allow.
 type ports struct {
-	usual  bool // some entry has no port: 443 for tunnels, any for plain HTTP
+	usual  bool // an entry has no port: 443 for tunnels, any for plain HTTP
 	listed []uint16
 }
 
@@ -59,8 +58,8 @@ func add(list map[string]*ports, t target) {
 	list[t.host].listed = append(list[t.host].listed, t.port)
 }
 
-// parseEntry reads an entry without a wildcard; a port left out is 0. An IPv6 address has no brackets, as in
-// the official program, unless a port follows.
+// parseEntry parses an entry without a wildcard. The port is 0 if there is none. An IPv6 address has brackets only if a port follows, as in
+// the official program.
 func parseEntry(entry string) (target, error) {
 	if addr, err := netip.ParseAddr(entry); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
@@ -73,7 +72,7 @@ func parseEntry(entry string) (target, error) {
 	return target{host: name, addr: addr}, err
 }
 
-// allows tells whether the host is on the list, and whether its port is open.
+// allows reports whether the host is on the list, and whether its port is.
 func (l allowlist) allows(t target, tunnel bool) (known, open bool) {
 	check := func(p *ports) {
 		if p != nil {
@@ -89,7 +88,7 @@ func (l allowlist) allows(t target, tunnel bool) (known, open bool) {
 	return known, open
 }
 
-// underWildcard returns what stands before the base of the wildcard that allows a host which isn't on the list itself.
+// underWildcard returns the labels of a host below the wildcard that allows it. ok is false if the host itself is on the list.
 func (l allowlist) underWildcard(t target) (labels string, ok bool) {
 	if t.addr.IsValid() || l.exact[t.host] != nil {
 		return "", false

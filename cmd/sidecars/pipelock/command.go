@@ -13,14 +13,13 @@ import (
 	kind "github.com/bot-bottle/bottled/state/component/pipelock"
 )
 
-// role is the sidecar's name in labels and logs.
+// role is the name of the sidecar in labels and logs.
 const role = contract.PipelockName
 
-// defaultAddress is on loopback, as the official program's.
+// defaultAddress is on loopback, like that of the official program.
 var defaultAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(contract.Pipelock.Port))
 
-// Command returns `pipelock` with the subcommands of the official program that a bottle uses: run and
-// healthcheck.
+// Command returns the command `pipelock` with the subcommands of the official program that a bottle uses: run and healthcheck.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   role,

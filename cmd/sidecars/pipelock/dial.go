@@ -11,22 +11,21 @@ import (
 
 const (
 	lookupTime = 5 * time.Second
-	dialTime   = 10 * time.Second // for all of a host's addresses
+	dialTime   = 10 * time.Second // for all addresses of a host together
 )
 
-// resolver is the part of net.Resolver that dialling needs.
+// resolver resolves names. *net.Resolver implements it.
 type resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// halfCloser is a connection whose sending side can be closed alone.
+// halfCloser is a connection that can be half-closed.
 type halfCloser interface {
 	net.Conn
 	CloseWrite() error
 }
 
-// dialer connects to targets. A name is resolved once: the addresses that were checked are the ones that
-// are dialled, so an answer that changes between two questions changes nothing.
+// dialer connects to targets. It resolves a name once and dials the addresses that it has checked, so that DNS rebinding has no effect.
 type dialer struct {
 	resolver resolver
 }
@@ -58,8 +57,8 @@ func (d dialer) resolve(ctx context.Context, t target) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-// dialFirst tries the addresses one after the other. Each gets its share of the time that is left, so
-// that a dead one leaves some for the others.
+// dialFirst tries the addresses one after the other. Each gets an equal share of the remaining time, so that an unreachable one leaves time
+// for the others.
 func dialFirst(ctx context.Context, addrs []netip.Addr, port uint16) (halfCloser, error) {
 	deadline := time.Now().Add(dialTime)
 	var errs []error

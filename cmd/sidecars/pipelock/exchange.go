@@ -19,7 +19,7 @@ const (
 	actionError = sidecar.ActionError
 )
 
-// exchange is one tunnel or one plain request with its answer, as the log tells it.
+// exchange is a tunnel, or a plain request with its response. It holds the fields of the log line.
 type exchange struct {
 	id         string
 	method     string
@@ -29,15 +29,15 @@ type exchange struct {
 	target     target
 	action     string
 	code       string          // why it was denied, as in the audit log
-	reason     string          // why it was denied or failed; never a path, a query, a header or a body
-	address    string          // that was connected to
-	grant      grant           // guarded by exchanges.mu
-	revoked    context.Context // ends with the exchange at the latest; the request's ends when a tunnel's client closes its side
+	reason     string          // why it was denied or failed; it never has a path, query, header or body
+	address    string          // of the upstream connection
+	grant      grant           // guarded by proxy.exchanges.mu
+	revoked    context.Context // ends on revocation or with the exchange; the request's context ends when a tunnel's client half-closes
 	cancel     context.CancelCauseFunc
-	hideTarget bool // the request line has a secret: method and host stay out of the log
+	hideTarget bool // the request line has a secret: the log leaves out method and host
 	status     int
 
-	// Set by other goroutines: the one that reads a body that is looked into, and a reload that revokes the exchange.
+	// Set by other goroutines: the one that scans the body, and a reload that revokes the exchange.
 	warned  atomic.Pointer[string]
 	refused atomic.Pointer[refusal]
 
@@ -45,7 +45,7 @@ type exchange struct {
 	received atomic.Int64 // bytes to the client
 }
 
-// log records this exchange, when it is over.
+// log logs the exchange after its end.
 func (x *exchange) log(decisions *sidecar.Decisions) {
 	warned, reason, host := x.warned.Load(), x.reason, x.target.host
 	method, warning := clip(x.method), ""
@@ -73,13 +73,13 @@ func (x *exchange) deny(why *refusal) {
 	x.action, x.code, x.reason = actionDeny, why.code, why.reason
 }
 
-// clip bounds a method, which the client chooses.
+// clip limits the length of a method, which the client chooses.
 func clip(s string) string {
 	return s[:min(len(s), 32)]
 }
 
-// idle runs a function when nothing has moved for a time. Once stop has returned it never does, though
-// something may still move: net/http's transport can read a request's body beyond the end of the handler.
+// idle is an idle timer: it calls a function if touch was not called for a time. It never does after stop has returned, even if touch is
+// called later: net/http's transport can read a request's body beyond the end of the handler.
 type idle struct {
 	after time.Duration
 
@@ -117,7 +117,7 @@ func (i *idle) stop() {
 	i.timer.Stop()
 }
 
-// countedBody counts what a client sends.
+// countedBody counts the bytes that a client sends.
 type countedBody struct {
 	io.ReadCloser
 	count *atomic.Int64
@@ -131,7 +131,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// countedWriter counts what a client gets. Flushing goes through Unwrap.
+// countedWriter counts the bytes that a client receives. http.ResponseController flushes through Unwrap.
 type countedWriter struct {
 	http.ResponseWriter
 	count  *atomic.Int64

@@ -10,20 +10,20 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// exchanges are the exchanges that have begun and not ended. A reload ends those that the new policy does not allow.
+// exchanges are the exchanges in progress. A reload ends those that the new policy does not allow.
 type exchanges struct {
-	mu   sync.Mutex // guards the change of the policy, too
+	mu   sync.Mutex // also guards changes of the policy
 	open map[*exchange]struct{}
 }
 
-// grant is what an exchange was allowed, which a later policy may take back.
+// grant is what an exchange was allowed. A later policy may revoke it.
 type grant struct {
 	given     bool
 	tunnel    bool
 	connected netip.Addr // the upstream's; invalid before the connection
 }
 
-// begin puts an exchange under the policy in force.
+// begin registers an exchange under the current policy.
 func (p *proxy) begin(x *exchange) {
 	x.revoked, x.cancel = context.WithCancelCause(context.Background())
 	p.exchanges.mu.Lock()
@@ -32,7 +32,7 @@ func (p *proxy) begin(x *exchange) {
 	p.exchanges.open[x] = struct{}{}
 }
 
-// end forgets an exchange. Upstream connections that it kept of an older policy have nobody else to use them.
+// end unregisters an exchange. It closes idle upstream connections of an older policy, which nobody will use again.
 func (p *proxy) end(x *exchange) {
 	p.exchanges.mu.Lock()
 	delete(p.exchanges.open, x)
@@ -43,7 +43,7 @@ func (p *proxy) end(x *exchange) {
 	}
 }
 
-// admit decides by the host's name and port, under the policy that is in force now.
+// admit checks the host's name and port against the current policy.
 func (p *proxy) admit(x *exchange, tunnel bool) error {
 	p.exchanges.mu.Lock()
 	defer p.exchanges.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *proxy) admit(x *exchange, tunnel bool) error {
 	return nil
 }
 
-// connected notes where the exchange's upstream connection leads; the policy may have changed while it was made.
+// connected records the address of the exchange's upstream connection, and checks it, as the policy may have changed while dialing.
 func (p *proxy) connected(x *exchange, addr net.Addr) error {
 	x.address = addr.String()
 	to, err := netip.ParseAddrPort(x.address)
@@ -67,7 +67,7 @@ func (p *proxy) connected(x *exchange, addr net.Addr) error {
 	return p.policy.Load().review(x)
 }
 
-// replace puts a policy in force and revokes what it does not allow.
+// replace applies a policy and revokes the exchanges that it does not allow.
 func (p *proxy) replace(next *policy) {
 	p.exchanges.mu.Lock()
 	old := p.policy.Swap(next)
@@ -82,7 +82,7 @@ func (p *proxy) replace(next *policy) {
 	}
 }
 
-// review says why an exchange that began under another policy is not allowed under this one.
+// review returns an error if an exchange that began under another policy is not allowed under this one.
 func (p *policy) review(x *exchange) error {
 	if p.secrets.stricterThan(x.policy.secrets) && (!x.grant.tunnel || x.warned.Load() != nil) {
 		return &refusal{status: http.StatusForbidden, code: audit.CodeRevoked, reason: "request_body_scanning became stricter"}
@@ -96,7 +96,7 @@ func (p *policy) review(x *exchange) error {
 	return p.checkAddress(x.target, x.grant.connected)
 }
 
-// revoke ends an exchange under way, whatever it waits for.
+// revoke ends an exchange in progress, whatever it waits for.
 func (x *exchange) revoke(why error) {
 	revoked := refusal{status: http.StatusForbidden, code: audit.CodeRevoked, reason: "revoked: " + why.Error()}
 	x.refused.CompareAndSwap(nil, &revoked)

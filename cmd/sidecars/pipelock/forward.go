@@ -17,8 +17,7 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// checkAbsolute decides about a plain HTTP request, as far as that is possible without its body and without asking anybody
-// about the host.
+// checkAbsolute makes the decisions about a plain HTTP request that need neither its body nor name resolution.
 func (p *proxy) checkAbsolute(r *http.Request, x *exchange) (err error) {
 	if err := p.checkURL(r, x); err != nil {
 		return err
@@ -59,22 +58,22 @@ func (p *proxy) serveAbsolute(w http.ResponseWriter, r *http.Request, x *exchang
 	return p.forward(w, r, x)
 }
 
-// forward streams the exchange. Its context ends with the client, at its total time, when nothing has moved for too
-// long, or with a revocation.
+// forward streams the request and the response. It ends when the client disconnects, at the exchange's time limit, when it is idle for too
+// long, or on revocation.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	ctx, cancel := context.WithTimeout(r.Context(), x.policy.exchangeTime)
 	defer cancel()
 	control := http.NewResponseController(w)
-	// The answer may begin before the request's body has ended.
+	// The response may begin before the end of the request's body.
 	if err := control.EnableFullDuplex(); err != nil {
 		return err
 	}
-	unused := newIdle(x.policy.idleTime, func() {
+	idleTimer := newIdle(x.policy.idleTime, func() {
 		cancel()
-		// The context doesn't reach a read from the client or a write to it.
+		// The context does not interrupt reads from the client and writes to it.
 		_ = errors.Join(control.SetReadDeadline(time.Now()), control.SetWriteDeadline(time.Now()))
 	})
-	defer unused.stop()
+	defer idleTimer.stop()
 	stop := context.AfterFunc(x.revoked, func() {
 		cancel()
 		_ = errors.Join(control.SetReadDeadline(time.Now()), control.SetWriteDeadline(time.Now().Add(revokeTime)))
@@ -88,13 +87,13 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) err
 	}})
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = x.policy.secrets.body(x, r, &countedBody{r.Body, &x.sent, unused})
+		r.Body = x.policy.secrets.body(x, r, &countedBody{r.Body, &x.sent, idleTimer})
 	}
 
-	out := &countedWriter{ResponseWriter: w, count: &x.received, idle: unused}
+	out := &countedWriter{ResponseWriter: w, count: &x.received, idle: idleTimer}
 	var failed error
-	// A response that breaks off makes ReverseProxy panic, which tells net/http to cut the client off
-	// too. The line for the log is ready before that.
+	// If the response is cut off, ReverseProxy panics, so that net/http cuts off the client, too. The fields of the log line are set
+	// before that.
 	x.action, x.reason = actionAllow, "broken off"
 	defer func() {
 		x.status = max(x.status, out.status)
@@ -106,33 +105,33 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) err
 		Rewrite:       rewrite,
 		Transport:     x.policy.transport,
 		FlushInterval: -1,
-		ErrorLog:      stdlog.New(io.Discard, "", 0), // the line of x says that an answer broke off
+		ErrorLog:      stdlog.New(io.Discard, "", 0), // the log line of x has it
 		ErrorHandler:  func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}).ServeHTTP(out, r)
 	x.reason = ""
 	return failed
 }
 
-// exchangeKey is where a request's context has its exchange.
+// exchangeKey is the context key of a request's exchange.
 type exchangeKey struct{}
 
-// rewrite undoes what ReverseProxy does for servers behind one name: the request goes where it says.
-// Hop-by-hop headers, and those that Connection names, are gone already.
+// rewrite sends the request to its own target, as a forward proxy does. ReverseProxy has removed hop-by-hop headers and those that
+// Connection names.
 func rewrite(pr *httputil.ProxyRequest) {
 	x := pr.In.Context().Value(exchangeKey{}).(*exchange) //nolint:forcetypeassert // forward put it there
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	pr.Out.URL.Host = x.target.String()
 	pr.Out.Host = strings.TrimSuffix(x.target.String(), ":80")
-	pr.Out.Trailer = nil // its names stand in the header, its values behind the body
+	pr.Out.Trailer = nil // trailers are not scanned
 	pr.Out.Header.Del("Upgrade")
 	pr.Out.Header.Del("Connection")
 }
 
-// newTransport connects under p's rules only. Nothing of the process's environment has a say.
+// newTransport returns a transport that dials by p's rules. It ignores the proxy settings of the environment.
 func newTransport(p *policy, dial dialFunc) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			// addr is what rewrite wrote, so this is that target again.
+			// addr is the target that rewrite has set.
 			host, port, err := net.SplitHostPort(addr)
 			if err != nil {
 				return nil, err
@@ -144,7 +143,7 @@ func newTransport(p *policy, dial dialFunc) *http.Transport {
 			ip, _ := netip.ParseAddr(host)
 			return dial(ctx, p, target{host: host, addr: ip, port: uint16(n)})
 		},
-		DisableCompression:     true, // the answer goes to the client as it comes
+		DisableCompression:     true, // responses are passed on unchanged
 		MaxIdleConns:           64,
 		IdleConnTimeout:        time.Minute,
 		ExpectContinueTimeout:  time.Second,

@@ -20,17 +20,17 @@ const (
 	helloBytes = 64 << 10         // of it, with its records; with post-quantum keys it has some 2 KB
 )
 
-// accessDenied is a TLS alert: the client's error then says that somebody refused.
+// accessDenied is a TLS alert, which clients report as an access denial.
 var accessDenied = []byte{21, 3, 1, 0, 2, 2, 49}
 
-// hello is how a TLS client begins.
+// hello is a TLS ClientHello.
 type hello struct {
-	name string // the server's, in lower case; "" for none
-	raw  []byte // all that was read
+	name string // server name in lower case; "" for none
+	raw  []byte // all bytes that were read
 }
 
-// readHello reads a ClientHello, over as many records and segments as it comes in. crypto/tls takes it
-// apart: what that refuses (two server names, a record too long) is refused here.
+// readHello reads a ClientHello, which can span several records and segments. crypto/tls parses it: what that refuses (two server names, a
+// record that is too long) is refused here.
 func readHello(client net.Conn, counted *countedHello, timeout time.Duration) (hello, error) {
 	if err := client.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return hello{}, err
@@ -45,7 +45,7 @@ func readHello(client net.Conn, counted *countedHello, timeout time.Duration) (h
 	return h, client.SetReadDeadline(time.Time{})
 }
 
-// countedHello takes what a long ClientHello costs. It is kept until the upstream has taken it.
+// countedHello charges a long ClientHello to the budget. It is in memory until the upstream has received it.
 type countedHello struct {
 	io.Reader
 	budget *semaphore.Weighted
@@ -74,7 +74,7 @@ func (c *countedHello) release() {
 	}
 }
 
-// errSeen ends the handshake behind the ClientHello.
+// errSeen ends the handshake after the ClientHello.
 var errSeen = errors.New("the ClientHello was seen")
 
 func parseHello(r io.Reader) (hello, error) {
@@ -93,8 +93,8 @@ func parseHello(r io.Reader) (hello, error) {
 	return h, nil
 }
 
-// check refuses a tunnel in which another server is asked for than CONNECT named: on a shared address it
-// would be reached. The name is the client's own text, and not repeated.
+// check refuses a ClientHello for another server than CONNECT named: on a shared address, the client would reach that one. The error does
+// not quote the name, which is the client's text.
 func (h hello) check(t target) error {
 	switch {
 	case t.addr.IsValid() && h.name == "": // addresses are no server names (RFC 6066, section 3)
@@ -107,7 +107,7 @@ func (h hello) check(t target) error {
 	return nil
 }
 
-// readOnly is a connection that what is written to is not sent.
+// readOnly is a connection that discards what is written to it.
 type readOnly struct{ io.Reader }
 
 func (readOnly) Write(p []byte) (int, error)      { return len(p), nil }

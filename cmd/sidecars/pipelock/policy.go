@@ -12,7 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
-// What the official program takes for bounds that the file leaves out.
+// Defaults of the official program for limits that the file does not set.
 const (
 	defaultTunnelSeconds   = 300
 	defaultIdleSeconds     = 120
@@ -20,21 +20,21 @@ const (
 	defaultURLBytes        = 2048
 )
 
-// policy is one configuration, ready for use. It never changes: a reload makes a new one, and what began under the old
-// one ends under it, or when the new one does not allow it (see underway).
+// policy is a parsed configuration. It is immutable: a reload makes a new one. An exchange keeps the policy that it began under, and is
+// revoked if a new one does not allow it (see exchanges).
 type policy struct {
 	allowlist allowlist
 	ranges    []netip.Prefix // ssrf.ip_allowlist
-	internal  netip.Prefix   // the bottle's internal network: for its own names, and for no other, whatever ranges has
-	explain   bool           // whether a refusal says what to do about it
+	internal  netip.Prefix   // the bottle's internal network: only its own names may resolve to it, whatever ranges says
+	explain   bool           // refusals have a hint
 
-	tunnelTime   time.Duration // a tunnel, in all
-	exchangeTime time.Duration // a plain HTTP exchange, in all
-	idleTime     time.Duration // either, without a byte in either direction
+	tunnelTime   time.Duration // limit of a tunnel's duration
+	exchangeTime time.Duration // limit of a plain HTTP exchange's duration
+	idleTime     time.Duration // idle timeout of both
 	urlBytes     int
-	secrets      *secretPolicy // nil: nothing is looked into
+	secrets      *secretPolicy // nil: requests are not scanned
 
-	// transport keeps connections that this policy's ranges have let through, so it can't outlive them.
+	// transport keeps connections to addresses that this policy allows, so each policy has its own.
 	transport *http.Transport
 }
 
@@ -67,12 +67,12 @@ func newPolicy(data []byte, internal netip.Prefix, dial dialFunc) (*policy, erro
 	return p, nil
 }
 
-// seconds treats what isn't positive as left out, as the official program does.
+// seconds returns the fallback for values that are not positive, as the official program does.
 func seconds(n, fallback int) time.Duration {
 	return time.Duration(min(cmp.Or(max(n, 0), fallback), math.MaxInt32)) * time.Second
 }
 
-// checkHost decides by the name and the port alone, before anything is asked about them outside.
+// checkHost checks the name and the port, before the name is resolved.
 func (p *policy) checkHost(t target, tunnel bool) error {
 	switch known, open := p.allowlist.allows(t, tunnel); {
 	case !known:
@@ -83,8 +83,8 @@ func (p *policy) checkHost(t target, tunnel bool) error {
 	return nil
 }
 
-// checkAddresses refuses the host when even one of its addresses is refused, as the official program
-// does: a name that mixes public and private addresses is an attack or a mistake.
+// checkAddresses refuses a host if any of its addresses is refused, as the official program does: a name with both public and private
+// addresses is an attack or a mistake.
 func (p *policy) checkAddresses(t target, addrs []netip.Addr) error {
 	if len(addrs) == 0 {
 		return &net.DNSError{Err: "no address", Name: t.host, IsNotFound: true}
@@ -97,8 +97,8 @@ func (p *policy) checkAddresses(t target, addrs []netip.Addr) error {
 	return nil
 }
 
-// checkAddress keeps the bottle's own names and its internal network together: a name of somebody else's that leads to
-// cred-proxy, or an own name that leads elsewhere, is an attack on whoever believes the name.
+// checkAddress refuses other names that resolve to the bottle's internal network, such as to cred-proxy, and the bottle's own names if they
+// resolve elsewhere: both are spoofing. All other addresses must be public.
 func (p *policy) checkAddress(t target, addr netip.Addr) error {
 	own, inside := pipelockconf.IsOwnName(t.host), p.internal.Contains(addr)
 	switch {
@@ -115,7 +115,7 @@ func (p *policy) checkAddress(t target, addr netip.Addr) error {
 	return nil
 }
 
-// classify counts what ssrf.ip_allowlist has as public.
+// classify treats addresses in ssrf.ip_allowlist as public.
 func (p *policy) classify(addr netip.Addr) addressClass {
 	for _, r := range p.ranges {
 		if r.Contains(addr) {
@@ -125,5 +125,5 @@ func (p *policy) classify(addr netip.Addr) addressClass {
 	return classify(addr)
 }
 
-// dialFunc connects to t if p lets it.
+// dialFunc connects to t if p allows it.
 type dialFunc func(ctx context.Context, p *policy, t target) (halfCloser, error)

@@ -29,14 +29,14 @@ const (
 	hintHeader = "X-Pipelock-Hint"
 
 	headerTime  = 10 * time.Second       // to send a request's header
-	revokeTime  = 250 * time.Millisecond // to take the answer to a revoked request
-	discardTime = 2 * time.Second        // to send the rest of a body that nobody reads any more
+	revokeTime  = 250 * time.Millisecond // to read the answer to a revoked request
+	discardTime = 2 * time.Second        // to send the rest of a body that is discarded
 	idleTime    = 2 * time.Minute        // between two requests on one connection
 	headerBytes = 64 << 10
 	configBytes = 1 << 20
 )
 
-// proxy is the handler of every request.
+// proxy handles all requests.
 type proxy struct {
 	log    zerolog.Logger
 	audit  *sidecar.Decisions
@@ -69,7 +69,7 @@ func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 	}
 }
 
-// newServer has no total time for requests: a stream may be as long as it likes while it moves.
+// newServer returns a server without a time limit on requests: the policy has limits of its own.
 func newServer(p *proxy, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           p,
@@ -81,8 +81,8 @@ func newServer(p *proxy, log zerolog.Logger) *http.Server {
 	}
 }
 
-// load reads the configuration and puts it in force. Tunnels and requests under way that it allows go on under the one
-// they began with; the others end.
+// load reads and applies the configuration. Exchanges in progress that it allows continue under the policy that they began with; the others
+// are revoked.
 func (p *proxy) load(path string) (sidecar.Loaded, error) {
 	data, err := readConfig(path)
 	if err != nil {
@@ -113,8 +113,8 @@ func readConfig(path string) ([]byte, error) {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// net/http reads on for a while, so that the client can see the answer. Without a deadline, a client
-	// that sends nothing would hold the connection for ever.
+	// net/http discards the rest of the body, so that the client can read the answer. Without a deadline, a client that stops sending
+	// would hold the connection forever.
 	defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime)) }()
 	if r.Method != http.MethodConnect && !r.URL.IsAbs() {
 		p.serveOwn(w, r)
@@ -148,10 +148,9 @@ func (p *proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// fail answers with err and notes it. A refusal is the proxy's decision; anything else is trouble with
-// the network behind it.
+// fail answers with err and records it. Anything but a refusal is a network error.
 func (x *exchange) fail(w http.ResponseWriter, err error) {
-	refused := x.refused.Load() // in another goroutine: err may be no more than what came of it
+	refused := x.refused.Load() // the cause, from another goroutine, if err is only its consequence
 	if refused == nil && !errors.As(err, &refused) {
 		x.action, x.reason = actionError, networkReason(err)
 		x.answer(w, http.StatusBadGateway, "cannot reach "+x.target.host)
@@ -163,7 +162,7 @@ func (x *exchange) fail(w http.ResponseWriter, err error) {
 		w.Header().Set(hintHeader, refused.hint)
 	}
 	if refused.status == http.StatusBadRequest || x.refused.Load() != nil {
-		w.Header().Set("Connection", "close") // where the next request begins may be unsure, or far behind
+		w.Header().Set("Connection", "close") // the start of the next request may be ambiguous, or far away
 	}
 	prefix := "blocked: "
 	if x.method == http.MethodConnect {
@@ -172,7 +171,7 @@ func (x *exchange) fail(w http.ResponseWriter, err error) {
 	x.answer(w, refused.status, prefix+refused.reason)
 }
 
-// networkReason keeps what an upstream sent out of the log: errors about its protocol quote it.
+// networkReason returns the text of a network error. Protocol errors quote the upstream's data, so they get a general one.
 func networkReason(err error) string {
 	if netErr := net.Error(nil); errors.As(err, &netErr) || errors.Is(err, context.Canceled) {
 		return err.Error()

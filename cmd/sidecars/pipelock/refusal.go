@@ -7,8 +7,8 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// refusal is a request that the proxy won't carry out. Its reason is for the agent: the words of the
-// official program where that has words for it, for agents have learned them.
+// refusal is an error for requests that the proxy denies. Its reason is for the agent, in the words of the official program where that has
+// them, since agents know these.
 type refusal struct {
 	status int
 	code   string // of the audit log
@@ -34,8 +34,8 @@ const hintName = "Below a wildcard of the allowlist, this name looks like data. 
 const hintPort = "An entry HOST:PORT in spec.egress.allowlist of the bottle's manifest opens another port. " +
 	"Ask for it with the supervise tool pipelock-block."
 
-// malformed refuses a request whose target can be read in more than one way, or in none. It must not
-// quote the target, which may hold a password or a path: the reason is logged.
+// malformed refuses a request whose target is ambiguous or invalid. The reason is logged, so it must not quote the target, which may hold a
+// password or a path.
 func malformed(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, code: audit.CodeMalformed, reason: fmt.Sprintf(format, args...)}
 }
@@ -58,12 +58,12 @@ func closedPort(t target) *refusal {
 	}
 }
 
-// secret refuses what may not go out. The reason names the rule and never what it found.
+// secret refuses a request with a secret. The reason names the rule and never quotes the match.
 func secret(reason string) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
-// blockedAddress is an address that no setting opens.
+// blockedAddress refuses an address that no setting allows.
 func blockedAddress(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeAddressBlocked, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}
 }

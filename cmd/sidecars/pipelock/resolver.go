@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// absoluteNames resolves each name as it is. Search domains, which the engine takes from its own settings or from its host, would let
-// whoever owns such a domain answer for an allowed host.
+// absoluteNames resolves names without search domains, which the engine takes from its settings or its host: otherwise the owner of a search
+// domain could answer for an allowed host.
 type absoluteNames struct{ *net.Resolver }
 
 // LookupNetIP resolves the absolute name.

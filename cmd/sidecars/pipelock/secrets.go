@@ -15,13 +15,13 @@ import (
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
-// credProxy is the bottle's own name of the part that adds credentials to requests.
+// credProxy is the name of the component that adds credentials to requests.
 const credProxy = contract.CredProxyName
 
-// defaultBodyBytes is what the official program takes for request_body_scanning.max_body_bytes.
+// defaultBodyBytes is the official program's default of request_body_scanning.max_body_bytes.
 const defaultBodyBytes = 5 << 20
 
-// secretPolicy is request_body_scanning. As in the official program it is about URLs and headers, too.
+// secretPolicy is request_body_scanning. As in the official program, it also covers URLs and headers.
 type secretPolicy struct {
 	detector  *dlp.Detector
 	warn      bool
@@ -46,13 +46,13 @@ func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, e
 	return p, nil
 }
 
-// stricterThan tells whether something passes under old that does not pass under p.
+// stricterThan reports whether p refuses requests that old allows.
 func (p *secretPolicy) stricterThan(old *secretPolicy) bool {
 	return p != nil && (old == nil || old.warn && !p.warn || p.bodyBytes < old.bodyBytes)
 }
 
-// checkURL looks at the request line. It comes before anything else, for the host may be where the secret
-// is: a question to DNS would carry it out, and what names the host would tell it.
+// checkURL scans the request line. It comes first, because the secret may be in the host: a DNS query would leak it, and so would a log line
+// with the host.
 func (p *proxy) checkURL(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
@@ -62,7 +62,7 @@ func (p *proxy) checkURL(r *http.Request, x *exchange) error {
 	return p.decide(r, x, "URL", id)
 }
 
-// checkHeader looks at the header, names and all.
+// checkHeader scans the header, including its names.
 func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
@@ -70,8 +70,8 @@ func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
 	return p.decide(r, x, "header", x.policy.secrets.detector.FindHeader(r.Header))
 }
 
-// checkName looks at the part of a host's name that a wildcard leaves open, before anybody is asked for its address: the
-// question alone would carry out what the name says. Hosts that are on the allowlist themselves are not judged.
+// checkName scans the labels of a host's name that match a wildcard, before the name is resolved: the DNS query would leak them. Hosts that
+// are on the allowlist themselves are not scanned.
 func (p *proxy) checkName(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
@@ -85,8 +85,7 @@ func (p *proxy) checkName(r *http.Request, x *exchange) error {
 	return p.decide(r, x, "host", id)
 }
 
-// decide is about what the rule id has found. What cred-proxy has added, on its way to an upstream that
-// speaks plain HTTP, is no leak.
+// decide refuses or warns about a match of the rule id. A credential that cred-proxy has added to a plain HTTP request is not a leak.
 func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
 	if id == "" || r.Method != http.MethodConnect && p.fromCredProxy(r) {
 		return nil
@@ -103,8 +102,7 @@ func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
 	return refused
 }
 
-// fromCredProxy tells whether the client is cred-proxy, by its address. The agent, without the capability
-// NET_RAW, can't have another one than its own.
+// fromCredProxy reports whether the client is cred-proxy, by its address. Without the capability NET_RAW, the agent can't forge one.
 func (p *proxy) fromCredProxy(r *http.Request) bool {
 	client, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -116,7 +114,7 @@ func (p *proxy) fromCredProxy(r *http.Request) bool {
 	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client.Addr().Unmap() })
 }
 
-// checkBody refuses a body that could be refused only when most of it has gone, and returns what looking into it costs.
+// checkBody refuses a body that is announced to be too large, and returns the cost of scanning it.
 func (p *secretPolicy) checkBody(r *http.Request) (cost int64, err error) {
 	switch {
 	case p == nil || r.Body == http.NoBody:
@@ -129,7 +127,7 @@ func (p *secretPolicy) checkBody(r *http.Request) (cost int64, err error) {
 	return scanCost + unzipCost, nil
 }
 
-// body looks into a body on its way.
+// body scans a body while it is sent.
 func (p *secretPolicy) body(x *exchange, r *http.Request, body io.ReadCloser) io.ReadCloser {
 	if p == nil {
 		return body
@@ -145,7 +143,7 @@ func (p *secretPolicy) body(x *exchange, r *http.Request, body io.ReadCloser) io
 	return &checkedBody{p.detector.Body(body, encoding, p.bodyBytes, warn), x}
 }
 
-// checkedBody notes why a body was refused: an answer may be under way by then.
+// checkedBody records why a body was refused, since the response may have begun by then.
 type checkedBody struct {
 	*dlp.Body
 	x *exchange

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// target is where a request wants to go, in the one form in which it is matched, resolved and logged.
+// target is the destination of a request in canonical form, for matching, resolving and logging.
 type target struct {
 	// host is a lower-case DNS name without a trailing dot, or the canonical form of addr.
 	host string
@@ -21,8 +21,8 @@ func (t target) String() string {
 	return net.JoinHostPort(t.host, strconv.Itoa(int(t.port)))
 }
 
-// connectTarget reads the target of a CONNECT request out of the raw request line, of which net/http's
-// own reading (user information, paths, a Host header instead) accepts more than RFC 9110 does.
+// connectTarget parses the target of a CONNECT request from the raw request line. net/http is more lenient than RFC 9110: it accepts user
+// information, paths, or a Host header instead.
 func connectTarget(r *http.Request) (target, error) {
 	host, port, ok := cutPort(r.RequestURI)
 	if !ok {
@@ -31,8 +31,7 @@ func connectTarget(r *http.Request) (target, error) {
 	return newTarget(host, port)
 }
 
-// absoluteTarget reads the target of an absolute-form request. net/http has put the URL's host in
-// place of the Host header already.
+// absoluteTarget parses the target of an absolute-form request. net/http has replaced the Host header by the URL's host.
 func absoluteTarget(u *url.URL) (target, error) {
 	switch {
 	case u.Scheme != "http":
@@ -71,8 +70,8 @@ func newTarget(host, port string) (target, error) {
 	return target{host: name, addr: addr, port: uint16(n)}, nil
 }
 
-// parseHost brings a host into its one form. What isn't plainly a DNS name or a plainly written address
-// is refused: another program would read it otherwise, and then checking and dialling could differ.
+// parseHost returns the canonical form of a host. It refuses all but DNS names and addresses in their usual notation: other programs would
+// parse the rest differently, so that the host that is dialed might not be the one that was checked.
 func parseHost(host string) (string, netip.Addr, error) {
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		return parseIPv6(strings.TrimSuffix(inner, "]"), host)
@@ -96,7 +95,7 @@ func parseIPv6(inner, host string) (string, netip.Addr, error) {
 	return addr.String(), addr, nil
 }
 
-// labelCharacters are those of DNS labels, and the underscore, which host names in use have.
+// labelCharacters are the characters of DNS labels, and the underscore, which some host names have.
 const labelCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func checkName(name string) error {
@@ -109,8 +108,8 @@ func checkName(name string) error {
 			return malformed("the host is not a DNS name (international names are written in punycode)")
 		}
 	}
-	// Resolvers take a name whose last label is a number (2130706433, 0x7f.1, 0177.0.0.1) for an
-	// address; no such top-level domain can exist (RFC 3696, section 2).
+	// Resolvers treat a name whose last label is a number (2130706433, 0x7f.1, 0177.0.0.1) as an address. No top-level domain is a number
+	// (RFC 3696, section 2).
 	if isNumber(labels[len(labels)-1]) {
 		return ssrf("%s is an address in an unusual notation", name)
 	}

@@ -18,7 +18,7 @@ import (
 
 const copyBytes = 16 << 10
 
-// checkConnect decides about a tunnel as far as that is possible without asking anybody about the host.
+// checkConnect makes the decisions about a tunnel that need no name resolution.
 func (p *proxy) checkConnect(r *http.Request, x *exchange) (err error) {
 	if err := p.checkURL(r, x); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Read
 	x.reason = tunnel(x, client, io.MultiReader(bytes.NewReader(hello.raw), buffered), upstream)
 }
 
-// hijack takes over the client's connection, with what it sent ahead of the answer.
+// hijack takes over the client's connection, with the data that it sent before the answer.
 func hijack(w http.ResponseWriter) (halfCloser, *bufio.Reader, error) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -105,23 +105,23 @@ func hijack(w http.ResponseWriter) (halfCloser, *bufio.Reader, error) {
 	return client, rw.Reader, client.SetDeadline(time.Time{})
 }
 
-// tunnel copies both ways until both sides have ended, one has failed, the time is up, or the exchange is revoked. It
-// returns why it ended; "" is for the ordinary end.
+// tunnel copies in both directions until both have ended, one has failed, the time is up, or the exchange is revoked. It returns the reason;
+// "" for the regular end.
 func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfCloser) string {
 	ctx, end := context.WithTimeoutCause(x.revoked, time.Until(x.start.Add(x.policy.tunnelTime)),
 		errors.New("tunnel reached max_tunnel_seconds"))
 	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	unused := newIdle(x.policy.idleTime, func() { cancel(errors.New("tunnel reached idle_timeout_seconds")) })
-	defer unused.stop()
+	idleTimer := newIdle(x.policy.idleTime, func() { cancel(errors.New("tunnel reached idle_timeout_seconds")) })
+	defer idleTimer.stop()
 	// Closing is what interrupts reads and writes under way.
 	stop := context.AfterFunc(ctx, func() { _ = errors.Join(client.Close(), upstream.Close()) })
 	defer stop()
 
 	done := make(chan error, 2)
-	go func() { done <- copyOneWay(upstream, fromClient, &x.sent, unused) }()
-	go func() { done <- copyOneWay(client, upstream, &x.received, unused) }()
+	go func() { done <- copyOneWay(upstream, fromClient, &x.sent, idleTimer) }()
+	go func() { done <- copyOneWay(client, upstream, &x.received, idleTimer) }()
 	var failed error
 	for range 2 {
 		if err := <-done; err != nil && failed == nil {
@@ -135,8 +135,7 @@ func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfC
 	return ""
 }
 
-// errClientGone is the ordinary end of many a tunnel: who closes while something is still on its way to it resets the
-// connection.
+// errClientGone is a regular end of a tunnel: a client that closes while data is in flight to it resets the connection.
 var errClientGone = errors.New("the client is gone")
 
 func broken(err error, client net.Addr) error {
@@ -148,12 +147,12 @@ func broken(err error, client net.Addr) error {
 	return fmt.Errorf("connection broken: %w", err)
 }
 
-// copyOneWay copies until src ends and passes the end on; the other direction may go on.
-func copyOneWay(dst halfCloser, src io.Reader, count *atomic.Int64, unused *idle) error {
+// copyOneWay copies until src ends and half-closes dst. The other direction may continue.
+func copyOneWay(dst halfCloser, src io.Reader, count *atomic.Int64, idleTimer *idle) error {
 	buf := make([]byte, copyBytes)
 	for {
 		n, readErr := src.Read(buf)
-		unused.touch()
+		idleTimer.touch()
 		if n > 0 {
 			if _, err := dst.Write(buf[:n]); err != nil {
 				return err
@@ -169,7 +168,7 @@ func copyOneWay(dst halfCloser, src io.Reader, count *atomic.Int64, unused *idle
 	}
 }
 
-// ignoreClosed: the peer may have gone before it could be told that nothing more comes.
+// ignoreClosed ignores network errors of CloseWrite: the peer may be gone.
 func ignoreClosed(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -67,7 +67,7 @@ func (b *Body) Abandon() {
 	defer b.reading.Unlock()
 }
 
-// isHere tells whether all of it has arrived, so that reading it does not wait.
+// isHere reports whether all of it has arrived, so that reading it does not wait.
 func (b *Body) isHere() bool {
 	from, ok := b.from.(*clientBody)
 	return ok && from.isHere(b.length)

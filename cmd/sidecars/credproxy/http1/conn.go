@@ -235,7 +235,7 @@ func (c *Conn) handOver() {
 	c.server.HTTP2(given)
 }
 
-// next serves a request and tells whether another may follow.
+// next serves a request and reports whether another may follow.
 func (c *Conn) next() (again bool) {
 	if !c.state.CompareAndSwap(connWaits, connServed) {
 		return false // evicted
@@ -299,7 +299,7 @@ func (c *Conn) evict() bool {
 	return true
 }
 
-// handle tells whether the handler came to a regular end.
+// handle reports whether the handler came to a regular end.
 func (c *Conn) handle(w *response) (ended bool) {
 	defer func() {
 		if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is

@@ -208,7 +208,7 @@ func (r *response) FlushError() error {
 	return r.err
 }
 
-// finish ends the answer and tells whether the connection can be used again.
+// finish ends the answer and reports whether the connection can be used again.
 func (r *response) finish() bool {
 	if !r.begun {
 		r.Header().Set("Content-Length", "0")
@@ -271,7 +271,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 
 func (b *clientBody) unread() bool { return b != nil && !b.ended.Load() }
 
-// isHere tells whether a body of a length has arrived as a whole.
+// isHere reports whether a body of a length has arrived as a whole.
 func (b *clientBody) isHere(length int64) bool {
 	return length > 0 && b.asked && int64(b.response.conn.reader.Buffered()) >= length
 }

@@ -19,7 +19,7 @@ type upload struct {
 	err   atomic.Pointer[error]
 }
 
-// complete tells whether the body was sent to its end. The answer may have been here before the goroutine that sent the
+// complete reports whether the body was sent to its end. The answer may have been here before the goroutine that sent the
 // last of it has noticed.
 func (u *upload) complete(c *UpstreamConn) bool {
 	if u == nil {

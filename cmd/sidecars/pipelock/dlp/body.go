@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Finding is the error for a body with a secret in it. It has nothing of the secret.
+// Finding is the error for a body with a secret. It does not quote the secret.
 type Finding struct{ Rule string }
 
 func (f *Finding) Error() string { return Reason("request body", f.Rule) }
 
-// Reason says what was found, by the ID that Find returns, and where.
+// Reason describes a match by the ID that Find returns, and where it was found.
 func Reason(where, id string) string {
 	switch id {
 	case TooEncoded:
@@ -25,7 +25,7 @@ func Reason(where, id string) string {
 	return where + " contains secret: " + id
 }
 
-// Unreadable is the error for a body that can't be looked at.
+// Unreadable is the error for a body that can't be scanned.
 type Unreadable struct{ reason string }
 
 func (u *Unreadable) Error() string { return u.reason }
@@ -34,9 +34,8 @@ func tooLarge(what string, limit int64) *Unreadable {
 	return &Unreadable{fmt.Sprintf("%s exceeds max_body_bytes (%d)", what, limit)}
 }
 
-// Body is a body that can be read as far as it has been looked at: a byte comes out when no rule can make it
-// part of a secret, whatever comes after it. What is kept back is the last word that has no end yet, 8 KiB at
-// most, and of a compressed body what is not decoded yet.
+// Body scans a body while it is read. It returns a byte once no rule can make it part of a secret, whatever follows. It holds back the last
+// word until its end, at most 8 KiB, and of a compressed body what is not decoded yet.
 type Body struct {
 	wire  *wire
 	steps stepper
@@ -45,12 +44,11 @@ type Body struct {
 	err   error
 }
 
-// stepper reads more and returns what may go out, which holds until the next step.
+// stepper reads more and returns the bytes that are cleared. They are valid until the next step.
 type stepper interface{ step() ([]byte, error) }
 
-// Body looks at a body with a Content-Encoding as it is read. limit bounds its size in bytes, as sent and as
-// decoded. With warn, what would end the body, its size as sent apart, is told to warn instead, and the rest
-// passes.
+// Body returns a reader that scans a body with a Content-Encoding. limit is the maximum size in bytes, both as sent and decoded. If warn is
+// set, it is called with what would end the body otherwise, except for its size as sent, and the rest passes.
 func (d *Detector) Body(body io.ReadCloser, encoding string, limit int64, warn func(error)) *Body {
 	w := &wire{ReadCloser: body, limit: limit, left: limit}
 	b := &Body{wire: w, warn: warn}
@@ -84,7 +82,7 @@ func (b *Body) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *Body) Close() error { return b.wire.Close() }
 
-// fail ends the body, or the looking at it.
+// fail ends the body, or, with warn, the scan.
 func (b *Body) fail(err error) {
 	var found *Finding
 	var unreadable *Unreadable
@@ -114,7 +112,7 @@ func (p *plainBody) step() ([]byte, error) {
 	return p.wire.release(p.window.decided), end
 }
 
-// unseenBody is not looked at.
+// unseenBody is not scanned.
 type unseenBody struct{ wire *wire }
 
 func (u unseenBody) step() ([]byte, error) {
@@ -125,8 +123,7 @@ func (u unseenBody) step() ([]byte, error) {
 	return u.wire.release(u.wire.taken()), err
 }
 
-// compressedBody is looked at as it is sent and as it is decoded: a header of gzip has room for text, and
-// there are blocks that are not compressed.
+// compressedBody is scanned both as sent and decoded: gzip's header can hold text, and blocks can be uncompressed.
 type compressedBody struct {
 	wire    *wire
 	gzip    bool
@@ -137,14 +134,14 @@ type compressedBody struct {
 	chunk   [flateWindow]byte
 }
 
-// mark says that what was sent up to an offset makes what was decoded up to another.
+// mark maps an offset in the body as sent to the offset in the decoded body.
 type mark struct{ sent, decoded int64 }
 
-// flateWindow is what a decompressor has decoded at most when it gives something out.
+// flateWindow is how much a decompressor decodes at most before it returns data.
 const flateWindow = 32 << 10
 
-// step decodes a little. A decompressor reads on when it has given out all that it has decoded. So what it
-// has read when it gives out something, and has room for all, is decoded, a few bits apart.
+// step decodes some data. A decompressor reads more only when it has returned everything that it has decoded. So when it returns less than
+// there is room for, it has decoded all that it has read, except for a few bits.
 func (c *compressedBody) step() ([]byte, error) {
 	n, end := c.decode()
 	if end != nil && !errors.Is(end, io.EOF) {
@@ -167,7 +164,7 @@ func (c *compressedBody) step() ([]byte, error) {
 	return c.wire.release(c.clear()), end
 }
 
-// clear is the offset up to which what was sent is decided in both forms.
+// clear returns the offset up to which the body as sent is cleared in both forms.
 func (c *compressedBody) clear() int64 {
 	clear := c.wire.released
 	for len(c.marks) > 0 && c.marks[0].decoded <= c.decoded.decided && c.marks[0].sent <= c.sent.decided {
@@ -205,7 +202,7 @@ func (c *compressedBody) open() (err error) {
 	return c.broken(err)
 }
 
-// broken keeps trouble with the connection apart from that with the data.
+// broken distinguishes errors of the connection from those of the data.
 func (c *compressedBody) broken(err error) error {
 	switch {
 	case err == nil:

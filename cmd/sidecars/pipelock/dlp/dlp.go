@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// Detector knows the rules. It never changes and may be used by any number of goroutines.
+// Detector holds the rules. It is immutable and safe for concurrent use.
 type Detector struct {
 	keywords *keywords
 	rules    [][]*rule // by keyword
 }
 
-// New returns the one Detector of this process: reading the rules takes some milliseconds.
+// New returns the Detector of this process, a singleton: parsing the rules takes some milliseconds.
 var New = sync.OnceValues(newDetector)
 
 func newDetector() (*Detector, error) {
@@ -22,7 +22,7 @@ func newDetector() (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer debug.FreeOSMemory() // reading the rules takes more than they do
+	defer debug.FreeOSMemory() // parsing the rules takes more memory than they do
 	byKeyword := map[string][]*rule{}
 	for _, r := range rules {
 		for _, k := range r.keywords {
@@ -38,7 +38,7 @@ func newDetector() (*Detector, error) {
 	return d, nil
 }
 
-// Find returns the ID of a rule that knows a secret in text, whole or encoded, TooEncoded, or "".
+// Find returns the ID of the rule that matches a secret in text, plain or encoded; TooEncoded; or "".
 func (d *Detector) Find(text []byte) string {
 	s := newScan(d)
 	defer s.free()

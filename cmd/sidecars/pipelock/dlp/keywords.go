@@ -1,7 +1,7 @@
 package dlp
 
-// keywords finds any of a set of words in one pass, whatever their case: the automaton of Aho and Corasick
-// (1975) as a table. gitleaks prefilters with the same, a library that makes an object of every match.
+// keywords finds a set of words in one pass, ignoring case: an Aho-Corasick automaton as a table. gitleaks prefilters with one, too, by a
+// library that allocates an object for each match.
 // Separators between the letters of a word are skipped: see kindOf.
 type keywords struct {
 	words []string
@@ -62,8 +62,8 @@ func (k *keywords) skips(class int) bool {
 	return false
 }
 
-// build makes the tree of the words, and then fills in, breadth first, where to go on from each state
-// when the next byte isn't in the tree: where the longest proper suffix goes.
+// build makes the trie of the words, and then adds, breadth first, the transitions of each state for bytes that are not in the trie: those
+// of its longest proper suffix.
 func (k *keywords) build(words []string) {
 	tree := [][]uint32{make([]uint32, k.width)} // 0 is no child: nothing leads back to the root
 	k.ends = [][]int{nil}

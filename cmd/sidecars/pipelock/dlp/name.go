@@ -2,19 +2,19 @@ package dlp
 
 import "strings"
 
-// DataInName is what is found in a name that carries more data than the names of hosts do.
+// DataInName is the ID for a name that carries more data than host names do.
 const DataInName = "data-in-name"
 
-// What is the most in names that clouds make: 32 hexadecimal digits and a number behind them, or a UUID and 12 more.
-// Digits of a larger number system hold more each.
+// Limits from the longest generated names of clouds: 32 hexadecimal digits and a number, or a UUID and 12 digits. Digits of a larger base
+// carry more data each.
 const (
 	nameBytes    = 128 // in all
 	opaqueBytes  = 48  // in parts that aren't words
 	opaqueDigits = 28  // in one part that isn't hexadecimal
 )
 
-// FindName is Find for what stands before the base of a wildcard in a host's name. What it finds would go to the name
-// servers of the base, whatever the host is.
+// FindName is Find for the labels of a host's name before the base of a wildcard. DNS queries carry them to the base's name servers,
+// whatever the host is.
 func (d *Detector) FindName(labels string) string {
 	if id := d.findAny([][]byte{[]byte(labels), []byte(strings.ReplaceAll(labels, ".", ""))}); id != "" {
 		return id
@@ -35,8 +35,8 @@ func (d *Detector) FindName(labels string) string {
 	return ""
 }
 
-// opaque reports whether a part of a name, in lower case, isn't made of words: digits are among its letters, it is a
-// long number, or it can't be spoken.
+// opaque reports whether a part of a name, in lower case, does not consist of words: it mixes letters and digits, is a long number, or is
+// unpronounceable.
 func opaque(part string) bool {
 	const (
 		shortest   = 4

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// FindURL is Find for a request's line: its method and its URL. Separators may be anywhere in a secret, segments of
-// the path and values of parameters may be its parts, and the host may have lost its case.
+// FindURL is Find for a request line. A secret may contain separators, be split over path segments and parameter values, or be in the host,
+// in lower case.
 func (d *Detector) FindURL(method, target string) string {
 	texts := [][]byte{[]byte(method + " " + target)}
 	path, query, _ := strings.Cut(target, "?")
@@ -26,8 +26,7 @@ func (d *Detector) FindURL(method, target string) string {
 	return d.findAny(texts)
 }
 
-// FindHeader is Find for a header. A secret may be a name, which has lost its case, or be split over values in the
-// order of their names.
+// FindHeader is Find for a header. A secret may be a name, whose case is lost, or be split over values in the order of their names.
 func (d *Detector) FindHeader(header map[string][]string) string {
 	names := make([]string, 0, len(header))
 	for name := range header {

@@ -14,7 +14,7 @@ import (
 	gitleaks "github.com/zricethezav/gitleaks/v8/config"
 )
 
-// rule knows one kind of secret.
+// rule matches one kind of secret.
 type rule struct {
 	id       string
 	keywords []string  // each match has one; it is looked for first
@@ -45,12 +45,11 @@ type source struct {
 	}
 }
 
-// A rule that knows a secret by the words around it (`okta_token = …`) begins with this. Such rules are
-// made for source files. An agent's request carries its whole conversation: one wrong match would stop the
-// bottle for good.
+// Rules that recognize a secret by the words around it (`okta_token = …`) begin with this. They are made for source files. An agent's
+// requests carry its whole conversation, so one false positive would block all of them from then on.
 const byContext = `[\w.-]{0,50}?(?:`
 
-// leftOut are rules that know a secret by its context in another way, or what they know is none.
+// leftOut are rules that recognize a secret by its context in other ways, or match what is not a secret.
 var leftOut = map[string]bool{
 	"airtable-personnal-access-token":       true, // the word airtable, anywhere
 	"aws-amazon-bedrock-api-key-long-lived": true, // ABSK and 109 digits: any base64 now and then; see ownRules
@@ -68,7 +67,7 @@ var leftOut = map[string]bool{
 	"vault-service-token":                   true, // s. and 24 letters: a field's name in Go; see ownRules
 }
 
-// ownRules are for what gitleaks has no rule for, or one that is left out.
+// ownRules are for secrets that gitleaks has no rule for, or one in leftOut.
 var ownRules = []source{
 	{
 		ID: "anthropic-token", Keywords: []string{"sk-ant-"}, Entropy: 3, // an agent's is sk-ant-oat01-…
@@ -231,7 +230,7 @@ func maxLength(re *syntax.Regexp) int {
 	return min(sum, longest)
 }
 
-// matches reports whether there is a secret in text whose keyword begins at start. mayBegin comes before.
+// matches reports whether text has a secret whose keyword begins at start. Call mayBegin first.
 func (r *rule) matches(text []byte, start, letters int) bool {
 	from := r.from(text, start)
 	window := text[from:min(len(text), start+r.length)]

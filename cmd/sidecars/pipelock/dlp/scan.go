@@ -6,22 +6,21 @@ import (
 )
 
 const (
-	// undecidedBytes bounds what a stream may keep for the sake of a secret that has only begun. A secret
-	// longer than this is missed when it doesn't arrive in one piece.
+	// undecidedBytes limits how much of a stream is held back for a secret that has begun and not ended. A longer secret is missed if it
+	// does not arrive in one piece.
 	undecidedBytes = 8 << 10
 
-	// maxLayers is how many encodings around each other are undone.
+	// maxLayers is the number of nested encodings that are decoded.
 	maxLayers = 16
-	// workFactor bounds the bytes that are looked at for one of a text, in all its layers, and workBytes is what
-	// a short text may take.
+	// workFactor limits the bytes that are scanned for each byte of a text, in all its layers. workBytes is the minimum for short texts.
 	workFactor = 40
 	workBytes  = 1 << 20
 )
 
-// TooEncoded is what is found in a text that is encoded in more layers than can be undone.
+// TooEncoded is the ID for a text with more layers of encoding than are decoded.
 const TooEncoded = "too-many-encodings"
 
-// scan has the state and buffers for one look at a text.
+// scan holds the state and buffers of one scan of a text.
 type scan struct {
 	*Detector
 	apart   bool // separators of all kinds may stand in a secret
@@ -53,8 +52,7 @@ func newScan(d *Detector) *scan {
 
 func (s *scan) free() { scans.Put(s) }
 
-// find returns the rule that knows a secret in text, or "", and the offset from which on more text could
-// still make a secret.
+// find returns the ID of the rule that matches a secret in text, or "", and the offset from which a secret may be incomplete.
 func (s *scan) find(text []byte) (id string, undecided int) {
 	s.work = workFactor*len(text) + workBytes
 	if id := s.look(text, 0); id != "" {
@@ -64,7 +62,7 @@ func (s *scan) find(text []byte) (id string, undecided int) {
 	return "", max(undecided, len(text)-undecidedBytes)
 }
 
-// look finds a secret in text, as it is and in the encodings that can be undone, one after the other.
+// look finds a secret in text, plain and decoded.
 func (s *scan) look(text []byte, depth int) string {
 	if depth >= maxLayers {
 		return TooEncoded
@@ -115,7 +113,7 @@ func (s *scan) quotedPrintable(text []byte, depth int) string {
 	return ""
 }
 
-// plain finds a secret that stands in text as it is, or with separators in it.
+// plain finds a secret that is not encoded, with or without separators.
 func (s *scan) plain(text []byte) string {
 	if s.work -= len(text); s.work < 0 {
 		return TooEncoded

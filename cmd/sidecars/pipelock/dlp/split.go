@@ -2,7 +2,7 @@ package dlp
 
 import "slices"
 
-// Bytes that may stand between the characters of a secret that is to be hidden.
+// Bytes that can be inserted between the characters of a secret to hide it.
 const (
 	inner = ".,;|+"       // between words of a text they have a space beside them
 	marks = inner + " /:" // all that a secret has seldom, and a text or a URL has often

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// chunkBytes is how much is looked at in one piece. Every upload under way has a few buffers of this size.
+// chunkBytes is the size of the pieces that are scanned. Each upload in progress has a few buffers of this size.
 const chunkBytes = 16 << 10
 
-// contextBytes is how much of what has gone out is looked at again with what follows: a secret that is broken into
-// lines or has spaces in it goes out up to its last part at most.
+// contextBytes is how much of the data already sent is scanned again with what follows, so that at least the last part of a secret with line
+// breaks or spaces is held back.
 const contextBytes = 2 << 10
 
-// window looks at a stream piece by piece.
+// window scans a stream piece by piece.
 type window struct {
 	d *Detector
 	// text ends where the stream was seen up to. It begins with what is undecided, and what came before that.
@@ -22,7 +22,7 @@ type window struct {
 	debt          int   // bytes that were looked at more often than once
 }
 
-// write looks at the next piece.
+// write scans the next piece.
 func (w *window) write(piece []byte) error {
 	w.text = append(w.text, piece...)
 	w.seen += int64(len(piece))
@@ -45,8 +45,7 @@ const (
 	paceTime    = time.Millisecond
 )
 
-// pace waits when a stream comes in pieces so small that looking at them costs more than their bytes do. Meanwhile,
-// the next piece grows.
+// pace delays a stream of pieces so small that scanning them again costs too much. The next piece grows meanwhile.
 func (w *window) pace(piece int) {
 	w.debt = max(0, w.debt+len(w.text)-againFactor*piece)
 	if w.debt > freeBytes {
@@ -54,7 +53,7 @@ func (w *window) pace(piece int) {
 	}
 }
 
-// end says that nothing comes any more.
+// end marks the end of the stream.
 func (w *window) end() { w.drop(len(w.text)) }
 
 // drop forgets the text before what is undecided, but for its context.
