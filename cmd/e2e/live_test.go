@@ -128,7 +128,7 @@ func TestDeclarations(t *testing.T) {
 	})
 	e.Write("b.yaml", strings.Replace(small("b"), "spec:\n", "spec:\n  supervise: true\n", 1))
 	bottleIs(t, e, "b", "supervised", func(b reconciler.BottleStatus) bool { return len(b.Components) == 3 && b.Ready })
-	if r := e.Expect(exitBadInput, "sync", "--timeout", "20s"); !strings.Contains(r.Stderr, "a.yaml:6:3") {
+	if r := e.Expect(exitFailed, "sync", "--timeout", "20s"); !strings.Contains(r.Stderr, "a.yaml:6:3") {
 		t.Errorf("sync says: %s", r.Stderr)
 	}
 	e.Write("a.yaml", small("a"))

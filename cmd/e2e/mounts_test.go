@@ -128,7 +128,7 @@ func TestNoStartOnAStalePath(t *testing.T) {
 	swap("link", "link/x/data", "/etc")
 	swap("socket", "socket/x/data", "/run")
 	swap("parent", "parent/x", "/proc/self/root/etc")
-	s.e.Expect(exitBadInput, "sync")
+	s.e.Expect(exitFailed, "sync")
 	for slug, says := range map[string]string{"link": "dangerous to mount", "socket": "leave its sandbox", "parent": "link of /proc"} {
 		s.e.Eventually(wellWithin, slug+" says why", func() (bool, string) {
 			b, _ := s.e.Bottle(slug)
