@@ -32,13 +32,13 @@ func TestKilled(t *testing.T) {
 		pull(t, s, true)
 		return
 	}
-	const rounds = 8
+	const rounds = 6
 	r := newRepository(t)
 	contents := map[string]map[string]string{}
 	dir := t.TempDir()
 	reached := map[string]bool{}
 	for i := range rounds {
-		files := manyFiles(300, i)
+		files := manyFiles(150, i)
 		if i%2 == 0 {
 			files["team-0"] = "no directory"
 			for name := range files {
@@ -48,7 +48,7 @@ func TestKilled(t *testing.T) {
 			}
 		}
 		contents["main@sha1:"+r.commit(fmt.Sprint(i), files)] = files
-		killPull(t, r.url, dir, time.Duration(80*i+rand.IntN(80))*time.Millisecond)
+		killPull(t, r.url, dir, time.Duration(120*i+rand.IntN(120))*time.Millisecond)
 		if _, err := os.Stat(filepath.Join(dir, treeName)); err == nil && !isOneOf(read(t, filepath.Join(dir, treeName)), contents) {
 			t.Error("the tree is half of one commit and half of another")
 		}
@@ -63,7 +63,7 @@ func TestKilled(t *testing.T) {
 	if _, err := s.Pull(t.Context()); err != nil {
 		t.Error(err)
 	}
-	check(t, s, "main@sha1:"+r.head(), manyFiles(300, rounds-1))
+	check(t, s, "main@sha1:"+r.head(), manyFiles(150, rounds-1))
 }
 
 func isOneOf(files map[string]string, contents map[string]map[string]string) bool {
