@@ -8,8 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // The tags that YAML gives to values.
@@ -33,7 +33,7 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.unusable[field] = true // reported by refuseUnplain
 	case n.Tag == nullTag:
 		d.mismatch(n, field, "it has no value", "give it one, like {} for an empty mapping, or remove the key if it is optional")
-	case v.Type() == reflect.TypeFor[v1alpha1.SecretRef]() && n.Kind != yaml.MappingNode:
+	case v.Type() == reflect.TypeFor[route.SecretRef]() && n.Kind != yaml.MappingNode:
 		d.refuseLiteral(n, field)
 	case v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))

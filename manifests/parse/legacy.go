@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -30,7 +31,7 @@ type legacyRoute struct {
 }
 
 // oneOrMore may be a single text instead of a list.
-type oneOrMore []v1alpha1.Role
+type oneOrMore []route.Role
 
 type legacyEgress struct {
 	Allowlist []string           `json:"allowlist,omitempty"`
@@ -80,8 +81,8 @@ func (d *Document) translate(front legacyBottle) {
 
 func (d *Document) translateRoute(r legacyRoute, field string) {
 	proxy := d.Bottle.Spec.CredProxy
-	proxy.Routes = append(proxy.Routes, v1alpha1.Route{
-		Path: withSlashes(r.Path), Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: v1alpha1.SecretRef{Env: r.TokenRef}, Roles: r.Role,
+	proxy.Routes = append(proxy.Routes, route.Route{
+		Path: withSlashes(r.Path), Upstream: r.Upstream, AuthScheme: r.AuthScheme, Token: route.SecretRef{Env: r.TokenRef}, Roles: r.Role,
 	})
 	for _, at := range []string{"", ".path", ".upstream", ".authScheme", ".token", ".token.env"} {
 		d.adopt(field + at)

@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -63,10 +64,10 @@ func validateEnv(d *parse.Document, env map[string]string) {
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 
 // roleVariables are what bottled sets in the agent for a route with the role.
-var roleVariables = map[v1alpha1.Role][]string{
-	v1alpha1.RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
-	v1alpha1.RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
-	v1alpha1.RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
+var roleVariables = map[route.Role][]string{
+	route.RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
+	route.RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
+	route.RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
 }
 
 // settersOf says of every variable that the bottle's roles set which role does.

@@ -64,7 +64,7 @@ func TestProposalsAreJudgedAsManifests(t *testing.T) {
 			got = append(got, spelledAlike(p.Error()))
 		}
 		for i := range routes {
-			routes[i].Token = v1alpha1.SecretRef{Env: "TOKEN"}
+			routes[i].Token = route.SecretRef{Env: "TOKEN"}
 		}
 		_, problems := parseRoutes(t, routes)
 		for _, p := range problems {
@@ -87,7 +87,7 @@ func TestProposalsAreJudgedAsManifests(t *testing.T) {
 }
 
 // parseRoutes reads a manifest with the routes.
-func parseRoutes(t *rapid.T, routes []v1alpha1.Route) ([]*parse.Document, []parse.Problem) {
+func parseRoutes(t *rapid.T, routes []route.Route) ([]*parse.Document, []parse.Problem) {
 	text, err := parse.Encode(v1alpha1.Bottle{
 		APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.Kind, Metadata: v1alpha1.Metadata{Name: "a"}, Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: routes}},
 	}, nil)
@@ -110,15 +110,15 @@ func spelledAlike(text string) string {
 }
 
 // meaning is what cred-proxy makes of routes, whatever the order of their lists.
-func meaning(routes []v1alpha1.Route) []v1alpha1.Route {
+func meaning(routes []route.Route) []route.Route {
 	routes = slices.Clone(routes)
-	slices.SortFunc(routes, func(a, b v1alpha1.Route) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(routes, func(a, b route.Route) int { return strings.Compare(a.Path, b.Path) })
 	for i := range routes {
 		r := &routes[i]
-		r.Token = v1alpha1.SecretRef{}
+		r.Token = route.SecretRef{}
 		r.Roles, r.Methods = slices.Sorted(slices.Values(r.Roles)), slices.Sorted(slices.Values(r.Methods))
 		if r.Paths != nil {
-			r.Paths = &v1alpha1.PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
+			r.Paths = &route.PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
 		}
 		r.MaxRequestBody = strconv.FormatInt(r.MaxRequestBodyBytes(), 10)
 	}
@@ -144,11 +144,11 @@ type routeDraw struct {
 	odd string
 }
 
-func drawRoutes(t *rapid.T) []v1alpha1.Route {
+func drawRoutes(t *rapid.T) []route.Route {
 	odd := rapid.SampledFrom(append(slices.Sorted(maps.Keys(routeTexts)), "", "auth", "rate", "insecure", "insecure", "path", "path", "upstream", "upstream", "body")).Draw(t, "odd")
 	d := routeDraw{t, odd}
 	paths := rapid.Permutation(routeTexts["path"][:3]).Draw(t, "paths")
-	routes := make([]v1alpha1.Route, rapid.IntRange(1, 3).Draw(t, "routes"))
+	routes := make([]route.Route, rapid.IntRange(1, 3).Draw(t, "routes"))
 	for i := range routes {
 		routes[i] = d.route()
 		if odd != "path" {
@@ -158,9 +158,9 @@ func drawRoutes(t *rapid.T) []v1alpha1.Route {
 	return routes
 }
 
-func (d routeDraw) route() v1alpha1.Route {
-	r := v1alpha1.Route{
-		Path: d.text("path"), Upstream: d.text("upstream"), Token: v1alpha1.SecretRef{Env: "TOKEN"}, TokenSlot: "slot", Methods: d.texts("method"),
+func (d routeDraw) route() route.Route {
+	r := route.Route{
+		Path: d.text("path"), Upstream: d.text("upstream"), Token: route.SecretRef{Env: "TOKEN"}, TokenSlot: "slot", Methods: d.texts("method"),
 		MaxRequestBody: d.text("body"), AllowSetCookie: d.sometimes("allowSetCookie"), InsecureUpstream: d.odd == "insecure" && d.sometimes("insecureUpstream"),
 	}
 	for i, place := range []*string{&r.AuthScheme, &r.AuthHeader, &r.AuthQuery} {
@@ -170,17 +170,17 @@ func (d routeDraw) route() v1alpha1.Route {
 		}
 	}
 	for _, role := range d.texts("role") {
-		r.Roles = append(r.Roles, v1alpha1.Role(role))
+		r.Roles = append(r.Roles, route.Role(role))
 	}
 	if d.sometimes("paths") {
-		r.Paths = &v1alpha1.PathRules{Allow: d.texts("rule"), Deny: []string{d.text("rule")}}
+		r.Paths = &route.PathRules{Allow: d.texts("rule"), Deny: []string{d.text("rule")}}
 	}
 	if d.sometimes("rateLimit") {
 		least := int64(1)
 		if d.odd == "rate" {
 			least = -1
 		}
-		r.RateLimit = &v1alpha1.RateLimit{RequestsPerMinute: rapid.Int64Range(least, 9).Draw(d.T, "rate"), Burst: rapid.Int64Range(least, 9).Draw(d.T, "burst")}
+		r.RateLimit = &route.RateLimit{RequestsPerMinute: rapid.Int64Range(least, 9).Draw(d.T, "rate"), Burst: rapid.Int64Range(least, 9).Draw(d.T, "burst")}
 	}
 	return r
 }
@@ -205,8 +205,8 @@ func (d routeDraw) texts(kind string) []string {
 // TestDrawnRoutesHaveEveryField keeps drawRoutes in step with the model.
 func TestDrawnRoutesHaveEveryField(t *testing.T) {
 	missing := map[string]bool{}
-	for i := range reflect.TypeFor[v1alpha1.Route]().NumField() {
-		missing[reflect.TypeFor[v1alpha1.Route]().Field(i).Name] = true
+	for i := range reflect.TypeFor[route.Route]().NumField() {
+		missing[reflect.TypeFor[route.Route]().Field(i).Name] = true
 	}
 	drawn := rapid.Custom(drawRoutes)
 	for seed := range 500 {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -127,7 +128,7 @@ func checkAgain(t *testing.T, path string, b v1alpha1.Bottle) {
 var cmpEmpty = cmp.Options{
 	cmp.FilterValues(func(a, b map[string]string) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 	cmp.FilterValues(func(a, b []string) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
-	cmp.FilterValues(func(a, b []v1alpha1.Role) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+	cmp.FilterValues(func(a, b []route.Role) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 	cmp.FilterValues(func(a, b []v1alpha1.Mount) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/rules"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -79,11 +80,11 @@ func TestLoadMakesValuesCanonical(t *testing.T) {
 				DLPAction:    v1alpha1.DLPWarn,
 				PrivateCIDRs: []string{"192.168.7.0/24", "fd12::/64", "10.1.2.3/32"},
 			},
-			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{
-				{Path: "/gitea/api/v1/", Upstream: "https://gitea.example.com:3000/api/v1", AuthScheme: "token", Token: v1alpha1.SecretRef{File: filepath.Join(abs, "secrets/gitea")}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
-				{Path: "/npm/", Upstream: "https://registry.npmjs.org", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "NPM_TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
-				{Path: "/lan/", Upstream: "http://192.168.7.9:8080/", AuthScheme: "Basic", Token: v1alpha1.SecretRef{File: "/run/secrets/lan"}, InsecureUpstream: true},
-				{Path: "/v6/", Upstream: "https://[fd12::1]:8443/x", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "_V6"}},
+			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{
+				{Path: "/gitea/api/v1/", Upstream: "https://gitea.example.com:3000/api/v1", AuthScheme: "token", Token: route.SecretRef{File: filepath.Join(abs, "secrets/gitea")}, Roles: []route.Role{route.RoleTeaLogin, route.RoleGitInsteadOf}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", AuthScheme: "Bearer", Token: route.SecretRef{Env: "NPM_TOKEN"}, Roles: []route.Role{route.RoleNPMRegistry}},
+				{Path: "/lan/", Upstream: "http://192.168.7.9:8080/", AuthScheme: "Basic", Token: route.SecretRef{File: "/run/secrets/lan"}, InsecureUpstream: true},
+				{Path: "/v6/", Upstream: "https://[fd12::1]:8443/x", AuthScheme: "Bearer", Token: route.SecretRef{Env: "_V6"}},
 			}},
 		},
 	}

@@ -82,32 +82,9 @@ type Egress struct {
 // CredProxy declares the routes on which cred-proxy injects tokens that the agent never sees.
 type CredProxy struct {
 	// CABundle is a PEM file of additional roots, beyond Mozilla's; absolute in a snapshot.
-	CABundle string  `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
-	Routes   []Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
+	CABundle string        `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
+	Routes   []route.Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
-
-// Route maps a path of http://cred-proxy:9099 to an upstream. Cred-proxy and agents' proposals share the model.
-type Route = route.Route
-
-// PathRules are prefixes of the paths that a route allows or refuses.
-type PathRules = route.PathRules
-
-// RateLimit is a token bucket.
-type RateLimit = route.RateLimit
-
-// SecretRef says where a secret is found when it is needed.
-type SecretRef = route.SecretRef
-
-// Role is what the agent's programs use a route for.
-type Role = route.Role
-
-// The roles of routes.
-const (
-	RoleAnthropicBaseURL = route.RoleAnthropicBaseURL
-	RoleNPMRegistry      = route.RoleNPMRegistry
-	RoleGitInsteadOf     = route.RoleGitInsteadOf
-	RoleTeaLogin         = route.RoleTeaLogin
-)
 
 // Agent is the container that the bottle is for.
 type Agent struct {

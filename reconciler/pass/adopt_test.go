@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -257,9 +258,9 @@ func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]ui
 	for _, b := range snapshot.Bottles {
 		in, err := reader.Read(b)
 		must(t, err)
-		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[v1alpha1.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}}
+		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[route.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}}
 		for ref, token := range in.Tokens {
-			moved.Tokens[v1alpha1.SecretRef{Env: ref.Env, File: recorded(ref.File)}] = token
+			moved.Tokens[route.SecretRef{Env: ref.Env, File: recorded(ref.File)}] = token
 		}
 		for source, m := range in.Mounts {
 			m.Path = recorded(m.Path)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -81,7 +82,7 @@ func newBench(t *testing.T) *bench {
 	b.m.Bottles = []v1alpha1.Bottle{{
 		Metadata: v1alpha1.Metadata{Name: "dev"}, Source: v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
 		Spec: v1alpha1.Spec{
-			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Path: "/x/", Upstream: "https://example.com", Token: v1alpha1.SecretRef{Env: "TOKEN"}}}},
+			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/x/", Upstream: "https://example.com", Token: route.SecretRef{Env: "TOKEN"}}}},
 			Agent:     &v1alpha1.Agent{Image: "agent", Mounts: []v1alpha1.Mount{{Source: work, Target: "/work"}}},
 		},
 	}}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
@@ -141,7 +142,7 @@ var cases = map[string]func(*testing.T, *world){
 	"token-rotated": func(t *testing.T, w *world) { w.token = "b"; w.desire(t) },
 	"route-added": func(t *testing.T, w *world) {
 		cp := *w.manifest.Spec.CredProxy
-		cp.Routes = append(slices.Clone(cp.Routes), v1alpha1.Route{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{Env: "NPM"}})
+		cp.Routes = append(slices.Clone(cp.Routes), route.Route{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: route.SecretRef{Env: "NPM"}})
 		w.manifest.Spec.CredProxy = &cp
 		w.desire(t)
 	},

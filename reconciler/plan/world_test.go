@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
@@ -41,9 +42,9 @@ func newWorld(t *testing.T) *world {
 			Spec: v1alpha1.Spec{
 				Supervise: true,
 				Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
-				CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{
+				CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{
 					Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer",
-					Token: v1alpha1.SecretRef{Env: "TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleAnthropicBaseURL},
+					Token: route.SecretRef{Env: "TOKEN"}, Roles: []route.Role{route.RoleAnthropicBaseURL},
 				}}},
 				Agent: &v1alpha1.Agent{
 					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 // desire builds the bottle from the world's manifest as it is now.
 func (w *world) desire(t *testing.T) state.Bottle {
 	t.Helper()
-	tokens := map[v1alpha1.SecretRef]state.Content{}
+	tokens := map[route.SecretRef]state.Content{}
 	if w.manifest.Spec.CredProxy != nil {
 		for _, r := range w.manifest.Spec.CredProxy.Routes {
 			tokens[r.Token] = state.NewContent([]byte(w.token))

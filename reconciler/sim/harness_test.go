@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -194,8 +195,8 @@ func full(slug string) v1alpha1.Bottle {
 		Spec: v1alpha1.Spec{
 			Supervise: true,
 			Egress:    v1alpha1.Egress{Allowlist: []string{"example.com"}},
-			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{
-				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "TOKEN"},
+			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{
+				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: route.SecretRef{Env: "TOKEN"},
 			}}},
 			Agent: &v1alpha1.Agent{Image: agent1, Resources: v1alpha1.Resources{Memory: "1Gi", Pids: 100}},
 		},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -50,7 +51,7 @@ func restart(w *world, c state.ComponentName) {
 func reloadAll(w *world, _ state.ComponentName) {
 	w.edit(func(b *v1alpha1.Bottle) {
 		b.Spec.Egress.Allowlist = []string{"example.com", "example.org"}
-		b.Spec.CredProxy.Routes = []v1alpha1.Route{{Path: "/other/", Upstream: "https://other.example", AuthScheme: "Bearer", Token: v1alpha1.SecretRef{Env: "TOKEN"}}}
+		b.Spec.CredProxy.Routes = []route.Route{{Path: "/other/", Upstream: "https://other.example", AuthScheme: "Bearer", Token: route.SecretRef{Env: "TOKEN"}}}
 	})
 }
 

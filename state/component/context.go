@@ -4,6 +4,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/resolve"
@@ -33,7 +34,7 @@ func (c Context) For(k Kind) Context {
 func (c Context) Slug() string { return c.Manifest.Metadata.Name }
 
 // Routes are the routes of the bottle's cred-proxy.
-func (c Context) Routes() []v1alpha1.Route {
+func (c Context) Routes() []route.Route {
 	if c.Manifest.Spec.CredProxy == nil {
 		return nil
 	}

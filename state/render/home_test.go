@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 )
@@ -13,10 +14,10 @@ import (
 // The agent's programs go to cred-proxy with a placeholder in the token's place.
 func TestRolesForAgent(t *testing.T) {
 	m := fullManifest()
-	m.Spec.CredProxy.Routes = []v1alpha1.Route{
-		{Path: "/gitea/", Upstream: "https://git.example.com/base", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
-		{Path: "/forge/two/", Upstream: "https://two.example.com:8443", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleTeaLogin, v1alpha1.RoleGitInsteadOf}},
-		{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{Env: "A"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
+	m.Spec.CredProxy.Routes = []route.Route{
+		{Path: "/gitea/", Upstream: "https://git.example.com/base", Token: route.SecretRef{Env: "A"}, Roles: []route.Role{route.RoleTeaLogin, route.RoleGitInsteadOf}},
+		{Path: "/forge/two/", Upstream: "https://two.example.com:8443", Token: route.SecretRef{Env: "A"}, Roles: []route.Role{route.RoleTeaLogin, route.RoleGitInsteadOf}},
+		{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: route.SecretRef{Env: "A"}, Roles: []route.Role{route.RoleNPMRegistry}},
 	}
 	agent := agentOf(t, m)
 	const logins = `logins:

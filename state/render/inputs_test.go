@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
@@ -51,7 +52,7 @@ func TestHostileInputs(t *testing.T) {
 		at("work/token"): agents, at("link"): agents, at("work/out"): agents, at("work/../work/token"): agents, "/proc/self/environ": "link of /proc",
 	} {
 		for kind, m := range map[string]v1alpha1.CredProxy{
-			"token":     {Routes: []v1alpha1.Route{{Token: v1alpha1.SecretRef{File: path}}}},
+			"token":     {Routes: []route.Route{{Token: route.SecretRef{File: path}}}},
 			"CA bundle": {CABundle: path},
 		} {
 			wantError(t, kind+" "+path, want, func() error {
@@ -93,17 +94,17 @@ func TestReadInputs(t *testing.T) {
 		return v, ok
 	}
 	for _, c := range []struct {
-		ref        v1alpha1.SecretRef
+		ref        route.SecretRef
 		want, says string
 	}{
-		{v1alpha1.SecretRef{Env: "SET"}, "v", ""},
-		{v1alpha1.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
-		{v1alpha1.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
-		{v1alpha1.SecretRef{File: good}, "abc", ""},
-		{v1alpha1.SecretRef{File: empty}, "", "is empty"},
-		{v1alpha1.SecretRef{File: good + "x"}, "", "no such file"},
+		{route.SecretRef{Env: "SET"}, "v", ""},
+		{route.SecretRef{Env: "UNSET"}, "", "UNSET is not set"},
+		{route.SecretRef{Env: "EMPTY"}, "", "EMPTY is empty"},
+		{route.SecretRef{File: good}, "abc", ""},
+		{route.SecretRef{File: empty}, "", "is empty"},
+		{route.SecretRef{File: good + "x"}, "", "no such file"},
 	} {
-		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Token: c.ref}}}}}
+		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Token: c.ref}}}}}
 		in, err := resolve.Reader{Getenv: env}.Read(m)
 		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
 			t.Errorf("%+v: %v, %v", c.ref, in, err)

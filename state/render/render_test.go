@@ -39,10 +39,10 @@ func fullManifest() v1alpha1.Bottle {
 		Spec: v1alpha1.Spec{
 			Supervise: true,
 			Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
-			CredProxy: &v1alpha1.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []v1alpha1.Route{
-				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: v1alpha1.SecretRef{Env: "TOKEN"}, Roles: []v1alpha1.Role{v1alpha1.RoleAnthropicBaseURL}},
-				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: v1alpha1.SecretRef{File: "/etc/npm-token"}, Roles: []v1alpha1.Role{v1alpha1.RoleNPMRegistry}},
-				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: v1alpha1.SecretRef{Env: "GIT"}, Roles: []v1alpha1.Role{v1alpha1.RoleGitInsteadOf}},
+			CredProxy: &v1alpha1.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []route.Route{
+				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: route.SecretRef{Env: "TOKEN"}, Roles: []route.Role{route.RoleAnthropicBaseURL}},
+				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: route.SecretRef{File: "/etc/npm-token"}, Roles: []route.Role{route.RoleNPMRegistry}},
+				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: route.SecretRef{Env: "GIT"}, Roles: []route.Role{route.RoleGitInsteadOf}},
 			}},
 			Agent: &v1alpha1.Agent{
 				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
@@ -54,7 +54,7 @@ func fullManifest() v1alpha1.Bottle {
 }
 
 func inputsOf(m v1alpha1.Bottle) resolve.Inputs {
-	in := resolve.Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
+	in := resolve.Inputs{Tokens: map[route.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
 	for _, r := range m.Spec.CredProxy.Routes {
 		in.Tokens[r.Token] = state.NewContent([]byte("the-secret-token"))
 	}
@@ -205,7 +205,7 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 			Paths: &route.PathRules{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: "1000000",
 		},
 		{
-			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(v1alpha1.SecretRef{File: "/run/secrets/wiki"}),
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(route.SecretRef{File: "/run/secrets/wiki"}),
 			Paths: &route.PathRules{Deny: []string{"/*/*/admin"}}, RateLimit: &route.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
 		},
 	}

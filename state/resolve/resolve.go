@@ -21,7 +21,7 @@ const (
 
 // Inputs hold what a manifest refers to but does not contain. They are read before planning.
 type Inputs struct {
-	Tokens   map[v1alpha1.SecretRef]state.Content
+	Tokens   map[route.SecretRef]state.Content
 	CABundle []byte
 	Mounts   map[string]MountSource // by a mount's source
 	Build    *buildcontext.Context
@@ -76,7 +76,7 @@ func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
 
 // Examine is Read with the failures one by one.
 func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
-	in := Inputs{Tokens: map[v1alpha1.SecretRef]state.Content{}}
+	in := Inputs{Tokens: map[route.SecretRef]state.Content{}}
 	var failed []*InputError
 	in.Mounts, failed = r.mounts(m)
 	failed = append(failed, r.readCredentials(&in, m)...)

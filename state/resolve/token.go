@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -21,7 +21,7 @@ type unavailable struct{ error }
 func (u unavailable) Is(target error) bool { return target == ErrUnavailable }
 func (u unavailable) Unwrap() error        { return u.error }
 
-func (r Reader) resolveToken(ref v1alpha1.SecretRef) (state.Content, error) {
+func (r Reader) resolveToken(ref route.SecretRef) (state.Content, error) {
 	value, from, err := r.readSecret(ref)
 	if err != nil {
 		return state.Content{}, err
@@ -33,7 +33,7 @@ func (r Reader) resolveToken(ref v1alpha1.SecretRef) (state.Content, error) {
 	return state.NewContent([]byte(value)), nil
 }
 
-func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err error) {
+func (r Reader) readSecret(ref route.SecretRef) (value, from string, err error) {
 	if ref.Env == "" {
 		data, err := r.Writable.ReadFile(ref.File, maxToken)
 		return string(data), ref.File, missing(err)
@@ -50,7 +50,7 @@ func (r Reader) readSecret(ref v1alpha1.SecretRef) (value, from string, err erro
 var assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
 
 // checkToken refuses what can't be sent as a token, and what is surely none. Its errors never quote it.
-func checkToken(value string, ref v1alpha1.SecretRef) error {
+func checkToken(value string, ref route.SecretRef) error {
 	switch {
 	case value == "":
 		return errors.New("is empty: put the token there")

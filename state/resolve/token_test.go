@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/manifests/route"
 )
 
 // TestTokens: what is no token is refused before cred-proxy gets it, and not quoted.
@@ -20,7 +20,7 @@ func TestTokens(t *testing.T) {
 		if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		content, err := Reader{}.resolveToken(v1alpha1.SecretRef{File: path})
+		content, err := Reader{}.resolveToken(route.SecretRef{File: path})
 		switch {
 		case want == "" && (err != nil || string(content.Reveal()) != strings.TrimRight(value, "\r\n")):
 			t.Errorf("%q: %v", value, err)

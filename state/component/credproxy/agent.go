@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 )
@@ -23,10 +23,10 @@ const placeholder = "bottled-placeholder"
 // forAgent leads the agent's clients to the routes, by the routes' roles. It holds no token.
 func forAgent(c component.Context) (component.AgentSetup, error) {
 	setup := component.AgentSetup{Env: gitEnv(c)}
-	for _, r := range routesWith(c, v1alpha1.RoleAnthropicBaseURL) {
+	for _, r := range routesWith(c, route.RoleAnthropicBaseURL) {
 		setup.Env["ANTHROPIC_BASE_URL"], setup.Env["ANTHROPIC_AUTH_TOKEN"] = urlOf(r), placeholder
 	}
-	for _, r := range routesWith(c, v1alpha1.RoleNPMRegistry) {
+	for _, r := range routesWith(c, route.RoleNPMRegistry) {
 		setup.Env["npm_config_registry"] = urlOf(r)
 		// An address of cred-proxy in a lock file would lead nobody else to a package.
 		setup.Env["npm_config_omit_lockfile_registry_resolved"] = "true"
@@ -39,14 +39,14 @@ func forAgent(c component.Context) (component.AgentSetup, error) {
 }
 
 // urlOf is the address of a route for clients in the bottle.
-func urlOf(r v1alpha1.Route) string { return contract.CredProxy.URL() + r.Path }
+func urlOf(r route.Route) string { return contract.CredProxy.URL() + r.Path }
 
 // gitEnv is Git's own way of configuration without a file. Whatever way to an upstream a repository's address names, git goes to
 // cred-proxy, with the same path.
 func gitEnv(c component.Context) map[string]string {
 	env := map[string]string{}
 	count := 0
-	for _, r := range routesWith(c, v1alpha1.RoleGitInsteadOf) {
+	for _, r := range routesWith(c, route.RoleGitInsteadOf) {
 		for _, address := range gitAddresses(r.Upstream) {
 			maps.Copy(env, map[string]string{
 				fmt.Sprintf("GIT_CONFIG_KEY_%d", count):   "url." + urlOf(r) + ".insteadOf",
@@ -73,8 +73,8 @@ func gitAddresses(upstream string) []string {
 }
 
 // routesWith are the routes that have a role.
-func routesWith(c component.Context, role v1alpha1.Role) []v1alpha1.Route {
-	var with []v1alpha1.Route
+func routesWith(c component.Context, role route.Role) []route.Route {
+	var with []route.Route
 	for _, r := range c.Routes() {
 		if slices.Contains(r.Roles, role) {
 			with = append(with, r)
@@ -95,7 +95,7 @@ type teaLogin struct {
 // teaLogins is that file, with a login for each route that has the role; "" when none has.
 func teaLogins(c component.Context) (string, error) {
 	var logins []teaLogin
-	for _, r := range routesWith(c, v1alpha1.RoleTeaLogin) {
+	for _, r := range routesWith(c, route.RoleTeaLogin) {
 		u, err := url.Parse(r.Upstream)
 		if err != nil {
 			return "", fmt.Errorf("tea's logins: %w", err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/route"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/configdigest"
@@ -75,7 +74,7 @@ func Routes(c component.Context) ([]byte, error) {
 
 // TokenSlot names the file in which a token reaches cred-proxy. It depends on where the token comes from, so that reordering
 // routes moves no token.
-func TokenSlot(ref v1alpha1.SecretRef) string {
+func TokenSlot(ref route.SecretRef) string {
 	if ref.Env != "" {
 		return "env-" + ref.Env
 	}
