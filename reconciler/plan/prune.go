@@ -39,7 +39,7 @@ func (p *Plan) prune(gone []string, existing map[string]owned, want Desired, pol
 	case policy == PruneLater:
 		hold("the manifests were read for the first time a moment ago")
 	case len(want.Unknown) > 0:
-		hold("%s can't be read, so it can't be known whether it declares one of them", strings.Join(want.Unknown, ", "))
+		hold("a problem in %s hides which bottle it declares", strings.Join(want.Unknown, ", "))
 	case unread != "":
 		hold("%s is not read, since an agent can write it, and one of them was declared there", unread)
 	case policy == PruneAll:
