@@ -169,8 +169,8 @@ func parse(line []byte) (kind string, number uint64, run Text, s Statement, ok b
 
 // At returns when the engine received the sidecar's line; for a record without one, when it was appended.
 func (r Record) At() time.Time {
-	if r.Position.Logged.IsZero() {
+	if r.Logged.IsZero() {
 		return r.Time
 	}
-	return r.Position.Logged
+	return r.Logged
 }

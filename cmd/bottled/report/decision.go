@@ -22,7 +22,8 @@ func Decision(r audit.Record) Line {
 	if s == nil {
 		s = &audit.Statement{}
 	}
-	verb, details := strings.ToUpper(string(s.Action)), []string{}
+	verb := strings.ToUpper(string(s.Action))
+	var details []string
 	switch r.Kind {
 	case audit.KindGap:
 		verb, details = "GAP", gapDetails(r.Gap)

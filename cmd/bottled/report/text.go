@@ -14,7 +14,7 @@ type Line struct {
 }
 
 // Count is a number with its noun.
-func Count(n int, noun string) string {
+func Count[N int | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -78,7 +78,7 @@ func (j *Judge) Judge(method string, u *url.URL) (Verdict, error) {
 
 // request is what a client sends to its proxy, as the proxy reads it.
 func request(method string, u *url.URL) (*http.Request, error) {
-	line, header := "", ""
+	var line, header string
 	switch u.Scheme {
 	case "https", "wss":
 		line = http.MethodConnect + " " + u.Hostname() + ":" + cmp.Or(u.Port(), "443")

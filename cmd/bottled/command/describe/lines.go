@@ -165,7 +165,7 @@ func short(text string) string {
 func denied(of []service.Observed, now time.Time) []report.Line {
 	var all []report.Line
 	for _, o := range of {
-		all = append(all, line("%s, %s ago  %s", report.Count(int(o.Count), "time"), report.Age(o.Last, now), short(strings.TrimSpace(o.Entry+"  "+o.Reason))))
+		all = append(all, line("%s, %s ago  %s", report.Count(o.Count, "time"), report.Age(o.Last, now), short(strings.TrimSpace(o.Entry+"  "+o.Reason))))
 	}
 	return all
 }
