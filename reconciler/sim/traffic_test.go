@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
@@ -76,9 +77,9 @@ func TestCredentialRejected(t *testing.T) {
 		w.say(state.CredProxy, unusable)
 		want("unusable", "it has two lines")
 		w.edit(func(b *v1alpha1.Bottle) {
-			route := b.Spec.CredProxy.Routes[0]
-			route.Path = "/other/"
-			b.Spec.CredProxy = &v1alpha1.CredProxy{Routes: []v1alpha1.Route{route}}
+			other := b.Spec.CredProxy.Routes[0]
+			other.Path = "/other/"
+			b.Spec.CredProxy = &v1alpha1.CredProxy{Routes: []route.Route{other}}
 		})
 		w.settle(10 * time.Second)
 		want("declared otherwise", "")

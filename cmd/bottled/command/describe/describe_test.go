@@ -19,6 +19,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal/terminaltest"
 	"github.com/bot-bottle/bottled/manifests/golden"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
@@ -36,7 +37,7 @@ func description(text string) service.Description {
 		Spec: v1alpha1.Spec{
 			Supervise: true,
 			Egress:    v1alpha1.Egress{Allowlist: []string{"a.test", "*.b.test"}, PrivateCIDRs: []string{"10.1.0.0/16"}},
-			CredProxy: &v1alpha1.CredProxy{Routes: []v1alpha1.Route{{Path: "/api/", Upstream: "https://api.test", Methods: []string{"GET", "POST"}}, {Path: "/x/", Upstream: "https://x.test"}}},
+			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/api/", Upstream: "https://api.test", Methods: []string{"GET", "POST"}}, {Path: "/x/", Upstream: "https://x.test"}}},
 			Agent:     &v1alpha1.Agent{Image: "agent:1", Command: []string{"sh", "-c", "x" + text}, Mounts: []v1alpha1.Mount{{Source: "/src", Target: "/work", ReadOnly: true}}},
 		},
 		Networks: []service.DescribedNetwork{
