@@ -35,6 +35,7 @@ const (
 	EventDeclared         = "Declared"         // a manifest was read for the first time, or changed
 	EventInputsChanged    = "InputsChanged"    // a token, CA bundle, mount or build context changed
 	EventDriftFound       = "DriftFound"       // something differs from an unchanged declaration
+	EventEnding           = "Ending"           // a container is about to be stopped or removed
 	EventStepDone         = "StepDone"         // a step of a plan, such as a reload
 	EventFailed           = "Failed"           // steps of a plan; RetryAt is when they are tried again
 	EventCrashed          = "Crashed"          // a component ends again and again; RetryAt is when it is started again

@@ -90,20 +90,26 @@ func (c *Controller) recordEvent(e reconciler.Event) {
 	c.notifySubscribers()
 }
 
-// onProgress records the steps that are done, and the start times and restarts of components. The executor calls it.
+// onProgress records the steps that are done, containers that are about to end, and the start times and restarts of components. The
+// executor calls it.
 func (c *Controller) onProgress(e execute.Progress) {
 	if e.Step == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	record := func(reason string) {
+		c.recordEvent(reconciler.Event{
+			Bottle: e.Slug, Component: e.Step.Component, Reason: reason, Message: fmt.Sprintf("%s %s: %s", e.Step.Action, e.Step.Object, e.Step.Cause),
+		})
+	}
 	switch {
 	case e.Done && e.Err == nil:
-		c.recordEvent(reconciler.Event{
-			Bottle: e.Slug, Component: e.Step.Component, Reason: reconciler.EventStepDone,
-			Message: fmt.Sprintf("%s %s: %s", e.Step.Action, e.Step.Object, e.Step.Cause),
-		})
-	case !e.Done && e.Step.Action == plan.Start:
+		record(reconciler.EventStepDone)
+	case e.Done:
+	case e.Step.Action == plan.Stop || e.Step.Action == plan.Remove:
+		record(reconciler.EventEnding) // whoever has a program in there asks why as soon as that ends
+	case e.Step.Action == plan.Start:
 		b := c.bottle(e.Slug)
 		f := b.backoffOf(e.Step.Component)
 		f.started = time.Now()

@@ -52,8 +52,13 @@ func (r *Reconciler) Status(ctx context.Context) ([]reconciler.BottleStatus, err
 	if err != nil {
 		return nil, err
 	}
+	asked, err := r.readInterventions("")
+	if err != nil {
+		return nil, err
+	}
 	refs := map[string]bool{}
-	for _, b := range records {
+	for i, b := range records {
+		records[i].Cut = asked.asked[b.Slug].Cut
 		for _, m := range b.Components {
 			refs[m.Container.Image] = true
 		}

@@ -15,8 +15,11 @@ func OutOfSync(status reconciler.Status, confirmed bool) []string {
 		if b.Reason != reconciler.ReasonHeld {
 			declared++
 		}
-		if !b.Healthy() {
+		if !b.Healthy() || b.Reason == reconciler.ReasonSuspend && b.Message != "" { // not by its manifest
 			reasons = append(reasons, b.Slug+": "+Because(b.Reason, b.Message))
+		}
+		if b.Cut {
+			reasons = append(reasons, b.Slug+": cut off by an operator; to undo: bottled resume "+b.Slug)
 		}
 	}
 	if declared == 0 && !confirmed {

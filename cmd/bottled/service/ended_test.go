@@ -1,11 +1,14 @@
 package service
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
-	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 )
@@ -21,36 +24,28 @@ func serveAPI(t *testing.T, source *apitest.Source) *Service {
 func TestExplainEnd(t *testing.T) {
 	source := &apitest.Source{}
 	s := serveAPI(t, source)
+	var log bytes.Buffer
+	s.Log = zerolog.New(&log)
 	began := time.Now()
-	session := running{bottle: "dev", name: "p-session-dev-1", component: state.Session, since: began}
-	step := func(id uint64, component state.ComponentName, message string, at time.Time) {
-		source.Record(reconciler.Event{ID: id, Bottle: "dev", Component: component, Reason: reconciler.EventStepDone, Message: message, Time: at})
+	for i, e := range []reconciler.Event{
+		{Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: an earlier one", Time: began.Add(-time.Second)},
+		{Component: state.Agent, Reason: reconciler.EventEnding, Message: "remove p-agent-dev: it is not as declared: image", Time: began.Add(time.Second)},
+		{Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: its manifest is gone", Time: began.Add(time.Second)},
+	} {
+		e.ID, e.Bottle = uint64(i+1), "dev" //nolint:gosec // small
+		source.Record(e)
 	}
-	step(1, state.Session, "remove p-session-dev-1: an earlier one", began.Add(-time.Second))
-	step(2, state.Agent, "remove p-agent-dev: its manifest is gone", began.Add(time.Second))
-	if code, err := s.explainEnd(t.Context(), session, 3); code != 3 || err != nil {
-		t.Errorf("it ended by itself: %d, %v", code, err)
-	}
-	time.AfterFunc(50*time.Millisecond, func() { // the step ends after the program
-		step(3, state.Session, "remove p-session-dev-1: its manifest is gone", time.Now())
-	})
-	_, err := s.explainEnd(t.Context(), session, 143)
-	if err == nil || err.Error() != "the controller ended p-session-dev-1: its manifest is gone" || exit.Code(err, true) != 143 {
-		t.Errorf("%v, code %d", err, exit.Code(err, true))
-	}
-	agent := running{bottle: "dev", name: "p-agent-dev", component: state.Agent, since: began}
-	if _, err := s.explainEnd(t.Context(), agent, 137); err == nil || exit.Code(err, true) != 137 {
-		t.Errorf("%v", err)
-	}
-	other := running{bottle: "dev", name: "p-session-dev-2", component: state.Session, since: began}
-	if code, err := s.explainEnd(t.Context(), other, 137); code != 137 || err != nil {
-		t.Errorf("somebody else killed it: %d, %v", code, err)
-	}
-}
-
-func TestExplainEndWithoutController(t *testing.T) {
-	s := &Service{Settings: Settings{Owner: "me", StateDir: t.TempDir(), RunDir: t.TempDir()}}
-	if code, err := s.explainEnd(t.Context(), running{}, 137); code != 137 || err != nil {
-		t.Errorf("%d, %v", code, err)
+	for name, want := range map[string]string{
+		"p-session-dev-1": "its manifest is gone", "p-agent-dev": "it is not as declared: image", "p-session-dev-2": "", "p-session-dev": "",
+	} {
+		log.Reset()
+		component := state.Session
+		if name == "p-agent-dev" {
+			component = state.Agent
+		}
+		s.explainEnd(t.Context(), running{bottle: "dev", name: name, component: component, since: began})
+		if got := log.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
 	}
 }

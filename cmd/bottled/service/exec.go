@@ -41,10 +41,8 @@ func (s *Service) Exec(ctx context.Context, to Target, command []string, user At
 		return 0, err
 	}
 	code, err = user.Converse(context.WithoutCancel(ctx), p)
-	if err = errors.Join(err, p.Close()); err != nil {
-		return code, err
-	}
-	return s.explainEnd(ctx, running{bottle: to.Bottle, name: c.Name, component: to.Component, since: began}, code)
+	s.explainEnd(ctx, running{bottle: to.Bottle, name: c.Name, component: to.Component, since: began})
+	return code, errors.Join(err, p.Close())
 }
 
 // runningContainer finds the container that a component runs in.

@@ -49,10 +49,8 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 	}
 	began := time.Now()
 	code, err = host(ctx, e, c, user)
-	if err = errors.Join(err, release()); err != nil {
-		return code, err
-	}
-	return s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Session, since: began}, code)
+	s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Session, since: began})
+	return code, errors.Join(err, release())
 }
 
 // host runs a session, from its container's creation to its removal.

@@ -38,6 +38,8 @@ func TestVerdict(t *testing.T) {
 	ready := apitest.Bottle("a", "Ready", "")
 	kept := apitest.Bottle("old", "NotDeclared", "it is not declared any more")
 	kept.Ready = true // as far as its components go
+	cutOff := ready
+	cutOff.Cut = true
 	status := func(change func(c *reconciler.ControllerStatus), bottles ...reconciler.BottleStatus) reconciler.Status {
 		s := apitest.Status(bottles...)
 		change(s.Controller)
@@ -65,6 +67,10 @@ func TestVerdict(t *testing.T) {
 		"kept": {
 			status: apitest.Status(ready, kept),
 			says:   "old: NotDeclared: it is not declared any more",
+		},
+		"an operator's orders": {
+			status: apitest.Status(cutOff, apitest.Bottle("b", "Suspended", "suspended by an operator")),
+			says:   "a: cut off by an operator; to undo: bottled resume a\n  b: Suspended: suspended by an operator",
 		},
 		"all are kept":    {status: apitest.Status(kept), confirmed: true, says: "old: NotDeclared: it is not declared any more"},
 		"nothing":         {status: apitest.Status(), says: "nothing is declared: no manifest of a bottle was found"},
