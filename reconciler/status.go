@@ -52,7 +52,7 @@ const (
 	ConditionStalled     = "Stalled"     // it won't become ready without somebody's help, as far as the controller knows
 	// These are listed only while they are True.
 	ConditionCut                = "EgressCut"          // an operator cut the bottle off
-	ConditionCredentialRejected = "CredentialRejected" // the credential of a route does not work
+	ConditionCredentialRejected = "CredentialRejected" //nolint:gosec // no credential: the one of a route does not work
 )
 
 // The reasons of a bottle's status.

@@ -40,10 +40,10 @@ type written struct {
 	flood     []byte // as many more of these lines as anybody reads
 }
 
-func (e *outputs) add(id, bottle string, component state.ComponentName) {
+func (e *outputs) addPipelock(id, bottle string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.containers[id] = &written{bottle: bottle, component: component}
+	e.containers[id] = &written{bottle: bottle, component: state.Pipelock}
 }
 
 // set changes something.
@@ -179,7 +179,7 @@ type auditBench struct {
 
 func newAuditBench(t *testing.T) *auditBench {
 	b := &auditBench{T: t, engine: &outputs{containers: map[string]*written{}, keep: 5000}, settings: state.Settings{StateDir: t.TempDir()}}
-	b.engine.add("p1", "dev", state.Pipelock)
+	b.engine.addPipelock("p1", "dev")
 	return b
 }
 

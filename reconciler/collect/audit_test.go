@@ -100,7 +100,7 @@ func TestSidecarThatNeverStopsWriting(t *testing.T) {
 	collecting(t, func(b *auditBench) {
 		b.engine.deny("p1", "first.example")
 		b.engine.set(func() { b.engine.containers["p1"].flood = []byte(`"number": ` + strings.Repeat("x", 100<<10)) })
-		b.engine.add("p2", "other", state.Pipelock)
+		b.engine.addPipelock("p2", "other")
 		for i := range 100 {
 			b.engine.deny("p2", fmt.Sprint(i))
 			b.pass(time.Second)
@@ -136,7 +136,7 @@ func TestRemovedWithItsLastDecision(t *testing.T) {
 		if got := b.engine.forgetCalls(); got[0] != "stop" || got[len(got)-1] != "remove" || len(got) < 3 {
 			b.Errorf("calls: %v", got)
 		}
-		b.engine.add("p2", "dev", state.Pipelock)
+		b.engine.addPipelock("p2", "dev")
 		b.collector.Wake()
 		b.pass(2 * maxPoll)
 		b.wantHosts("dev", 2)
@@ -199,7 +199,7 @@ func TestPlantedAuditLog(t *testing.T) {
 		if err := os.Symlink(target, path); err != nil {
 			b.Fatal(err)
 		}
-		b.engine.add("p2", "other", state.Pipelock)
+		b.engine.addPipelock("p2", "other")
 		b.collector.Wake()
 		b.engine.deny("p2", "first.example")
 		b.pass(10 * maxPoll)

@@ -23,16 +23,17 @@ func serveAPI(t *testing.T, source *apitest.Source) *Service {
 
 func TestExplainEnd(t *testing.T) {
 	source := &apitest.Source{}
-	s := serveAPI(t, source)
+	s := socketService(t)
+	defer serve(t, s, source)()
 	var log bytes.Buffer
 	s.Log = zerolog.New(&log)
 	began := time.Now()
-	for i, e := range []reconciler.Event{
-		{Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: an earlier one", Time: began.Add(-time.Second)},
-		{Component: state.Agent, Reason: reconciler.EventEnding, Message: "remove p-agent-dev: it is not as declared: image", Time: began.Add(time.Second)},
-		{Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: its manifest is gone", Time: began.Add(time.Second)},
+	for _, e := range []reconciler.Event{
+		{ID: 1, Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: an earlier one", Time: began.Add(-time.Second)},
+		{ID: 2, Component: state.Agent, Reason: reconciler.EventEnding, Message: "remove p-agent-dev: it is not as declared: image", Time: began.Add(time.Second)},
+		{ID: 3, Component: state.Session, Reason: reconciler.EventEnding, Message: "remove p-session-dev-1: its manifest is gone", Time: began.Add(time.Second)},
 	} {
-		e.ID, e.Bottle = uint64(i+1), "dev" //nolint:gosec // small
+		e.Bottle = "dev"
 		source.Record(e)
 	}
 	for name, want := range map[string]string{
