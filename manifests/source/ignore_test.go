@@ -77,6 +77,10 @@ func TestIgnoreFileIsSuggested(t *testing.T) {
 
 // TestAgentIgnoresNothing: an ignore file that an agent can write, through a link, is a problem.
 func TestAgentIgnoresNothing(t *testing.T) {
+	tree(t, map[string]string{"m/a.yaml": mounts("a", "../work:/work"), "work/ignore": "b.yaml\n", "m/.bottledignore": "->../work/ignore", "m/b.yaml": bottle("b")})
+	if got := load(t, Known{}, "m"); len(got) != 3 || got[1] != "b" || !strings.Contains(got[2], "m/.bottledignore: it can't be read") {
+		t.Errorf("beside its own manifest: %q", got)
+	}
 	tree(t, map[string]string{"m/a.yaml": mounts("a", "../work:/work"), "work/ignore": "b.yaml\n", "m/sub/.bottledignore": "->../../work/ignore", "m/sub/b.yaml": bottle("b")})
 	got := load(t, Known{}, "m")
 	if len(got) != 3 || got[0] != "a" || got[1] != "b" || !strings.Contains(got[2], "m/sub/.bottledignore: it can't be read: the agent of bottle a can write it") {

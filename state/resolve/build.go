@@ -32,6 +32,9 @@ func checkContext(s state.Settings, o *safepath.Object) error {
 // exposedOwnDir reports whether a file or directory of the host is in, contains or leads to one of bottled's own directories, and which.
 func exposedOwnDir(s state.Settings, at safepath.Location) (dir string, shows bool, err error) {
 	for _, own := range []string{s.StateDir, s.RunDir} {
+		if own == "" {
+			continue // validate may know none
+		}
 		trace, _, err := safepath.Trace(own)
 		if err != nil {
 			return own, false, err

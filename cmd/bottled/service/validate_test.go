@@ -88,6 +88,22 @@ func TestValidateReadsWhatIsReferredTo(t *testing.T) {
 	}
 }
 
+// TestValidateWithoutAHome: a job of CI may run as a user that has none.
+func TestValidateWithoutAHome(t *testing.T) {
+	s, _, _, dir := newService(t)
+	s.Settings.StateDir = "/dev/null"
+	if _, err := s.Settings.StateSettings(""); err == nil {
+		t.Fatal("that is a state directory")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "one.yaml"), []byte(strings.Replace(referring, "RUNTIME", "runsc", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := s.Validate(t.Context(), []string{dir})
+	if err != nil || len(snapshot.Bottles) != 1 || len(snapshot.Problems) != 0 || len(snapshot.Warnings) != 6 {
+		t.Errorf("%+v, %v", snapshot, err)
+	}
+}
+
 func TestRuntimeFix(t *testing.T) {
 	known := []string{"runc", "nvidia"}
 	for runtime, want := range map[string]string{"nvida": "did you mean nvidia?", "gVisor": "did you mean runsc? add it to the engine", "wasmtime": "add it to the engine"} {
