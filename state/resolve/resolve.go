@@ -121,7 +121,7 @@ func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
 		if unshared := r.Settings.CheckShared(m.Source); unshared != nil {
 			return MountSource{}, unshared // the better explanation: bottled runs in a container that does not have the path
 		}
-		return MountSource{}, missing(unwrapPathError(err))
+		return MountSource{}, missing(unwrapPathError(err), "make it on this host first, or correct the path")
 	}
 	defer o.Close()
 	if place, ok := r.Writable.Mountable(o.Trace); !ok {
@@ -170,7 +170,7 @@ func (r Reader) readCredentials(in *Inputs, m v1alpha1.Bottle) []*InputError {
 func (r Reader) readCABundle(path string) ([]byte, error) {
 	data, err := r.Writable.ReadFile(path, maxCABundle)
 	if err != nil {
-		return nil, missing(err)
+		return nil, missing(err, "put the PEM file there, or correct the path")
 	}
 	if _, err := route.ParseCABundle(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -178,10 +178,10 @@ func (r Reader) readCABundle(path string) ([]byte, error) {
 	return data, nil
 }
 
-// missing marks the error of a file that does not exist.
-func missing(err error) error {
+// missing marks the error of a file that does not exist, and adds what to do about it.
+func missing(err error, fix string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return unavailable{err}
+		return unavailable{fmt.Errorf("%w; %s", err, fix)}
 	}
 	return err
 }
@@ -195,7 +195,7 @@ func (r Reader) Build(m v1alpha1.Bottle) (*buildcontext.Context, error) {
 	source := m.Spec.Agent.Build.Source()
 	o, err := r.Writable.Open(source.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("context: %w", missing(err))
+		return nil, fmt.Errorf("context: %w", missing(err, "make the directory, or correct the path"))
 	}
 	defer o.Close()
 	if err := checkContext(r.Settings, o); err != nil {

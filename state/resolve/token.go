@@ -36,7 +36,7 @@ func (r Reader) resolveToken(ref route.SecretRef) (state.Content, error) {
 func (r Reader) readSecret(ref route.SecretRef) (value, from string, err error) {
 	if ref.Env == "" {
 		data, err := r.Writable.ReadFile(ref.File, maxToken)
-		return string(data), ref.File, missing(err)
+		return string(data), ref.File, missing(err, "put the token there, or correct the path")
 	}
 	from = "environment variable " + ref.Env
 	value, ok := r.Getenv(ref.Env)

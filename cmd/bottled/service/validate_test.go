@@ -61,12 +61,12 @@ func TestValidateReadsWhatIsReferredTo(t *testing.T) {
 	missing := []string{
 		"one.yaml:5:24: spec.egress.allowlist[0]: only HTTP and TLS pass pipelock, and port 22 is usually SSH; use git over https://, with a route of spec.credProxy for its token",
 		"one.yaml:5:41: spec.egress.allowlist[1]: only HTTP and TLS pass pipelock, and port 5432 is usually PostgreSQL; run it inside the agent's image",
-		"one.yaml:21:1: spec.agent.mounts[0].source: missing: not mounted: no such file or directory",
+		"one.yaml:21:1: spec.agent.mounts[0].source: missing: not mounted: no such file or directory; make it on this host first, or correct the path",
 		"one.yaml:11:1: spec.credProxy.routes[0].token: environment variable BOTTLED_TEST_NOT_SET is not set: export it where bottled runs, and restart bottled",
 	}
 	problems, warnings := lines("runsc")
-	if diff := cmp.Diff(append(missing, "one.yaml:15:1: spec.credProxy.routes[1].token: open token: no such file or directory",
-		"one.yaml:7:1: spec.credProxy.caBundle: open ca.pem: no such file or directory"), warnings); diff != "" || len(problems) > 0 {
+	if diff := cmp.Diff(append(missing, "one.yaml:15:1: spec.credProxy.routes[1].token: open token: no such file or directory; put the token there, or correct the path",
+		"one.yaml:7:1: spec.credProxy.caBundle: open ca.pem: no such file or directory; put the PEM file there, or correct the path"), warnings); diff != "" || len(problems) > 0 {
 		t.Errorf("nothing is there: %q, warnings -want +got:\n%s", problems, diff)
 	}
 	write("token", "GITHUB_TOKEN=x\n")
