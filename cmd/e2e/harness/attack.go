@@ -1,91 +1,40 @@
 package harness
 
 import (
-	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	imagebuild "github.com/docker/docker/api/types/build"
 
 	"github.com/bot-bottle/bottled/state/engine/selfimage"
 )
 
 // Arm puts the attacker into the images that the Env's bottles are made of: bottled's own, and AgentImage, whose user is
-// root then. Use it after On: the images of the machine's own engine are
-// others' as well.
+// root then. Use it after On: the images of the machine's own engine are others', too.
 func (e *Env) Arm() {
 	e.tb.Helper()
 	builtin, err := selfimage.Of(Binary(e.tb), "bottled")
 	e.must(err)
-	attacker := build(e.tb, "cmd/e2e/harness/attacker", &attackerOnce)
-	e.must(e.buildImage(builtin.Ref, "FROM scratch\nCOPY bottled attacker /\nUSER 65532:65532\nENTRYPOINT [\"/bottled\"]\n",
-		file{"bottled", Binary(e.tb), 0o555}, file{"attacker", attacker, 0o555}))
-	e.must(e.buildImage(AgentImage, "FROM "+AgentImage+"\nCOPY attacker /\nUSER 0\n",
-		file{"attacker", attacker, 0o555}))
+	dir := e.tb.TempDir()
+	CopyAttacker(e.tb, filepath.Join(dir, "attacker"), 0o555)
+	e.must(copyFile(filepath.Join(dir, "bottled"), Binary(e.tb)))
+	e.build(builtin.Ref, dir, "FROM scratch\nCOPY bottled attacker /\nUSER 65532:65532\nENTRYPOINT [\"/bottled\"]\n")
+	e.build(AgentImage, dir, "FROM "+AgentImage+"\nCOPY attacker /\nUSER 0\n")
 }
 
 // CopyAttacker puts the attacker into a file.
 func CopyAttacker(tb testing.TB, path string, mode fs.FileMode) {
 	tb.Helper()
-	data, err := os.ReadFile(build(tb, "cmd/e2e/harness/attacker", &attackerOnce))
-	if err == nil {
-		err = errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, mode)) //nolint:gosec // where the test says
-	}
-	if err != nil {
+	if err := errors.Join(copyFile(path, build(tb, "cmd/e2e/harness/attacker", &attackerOnce)), os.Chmod(path, mode)); err != nil { //nolint:gosec // where the test says
 		tb.Fatal(err)
 	}
 }
 
-type file struct {
-	name, path string
-	mode       int64
-}
-
-// buildImage has the engine's classic builder make an image: it needs no registry.
-func (e *Env) buildImage(ref, dockerfile string, files ...file) error {
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	add := func(name string, mode int64, data []byte) error {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(data))}); err != nil {
-			return err
-		}
-		_, err := w.Write(data)
-		return err
-	}
-	failed := add("Dockerfile", 0o444, []byte(dockerfile))
-	for _, f := range files {
-		data, err := os.ReadFile(f.path)
-		failed = errors.Join(failed, err, add(f.name, f.mode, data))
-	}
-	if err := errors.Join(failed, w.Close()); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	made, err := e.Client.ImageBuild(ctx, &archive, imagebuild.ImageBuildOptions{Tags: []string{ref}, Remove: true, ForceRemove: true})
-	if err != nil {
-		return err
-	}
-	said, err := io.ReadAll(made.Body)
-	if err := errors.Join(err, made.Body.Close()); err != nil {
-		return err
-	}
-	if strings.Contains(string(said), `"errorDetail"`) {
-		return fmt.Errorf("build image %s: %s", ref, said)
-	}
-	return nil
-}
-
-// Attempt is what the attacker tells of one thing that it tried.
+// Attempt is what the attacker reports of one thing that it tried.
 type Attempt struct {
 	Name    string `json:"name"`
 	Granted bool   `json:"granted"` // it got what it wanted

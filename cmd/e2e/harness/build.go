@@ -24,16 +24,19 @@ var DockerfileHead = "FROM scratch\n" + builtHere
 func (e *Env) Image(name, dockerfile string, files map[string]string) string {
 	e.tb.Helper()
 	dir := e.tb.TempDir()
-	write := func(file, content string) {
+	for file, content := range files {
 		e.must(os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644)) //nolint:gosec // as a user has it
 	}
-	write("Dockerfile", "FROM "+AgentImage+"\n"+builtHere+dockerfile)
-	for file, content := range files {
-		write(file, content)
-	}
 	ref := agentRepository + "-" + name + ":latest"
-	e.Docker("build", "--tag", ref, dir)
+	e.build(ref, dir, "FROM "+AgentImage+"\n"+builtHere+dockerfile)
 	return ref
+}
+
+// build has the docker CLI build an image of a directory's files. It needs no registry.
+func (e *Env) build(ref, dir, dockerfile string) {
+	e.tb.Helper()
+	e.must(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600))
+	e.Docker("build", "--tag", ref, dir)
 }
 
 // removeBuilt removes the images that one test process had built.
