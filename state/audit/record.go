@@ -31,8 +31,8 @@ const (
 	CodeRevoked        = "revoked"          // a reload ended it: the new configuration does not allow it
 	CodeOverload       = "overload"         // too much at once
 
-	CodeCredentialRejected = "credential_rejected" // the upstream answered 401 or 403
-	CodeCredentialUnusable = "credential_unusable" // the token is missing, empty, too large, or can't be sent in a header
+	CodeCredentialRejected = "credential_rejected" //nolint:gosec // a code: the upstream answered 401 or 403
+	CodeCredentialUnusable = "credential_unusable" //nolint:gosec // a code: the token is missing, empty, too large, or can't be sent in a header
 )
 
 // Record is a line of the log: a sidecar's decision, or a gap.

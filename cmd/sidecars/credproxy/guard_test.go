@@ -37,7 +37,7 @@ func (d drip) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return drippingConn{conn.(*net.TCPConn)}, nil //nolint:forcetypeassert // the listener is for TCP
+	return drippingConn{conn.(*net.TCPConn)}, nil
 }
 
 type drippingConn struct{ *net.TCPConn }

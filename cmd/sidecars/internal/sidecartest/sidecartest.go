@@ -82,7 +82,7 @@ func Dial(tb testing.TB, address string) net.Conn {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(Patience)); err != nil {
 		tb.Fatal(err)
 	}
