@@ -65,6 +65,7 @@ type judge struct {
 	spec      v1alpha1.Spec
 	pipelock  *pipelock.Judge
 	credProxy *credproxy.Judge // nil for a bottle without
+	cut       bool             // an operator has taken away the way out
 }
 
 func (s *Service) judgeOf(o CheckOptions) (*judge, error) {
@@ -76,7 +77,13 @@ func (s *Service) judgeOf(o CheckOptions) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newJudge(m, subnets, settings)
+	j, err := newJudge(m, subnets, settings)
+	if err != nil || len(o.Dirs) > 0 {
+		return j, err
+	}
+	asked, err := store.ReadIntervention(settings, o.Bottle)
+	j.cut = asked.Cut
+	return j, err
 }
 
 // declaration finds a bottle's manifest in directories, or in the record of what was declared last.
@@ -166,6 +173,10 @@ func (j *judge) check(method, text string) (Check, error) {
 	c := Check{URL: text}
 	if j.spec.Supervise && u.Scheme == "http" && u.Host == contract.Supervise.Address() {
 		c.Allowed, c.Rule = true, "supervise: asked directly, not through pipelock"
+		return c, nil
+	}
+	if j.cut {
+		c.Reason, c.Hint = "an operator has cut the bottle off", "To undo: bottled resume"
 		return c, nil
 	}
 	v, err := j.pipelock.Judge(method, u)

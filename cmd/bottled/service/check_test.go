@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 const checkedManifest = `apiVersion: bottled/v1alpha1
@@ -77,6 +79,13 @@ func TestCheckOfARecord(t *testing.T) {
 	all, err := s.Check(CheckOptions{Bottle: "one", Method: "GET"}, []string{"https://a.test", inside})
 	if err != nil || !all[0].Allowed || all[1].Allowed {
 		t.Errorf("%+v, %v", all, err)
+	}
+	settings, err := s.Settings.StateSettings("")
+	if err := errors.Join(err, store.SaveIntervention(settings, "one", state.Intervention{Cut: true})); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.Check(CheckOptions{Bottle: "one", Method: "GET"}, []string{"https://a.test"}); err != nil || all[0].Allowed || !strings.Contains(all[0].Reason, "cut") {
+		t.Errorf("of a bottle that is cut off: %+v, %v", all, err)
 	}
 }
 
