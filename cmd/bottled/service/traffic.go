@@ -103,7 +103,7 @@ func (t *trafficReader) missing(settings state.Settings) error {
 			continue
 		}
 		if _, recorded, err := store.ReadRecord(settings, bottle); err != nil || !recorded {
-			failed = append(failed, cmp.Or(err, fmt.Errorf("there is no bottle %q of owner %q, and no audit log of one", bottle, settings.Owner)))
+			failed = append(failed, cmp.Or(err, fmt.Errorf("no bottle %q of owner %q has an audit log, or has run as declared yet", bottle, settings.Owner)))
 		}
 	}
 	return errors.Join(failed...)
