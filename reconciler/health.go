@@ -2,7 +2,6 @@ package reconciler
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -47,10 +46,14 @@ func (s Status) Select(names []string) ([]BottleStatus, error) {
 	}
 	var selected []BottleStatus
 	var missing []error
+	var known []string
+	for _, b := range s.Bottles {
+		known = append(known, b.Slug)
+	}
 	for _, name := range names {
 		i := slices.IndexFunc(s.Bottles, func(b BottleStatus) bool { return b.Slug == name })
 		if i < 0 {
-			missing = append(missing, fmt.Errorf("there is no bottle %q", name))
+			missing = append(missing, NoBottle(name, known))
 			continue
 		}
 		selected = append(selected, s.Bottles[i])

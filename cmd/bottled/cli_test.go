@@ -17,13 +17,14 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal/terminaltest"
 )
 
 // bottled runs the program in this process.
 func bottled(out, errs io.Writer, args ...string) (code int) {
-	return run(args, command.Streams{Out: terminal.OnWriter(out, false, false), Errs: terminal.OnWriter(errs, false, false)})
+	return run(args, command.Streams{Out: terminal.OnWriter(out, false, false), Errs: terminal.OnWriter(errs, false, false)}, &service.Service{OpenEngine: service.OpenDocker})
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -125,7 +126,7 @@ func TestFileNamesDoNotSteerTheTerminal(t *testing.T) {
 		} {
 			for _, onTerminal := range []bool{false, true} {
 				var out, errs bytes.Buffer
-				code := run(args, command.Streams{Out: terminal.OnWriter(&out, onTerminal, false), Errs: terminal.OnWriter(&errs, onTerminal, false)})
+				code := run(args, command.Streams{Out: terminal.OnWriter(&out, onTerminal, false), Errs: terminal.OnWriter(&errs, onTerminal, false)}, &service.Service{OpenEngine: service.OpenDocker})
 				what := fmt.Sprintf("name %d, bottled %q", i, args)
 				terminaltest.AssertReadable(t, what+" on stdout", out.String())
 				terminaltest.AssertReadable(t, what+" on stderr", errs.String())

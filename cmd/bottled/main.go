@@ -15,17 +15,17 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], command.Streams{Out: terminal.NewConsole(os.Stdout), Errs: terminal.NewConsole(os.Stderr)}))
+	os.Exit(run(os.Args[1:], command.Streams{Out: terminal.NewConsole(os.Stdout), Errs: terminal.NewConsole(os.Stderr)}, &service.Service{OpenEngine: service.OpenDocker}))
 }
 
-func run(args []string, streams command.Streams) int {
+func run(args []string, streams command.Streams, s *service.Service) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	go func() {
 		<-ctx.Done()
 		stop() // the first signal finishes the step in hand, a second one quits
 	}()
-	cmd := root.New(&command.Factory{Streams: streams, Service: &service.Service{OpenEngine: service.OpenDocker}})
+	cmd := root.New(&command.Factory{Streams: streams, Service: s})
 	cmd.SetArgs(args)
 	executed, err := cmd.ExecuteContextC(ctx)
 	if err == nil {

@@ -2,7 +2,6 @@ package pass
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -26,7 +25,7 @@ func (r *Reconciler) PlanDelete(ctx context.Context, slugs []string) (plan.Plan,
 	for _, slug := range slugs {
 		o, ok := bySlug[slug]
 		if _, files := have.Dirs[r.Settings.BottleDir(slug)]; !ok && !files {
-			return plan.Plan{}, fmt.Errorf("there is no bottle %q of owner %q", slug, r.Settings.Owner)
+			return plan.Plan{}, reconciler.NoBottle(slug, slices.Collect(maps.Keys(bySlug)))
 		}
 		planned.Bottles = append(planned.Bottles, plan.Removal(slug, o, r.Settings.StateDir, "it is deleted"))
 	}

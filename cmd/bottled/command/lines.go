@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/state/printable"
 )
@@ -18,15 +17,8 @@ type LineOutput string
 
 // AddFlag declares the flag.
 func (o *LineOutput) AddFlag(f *pflag.FlagSet) {
-	f.StringVarP((*string)(o), "output", "o", "table", "`format`: table or json")
-}
-
-// Check fails for a format that does not exist.
-func (o LineOutput) Check() error {
-	if o != "table" && o != "json" {
-		return exit.Usage(fmt.Errorf("--output %q: use table or json", string(o)))
-	}
-	return nil
+	*o = "table"
+	f.VarP(Choice((*string)(o), "table", "json"), "output", "o", "`format`: table or json")
 }
 
 // IsJSON reports whether programs read the lines.

@@ -30,8 +30,11 @@ func TestSince(t *testing.T) {
 }
 
 func TestLineOutput(t *testing.T) {
-	for format, code := range map[command.LineOutput]int{"table": exit.Done, "json": exit.Done, "yaml": exit.BadInput, "": exit.BadInput} {
-		if err := format.Check(); exit.Code(err, false) != code {
+	for format, code := range map[string]int{"table": exit.Done, "json": exit.Done, "yaml": exit.BadInput, "": exit.BadInput} {
+		var o command.LineOutput
+		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		o.AddFlag(f)
+		if err := f.Parse([]string{"--output=" + format}); exit.Code(err, false) != code {
 			t.Errorf("%q: %v", format, err)
 		}
 	}

@@ -3,13 +3,11 @@ package command
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
@@ -19,27 +17,20 @@ import (
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
-// Output is the -o flag: table, json or yaml.
+// Output is the -o flag: table, json, yaml, or a format of the command's own.
 type Output string
 
 // AddFlag declares the flag.
-func (o *Output) AddFlag(f *pflag.FlagSet) {
-	f.StringVarP((*string)(o), "output", "o", "table", "`format`: table, json or yaml")
-}
-
-// Check fails for a format that does not exist.
-func (o Output) Check() error {
-	switch o {
-	case "table", "json", "yaml":
-		return nil
-	}
-	return exit.Usage(fmt.Errorf("--output %q: use table, json or yaml", string(o)))
+func (o *Output) AddFlag(f *pflag.FlagSet, own ...string) {
+	*o = "table"
+	formats := append([]string{"table", "json", "yaml"}, own...)
+	f.VarP(Choice((*string)(o), formats...), "output", "o", "`format`: "+OneOf(formats))
 }
 
 // Data prints for programs; false when the format is the one for people. What is not safe to show is escaped in the way of
 // the format.
 func (o Output) Data(c terminal.Console, v any) (bool, error) {
-	if o == "table" {
+	if o != "json" && o != "yaml" {
 		return false, nil
 	}
 	var text bytes.Buffer

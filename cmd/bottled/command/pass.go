@@ -24,18 +24,15 @@ type PassFlags struct {
 
 // AddFlags declares the flags.
 func (p *PassFlags) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&p.Prune, "prune", string(plan.PruneGuarded),
+	p.Prune = string(plan.PruneGuarded)
+	f.Var(Choice(&p.Prune, string(plan.PruneGuarded), string(plan.PruneAll), string(plan.PruneNone)), "prune",
 		"bottles whose manifest is gone: guarded (remove, unless that looks like an accident), all, none")
 	f.BoolVar(&p.Deep, "deep", false, "inspect every container, also those that a listing shows unchanged")
 }
 
 // Options converts the flags.
-func (p PassFlags) Options() (pass.Options, error) {
-	switch policy := plan.PrunePolicy(p.Prune); policy {
-	case plan.PruneGuarded, plan.PruneAll, plan.PruneNone:
-		return pass.Options{Prune: policy, Deep: p.Deep}, nil
-	}
-	return pass.Options{}, exit.Usage(fmt.Errorf("--prune %q: use guarded, all or none", p.Prune))
+func (p PassFlags) Options() pass.Options {
+	return pass.Options{Prune: plan.PrunePolicy(p.Prune), Deep: p.Deep}
 }
 
 // Planner plans a pass: a [service.Service].
@@ -46,7 +43,7 @@ type Planner interface {
 
 // Plan prints what a pass would do. The error says that there is something.
 func (s Streams) Plan(ctx context.Context, planner Planner, dirs []string, o pass.Options, output Output) error {
-	snapshot, err := s.Load(planner, dirs, output)
+	snapshot, err := s.Load(planner, dirs)
 	if err != nil {
 		return err
 	}
@@ -73,10 +70,7 @@ func (s Streams) Plan(ctx context.Context, planner Planner, dirs []string, o pas
 }
 
 // Load reads manifests for a pass, and prints what is wrong or risky in them.
-func (s Streams) Load(planner Planner, dirs []string, output Output) (source.Snapshot, error) {
-	if err := output.Check(); err != nil {
-		return source.Snapshot{}, err
-	}
+func (s Streams) Load(planner Planner, dirs []string) (source.Snapshot, error) {
 	snapshot, err := planner.Load(dirs)
 	if err != nil {
 		return snapshot, err

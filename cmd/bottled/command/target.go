@@ -11,6 +11,8 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
 )
@@ -18,18 +20,29 @@ import (
 // ParseTarget parses BOTTLE or BOTTLE/COMPONENT.
 func ParseTarget(text string) (service.Target, error) {
 	bottle, component, named := strings.Cut(text, "/")
+	if meant := scalar.Closest(component, componentNames()); bottle != "" && named && meant != "" && meant != component {
+		return service.Target{}, exit.Usage(fmt.Errorf("there is no component %q; did you mean %s/%s?", component, bottle, meant))
+	}
 	if bottle == "" || named && !kinds.All.Has(state.ComponentName(component)) {
-		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a component as in BOTTLE/COMPONENT (%s)", text, componentNames()))
+		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a component as in BOTTLE/COMPONENT (%s)", text, strings.Join(componentNames(), ", ")))
 	}
 	return service.Target{Bottle: bottle, Component: state.ComponentName(component)}, nil
 }
 
-func componentNames() string {
+func componentNames() []string {
 	var names []string
 	for _, name := range kinds.All.Names() {
 		names = append(names, string(name))
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// Concerning adds to an error what it is about, unless that is what the error says.
+func Concerning(what string, err error) error {
+	if errors.Is(err, reconciler.ErrNoBottle) {
+		return err
+	}
+	return fmt.Errorf("bottle %s: %w", what, err)
 }
 
 // RunsCommand completes cmd, which runs the command behind -- in a container: its arguments, -t, and the exit code, which is the

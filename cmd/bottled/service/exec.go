@@ -52,7 +52,7 @@ func (s *Service) runningContainer(ctx context.Context, e Engine, of Target) (en
 		return engine.Summary{}, err
 	}
 	if len(all) == 0 {
-		return engine.Summary{}, fmt.Errorf("owner %q has no such bottle", s.Settings.Owner)
+		return engine.Summary{}, missing(ctx, e, s.Settings.Owner, of)
 	}
 	now := "missing"
 	for _, c := range all {

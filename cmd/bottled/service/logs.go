@@ -59,7 +59,7 @@ func (s *Service) Logs(ctx context.Context, o LogsOptions, show func(LogLine) er
 	if o.Previous {
 		return l.previous(ctx, containers, o.Since)
 	}
-	if err := l.missing(containers); err != nil {
+	if err := l.missing(ctx, containers); err != nil {
 		return err
 	}
 	err = l.backlog(ctx, containers, engine.LogOptions{Since: o.Since, Tail: o.Tail})
@@ -127,13 +127,13 @@ func (l *logReader) wants(c Target) bool {
 }
 
 // missing is an error for each target that has no container.
-func (l *logReader) missing(containers []engine.Summary) error {
+func (l *logReader) missing(ctx context.Context, containers []engine.Summary) error {
 	var failed []error
 	for _, t := range l.of {
 		if !slices.ContainsFunc(containers, func(c engine.Summary) bool {
 			return c.Slug() == t.Bottle && (t.Component == "" || t.Component == c.Component())
 		}) {
-			failed = append(failed, fmt.Errorf("bottle %s of owner %q has no %s", t.Bottle, l.settings.Owner, cmp.Or(string(t.Component), "containers")))
+			failed = append(failed, missing(ctx, l.engine, l.settings.Owner, t))
 		}
 	}
 	return errors.Join(failed...)

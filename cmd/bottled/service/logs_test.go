@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -77,7 +78,7 @@ func TestLogs(t *testing.T) {
 			}
 		}
 		lines, err := logged(t, s, LogsOptions{Of: []Target{one, {Bottle: "one", Component: state.Supervise}, {Bottle: "three"}}})
-		want := "bottle one of owner \"me\" has no supervise\nbottle three of owner \"me\" has no containers"
+		want := "bottle one has no supervise; it has pipelock, agent\n" + reconciler.NoBottle("three", nil).Error()
 		if err == nil || err.Error() != want || lines != nil {
 			t.Errorf("of what is missing: %q, %v", lines, err)
 		}

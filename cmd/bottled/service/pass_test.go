@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
@@ -126,10 +127,16 @@ func TestMissingBottle(t *testing.T) {
 	s, _, e, _ := newService(t)
 	ctx := t.Context()
 	for what, do := range map[string]func() error{
-		`there is no bottle "one" of owner "me"`:             func() error { _, err := s.Delete(ctx, []string{"one"}, nil); return err },
-		`owner "me" has no such bottle`:                      func() error { _, err := s.Exec(ctx, Target{"one", state.Agent}, nil, attachment{}); return err },
-		`bottle one of owner "me" has no containers`:         func() error { return s.Logs(ctx, LogsOptions{Of: []Target{{Bottle: "one"}}}, nil) },
-		`there is no bottle "one"`:                           func() error { _, err := s.Session(ctx, "one", nil, nil); return err },
+		"delete":  func() error { _, err := s.Delete(ctx, []string{"one"}, nil); return err },
+		"exec":    func() error { _, err := s.Exec(ctx, Target{"one", state.Agent}, nil, attachment{}); return err },
+		"logs":    func() error { return s.Logs(ctx, LogsOptions{Of: []Target{{Bottle: "one"}}}, nil) },
+		"session": func() error { _, err := s.Session(ctx, "one", nil, nil); return err },
+	} {
+		if err, want := do(), reconciler.NoBottle("one", nil); !errors.Is(err, reconciler.ErrNoBottle) || err.Error() != want.Error() {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	for what, do := range map[string]func() error{
 		`no bottle of claude-bottle is there`:                func() error { _, err := s.Import([]string{t.TempDir()}); return err },
 		`read manifests in /no/such/directory: no such file`: func() error { _, err := s.Validate(t.Context(), []string{"/no/such/directory"}); return err },
 	} {

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -31,6 +30,10 @@ type Settings struct {
 	LogLevel                                string
 	Parallel                                int
 	Timeout                                 time.Duration
+
+	// FlagNames are the flags of all commands: an environment variable of another name is a typo. nil for those of the command only.
+	FlagNames []string
+	origins   map[string]string // by flag: where its value comes from, unless that is the flag itself or its default
 }
 
 // Flags declares the flags.
@@ -78,10 +81,12 @@ func legacyVariable(flag string) string {
 // Resolve sets the flags that were not given from the environment, then from the configuration file, and checks the result.
 func (s *Settings) Resolve(f *pflag.FlagSet) error {
 	var failed []error
+	s.origins = map[string]string{}
 	set := func(flag *pflag.Flag, value, from string) {
 		if err := f.Set(flag.Name, value); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", from, err))
 		}
+		s.origins[flag.Name] = from
 	}
 	f.VisitAll(func(flag *pflag.Flag) {
 		for _, name := range []string{envName(flag.Name), legacyVariable(flag.Name)} {
@@ -90,6 +95,7 @@ func (s *Settings) Resolve(f *pflag.FlagSet) error {
 			}
 		}
 	})
+	failed = append(failed, s.checkEnvironment(f, os.Environ())...)
 	values, path, err := s.configFile()
 	if err != nil {
 		return err
@@ -97,24 +103,13 @@ func (s *Settings) Resolve(f *pflag.FlagSet) error {
 	for name, value := range values {
 		flag := f.Lookup(name)
 		switch {
-		case flag == nil && !isSetting(name):
-			failed = append(failed, fmt.Errorf("%s: unknown setting %q (the settings are the flags' names, see bottled --help)", path, name))
+		case flag == nil && !slices.Contains(commandSettings, name):
+			failed = append(failed, fmt.Errorf("%s: unknown setting %q%s", path, name, suggestSetting(name, append(flagNames(f), commandSettings...))))
 		case flag != nil && !flag.Changed:
 			set(flag, fmt.Sprint(value), path)
 		}
 	}
 	return errors.Join(append(failed, s.check()...)...)
-}
-
-func envName(flag string) string {
-	return "BOTTLED_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// isSetting says whether a name is a setting of any command: the configuration file holds those of all.
-func isSetting(name string) bool {
-	return slices.Contains([]string{
-		"prune", "output", "deep", "resync", "listen", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
-	}, name)
 }
 
 func (s *Settings) configFile() (map[string]any, string, error) {
@@ -171,8 +166,21 @@ func (s *Settings) check() []error {
 	return failed
 }
 
-// StateSettings derives the settings of the bottles.
+// StateSettings derives the settings of the bottles. It fails for directories that others could replace.
 func (s *Settings) StateSettings(builtinImage string) (state.Settings, error) {
+	settings, err := s.uncheckedStateSettings(builtinImage)
+	if err != nil {
+		return state.Settings{}, err
+	}
+	for flag, dir := range map[string]string{"--state-dir": settings.StateDir, "--run-dir": settings.RunDir} {
+		if err := owndir.Check(dir); err != nil {
+			return state.Settings{}, exit.Usage(fmt.Errorf("%w; or choose another directory with %s", err, flag))
+		}
+	}
+	return settings, nil
+}
+
+func (s *Settings) uncheckedStateSettings(builtinImage string) (state.Settings, error) {
 	stateDir, err := s.stateDir()
 	if err != nil {
 		return state.Settings{}, err
@@ -180,11 +188,6 @@ func (s *Settings) StateSettings(builtinImage string) (state.Settings, error) {
 	runDir, err := s.runDir(stateDir)
 	if err != nil {
 		return state.Settings{}, err
-	}
-	for flag, dir := range map[string]string{"--state-dir": stateDir, "--run-dir": runDir} {
-		if err := owndir.Check(dir); err != nil {
-			return state.Settings{}, exit.Usage(fmt.Errorf("%w; or choose another directory with %s", err, flag))
-		}
 	}
 	user := "65532:65532"
 	if os.Geteuid() != 0 {

@@ -1,8 +1,10 @@
 package service
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,17 +61,18 @@ func TestBadSettings(t *testing.T) {
 		return path
 	}
 	for says, args := range map[string][]string{
-		"--owner":         {"--owner", "Not A Label"},
-		"--prefix":        {"--prefix", "a_b"},
-		"--parallel":      {"--parallel", "0"},
-		"--timeout":       {"--timeout", "-1s"},
-		"--subnet-pool":   {"--subnet-pool", "x"},
-		"--agent-image":   {"--agent-image", "My Image"},
-		"too small":       {"--subnet-pool", "10.0.0.0/30"},
-		"no such file":    {"--config", filepath.Join(dir, "none")},
-		"unknown setting": {"--config", config("ownr: x\n")},
-		"yaml":            {"--config", config("a: [\n")},
-		"invalid syntax":  {"--config", config("parallel: many\n")},
+		"--owner":             {"--owner", "Not A Label"},
+		"--prefix":            {"--prefix", "a_b"},
+		"--parallel":          {"--parallel", "0"},
+		"--timeout":           {"--timeout", "-1s"},
+		"--subnet-pool":       {"--subnet-pool", "x"},
+		"--agent-image":       {"--agent-image", "My Image"},
+		"too small":           {"--subnet-pool", "10.0.0.0/30"},
+		"no such file":        {"--config", filepath.Join(dir, "none")},
+		"unknown setting":     {"--config", config("ownr: x\n")},
+		"yaml":                {"--config", config("a: [\n")},
+		"did you mean owner?": {"--config", config("ownr: x\n")},
+		"invalid syntax":      {"--config", config("parallel: many\n")},
 	} {
 		if _, err := resolveSettings(t, args...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want an error with %q", args, err, says)
@@ -104,5 +107,68 @@ func TestImageSettingOfNewComponent(t *testing.T) {
 		if s, err := resolveSettings(t); err != nil || s.Image("extra") != c.want {
 			t.Errorf("%s: %q, %v, want %q", c.variable, s.Image("extra"), err, c.want)
 		}
+	}
+}
+
+// A variable that looks like a setting and is none is an error; those of tests and of the shell completion are not looked at.
+func TestUnknownVariables(t *testing.T) {
+	for variable, says := range map[string]string{
+		"BOTTLED_PRALLEL":                 "environment variable BOTTLED_PRALLEL: unknown setting; did you mean BOTTLED_PARALLEL?",
+		"BOTTLED_PRUNE_HELD":              "", // of another command
+		"BOTTLED_COLOUR":                  "environment variable BOTTLED_COLOUR: unknown setting; see bottled --help",
+		"BOTTLED_TEST_NIGHTLY":            "",
+		"BOTTLED_ACTIVE_HELP":             "",
+		"BOTTLED_COMPLETION_DESCRIPTIONS": "",
+		"CLAUDE_BOTTLE_SOMETHING":         "",
+	} {
+		s := Settings{FlagNames: []string{"parallel", "prune-held"}}
+		got := s.checkEnvironment(pflag.NewFlagSet("test", pflag.ContinueOnError), []string{"PATH=/bin", variable + "=1"})
+		if err := errors.Join(got...); says == "" && err != nil || says != "" && (err == nil || err.Error() != says) {
+			t.Errorf("%s: %v, want %q", variable, err, says)
+		}
+	}
+	t.Setenv("BOTTLED_PRALLEL", "3")
+	if _, err := resolveSettings(t); err == nil || !strings.Contains(err.Error(), "BOTTLED_PARALLEL?") {
+		t.Errorf("BOTTLED_PRALLEL: %v", err)
+	}
+}
+
+func TestView(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, []byte("timeout: 5s\nprune: none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BOTTLED_OWNER", "ci")
+	t.Setenv("CLAUDE_BOTTLE_AGENT_IMAGE", "legacy")
+	var s Settings
+	f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s.Flags(f)
+	f.String("prune", "guarded", "")
+	if err := errors.Join(f.Parse([]string{"--config", config, "--run-dir", "relative"}), s.Resolve(f)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.View(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Setting{
+		{"timeout", "5s", config},
+		{"prune", "none", config},
+		{"owner", "ci", "environment variable BOTTLED_OWNER"},
+		{"agent-image", "legacy", "environment variable CLAUDE_BOTTLE_AGENT_IMAGE"},
+		{"config", config, "flag"},
+		{"run-dir", filepath.Join(here, "relative"), "flag"}, // as it is used
+		{"prefix", "claude-bottle", "default"},
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("%+v is missing in %+v", want, all)
+		}
+	}
+	if i := slices.IndexFunc(all, func(s Setting) bool { return s.Name == "state-dir" }); !strings.HasSuffix(all[i].Value, "/bottled-ci") || all[i].Origin != "default" {
+		t.Errorf("%+v, want what it is worked out to be", all[i])
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,6 +70,9 @@ func clientOptions(config *configfile.ConfigFile) ([]client.Opt, error) {
 	name := os.Getenv("DOCKER_CONTEXT")
 	if name == "" {
 		name = config.CurrentContext
+	}
+	if host := os.Getenv(client.EnvOverrideHost); filepath.IsAbs(host) {
+		return nil, fmt.Errorf("%s=%s has no scheme: write %s=unix://%s", client.EnvOverrideHost, host, client.EnvOverrideHost, host)
 	}
 	if os.Getenv(client.EnvOverrideHost) != "" || name == "" || name == "default" {
 		return []client.Opt{client.FromEnv}, nil

@@ -2,7 +2,9 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -34,6 +36,8 @@ func (e *Engine) Ping(ctx context.Context) error {
 		return nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.Is(err, fs.ErrPermission):
+		return permissionError(e.client.DaemonHost())
 	}
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
 }

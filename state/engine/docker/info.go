@@ -22,7 +22,7 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	users := usersOf(info)
 	e.files.setUsers(users)
 	return engine.Info{
-		Version: info.ServerVersion, Runtimes: slices.Sorted(maps.Keys(info.Runtimes)),
+		Version: info.ServerVersion, CgroupVersion: info.CgroupVersion, Runtimes: slices.Sorted(maps.Keys(info.Runtimes)),
 		MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota, Users: users, VXLANPort: vxlanPort(info.Swarm),
 	}, nil
 }

@@ -102,7 +102,7 @@ func (e *Engine) Ping(ctx context.Context) error {
 
 // Info describes an engine that enforces all limits.
 func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
-	info := engine.Info{Version: "fake", Runtimes: []string{"runc", "runsc"}, MemoryLimit: true, CPULimit: true, PidsLimit: true}
+	info := engine.Info{Version: "fake", CgroupVersion: "2", Runtimes: []string{"runc", "runsc"}, MemoryLimit: true, CPULimit: true, PidsLimit: true}
 	return info, e.read(ctx, func() error { return nil })
 }
 

@@ -31,6 +31,10 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Short: "Remove bottles: containers, networks, configuration, tokens",
 		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals and the audit log are kept.
 A bottle whose manifest is still there comes back with the next reconcile.`,
+		Example: `  bottled delete dev
+  bottled delete dev review
+  bottled delete --all`,
+		ValidArgsFunction: f.CompleteBottles(-1),
 		Args: func(_ *cobra.Command, bottles []string) error {
 			if opts.All == (len(bottles) > 0) {
 				return errors.New("name bottles, or give --all")

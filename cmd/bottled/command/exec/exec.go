@@ -35,6 +35,10 @@ The sidecars' images hold nothing but /bottled.
 
 With a terminal on both sides the command gets one, too, and what is typed goes to it. Otherwise stdin goes to it with -i.
 SIGINT, SIGTERM and SIGHUP are passed on.`,
+		Example: `  bottled exec dev -- ps aux
+  bottled exec -it dev -- bash
+  bottled exec dev/pipelock -- /bottled sidecar pipelock healthcheck`,
+		ValidArgsFunction: f.CompleteTargets(""),
 	}
 	cmd.Flags().BoolVarP(&opts.Stdin, "interactive", "i", false, "pass stdin to the command (default: with a terminal)")
 	tty := command.RunsCommand(cmd, true)
@@ -58,7 +62,7 @@ func run(ctx context.Context, opts *Options) error {
 	defer release()
 	code, err := opts.Exec(ctx, opts.Target, opts.Command, user)
 	if err != nil {
-		return fmt.Errorf("bottle %s: %s: %w", opts.Target.Bottle, opts.Target.Component, err)
+		return command.Concerning(fmt.Sprintf("%s: %s", opts.Target.Bottle, opts.Target.Component), err)
 	}
 	return exit.Status(code, hint(opts.Target, code))
 }

@@ -30,7 +30,9 @@ all such files in it and below. With --agent-image the agents get that image; cl
 
 What has no equivalent is named on stderr and in a comment of the manifest, and the exit code is 3. It is 3, too, when
 something is wrong in a file; then there is no manifest of this one.`,
-		Args: cobra.MinimumNArgs(1),
+		Example: `  bottled import ~/.claude-bottle/bottles > bottles/imported.yaml
+  bottled import --agent-image my-agent:latest dev.md`,
+		Args: command.AtLeastOne("a file of claude-bottle, or a directory of them"),
 		RunE: func(_ *cobra.Command, files []string) error {
 			opts.Files = files
 			if runF != nil {

@@ -44,7 +44,10 @@ printed as they were logged: JSON by the sidecars, anything by an agent. On a te
 
 --previous shows what is left of earlier runs: what a container logged before its last start and, of containers that
 were replaced, the sidecars' decisions in the audit log. Nothing is left of an agent that was replaced.`,
-		Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: f.CompleteTargets(""),
+		Args:              command.AtLeastOne("a bottle, or a component as in BOTTLE/COMPONENT"),
+		Example: `  bottled logs dev
+  bottled logs -f --tail 20 dev/pipelock review/agent`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			for _, arg := range args {
 				target, err := command.ParseTarget(arg)
@@ -52,9 +55,6 @@ were replaced, the sidecars' decisions in the audit log. Nothing is left of an a
 					return err
 				}
 				opts.Select.Of = append(opts.Select.Of, target)
-			}
-			if err := opts.Output.Check(); err != nil {
-				return err
 			}
 			if opts.Select.Previous && (opts.Select.Follow || opts.Select.Tail >= 0) {
 				return exit.Usage(errors.New("--previous shows all that is left: it goes with --since, not with --follow or --tail"))

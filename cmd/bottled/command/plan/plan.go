@@ -24,14 +24,14 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Service: f.Service}
 	var flags command.PassFlags
 	cmd := &cobra.Command{
-		Use:   "plan DIR…",
-		Short: "Print what reconcile would do; exit with 2 when there is anything",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
-			opts.Dirs = dirs
-			if opts.Pass, err = flags.Options(); err != nil {
-				return err
-			}
+		Aliases: []string{"diff"},
+		Use:     "plan DIR…",
+		Short:   "Print what reconcile would do; exit with 2 when there is anything",
+		Example: `  bottled plan bottles
+  bottled plan bottles --prune none -o json`,
+		Args: command.AtLeastOne("a directory or file of manifests"),
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			opts.Dirs, opts.Pass = dirs, flags.Options()
 			if runF != nil {
 				return runF(opts)
 			}

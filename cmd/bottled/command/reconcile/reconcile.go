@@ -49,10 +49,11 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 leaves the bottles running, a second one quits; SIGHUP has everything looked at.
 With --once, make one pass and end. --deep and --output are of --once and --dry-run: the controller always looks deep where
 events may have been missed, and tells by bottled status.`,
-		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
-			if opts.Pass, err = flags.Options(); err != nil {
-				return err
-			}
+		Example: `  bottled reconcile bottles
+  bottled reconcile --once bottles
+  bottled reconcile --git https://git.example.com/team/bottles.git#main --path bottles`,
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			opts.Pass = flags.Options()
 			opts.Control.Paths, opts.Control.Prune = dirs, opts.Pass.Prune
 			if err := opts.check(); err != nil {
 				return exit.Usage(err)
@@ -110,7 +111,7 @@ func run(ctx context.Context, opts *Options) error {
 
 // once makes one pass, and prints the status of the bottles.
 func once(ctx context.Context, opts *Options) error {
-	snapshot, err := opts.Load(opts.Service, opts.Control.Paths, opts.Output)
+	snapshot, err := opts.Load(opts.Service, opts.Control.Paths)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // printing makes a command that prints a text and needs nothing for it.
 func printing(f *command.Factory, name, short string, text func() ([]byte, error)) *cobra.Command {
-	return &cobra.Command{Use: name, Short: short, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+	return &cobra.Command{Use: name, Short: short, Args: command.NoArgs, RunE: func(*cobra.Command, []string) error {
 		printed, err := text()
 		if err != nil {
 			return err

@@ -2,17 +2,21 @@
 package root
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/check"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/config"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/cut"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/delete"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/describe"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/doctor"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/events"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
@@ -32,6 +36,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
 	"github.com/bot-bottle/bottled/cmd/sidecars/supervise"
+	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
 // New makes the command and all below it.
@@ -49,8 +54,11 @@ Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile
 or a request refused (check), 3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          command.UnknownCommand,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+				return nil // the settings are on the line to complete
+			}
 			if err := f.Service.Settings.Resolve(cmd.Flags()); err != nil {
 				return exit.Usage(err)
 			}
@@ -62,18 +70,27 @@ or a request refused (check), 3 bad usage or bad manifests. run and exec end wit
 	root.SetOut(f.Out.Writer())
 	root.SetErr(f.Errs.Writer())
 	f.Service.Settings.Flags(root.PersistentFlags())
+	controller := reconcile.New(f, nil)
 	root.AddCommand(
-		reconcile.New(f, nil), plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
+		controller, plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil),
-		schema(f), version(f), sidecars(),
+		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
+	f.Service.Settings.FlagNames = flagNames(root)
+	completeFlags(root)
 	return root
 }
 
 // usage marks an error in flags or arguments, and says where to read about them.
 func usage(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if meant := scalar.Closest(unknown.GetSpecifiedName(), namesOf(cmd.Flags())); meant != "" {
+			err = fmt.Errorf("%w; did you mean --%s?", err, meant)
+		}
+	}
 	return exit.Usage(fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath()))
 }
 

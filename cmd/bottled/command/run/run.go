@@ -3,7 +3,6 @@ package run
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +33,10 @@ the place of spec.agent.command. The declared agent, when it runs, goes on besid
 It waits, at most as long as --timeout says, until the bottle's sidecars are ready. With a terminal on both sides the
 command gets one, too; otherwise stdin is passed on. SIGINT, SIGTERM and SIGHUP are passed on; three of them, or 10 s after
 SIGTERM or SIGHUP, end the session.`,
+		Example: `  bottled run dev
+  bottled run dev -- bash
+  echo 'print(1)' | bottled run dev -- python3`,
+		ValidArgsFunction: f.CompleteBottles(1),
 	}
 	tty := command.RunsCommand(cmd, false)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -51,7 +54,7 @@ func run(ctx context.Context, opts *Options) error {
 		return terminal.Attach(true, opts.TTY)
 	})
 	if err != nil {
-		return fmt.Errorf("bottle %s: %w", opts.Bottle, err)
+		return command.Concerning(opts.Bottle, err)
 	}
 	return exit.Status(code, nil)
 }

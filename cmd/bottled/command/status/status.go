@@ -33,18 +33,21 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Log: &f.Service.Log, Source: func() (Source, error) { return f.Service.StatusSource() }}
 	cmd := &cobra.Command{
-		Use:   "status [BOTTLE…]",
-		Short: "Show what runs, compared with what was declared last",
+		Aliases: []string{"ps", "ls"},
+		Use:     "status [BOTTLE…]",
+		Short:   "Show what runs, compared with what was declared last",
 		Long: `Show what runs, compared with what was declared last. Where a controller runs it is asked; otherwise the engine is.
 
 With --watch it goes on until it is interrupted. On a terminal the table is updated in place; elsewhere it is printed
 again after every change. With -o json every change is one line (NDJSON), with -o yaml one document.`,
-		Args: cobra.ArbitraryArgs,
+		Example: `  bottled status
+  bottled status dev review
+  bottled status -o json | jq '.bottles[] | select(.ready | not)'
+  bottled status --watch`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: f.CompleteBottles(-1),
 		RunE: func(cmd *cobra.Command, bottles []string) error {
 			opts.Bottles = bottles
-			if err := opts.Output.Check(); err != nil {
-				return err
-			}
 			if runF != nil {
 				return runF(opts)
 			}

@@ -36,7 +36,10 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Long: `Make the running controller read its manifests, look at everything on the engine and put right what differs, now.
 It waits until that is done, at most as long as --timeout says. It fails, with a line for each reason, unless everything that is declared
 runs as declared and nothing else does: also when a bottle is kept though its manifest is gone or invalid, and when nothing is declared.`,
-		Args: cobra.NoArgs,
+		Example: `  bottled sync
+  bottled sync --timeout 5m
+  bottled sync --prune-held`,
+		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runF != nil {
 				return runF(opts)

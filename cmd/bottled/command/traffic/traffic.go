@@ -33,11 +33,12 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 bottles that are gone. It needs no engine. What the log is missing is shown as a GAP.
 
 With --watch it goes on until it is interrupted. With -o json each record is one line, as in the audit log.`,
-		Args: cobra.ArbitraryArgs,
+		Example: `  bottled traffic
+  bottled traffic --denied --since 1h dev
+  bottled traffic --watch`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: f.CompleteBottles(-1),
 		RunE: func(cmd *cobra.Command, bottles []string) error {
-			if err := opts.Output.Check(); err != nil {
-				return err
-			}
 			opts.Select.Bottles, opts.Select.Since = bottles, since.Time
 			if runF != nil {
 				return runF(opts)

@@ -30,7 +30,9 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Short: "Check manifests, without an engine",
 		Long: "Checks manifests, and as far as this host has them the tokens, CA bundles, mounts and build contexts that they refer to. It needs no engine; " +
 			"if one answers, runtimes are checked, too.",
-		Args: cobra.MinimumNArgs(1),
+		Example: `  bottled validate bottles
+  bottled validate bottles/dev.yaml`,
+		Args: command.AtLeastOne("a directory or file of manifests"),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			opts.Dirs = dirs
 			if runF != nil {

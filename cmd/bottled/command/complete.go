@@ -1,0 +1,86 @@
+package command
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/bot-bottle/bottled/state"
+)
+
+// completionTimeout is how long a shell waits for the names of bottles.
+const completionTimeout = time.Second
+
+// CompleteBottles completes the names of bottles that are not on the command line yet, as many as the command takes; most < 0 is any number.
+func (f *Factory) CompleteBottles(most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if most >= 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for name := range f.bottles(cmd) {
+			if !slices.Contains(args, name) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// CompleteTargets completes one BOTTLE or BOTTLE/COMPONENT, each followed by after: a space for "".
+func (f *Factory) CompleteTargets(after string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var targets []string
+		for name, components := range f.bottles(cmd) {
+			targets = append(targets, name+after)
+			for _, component := range components {
+				targets = append(targets, name+"/"+string(component)+after)
+			}
+		}
+		slices.Sort(targets)
+		if after != "" {
+			return targets, cobra.ShellCompDirectiveNoSpace
+		}
+		return targets, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// bottles are the bottles of the owner that the command line selects, and their components; none where nobody can tell soon.
+func (f *Factory) bottles(cmd *cobra.Command) map[string][]state.ComponentName {
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+	if err := f.Service.Settings.Resolve(cmd.Flags()); err != nil {
+		return nil // the command itself will report it
+	}
+	names, err := f.Service.BottleNames(ctx)
+	if err != nil {
+		return nil // a shell has no place for an error
+	}
+	return names
+}
+
+// CompleteFlags completes the words that a command's flags and those of all commands below it take.
+func CompleteFlags(cmd *cobra.Command) error {
+	var failed error
+	cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+		c, is := flag.Value.(choice)
+		_, exists := cmd.GetFlagCompletionFunc(flag.Name)
+		if !is || exists || failed != nil {
+			return
+		}
+		failed = cmd.RegisterFlagCompletionFunc(flag.Name, cobra.FixedCompletions(c.words, cobra.ShellCompDirectiveNoFileComp))
+	})
+	for _, sub := range cmd.Commands() {
+		if failed == nil {
+			failed = CompleteFlags(sub)
+		}
+	}
+	return failed
+}
