@@ -15,7 +15,7 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], command.Streams{Out: terminal.NewConsole(os.Stdout), Errs: terminal.NewConsole(os.Stderr)}, &service.Service{OpenEngine: service.OpenDocker}))
+	os.Exit(run(os.Args[1:], command.Streams{Out: terminal.NewConsole(os.Stdout), Errs: terminal.NewConsole(os.Stderr)}, &service.Service{OpenEngine: service.OpenDocker, Stdin: os.Stdin}))
 }
 
 func run(args []string, streams command.Streams, s *service.Service) int {

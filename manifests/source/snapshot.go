@@ -153,6 +153,11 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 	if err := w.run(paths); err != nil {
 		return nil, Snapshot{}, err
 	}
+	return w.files, snapshotOf(contents, known, w.ignored), nil
+}
+
+// snapshotOf judges what was read.
+func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snapshot {
 	var snapshot Snapshot
 	var documents []*declaration
 	for _, s := range contents {
@@ -169,11 +174,11 @@ func read(known Known, paths []string) ([]file, Snapshot, error) {
 	snapshot.Writable = judge(documents, known)
 	rules.RefuseTokensInContexts(plain(documents))
 	snapshot.add(documents)
-	snapshot.reportLost(known, contents, w.ignored)
+	snapshot.reportLost(known, contents, ignored)
 	slices.Sort(snapshot.Foreign)
 	parse.SortProblems(snapshot.Problems)
 	parse.SortProblems(snapshot.Warnings)
-	return w.files, snapshot, nil
+	return snapshot
 }
 
 func (s *Snapshot) add(documents []*declaration) {

@@ -219,6 +219,7 @@ var cases = map[string]func(*testing.T, *world){
 	"no-manifest-at-all":     func(_ *testing.T, w *world) { w.want = Desired{} },
 	"no-manifest-prune-all":  func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneAll },
 	"no-manifest-prune-none": func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PruneNone },
+	"no-manifest-partial":    func(_ *testing.T, w *world) { w.want, w.prune = Desired{}, PrunePartial },
 	"unread-holds-prune":     func(_ *testing.T, w *world) { w.want = Desired{Unread: []string{"/etc/bottles"}} },
 	"unreadable-holds-prune": func(_ *testing.T, w *world) { w.want = Desired{Unknown: []string{"/etc/bottles/x.yaml"}} },
 	"unreadable-despite-all": func(_ *testing.T, w *world) {

@@ -52,6 +52,9 @@ func Compute(want Desired, have observe.Observed, owner, stateDir string, prune 
 			gone = append(gone, slug)
 		}
 	}
+	if prune == PrunePartial {
+		gone = nil
+	}
 	plan.prune(gone, bySlug, want, prune)
 	for _, slug := range gone {
 		if plan.HeldWhy != "" {

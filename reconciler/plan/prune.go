@@ -16,6 +16,7 @@ const (
 	PruneGuarded PrunePolicy = "guarded" // remove them, unless that looks like an accident
 	PruneAll     PrunePolicy = "all"     // remove them
 	PruneNone    PrunePolicy = "none"    // never remove
+	PrunePartial PrunePolicy = "partial" // the manifests are only some of those there are: leave all other bottles alone
 	PruneLater   PrunePolicy = "later"   // not yet: a controller has only just read the manifests
 )
 

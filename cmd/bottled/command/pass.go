@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
@@ -20,6 +22,7 @@ import (
 type PassFlags struct {
 	Prune string
 	Deep  bool
+	Files []string
 }
 
 // AddFlags declares the flags.
@@ -27,12 +30,31 @@ func (p *PassFlags) AddFlags(f *pflag.FlagSet) {
 	p.Prune = string(plan.PruneGuarded)
 	f.Var(Choice(&p.Prune, string(plan.PruneGuarded), string(plan.PruneAll), string(plan.PruneNone)), "prune",
 		"bottles whose manifest is gone: guarded (remove, unless that looks like an accident), all, none")
+	f.StringArrayVarP(&p.Files, "filename", "f", nil, "`file` with some of the manifests, or - for stdin, instead of DIR: other bottles are left alone")
 	f.BoolVar(&p.Deep, "deep", false, "inspect every container, also those that a listing shows unchanged")
 }
 
-// Options converts the flags.
-func (p PassFlags) Options() pass.Options {
-	return pass.Options{Prune: plan.PrunePolicy(p.Prune), Deep: p.Deep}
+// Options returns the paths of the manifests and the options of a pass. What is given by -f, or on stdin, is a part of the manifests: what
+// they don't declare is no reason to remove anything.
+func (p PassFlags) Options(dirs []string) ([]string, pass.Options, error) {
+	o := pass.Options{Prune: plan.PrunePolicy(p.Prune), Deep: p.Deep}
+	if slices.Contains(dirs, service.Stdin) || len(p.Files) > 0 {
+		if len(dirs) > 0 && len(p.Files) > 0 {
+			return nil, o, exit.Usage(errors.New("name directories of manifests, or files with -f: one of the two"))
+		}
+		if o.Prune == plan.PruneAll {
+			return nil, o, exit.Usage(errors.New("--prune all removes what is not declared, and -f and - give only a part of the manifests: name the directory"))
+		}
+		dirs, o.Prune = append(dirs, p.Files...), plan.PrunePartial
+	}
+	return dirs, o, nil
+}
+
+// ManifestArgs accepts directories and files of manifests, or none when they are given by -f.
+func ManifestArgs(files *[]string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		return AtLeastOne("a directory or file of manifests")(cmd, append(args, *files...))
+	}
 }
 
 // Planner plans a pass: a [service.Service].

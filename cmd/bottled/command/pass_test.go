@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,8 +73,34 @@ func TestPassFlags(t *testing.T) {
 		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
 		flags.AddFlags(f)
 		err := f.Parse([]string{"--deep", "--prune=" + prune})
-		if o := flags.Options(); (err == nil) != valid || valid && (string(o.Prune) != prune || !o.Deep) {
+		if _, o, _ := flags.Options([]string{"dir"}); (err == nil) != valid || valid && (string(o.Prune) != prune || !o.Deep) {
 			t.Errorf("--prune %q: %+v, %v", prune, o, err)
+		}
+	}
+}
+
+// A part of the manifests, from files or stdin, removes nothing that it does not declare.
+func TestPartOfTheManifests(t *testing.T) {
+	for args, want := range map[string]string{
+		"dir":                    "[dir] guarded",
+		"-f a.yaml -f b.yaml":    "[a.yaml b.yaml] partial",
+		"-f -":                   "[-] partial",
+		"-":                      "[-] partial",
+		"- --prune none":         "[-] partial",
+		"- --prune all":          "name the directory",
+		"dir -f a.yaml":          "one of the two",
+		"-f a.yaml --prune all":  "name the directory",
+		"dir --prune all --deep": "[dir] all",
+	} {
+		var flags command.PassFlags
+		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		flags.AddFlags(f)
+		if err := f.Parse(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		paths, o, err := flags.Options(f.Args())
+		if got := fmt.Sprint(paths, " ", o.Prune); err == nil && got != want || err != nil && (exit.Code(err, false) != exit.BadInput || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %s, %v, want %s", args, got, err, want)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"os"
+	"slices"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/manifests/source"
@@ -23,7 +25,28 @@ func (s *Service) Load(paths []string) (source.Snapshot, error) {
 	if err != nil {
 		return source.Snapshot{}, err
 	}
-	return load(memory.Known(), paths)
+	return s.load(memory.Known(), paths)
+}
+
+// Stdin as a path stands for the manifests on stdin.
+const Stdin = "-"
+
+func (s *Service) load(known source.Known, paths []string) (source.Snapshot, error) {
+	if slices.Contains(paths, Stdin) {
+		return s.loadStdin(known, paths)
+	}
+	return load(known, paths)
+}
+
+func (s *Service) loadStdin(known source.Known, paths []string) (source.Snapshot, error) {
+	if len(paths) > 1 {
+		return source.Snapshot{}, exit.Usage(errors.New("- takes all manifests from stdin: name nothing else"))
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return source.Snapshot{}, err
+	}
+	return source.LoadStream(known, s.Stdin, "stdin", here)
 }
 
 func load(known source.Known, paths []string) (source.Snapshot, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -26,6 +27,8 @@ type Service struct {
 	Log      zerolog.Logger
 	// OpenEngine finds the engine without asking it for anything yet. [OpenDocker] is the real one.
 	OpenEngine func(state.Settings) (Engine, error)
+	// Stdin is where manifests are read from when a command is given "-".
+	Stdin io.Reader
 }
 
 // Engine is an engine with what the service itself asks it for.

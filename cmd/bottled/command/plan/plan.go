@@ -28,10 +28,13 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Use:     "plan DIR…",
 		Short:   "Print what reconcile would do; exit with 2 when there is anything",
 		Example: `  bottled plan bottles
-  bottled plan bottles --prune none -o json`,
-		Args: command.AtLeastOne("a directory or file of manifests"),
-		RunE: func(cmd *cobra.Command, dirs []string) error {
-			opts.Dirs, opts.Pass = dirs, flags.Options()
+  bottled plan bottles --prune none -o json
+  kustomize build . | bottled plan -f -`,
+		Args: command.ManifestArgs(&flags.Files),
+		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
+			if opts.Dirs, opts.Pass, err = flags.Options(dirs); err != nil {
+				return err
+			}
 			if runF != nil {
 				return runF(opts)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
+	"github.com/bot-bottle/bottled/reconciler/plan"
 )
 
 // Reconciler is a [service.Service].
@@ -51,10 +52,13 @@ With --once, make one pass and end. --deep and --output are of --once and --dry-
 events may have been missed, and tells by bottled status.`,
 		Example: `  bottled reconcile bottles
   bottled reconcile --once bottles
+  bottled reconcile --once -f bottles/dev.yaml
   bottled reconcile --git https://git.example.com/team/bottles.git#main --path bottles`,
-		RunE: func(cmd *cobra.Command, dirs []string) error {
-			opts.Pass = flags.Options()
-			opts.Control.Paths, opts.Control.Prune = dirs, opts.Pass.Prune
+		RunE: func(cmd *cobra.Command, dirs []string) (err error) {
+			if opts.Control.Paths, opts.Pass, err = flags.Options(dirs); err != nil {
+				return err
+			}
+			opts.Control.Prune = opts.Pass.Prune
 			if err := opts.check(); err != nil {
 				return exit.Usage(err)
 			}
@@ -93,6 +97,8 @@ func (o *Options) check() error {
 	switch {
 	case (len(o.Control.Paths) == 0) != git:
 		return errors.New("name directories of manifests or, with --git, a repository: one of the two")
+	case o.Pass.Prune == plan.PrunePartial && !o.Once && !o.DryRun:
+		return errors.New("-f and - are for single passes, with --once: a controller keeps all manifests of a directory")
 	case git && (o.Once || o.DryRun):
 		return errors.New("--once and --dry-run take directories: check the repository out and name its directory")
 	}

@@ -58,6 +58,7 @@ func TestFlags(t *testing.T) {
 		"dir":                            "control dir  guarded",
 		"--git https://x#b --prune none": "control https://x#b none",
 		"dir --once":                     "pass",
+		"--once -f x.yaml":               "pass",
 		"dir --dry-run":                  "plan",
 	} {
 		opts, err := parse(t, args)
@@ -70,7 +71,7 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: asks for %q, %v, want %q", args, f.asked, err, asked)
 		}
 	}
-	for _, args := range []string{"", "dir --git https://x", "--git https://x --once", "--git https://x --dry-run", "dir --prune some"} {
+	for _, args := range []string{"", "dir --git https://x", "--git https://x --once", "--git https://x --dry-run", "dir --prune some", "-f x.yaml", "-"} {
 		if _, err := parse(t, args); exit.Code(err, false) != exit.BadInput {
 			t.Errorf("%s: %v", args, err)
 		}

@@ -25,16 +25,18 @@ type Options struct {
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{Streams: f.Streams, Validate: f.Service.Validate}
+	var files []string
 	cmd := &cobra.Command{
 		Use:   "validate DIR…",
 		Short: "Check manifests, without an engine",
 		Long: "Checks manifests, and as far as this host has them the tokens, CA bundles, mounts and build contexts that they refer to. It needs no engine; " +
 			"if one answers, runtimes are checked, too.",
 		Example: `  bottled validate bottles
-  bottled validate bottles/dev.yaml`,
-		Args: command.AtLeastOne("a directory or file of manifests"),
+  bottled validate bottles/dev.yaml
+  kustomize build . | bottled validate -`,
+		Args: command.ManifestArgs(&files),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
-			opts.Dirs = dirs
+			opts.Dirs = append(dirs, files...)
 			if runF != nil {
 				return runF(opts)
 			}
@@ -42,6 +44,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&opts.AllowEmpty, "allow-empty", false, "succeed also if no bottle is declared")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "another `file` or directory of manifests; - for stdin")
 	return cmd
 }
 
