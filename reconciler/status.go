@@ -16,6 +16,8 @@ type BottleStatus struct {
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason"`  // one word, for programs
 	Message string `json:"message"` // for people; "" when the bottle is ready
+	// Labels are those of the manifest, metadata.labels.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Generation of the newest declaration: it grows by one with each change of the spec. ObservedGeneration is the generation that
 	// the status is about. They differ while a newer declaration waits for its pass. 0 when unknown.
 	Generation         int64 `json:"generation,omitempty"`

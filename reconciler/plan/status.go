@@ -14,7 +14,7 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	suspended := false
 	if d := p.Desired; d != nil {
 		s.Generation, s.ObservedGeneration, s.SpecHash, s.ObservedSpecHash = d.Generation, d.Generation, d.SpecHash, d.SpecHash
-		suspended = d.Suspended
+		suspended, s.Labels = d.Suspended, d.Declared.Metadata.Labels
 	}
 	if s.Components == nil {
 		s.Components = []reconciler.ComponentStatus{}

@@ -36,6 +36,9 @@ type Reader interface {
 	Images(ctx context.Context, refs []string) (map[string]string, error)
 	// Inspect returns all settings of a container (Docker: GET /containers/{id}/json).
 	Inspect(ctx context.Context, id string) (Detail, error)
+	// Usage returns what a running container uses; the zero Usage for one that does not run
+	// (Docker: GET /containers/{id}/stats?one-shot=1).
+	Usage(ctx context.Context, id string) (Usage, error)
 	// NetworkMembers returns the names of the containers on a network, for an error message.
 	NetworkMembers(ctx context.Context, id string) ([]string, error)
 	// ContainerOwner returns the ID and the owner label of the container with a name; the label is "" when it has none.

@@ -70,6 +70,10 @@ func (i intercepted) Inspect(ctx context.Context, id string) (Detail, error) {
 	return callResult(ctx, i, "inspect_container", id, func(ctx context.Context) (Detail, error) { return i.Engine.Inspect(ctx, id) })
 }
 
+func (i intercepted) Usage(ctx context.Context, id string) (Usage, error) {
+	return callResult(ctx, i, "stats_container", id, func(ctx context.Context) (Usage, error) { return i.Engine.Usage(ctx, id) })
+}
+
 func (i intercepted) NetworkMembers(ctx context.Context, id string) ([]string, error) {
 	return callResult(ctx, i, "inspect_network", id, func(ctx context.Context) ([]string, error) { return i.Engine.NetworkMembers(ctx, id) })
 }

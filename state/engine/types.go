@@ -88,6 +88,14 @@ type Detail struct {
 	Checked   string // outcome of the health check, which a pause does not change
 }
 
+// Usage is what a container uses of its host.
+type Usage struct {
+	CPU         time.Duration // processor time since the container started
+	Memory      int64         // bytes, without caches that the kernel could drop
+	MemoryLimit int64         // bytes; the host's memory where the container has no limit
+	Processes   int
+}
+
 // ImageDefaults are the settings that a container inherits from its image.
 type ImageDefaults struct {
 	Entrypoint, Command []string

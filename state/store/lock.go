@@ -12,6 +12,9 @@ import (
 	"github.com/bot-bottle/bottled/state/owndir"
 )
 
+// ErrLocked means that another process of the same owner works on the bottles.
+var ErrLocked = errors.New("another bottled is at work")
+
 // Lock locks the state directory, so that no two controllers of one owner run. It is a flock on a file, which the kernel releases when
 // the process ends in any way. Every container has the state directory in a label, so that a controller with another state directory
 // refuses to touch it. A state directory belongs to the owner that first locks it.
@@ -26,7 +29,7 @@ func Lock(stateDir, owner string) (release func() error, err error) {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}
 	if !locked {
-		return nil, fmt.Errorf("another bottled of owner %q is at work (it holds %s): wait for it, or stop it; a controller also removes a bottle whose manifest is removed", owner, path)
+		return nil, fmt.Errorf("%w for owner %q (it holds %s): wait for it, or stop it", ErrLocked, owner, path)
 	}
 	if err := claimOwner(path, owner); err != nil {
 		return nil, errors.Join(err, lock.Unlock())

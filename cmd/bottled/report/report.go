@@ -9,7 +9,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/docker/go-units"
+
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
@@ -23,34 +26,46 @@ const (
 	unreadyBottles             // without their components
 )
 
+// view is how a status is shown.
+type view struct {
+	now    time.Time
+	detail detail
+	usage  map[string]engine.Usage // by name of the container; nil: not shown
+}
+
 // Full is the status: the controller's troubles, the bottles, and why some are not ready. Warnings about the engine and host, which
 // change with neither, are left to the controller's log, to doctor and to programs.
-func Full(status reconciler.Status, now time.Time) []Line { return report(status, now, everything) }
+func Full(status reconciler.Status, now time.Time) []Line { return report(status, view{now: now}) }
 
-func report(status reconciler.Status, now time.Time, d detail) []Line {
-	lines := controllerLines(status.Controller, now)
+// Wide is Full with what the containers use, by their names.
+func Wide(status reconciler.Status, usage map[string]engine.Usage, now time.Time) []Line {
+	return report(status, view{now: now, usage: usage})
+}
+
+func report(status reconciler.Status, v view) []Line {
+	lines := controllerLines(status.Controller, v.now)
 	if len(lines) > 0 {
 		lines = append(lines, Line{})
 	}
-	lines = append(lines, bottleLines(status.Bottles, now, d)...)
+	lines = append(lines, bottleLines(status.Bottles, v)...)
 	return lines
 }
 
-func bottleLines(bottles []reconciler.BottleStatus, now time.Time, d detail) []Line {
+func bottleLines(bottles []reconciler.BottleStatus, v view) []Line {
 	if len(bottles) == 0 {
 		return []Line{{Text: "no bottles"}}
 	}
 	var lines []Line
 	shown := bottles
-	if d >= unreadyOnly {
+	if v.detail >= unreadyOnly {
 		shown = slices.DeleteFunc(slices.Clone(shown), reconciler.BottleStatus.Healthy)
 		lines = append(lines, Line{Text: fmt.Sprintf("%d of %s as they should be", len(bottles)-len(shown), Count(len(bottles), "bottle"))})
 	}
 	if len(shown) > 0 {
-		lines = append(lines, bottleTable(shown, now, d)...)
+		lines = append(lines, bottleTable(shown, v)...)
 	}
 	for i, l := range noteLines(shown) {
-		if i == 0 || d == everything {
+		if i == 0 || v.detail == everything {
 			lines = append(lines, Line{})
 		}
 		lines = append(lines, l)
@@ -104,39 +119,68 @@ func Troubles(c *reconciler.ControllerStatus, now time.Time) []string {
 	return all
 }
 
-func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []Line {
-	restarts := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Restarts() > 0 })
-	since := slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Condition(reconciler.ConditionReady) != nil })
+// columns are those of the table of bottles.
+type columns struct {
+	restarts, since, usage bool
+	bad                    bool // the row is about something that is not as it should be
+
+	bottle, component, ready, state, restarted, changed, image string
+	cpu, memory, container                                     string
+}
+
+// cells are the row's texts, without those of columns that are not shown.
+func (c columns) cells() []string {
+	cells := []string{c.bottle, c.component, c.ready, c.state}
+	if c.restarts {
+		cells = append(cells, c.restarted)
+	}
+	if c.since {
+		cells = append(cells, c.changed)
+	}
+	if c.usage {
+		cells = append(cells, c.cpu, c.memory, c.container)
+	}
+	cells = append(cells, c.image)
+	for i := range cells {
+		cells[i] = printable.Line(cells[i]) // a tab would begin another cell
+	}
+	return cells
+}
+
+func bottleTable(bottles []reconciler.BottleStatus, v view) []Line {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	var lines []Line
-	row := func(bad bool, bottle, component, ready, state, restarted, changed, image string) {
-		cells := []string{bottle, component, ready, state}
-		if restarts {
-			cells = append(cells, restarted)
-		}
-		if since {
-			cells = append(cells, changed)
-		}
-		cells = append(cells, image)
-		for i := range cells {
-			cells[i] = printable.Line(cells[i]) // a tab would begin another cell
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t"))
-		lines = append(lines, Line{Bad: bad})
+	shown := columns{
+		restarts: slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Restarts() > 0 }),
+		since:    slices.ContainsFunc(bottles, func(b reconciler.BottleStatus) bool { return b.Condition(reconciler.ConditionReady) != nil }),
+		usage:    v.usage != nil,
 	}
-	row(false, "BOTTLE", "COMPONENT", "READY", "STATE", "RESTARTS", "SINCE", "IMAGE")
+	row := func(c columns) {
+		c.restarts, c.since, c.usage = shown.restarts, shown.since, shown.usage
+		fmt.Fprintln(t, strings.Join(c.cells(), "\t"))
+		lines = append(lines, Line{Bad: c.bad})
+	}
+	row(columns{
+		bottle: "BOTTLE", component: "COMPONENT", ready: "READY", state: "STATE", restarted: "RESTARTS", changed: "SINCE", image: "IMAGE",
+		cpu: "CPU TIME", memory: "MEMORY", container: "CONTAINER",
+	})
 	for _, b := range bottles {
-		changed, hidden := "", d == unreadyBottles || d > everything && b.Healthy()
+		changed, hidden := "", v.detail == unreadyBottles || v.detail > everything && b.Healthy()
 		if c := b.Condition(reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {
-			changed = Age(c.LastTransitionTime, now) + " ago"
+			changed = Age(c.LastTransitionTime, v.now) + " ago"
 		}
-		row(!b.Healthy(), b.Slug, "", yesNo(b.Ready), stateOf(b), restartCell(b.Restarts(), hidden), changed, "")
+		row(columns{bad: !b.Healthy(), bottle: b.Slug, ready: yesNo(b.Ready), state: stateOf(b), restarted: restartCell(b.Restarts(), hidden), changed: changed})
 		if hidden {
 			continue
 		}
 		for _, p := range b.Components {
-			row(!p.Ready && !b.Healthy(), "", string(p.Component), yesNo(p.Ready), p.State, restartCell(p.Restarts, true), "", imageName(p.Image))
+			c := columns{
+				bad: !p.Ready && !b.Healthy(), component: string(p.Component), ready: yesNo(p.Ready), state: p.State,
+				restarted: restartCell(p.Restarts, true), image: imageName(p.Image), container: p.Name,
+			}
+			c.cpu, c.memory = usageCells(v.usage[p.Name])
+			row(c)
 		}
 	}
 	_ = t.Flush() // a strings.Builder takes everything
@@ -144,6 +188,18 @@ func bottleTable(bottles []reconciler.BottleStatus, now time.Time, d detail) []L
 		lines[i].Text = strings.TrimRight(l, " ")
 	}
 	return lines
+}
+
+// usageCells are empty for a container that does not run.
+func usageCells(u engine.Usage) (cpu, memory string) {
+	if u == (engine.Usage{}) {
+		return "", ""
+	}
+	memory = units.BytesSize(float64(u.Memory))
+	if u.MemoryLimit > 0 {
+		memory += " / " + units.BytesSize(float64(u.MemoryLimit))
+	}
+	return u.CPU.Round(10 * time.Millisecond).String(), memory
 }
 
 // notedConditions are the conditions that are explained while they are True, and how they are called.
@@ -203,7 +259,7 @@ func restartCell(n int, shown bool) string {
 func Fit(status reconciler.Status, header []Line, now time.Time, height, width int) []Line {
 	var lines []Line
 	for d := everything; d <= unreadyBottles; d++ {
-		lines = wrapped(append(slices.Clone(header), report(status, now, d)...), width)
+		lines = wrapped(append(slices.Clone(header), report(status, view{now: now, detail: d})...), width)
 		if len(lines) <= height {
 			return lines
 		}

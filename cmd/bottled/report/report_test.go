@@ -73,7 +73,7 @@ func checkGolden(t *testing.T, cases []reportCase) {
 	t.Helper()
 	var all strings.Builder
 	for _, c := range cases {
-		fmt.Fprintf(&all, "# %s\n%s\n", c.name, text(report(c.status, apitest.Now, c.detail)))
+		fmt.Fprintf(&all, "# %s\n%s\n", c.name, text(report(c.status, view{now: apitest.Now, detail: c.detail})))
 	}
 	golden.Check(t, "testdata/report.golden", all.String())
 }

@@ -155,6 +155,9 @@ type Deletion struct {
 // Delete removes bottles; all of the owner without names. progress is as for Reconcile.
 func (s *Service) Delete(ctx context.Context, names []string, progress func(execute.Progress)) ([]Deletion, error) {
 	r, release, err := s.lockedReconciler(ctx, progress)
+	if errors.Is(err, store.ErrLocked) {
+		return nil, s.besideController(ctx, names, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -212,6 +212,14 @@ func limits(r *run) {
 	if got := detail.Container.Limits; got.Memory != 32<<20 || got.NanoCPUs != 5e8 || got.Pids != 16 {
 		r.Errorf("limits: %+v", got)
 	}
+	if used, err := r.Engine.Usage(r.Context(), id); err != nil || used.Memory <= 0 || used.MemoryLimit != 32<<20 || used.CPU <= 0 || used.Processes < 1 {
+		r.Errorf("it uses %+v, %v", used, err)
+	}
+	r.must(r.Engine.StopContainer(r.Context(), id, 0))
+	r.shows(id, engine.StateExited)
+	if used, err := r.Engine.Usage(r.Context(), id); err != nil || used != (engine.Usage{}) {
+		r.Errorf("after its end it uses %+v, %v", used, err)
+	}
 }
 
 // missing: what is not there.
@@ -228,6 +236,8 @@ func missing(r *run) {
 	c.Networks = append(c.Networks, state.Attachment{Network: r.Settings.Prefix + "-no-such-network"})
 	r.want(r.Engine.StartContainer(r.Context(), r.create(c), nil), engine.ErrNotFound)
 	_, err = r.Engine.Inspect(r.Context(), id)
+	r.want(err, engine.ErrNotFound)
+	_, err = r.Engine.Usage(r.Context(), id)
 	r.want(err, engine.ErrNotFound)
 	_, _, err = r.Engine.ContainerOwner(r.Context(), r.Settings.Prefix+"-nobody")
 	r.want(err, engine.ErrNotFound)

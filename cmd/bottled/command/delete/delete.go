@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 )
 
@@ -18,42 +21,92 @@ import (
 type Options struct {
 	command.Streams
 	Delete  func(ctx context.Context, bottles []string, progress func(execute.Progress)) ([]service.Deletion, error)
+	Status  func(ctx context.Context) (reconciler.Status, error)
 	Log     *zerolog.Logger
-	Bottles []string
-	All     bool
+	Confirm func(question string) error // nil: nobody is there to answer
+	command.Selection
+	All bool
 }
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
-	opts := &Options{Streams: f.Streams, Delete: f.Service.Delete, Log: &f.Service.Log}
+	opts := &Options{
+		Streams: f.Streams, Delete: f.Service.Delete, Log: &f.Service.Log,
+		Status: func(ctx context.Context) (reconciler.Status, error) {
+			source, err := f.Service.StatusSource()
+			if err != nil {
+				return reconciler.Status{}, err
+			}
+			return source.Get(ctx)
+		},
+	}
+	var yes bool
 	cmd := &cobra.Command{
-		Use:   "delete BOTTLE… | --all",
+		Use:   "delete BOTTLE… | --selector LABELS | --all",
 		Short: "Remove bottles: containers, networks, configuration, tokens",
 		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals and the audit log are kept.
-A bottle whose manifest is still there comes back with the next reconcile.`,
+A bottle whose manifest is still there comes back with the next reconcile.
+
+With --all and --selector it asks first, if somebody is there to answer: stdin and stderr are a terminal. --yes answers.`,
 		Example: `  bottled delete dev
   bottled delete dev review
-  bottled delete --all`,
+  bottled delete --selector team=core
+  bottled delete --all --yes`,
 		ValidArgsFunction: f.CompleteBottles(-1),
 		Args: func(_ *cobra.Command, bottles []string) error {
-			if opts.All == (len(bottles) > 0) {
-				return errors.New("name bottles, or give --all")
+			opts.Bottles = bottles
+			if opts.All == opts.IsSet() || len(bottles) > 0 && opts.HasSelector() {
+				return errors.New("name bottles, or give --selector or --all: one of the three")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, bottles []string) error {
-			opts.Bottles = bottles
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				opts.Confirm = f.Confirm()
+			}
 			if runF != nil {
 				return runF(opts)
 			}
 			return run(cmd.Context(), opts)
 		},
 	}
+	opts.AddFlag(cmd.Flags())
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
 	cmd.Flags().BoolVar(&opts.All, "all", false, "every bottle of this owner")
 	return cmd
 }
 
+// choose are the bottles to remove, where they were not named. The user confirms them.
+func choose(ctx context.Context, opts *Options) ([]string, error) {
+	all, err := opts.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := opts.Of(all)
+	if err != nil || len(chosen) == 0 {
+		return nil, err
+	}
+	var names []string
+	for _, b := range chosen {
+		names = append(names, b.Slug)
+	}
+	if opts.Confirm != nil {
+		err = opts.Confirm(fmt.Sprintf("Remove %s: %s?", report.Count(len(names), "bottle"), strings.Join(names, ", ")))
+	}
+	return names, err
+}
+
 func run(ctx context.Context, opts *Options) error {
+	if opts.HasSelector() || opts.All && opts.Confirm != nil {
+		names, err := choose(ctx, opts)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return opts.Out.Line("no bottles")
+		}
+		opts.Bottles = names
+	}
 	progress, end := opts.Progress(opts.Log)
 	deleted, err := opts.Delete(ctx, opts.Bottles, progress)
 	end()

@@ -3,14 +3,19 @@ package status
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/engine"
 )
 
 // Source reads the status: a [service.StatusSource].
@@ -22,16 +27,23 @@ type Source interface {
 // Options of the command.
 type Options struct {
 	command.Streams
-	Source  func() (Source, error)
-	Log     *zerolog.Logger
-	Bottles []string // all without any
-	Output  command.Output
-	Watch   bool
+	Source func() (Source, error)
+	Log    *zerolog.Logger
+	Usage  func(ctx context.Context, status reconciler.Status) (map[string]engine.Usage, error)
+	Owners func(ctx context.Context) ([]service.OwnedBottle, error)
+	Owner  *string // whose bottles the status is about
+	command.Selection
+	Output    command.Output
+	Watch     bool
+	AllOwners bool
 }
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
-	opts := &Options{Streams: f.Streams, Log: &f.Service.Log, Source: func() (Source, error) { return f.Service.StatusSource() }}
+	opts := &Options{
+		Streams: f.Streams, Log: &f.Service.Log, Source: func() (Source, error) { return f.Service.StatusSource() },
+		Usage: f.Service.Usage, Owners: f.Service.OwnedBottles, Owner: &f.Service.Settings.Owner,
+	}
 	cmd := &cobra.Command{
 		Aliases: []string{"ps", "ls"},
 		Use:     "status [BOTTLE…]",
@@ -43,23 +55,43 @@ again after every change. With -o json every change is one line (NDJSON), with -
 		Example: `  bottled status
   bottled status dev review
   bottled status -o json | jq '.bottles[] | select(.ready | not)'
-  bottled status --watch`,
+  bottled status --watch
+  bottled status -o wide -l team=core
+  bottled status --all-owners`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteBottles(-1),
 		RunE: func(cmd *cobra.Command, bottles []string) error {
 			opts.Bottles = bottles
+			if err := opts.check(); err != nil {
+				return exit.Usage(err)
+			}
 			if runF != nil {
 				return runF(opts)
 			}
 			return run(cmd.Context(), opts)
 		},
 	}
-	opts.Output.AddFlag(cmd.Flags())
+	opts.Output.AddFlag(cmd.Flags(), "wide", "name")
+	opts.AddFlag(cmd.Flags())
+	cmd.Flags().BoolVar(&opts.AllOwners, "all-owners", false, "list the bottles of all owners on the engine")
 	cmd.Flags().BoolVarP(&opts.Watch, "watch", "w", false, "go on, and show every change")
 	return cmd
 }
 
+func (o *Options) check() error {
+	switch {
+	case o.AllOwners && (o.Watch || o.IsSet() || o.Output == "wide" || o.Output == "name"):
+		return errors.New("--all-owners lists everything once: leave out names, --selector, --watch, -o wide and -o name")
+	case o.Watch && (o.Output == "wide" || o.Output == "name"):
+		return fmt.Errorf("-o %s is not for --watch", o.Output)
+	}
+	return nil
+}
+
 func run(ctx context.Context, opts *Options) error {
+	if opts.AllOwners {
+		return allOwners(ctx, opts)
+	}
 	source, err := opts.Source()
 	if err != nil {
 		return err
@@ -71,13 +103,20 @@ func run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	if status.Bottles, err = status.Select(opts.Bottles); err != nil {
+	none := len(status.Bottles) == 0
+	if status.Bottles, err = opts.Of(status); err != nil {
 		return err
 	}
-	if err := opts.Output.Status(opts.Out, status); err != nil || opts.Output != "table" || len(opts.Bottles) == 0 {
+	if err := show(ctx, opts, status); err != nil || opts.Output != "table" {
 		return err
 	}
-	return printRefused(opts, status.Bottles)
+	if none {
+		return hint(ctx, opts)
+	}
+	if len(opts.Bottles) > 0 {
+		return printRefused(opts, status.Bottles)
+	}
+	return nil
 }
 
 // printRefused prints what the sidecars of bottles refused.

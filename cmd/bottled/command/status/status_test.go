@@ -25,6 +25,8 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal/terminaltest"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/rs/zerolog"
 )
 
 // source is a Source with a status that changes.
@@ -182,7 +184,7 @@ func TestFeed(t *testing.T) {
 func TestDisplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := terminaltest.New(60, 12)
-		d := &display{screen: terminal.NewScreenOfSize(terminal.OnWriter(e, true, false), e.Size), bottles: []string{"a", "none"}}
+		d := &display{screen: terminal.NewScreenOfSize(terminal.OnWriter(e, true, false), e.Size), chosen: command.Selection{Bottles: []string{"a", "none"}}}
 		if err := d.show(apitest.Status(apitest.Bottle("a", "Failed", "no\nimage"), apitest.Bottle("b", "Ready", ""))); err != nil {
 			t.Fatal(err)
 		}
@@ -203,4 +205,77 @@ func TestDisplay(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestSelection(t *testing.T) {
+	all := apitest.Status(apitest.Bottle("a", "Ready", ""), apitest.Bottle("b", "Ready", ""))
+	all.Bottles[0].Labels = map[string]string{"team": "core"}
+	for args, want := range map[string]string{
+		"-o name":                   "a\nb\n",
+		"-o name -l team=core":      "a\n",
+		"-o name -l team!=core":     "b\n",
+		"-o name -l team":           "a\n",
+		"-o name -l !team":          "b\n",
+		"-o name b -l team":         "",
+		"-o name --selector team=x": "",
+	} {
+		var out bytes.Buffer
+		cmd := New(&command.Factory{Service: &service.Service{}}, func(o *Options) error {
+			o.Streams, o.Source = optionsFor(source{}, &out).Streams, func() (Source, error) { return source{status: all}, nil }
+			return run(t.Context(), o)
+		})
+		if err := commandtest.Execute(t, cmd, args); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v, want %q", args, &out, err, want)
+		}
+	}
+	for _, args := range []string{"-l (", "--all-owners a", "--all-owners -w", "--all-owners -l x", "-w -o wide", "-w -o name"} {
+		cmd := New(&command.Factory{Service: &service.Service{}}, func(*Options) error { return nil })
+		if err := commandtest.Execute(t, cmd, args); exit.Code(err, false) != exit.BadInput {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}
+
+// Where this owner has no bottles, others may.
+func TestOtherOwners(t *testing.T) {
+	owned := []service.OwnedBottle{{Owner: "demo", Bottle: "x", Containers: 3, Running: 2, StateDir: "/d"}, {Owner: "demo", Bottle: "y"}, {Owner: "me", Bottle: "z"}}
+	owner, log := "me", zerolog.Nop()
+	var out, errs bytes.Buffer
+	opts := optionsFor(source{status: reconciler.Status{}}, &out)
+	opts.Errs, opts.Owner, opts.Log = terminal.OnWriter(&errs, false, false), &owner, &log
+	opts.Owners = func(context.Context) ([]service.OwnedBottle, error) { return owned, nil }
+	if err := run(t.Context(), opts); err != nil || out.String() != "no bottles\n" || errs.String() != "owner demo has 2 bottles: bottled status --owner demo --state-dir /d\n" {
+		t.Errorf("%q %q %v", &out, &errs, err)
+	}
+	out.Reset()
+	opts.AllOwners = true
+	want := "OWNER   BOTTLE   RUNNING   STATE DIRECTORY\ndemo    x        2 of 3    /d\ndemo    y        0 of 0    \nme      z        0 of 0    \n"
+	if err := run(t.Context(), opts); err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, out.String()))
+	}
+	out.Reset()
+	opts.Output = "json"
+	var got struct{ Bottles []service.OwnedBottle }
+	if err := errors.Join(run(t.Context(), opts), json.Unmarshal(out.Bytes(), &got)); err != nil || !slices.Equal(got.Bottles, owned) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestWide(t *testing.T) {
+	var out bytes.Buffer
+	running := apitest.Component(state.Agent, "running", 0)
+	running.Name = "claude-bottle-agent-a"
+	opts := optionsFor(source{status: apitest.Status(apitest.Bottle("a", "Ready", "", running, apitest.Component(state.Pipelock, "exited", 0)))}, &out)
+	opts.Output = "wide"
+	opts.Usage = func(context.Context, reconciler.Status) (map[string]engine.Usage, error) {
+		return map[string]engine.Usage{running.Name: {CPU: 1234 * time.Millisecond, Memory: 20 << 20, MemoryLimit: 4 << 30, Processes: 3}}, nil
+	}
+	want := `BOTTLE   COMPONENT   READY   STATE     CPU TIME   MEMORY         CONTAINER               IMAGE
+a                    yes     Ready
+         agent       yes     running   1.23s      20MiB / 4GiB   claude-bottle-agent-a   img:1
+         pipelock    no      exited                                                      img:1
+`
+	if err := run(t.Context(), opts); err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, out.String()))
+	}
 }

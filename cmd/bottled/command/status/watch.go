@@ -20,10 +20,10 @@ import (
 // watch shows the status and its changes until ctx ends.
 func watch(ctx context.Context, opts *Options, source Source) error {
 	if opts.Output != "table" || !opts.Out.IsTerminal() {
-		f := &feed{out: opts.Out, output: opts.Output, bottles: opts.Bottles, warn: func(err error) { opts.Log.Warn().Err(err).Msg("status") }}
+		f := &feed{out: opts.Out, output: opts.Output, chosen: opts.Selection, warn: func(err error) { opts.Log.Warn().Err(err).Msg("status") }}
 		return source.Follow(ctx, f.show, f.trouble)
 	}
-	d := &display{screen: terminal.NewScreen(opts.Out), bottles: opts.Bottles}
+	d := &display{screen: terminal.NewScreen(opts.Out), chosen: opts.Selection}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
 	group.Go(func() error { return d.refresh(ctx) })
@@ -36,18 +36,18 @@ func watch(ctx context.Context, opts *Options, source Source) error {
 
 // feed prints the status again after every change.
 type feed struct {
-	out     terminal.Console
-	output  command.Output
-	bottles []string
-	warn    func(error)
-	last    []byte // status, as JSON
-	warned  string
+	out    terminal.Console
+	output command.Output
+	chosen command.Selection
+	warn   func(error)
+	last   []byte // status, as JSON
+	warned string
 }
 
 func (f *feed) show(status reconciler.Status) error {
 	f.warned = ""
 	var missing error
-	status.Bottles, missing = status.Select(f.bottles)
+	status.Bottles, missing = f.chosen.Of(status)
 	if status.Bottles == nil {
 		status.Bottles = []reconciler.BottleStatus{}
 	}
@@ -91,8 +91,8 @@ func (f *feed) trouble(err error) {
 
 // display keeps the status on a terminal up to date.
 type display struct {
-	screen  *terminal.Screen
-	bottles []string
+	screen *terminal.Screen
+	chosen command.Selection
 
 	mu     sync.Mutex
 	status *reconciler.Status // nil until it is known
@@ -103,7 +103,7 @@ func (d *display) show(status reconciler.Status) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var missing error
-	status.Bottles, missing = status.Select(d.bottles)
+	status.Bottles, missing = d.chosen.Of(status)
 	d.status, d.header = &status, nil
 	if missing != nil {
 		d.header = []report.Line{{Text: report.OneLine(missing), Bad: true, Wrap: true}}
