@@ -9,14 +9,24 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// SessionRuntime runs interactive processes and streams logs.
+// Terminal is the terminal that a process gets. Its size is the user's terminal's, in characters.
+type Terminal struct{ Width, Height int }
+
+// SessionRuntime runs interactive processes and streams logs. A terminal has its size from the start (Docker: from API 1.42 on; before, as
+// soon as the process runs); nil is none.
 type SessionRuntime interface {
 	// CreateSession creates a container for one session: its stdin closes with the session, and the engine removes it when it ends.
-	CreateSession(ctx context.Context, c state.Container, tty bool) (id string, err error)
+	CreateSession(ctx context.Context, c state.Container, tty *Terminal) (id string, err error)
 	// StartSession starts the container of a session with its terminal, or its pipes, attached. For mounts see Writer.StartContainer.
-	StartSession(ctx context.Context, id string, mounts []state.Mount, tty bool) (Process, error)
+	StartSession(ctx context.Context, id string, mounts []state.Mount, tty *Terminal) (Process, error)
 	// Exec runs a command in a running container, with or without a stdin.
-	Exec(ctx context.Context, id string, command []string, stdin, tty bool) (Process, error)
+	Exec(ctx context.Context, id string, command []string, stdin bool, tty *Terminal) (Process, error)
+	// CopyFrom returns an archive (tar) of a file or directory of a container, running or not. The path's last element is not followed if it
+	// is a symbolic link. What is in it is the agent's.
+	CopyFrom(ctx context.Context, id, path string) (io.ReadCloser, error)
+	// CopyTo writes an archive of one file or directory to a container: into path, if that is a directory, otherwise as path. It belongs
+	// to the container's user.
+	CopyTo(ctx context.Context, id, path string, archive io.Reader) error
 	// StreamLogs calls handle for every line of a container's log until the log ends; with Follow, until the container ends. An error
 	// of handle ends it, too.
 	StreamLogs(ctx context.Context, id string, o LogOptions, handle func(LogLine) error) error

@@ -31,25 +31,35 @@ func (f *Factory) CompleteBottles(most int) cobra.CompletionFunc {
 	}
 }
 
-// CompleteTargets completes one BOTTLE or BOTTLE/COMPONENT, each followed by after: a space for "".
-func (f *Factory) CompleteTargets(after string) cobra.CompletionFunc {
+// CompleteTargets completes BOTTLE or BOTTLE/COMPONENT, as many as the command takes; most < 0 is any number.
+func (f *Factory) CompleteTargets(most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
+		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		var targets []string
-		for name, components := range f.bottles(cmd) {
-			targets = append(targets, name+after)
-			for _, component := range components {
-				targets = append(targets, name+"/"+string(component)+after)
-			}
-		}
-		slices.Sort(targets)
-		if after != "" {
-			return targets, cobra.ShellCompDirectiveNoSpace
-		}
-		return targets, cobra.ShellCompDirectiveNoFileComp
+		return f.targets(cmd, ""), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// targets are the bottles and their components, each followed by after.
+func (f *Factory) targets(cmd *cobra.Command, after string) []string {
+	var targets []string
+	for name, components := range f.bottles(cmd) {
+		targets = append(targets, name+after)
+		for _, component := range components {
+			targets = append(targets, name+"/"+string(component)+after)
+		}
+	}
+	slices.Sort(targets)
+	return targets
+}
+
+// CompleteCopies completes BOTTLE: and BOTTLE/COMPONENT:, or a local path.
+func (f *Factory) CompleteCopies(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return f.targets(cmd, ":"), cobra.ShellCompDirectiveNoSpace
 }
 
 // bottles are the bottles of the owner that the command line selects, and their components; none where nobody can tell soon.

@@ -14,7 +14,7 @@ var Habits = map[string]string{
 	"apply": "reconcile", "up": "reconcile", "start": "reconcile", "daemon": "reconcile", "controller": "reconcile",
 	"rm": "delete", "remove": "delete", "down": "delete", "destroy": "delete",
 	"sh": "exec", "shell": "exec", "ssh": "exec", "enter": "exec", "session": "run",
-	"lint": "validate", "info": "doctor", "settings": "config view", "convert": "import", "refresh": "sync",
+	"lint": "validate", "info": "doctor", "settings": "config view", "convert": "import", "copy": "cp", "refresh": "sync",
 }
 
 // UnknownCommand is the error about a word that is no command.

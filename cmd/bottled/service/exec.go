@@ -19,30 +19,39 @@ type Target struct {
 // Attachment is the user's side of a session.
 type Attachment interface {
 	Stdin() bool // input goes to the program
-	TTY() bool   // the program gets a terminal
+	// Terminal is the one that the program gets; nil for none.
+	Terminal() *engine.Terminal
 	// Converse connects the user to a program until that ends, and returns its exit code. ctx must not end with a signal.
 	Converse(ctx context.Context, p engine.Process) (code int, err error)
 }
 
 // Exec runs a command in the running container of a component, and returns its exit code.
 func (s *Service) Exec(ctx context.Context, to Target, command []string, user Attachment) (code int, err error) {
+	err = s.withContainer(ctx, to, func(e Engine, c engine.Summary) error {
+		began := time.Now()
+		p, err := e.Exec(ctx, c.ID, command, user.Stdin(), user.Terminal())
+		if err != nil {
+			return err
+		}
+		code, err = user.Converse(context.WithoutCancel(ctx), p)
+		s.explainEnd(ctx, running{bottle: to.Bottle, name: c.Name, component: to.Component, since: began})
+		return errors.Join(err, p.Close())
+	})
+	return code, err
+}
+
+// withContainer calls do with the running container of a component.
+func (s *Service) withContainer(ctx context.Context, of Target, do func(e Engine, c engine.Summary) error) (err error) {
 	e, err := s.connect(ctx, state.Settings{})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	c, err := s.runningContainer(ctx, e, to)
+	c, err := s.runningContainer(ctx, e, of)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	began := time.Now()
-	p, err := e.Exec(ctx, c.ID, command, user.Stdin(), user.TTY())
-	if err != nil {
-		return 0, err
-	}
-	code, err = user.Converse(context.WithoutCancel(ctx), p)
-	s.explainEnd(ctx, running{bottle: to.Bottle, name: c.Name, component: to.Component, since: began})
-	return code, errors.Join(err, p.Close())
+	return do(e, c)
 }
 
 // runningContainer finds the container that a component runs in.

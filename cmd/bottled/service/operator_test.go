@@ -128,3 +128,54 @@ func TestDeleteBesideController(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestCopy(t *testing.T) {
+	s, _, _, dir := newService(t)
+	work := t.TempDir()
+	manifest := strings.Replace(agentManifest, "command: [wait]", "command: [wait], mounts: [{source: "+work+", target: /work}]", 1)
+	if err := os.WriteFile(filepath.Join(dir, "one.yaml"), []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reconcileOnce(t, s, plan.PruneGuarded, dir)
+	local, agent := t.TempDir(), Target{"one", state.Agent}
+	if err := errors.Join(os.MkdirAll(filepath.Join(local, "tree", "sub"), 0o700), os.WriteFile(filepath.Join(local, "tree", "sub", "file"), []byte("text"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if skipped, err := s.CopyTo(ctx, filepath.Join(local, "tree"), agent, "/"); err != nil || len(skipped) > 0 {
+		t.Fatalf("%v, %v", skipped, err)
+	}
+	for name, c := range map[string]struct{ path, local, file string }{
+		"into a directory": {"/tree", local + "/out", "out/tree/sub/file"},
+		"under a new name": {"/tree", local + "/new", "new/sub/file"},
+		"a file":           {"/tree/sub/file", local + "/copy.txt", "copy.txt"},
+		"a file, again":    {"/tree/sub/file", local + "/copy.txt", "copy.txt"},
+		"a file here":      {"/tree/sub/file", local, "file"},
+	} {
+		if err := os.MkdirAll(filepath.Join(local, "out"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		skipped, err := s.CopyFrom(ctx, agent, c.path, c.local, 100)
+		text, readErr := os.ReadFile(filepath.Join(local, c.file))
+		if err := errors.Join(err, readErr); err != nil || len(skipped) > 0 || string(text) != "text" {
+			t.Errorf("%s: %q, %v, %v", name, text, skipped, err)
+		}
+	}
+	if err := os.Symlink(local, filepath.Join(work, "planted")); err != nil {
+		t.Fatal(err)
+	}
+	for says, do := range map[string]func() error{
+		"agent has no /none":                  func() error { _, err := s.CopyFrom(ctx, agent, "/none", local, 100); return err },
+		"agent has no /no":                    func() error { _, err := s.CopyTo(ctx, local, agent, "/no/way"); return err },
+		"--max-size":                          func() error { _, err := s.CopyFrom(ctx, agent, "/tree", local, 3); return err },
+		"did you mean one?":                   func() error { _, err := s.CopyFrom(ctx, Target{"oen", state.Agent}, "/tree", local, 100); return err },
+		"no such file":                        func() error { _, err := s.CopyTo(ctx, filepath.Join(local, "none"), agent, "/"); return err },
+		"the agent of bottle one could write": func() error { _, err := s.CopyFrom(ctx, agent, "/tree", work, 100); return err },
+		"one could write it":                  func() error { _, err := s.CopyFrom(ctx, agent, "/tree", work+"/planted/x", 100); return err },
+		"bottle one could write it":           func() error { _, err := s.CopyTo(ctx, work+"/planted/tree", agent, "/"); return err },
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q", err, says)
+		}
+	}
+}

@@ -69,8 +69,8 @@ func newService(t *testing.T) (s *Service, log *bytes.Buffer, e *fake.Engine, di
 // attachment is a user who sees how a program ends.
 type attachment struct{}
 
-func (attachment) Stdin() bool { return false }
-func (attachment) TTY() bool   { return false }
+func (attachment) Stdin() bool                { return false }
+func (attachment) Terminal() *engine.Terminal { return nil }
 func (attachment) Converse(ctx context.Context, p engine.Process) (int, error) {
 	return p.Wait(ctx)
 }

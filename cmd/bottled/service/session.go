@@ -55,7 +55,7 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 
 // host runs a session, from its container's creation to its removal.
 func host(ctx context.Context, e Engine, c state.Container, user Attachment) (code int, err error) {
-	id, err := e.CreateSession(ctx, c, user.TTY())
+	id, err := e.CreateSession(ctx, c, user.Terminal())
 	if errors.Is(err, engine.ErrConflict) || errors.Is(err, state.ErrMount) {
 		return 0, err // the name is somebody else's, or nothing was created
 	}
@@ -72,7 +72,7 @@ func host(ctx context.Context, e Engine, c state.Container, user Attachment) (co
 	if err != nil {
 		return 0, err
 	}
-	p, err := e.StartSession(ctx, id, c.Mounts, user.TTY())
+	p, err := e.StartSession(ctx, id, c.Mounts, user.Terminal())
 	if err != nil {
 		return 0, startError(err)
 	}

@@ -45,8 +45,14 @@ func Attach(stdin, tty bool) (a *Attachment, release func()) {
 // Stdin says whether input goes to the program.
 func (a *Attachment) Stdin() bool { return a.stdin }
 
-// TTY says whether the program gets a terminal.
-func (a *Attachment) TTY() bool { return a.tty }
+// Terminal is the one that the program gets, as large as this one; nil for none.
+func (a *Attachment) Terminal() *engine.Terminal {
+	if !a.tty {
+		return nil
+	}
+	width, height := a.size()
+	return &engine.Terminal{Width: width, Height: height}
+}
 
 // Converse connects the terminal to a program until that ends, and returns its exit code. ctx must not end with a signal.
 func (a *Attachment) Converse(ctx context.Context, p engine.Process) (int, error) {
@@ -135,18 +141,14 @@ func (a *Attachment) followSize(ctx context.Context, p engine.Process) (stop fun
 	signal.Notify(changes, syscall.SIGWINCH)
 	done := make(chan struct{})
 	go func() {
-		for try := 0; a.resize(ctx, p) != nil && try < 10; try++ {
-			select { // the command may not run yet
-			case <-done:
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
 		for {
 			select {
 			case <-done:
 				return
 			case <-changes:
-				_ = a.resize(ctx, p) // the next change is another chance
+			}
+			if width, height := a.size(); width > 0 {
+				_ = p.Resize(ctx, width, height) // the next change is another chance
 			}
 		}
 	}()
@@ -156,11 +158,12 @@ func (a *Attachment) followSize(ctx context.Context, p engine.Process) (stop fun
 	}
 }
 
-func (a *Attachment) resize(ctx context.Context, p engine.Process) error {
+// size is this terminal's; 0 when there is none here.
+func (a *Attachment) size() (width, height int) {
 	for _, f := range []*os.File{a.out, a.in} {
 		if width, height, err := term.GetSize(int(f.Fd())); err == nil {
-			return p.Resize(ctx, width, height)
+			return width, height
 		}
 	}
-	return nil // there is none here
+	return 0, 0
 }

@@ -87,9 +87,9 @@ func sessions(r *run) {
 	n := r.network("sessions", 0)
 	c := r.container("s", n.Name)
 	c.Command, c.Labels, c.Log = r.Ends, r.labels(string(state.Session)), state.Log{Driver: "none"}
-	id, err := r.Engine.CreateSession(r.Context(), c, false)
+	id, err := r.Engine.CreateSession(r.Context(), c, nil)
 	r.must(err)
-	p, err := r.Engine.StartSession(r.Context(), id, c.Mounts, false)
+	p, err := r.Engine.StartSession(r.Context(), id, c.Mounts, nil)
 	r.must(err)
 	code, err := p.Wait(r.Context())
 	if err != nil || code != 0 {

@@ -23,12 +23,15 @@ import (
 const noDetach = "ctrl-^,ctrl-@,ctrl-^,ctrl-_,ctrl-^,ctrl-@,ctrl-^,ctrl-_"
 
 // CreateSession creates a container for one session, which Docker removes at its end.
-func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool) (string, error) {
+func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty *engine.Terminal) (string, error) {
 	if err := e.files.checkMounts(c.Mounts); err != nil {
 		return "", err
 	}
 	config, host := toCreate(c)
-	config.Tty, config.OpenStdin, config.StdinOnce = tty, true, true
+	if size := consoleSize(tty); size != nil {
+		host.ConsoleSize = *size
+	}
+	config.Tty, config.OpenStdin, config.StdinOnce = tty != nil, true, true
 	config.AttachStdin, config.AttachStdout, config.AttachStderr = true, true, true
 	host.AutoRemove = true
 	return e.create(ctx, c, config, host)
@@ -36,7 +39,7 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty bool)
 
 // StartSession attaches to a container of CreateSession, subscribes to its end, and then starts it, so that no output or exit code is
 // missed.
-func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, tty bool) (engine.Process, error) {
+func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, tty *engine.Terminal) (engine.Process, error) {
 	// The end of ctx after this call must not end the wait.
 	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, cancel)()
@@ -47,7 +50,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 		return nil, wrap(err, "attach to container")
 	}
 	p := &process{
-		conn: conn, tty: tty, cancelWait: cancel,
+		conn: conn, tty: tty != nil, cancelWait: cancel,
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerResize(ctx, id, size)
 		},
@@ -65,6 +68,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 			}
 		},
 	}
+	e.sizeEarly(waits, p, tty)
 	if err := e.StartContainer(ctx, id, mounts); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -72,19 +76,20 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 }
 
 // Exec runs a command in a running container.
-func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin, tty bool) (engine.Process, error) {
+func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin bool, tty *engine.Terminal) (engine.Process, error) {
 	created, err := e.client.ContainerExecCreate(ctx, id, container.ExecOptions{
-		Tty: tty, AttachStdin: stdin, AttachStdout: true, AttachStderr: true, DetachKeys: noDetach, Cmd: command,
+		Tty: tty != nil, ConsoleSize: consoleSize(tty), AttachStdin: stdin, AttachStdout: true, AttachStderr: true, DetachKeys: noDetach, Cmd: command,
 	})
 	if err != nil {
 		return nil, wrap(err, "run a command in container")
 	}
-	conn, err := e.client.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{Tty: tty})
+	conn, err := e.client.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{Tty: tty != nil, ConsoleSize: consoleSize(tty)})
 	if err != nil {
 		return nil, wrap(err, "run a command in container")
 	}
-	return &process{
-		conn: conn, tty: tty, cancelWait: func() {},
+	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p := &process{
+		conn: conn, tty: tty != nil, cancelWait: cancel,
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerExecResize(ctx, created.ID, size)
 		},
@@ -96,7 +101,9 @@ func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin, t
 			return signalOnHost(exec, s)
 		},
 		wait: func(ctx context.Context) (int, error) { return e.waitExec(ctx, created.ID) },
-	}, nil
+	}
+	e.sizeEarly(waits, p, tty)
+	return p, nil
 }
 
 // execPollInterval is the interval of the polls for the end of an exec'd command, for which Docker has no wait.

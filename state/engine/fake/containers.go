@@ -28,6 +28,7 @@ type container struct {
 	mounted  map[string]*dir // by target
 	attached []endpoint
 	log      []logLine
+	copies   map[string]copied // by path
 }
 
 // run is what changes in a container's life.

@@ -11,7 +11,7 @@ import (
 )
 
 // CreateSession creates a container that is removed when it ends.
-func (e *Engine) CreateSession(ctx context.Context, c state.Container, _ bool) (id string, err error) {
+func (e *Engine) CreateSession(ctx context.Context, c state.Container, _ *engine.Terminal) (id string, err error) {
 	err = e.write(ctx, func() error {
 		id, err = e.create(c, true)
 		return err
@@ -20,7 +20,7 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, _ bool) (
 }
 
 // StartSession starts a session's container. Its program prints nothing.
-func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, _ bool) (engine.Process, error) {
+func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mount, _ *engine.Terminal) (engine.Process, error) {
 	if err := e.StartContainer(ctx, id, mounts); err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 }
 
 // Exec runs a command that ends at once with success.
-func (e *Engine) Exec(ctx context.Context, id string, _ []string, _, _ bool) (engine.Process, error) {
+func (e *Engine) Exec(ctx context.Context, id string, _ []string, _ bool, _ *engine.Terminal) (engine.Process, error) {
 	err := e.read(ctx, func() error {
 		_, err := e.running(id)
 		return err

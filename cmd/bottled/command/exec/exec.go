@@ -38,7 +38,7 @@ SIGINT, SIGTERM and SIGHUP are passed on.`,
 		Example: `  bottled exec dev -- ps aux
   bottled exec -it dev -- bash
   bottled exec dev/pipelock -- /bottled sidecar pipelock healthcheck`,
-		ValidArgsFunction: f.CompleteTargets(""),
+		ValidArgsFunction: f.CompleteTargets(1),
 	}
 	cmd.Flags().BoolVarP(&opts.Stdin, "interactive", "i", false, "pass stdin to the command (default: with a terminal)")
 	tty := command.RunsCommand(cmd, true)

@@ -25,7 +25,7 @@ func TestExec(t *testing.T) {
 	}, func(s commandtest.Session, asked func(...any)) *cobra.Command {
 		return New(&command.Factory{Service: &service.Service{}}, func(o *Options) error {
 			o.Exec = func(_ context.Context, to service.Target, command []string, user service.Attachment) (int, error) {
-				asked(to, " ", command, " stdin ", user.Stdin(), " tty ", user.TTY())
+				asked(to, " ", command, " stdin ", user.Stdin(), " tty ", user.Terminal() != nil)
 				return s.Code, s.Err
 			}
 			return run(t.Context(), o)

@@ -44,7 +44,7 @@ printed as they were logged: JSON by the sidecars, anything by an agent. On a te
 
 --previous shows what is left of earlier runs: what a container logged before its last start and, of containers that
 were replaced, the sidecars' decisions in the audit log. Nothing is left of an agent that was replaced.`,
-		ValidArgsFunction: f.CompleteTargets(""),
+		ValidArgsFunction: f.CompleteTargets(-1),
 		Args:              command.AtLeastOne("a bottle, or a component as in BOTTLE/COMPONENT"),
 		Example: `  bottled logs dev
   bottled logs -f --tail 20 dev/pipelock review/agent`,

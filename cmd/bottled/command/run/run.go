@@ -14,6 +14,7 @@ import (
 
 // Options of the command.
 type Options struct {
+	command.Streams
 	Session func(ctx context.Context, bottle string, command []string, attach func() (service.Attachment, func())) (code int, err error)
 	Bottle  string
 	Command []string // empty: the agent's
@@ -22,7 +23,7 @@ type Options struct {
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
-	opts := &Options{Session: f.Service.Session}
+	opts := &Options{Streams: f.Streams, Session: f.Service.Session}
 	cmd := &cobra.Command{
 		Use:   "run [-t] BOTTLE [-- COMMAND…]",
 		Short: "Run the agent of a bottle, or another command, for one session",
@@ -51,6 +52,10 @@ SIGTERM or SIGHUP, end the session.`,
 
 func run(ctx context.Context, opts *Options) error {
 	code, err := opts.Session(ctx, opts.Bottle, opts.Command, func() (service.Attachment, func()) {
+		if opts.TTY && len(opts.Command) == 0 && opts.Errs.IsTerminal() {
+			// What can't be said is no reason not to begin.
+			_ = opts.Errs.Line("A session in bottle %s has begun, with its agent's command. It ends with that command.", opts.Bottle)
+		}
 		return terminal.Attach(true, opts.TTY)
 	})
 	if err != nil {

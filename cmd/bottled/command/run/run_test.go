@@ -26,7 +26,7 @@ func TestRun(t *testing.T) {
 			o.Session = func(_ context.Context, bottle string, command []string, attach func() (service.Attachment, func())) (int, error) {
 				user, release := attach()
 				defer release()
-				asked(bottle, " ", command, " tty ", user.TTY())
+				asked(bottle, " ", command, " tty ", user.Terminal() != nil)
 				return s.Code, s.Err
 			}
 			return run(t.Context(), o)
