@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
@@ -30,6 +31,9 @@ func run(args []string, streams command.Streams, s *service.Service) int {
 	executed, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exit.Done
+	}
+	if executed == cmd && len(args) > 0 && !strings.HasPrefix(args[0], "-") { // not what a flag of it says to bottled itself
+		err = root.UnknownCommand(cmd, args)
 	}
 	if message := exit.Message(err); message != "" {
 		_ = streams.Errs.Block("bottled: " + message) // there is nowhere else to say it

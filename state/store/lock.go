@@ -20,7 +20,7 @@ var ErrLocked = errors.New("another bottled is at work")
 // refuses to touch it. A state directory belongs to the owner that first locks it.
 func Lock(stateDir, owner string) (release func() error, err error) {
 	if err := owndir.Make(stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("state directory: %w; or choose another with --state-dir", err)
+		return nil, fmt.Errorf("state directory: %w; choose another with --state-dir", err)
 	}
 	path := filepath.Join(stateDir, "lock")
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|owndir.NoFollow), flock.SetPermissions(0o600))

@@ -68,15 +68,17 @@ func afterDash(required bool) cobra.PositionalArgs {
 		dash := cmd.ArgsLenAtDash()
 		switch {
 		case dash < 0 && len(args) > 1:
-			return errors.New("put the command behind --")
+			return fmt.Errorf("put the command behind --: %s %s -- %s", cmd.CommandPath(), args[0], strings.Join(args[1:], " "))
 		case dash < 0:
 			dash = len(args)
 		}
 		switch {
+		case dash == 0:
+			return errors.New("name a bottle")
 		case dash != 1:
 			return fmt.Errorf("name one bottle, not %d", dash)
 		case required && len(args) == 1:
-			return errors.New("give a command, behind --")
+			return fmt.Errorf("give a command, behind --: %s %s -- COMMAND", cmd.CommandPath(), args[0])
 		}
 		return nil
 	}

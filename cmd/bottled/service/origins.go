@@ -1,8 +1,10 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -45,7 +47,7 @@ func (s *Settings) checkEnvironment(f *pflag.FlagSet, environment []string) []er
 		if !strings.HasPrefix(name, envPrefix) || slices.Contains(known, name) || slices.ContainsFunc(foreignVariables, isForeign) {
 			continue
 		}
-		failed = append(failed, fmt.Errorf("environment variable %s: unknown setting%s", name, suggestSetting(name, known)))
+		failed = append(failed, fmt.Errorf("environment variable %s: unknown setting%s", name, suggestVariable(name, flags)))
 	}
 	return failed
 }
@@ -54,6 +56,14 @@ func flagNames(f *pflag.FlagSet) []string {
 	var names []string
 	f.VisitAll(func(flag *pflag.Flag) { names = append(names, flag.Name) })
 	return names
+}
+
+// suggestVariable compares what is behind the prefix, which all have.
+func suggestVariable(name string, flags []string) string {
+	if meant := scalar.Closest(strings.TrimPrefix(name, envPrefix), flags); meant != "" {
+		return "; did you mean " + envName(meant) + "?"
+	}
+	return "; see bottled --help"
 }
 
 // suggestSetting is the end of a message about a name that is no setting.
@@ -105,4 +115,27 @@ func (s *Settings) View(f *pflag.FlagSet) ([]Setting, error) {
 	})
 	slices.SortFunc(all, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// LogLevels are the values of --log-level.
+var LogLevels = []string{"debug", "info", "warn", "error"}
+
+// ExplainValue puts the error about a flag's value into words: not those of the function that parses it.
+func ExplainValue(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag := invalid.GetFlag()
+	advice := invalid.Unwrap().Error()
+	var number *strconv.NumError
+	switch {
+	case errors.As(err, &number) && flag.Value.Type() == "bool":
+		advice = "write true or false"
+	case errors.As(err, &number):
+		advice = "write a number"
+	case strings.HasPrefix(advice, "time: "): // of time.ParseDuration
+		advice = "write a duration like 30s or 2m"
+	}
+	return fmt.Errorf("--%s %q: %s", flag.Name, invalid.GetValue(), advice)
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -84,7 +85,7 @@ func (s *Settings) Resolve(f *pflag.FlagSet) error {
 	s.origins = map[string]string{}
 	set := func(flag *pflag.Flag, value, from string) {
 		if err := f.Set(flag.Name, value); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", from, err))
+			failed = append(failed, fmt.Errorf("%s: %w", from, ExplainValue(err)))
 		}
 		s.origins[flag.Name] = from
 	}
@@ -109,7 +110,10 @@ func (s *Settings) Resolve(f *pflag.FlagSet) error {
 			set(flag, fmt.Sprint(value), path)
 		}
 	}
-	return errors.Join(append(failed, s.check()...)...)
+	if len(failed) == 0 { // a value that was not taken is not judged
+		failed = s.check()
+	}
+	return errors.Join(failed...)
 }
 
 func (s *Settings) configFile() (map[string]any, string, error) {
@@ -151,6 +155,9 @@ func (s *Settings) check() []error {
 	agentImage := s.Image(state.Agent)
 	if _, err := reference.ParseNormalizedNamed(agentImage); agentImage != "" && err != nil {
 		failed = append(failed, fmt.Errorf("--agent-image %q: %w", agentImage, err))
+	}
+	if !slices.Contains(LogLevels, s.LogLevel) {
+		failed = append(failed, fmt.Errorf("--log-level %q: use %s", s.LogLevel, strings.Join(LogLevels, ", ")))
 	}
 	if s.Parallel < 1 {
 		failed = append(failed, fmt.Errorf("--parallel %d: must be at least 1", s.Parallel))

@@ -72,7 +72,7 @@ func TestBadSettings(t *testing.T) {
 		"unknown setting":     {"--config", config("ownr: x\n")},
 		"yaml":                {"--config", config("a: [\n")},
 		"did you mean owner?": {"--config", config("ownr: x\n")},
-		"invalid syntax":      {"--config", config("parallel: many\n")},
+		"write a number":      {"--config", config("parallel: many\n")},
 	} {
 		if _, err := resolveSettings(t, args...); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v, want an error with %q", args, err, says)

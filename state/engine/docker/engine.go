@@ -82,6 +82,9 @@ func clientOptions(config *configfile.ConfigFile) ([]client.Opt, error) {
 		store.EndpointTypeGetter(contextdocker.DockerEndpoint, func() any { return &contextdocker.EndpointMeta{} }),
 	))
 	meta, err := contexts.GetMetadata(name)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("there is no docker context %q: docker context ls lists them", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("docker context %q: %w", name, err)
 	}

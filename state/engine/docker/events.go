@@ -9,6 +9,7 @@ import (
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -38,6 +39,8 @@ func (e *Engine) Ping(ctx context.Context) error {
 		err = context.Cause(ctx)
 	case errors.Is(err, fs.ErrPermission):
 		return permissionError(e.client.DaemonHost())
+	case client.IsErrConnectionFailed(err):
+		return unavailableError(fmt.Sprintf("no docker engine answers at %s: start it, or name another by DOCKER_HOST or DOCKER_CONTEXT", e.client.DaemonHost()))
 	}
 	return wrap(err, "no docker engine answers at %s", e.client.DaemonHost())
 }

@@ -20,15 +20,15 @@ func permissionError(host string) error {
 	if group := socketGroup(strings.TrimPrefix(host, "unix://")); group != "" {
 		remedy = fmt.Sprintf("join its group (sudo usermod -aG %s %s) and log in again, or run bottled as root", group, who)
 	}
-	return forbiddenError(fmt.Sprintf("%s may not use the docker engine at %s: %s", who, host, remedy))
+	return unavailableError(fmt.Sprintf("%s may not use the docker engine at %s: %s", who, host, remedy))
 }
 
-// forbiddenError says more than [engine.ErrUnavailable], which it is: the permission may come while a controller waits.
-type forbiddenError string
+// unavailableError is [engine.ErrUnavailable] with a text that says more: a controller waits until the cause is gone.
+type unavailableError string
 
-func (e forbiddenError) Error() string { return string(e) }
+func (e unavailableError) Error() string { return string(e) }
 
-func (e forbiddenError) Is(target error) bool { return target == engine.ErrUnavailable } //nolint:errorlint // Is does not unwrap
+func (e unavailableError) Is(target error) bool { return target == engine.ErrUnavailable } //nolint:errorlint // Is does not unwrap
 
 // socketGroup is the name of the group that may use a socket; "" for none, and for root's, which nobody should join.
 func socketGroup(path string) string {

@@ -71,7 +71,7 @@ directory mounted into its bottle, is refused: its symbolic links could lead any
 // parse tells the path in the bottle from the local one.
 func (o *Options) parse(args []string) error {
 	if len(args) != 2 {
-		return fmt.Errorf("name a source and a destination, not %d paths: one in a bottle, as in dev:/work/report.md, and one of this host", len(args))
+		return errors.New("name a source and a destination: one in a bottle, as in dev:/work/report.md, and one of this host")
 	}
 	from, fromBottle := remote(args[0])
 	to, toBottle := remote(args[1])

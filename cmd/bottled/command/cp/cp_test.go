@@ -37,7 +37,7 @@ func TestCp(t *testing.T) {
 		"dev/pipelock:/a b --max-size 1Ki": {asked: "from {dev pipelock} /a to b 1024"},
 		"./a:b dev:/x":                     {asked: "./a:b to {dev agent} /x"},
 		"/a:b dev:/x/":                     {asked: "/a:b to {dev agent} /x/"},
-		"dev:/a":                           {says: "not 1 paths"},
+		"dev:/a":                           {says: "name a source and a destination"},
 		"a b":                              {says: "one of the two paths must be in a bottle"},
 		"dev:/a web:/b":                    {says: "one of the two paths must be in a bottle"},
 		"dev:a b":                          {says: "write the absolute path in the bottle"},

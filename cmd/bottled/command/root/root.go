@@ -34,6 +34,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
 	"github.com/bot-bottle/bottled/cmd/sidecars/supervise"
@@ -92,7 +93,13 @@ func usage(cmd *cobra.Command, err error) error {
 			err = fmt.Errorf("%w; did you mean --%s?", err, meant)
 		}
 	}
+	err = service.ExplainValue(err)
 	return exit.Usage(fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath()))
+}
+
+// UnknownCommand is the error about a command line that begins with a word that is no command.
+func UnknownCommand(root *cobra.Command, args []string) error {
+	return usage(root, command.UnknownCommand(root, args))
 }
 
 // usageErrors marks wrong arguments of a command and all below it as usage errors.

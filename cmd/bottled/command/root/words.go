@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
 )
 
 func namesOf(f *pflag.FlagSet) []string {
@@ -27,7 +28,7 @@ func flagNames(cmd *cobra.Command) []string {
 
 // completeFlags has shells complete the values of flags that take one of a few words.
 func completeFlags(root *cobra.Command) {
-	levels := cobra.FixedCompletions([]string{"debug", "info", "warn", "error"}, cobra.ShellCompDirectiveNoFileComp)
+	levels := cobra.FixedCompletions(service.LogLevels, cobra.ShellCompDirectiveNoFileComp)
 	for _, err := range []error{root.RegisterFlagCompletionFunc("log-level", levels), command.CompleteFlags(root)} {
 		if err != nil {
 			panic(err) // a flag that is declared above does not exist

@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 		"one -- none":       {Err: exit.CommandNotFound(errors.New("no such file")), Asked: "one [none] tty false", Exit: 127, Says: "bottle one: no such file"},
 		"one -- x":          {Err: errors.New("gone"), Asked: "one [x] tty false", Exit: 125, Says: "bottle one: gone"},
 		"one x":             {Exit: 125, Says: "put the command behind --"},
-		"":                  {Exit: 125, Says: "name one bottle, not 0"},
+		"":                  {Exit: 125, Says: "name a bottle"},
 	}, func(s commandtest.Session, asked func(...any)) *cobra.Command {
 		return New(&command.Factory{Service: &service.Service{}}, func(o *Options) error {
 			o.Session = func(_ context.Context, bottle string, command []string, attach func() (service.Attachment, func())) (int, error) {

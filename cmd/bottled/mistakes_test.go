@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
+	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/manifests/golden"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/engine/fake"
+	"github.com/bot-bottle/bottled/state/store"
+)
+
+// mistake is a command line that people type, and get an answer to that they can act on.
+type mistake struct {
+	args  string // separated by spaces; DIR is the directory of the test
+	env   string // NAME=VALUE
+	stdin string
+}
+
+// fakeEngine is an engine in memory on this host.
+type fakeEngine struct{ *fake.Engine }
+
+func (fakeEngine) SharedPaths(context.Context) ([]string, error) { return nil, nil }
+func (fakeEngine) Close() error                                  { return nil }
+
+const devManifest = "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: dev, labels: {team: core}}\nspec:\n  agent: {image: 'agent:1', command: [wait]}\n"
+
+// newWorld is a directory with manifests, and an engine in memory with the bottles dev and review.
+func newWorld(t *testing.T) (dir string, open func(state.Settings) (service.Engine, error)) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, value := range map[string]string{
+		"STATE_DIR": dir + "/state", "RUN_DIR": dir + "/run", "PIPELOCK_IMAGE": "pipelock:1", "CRED_PROXY_IMAGE": "x", "SUPERVISE_IMAGE": "x", "LOG_LEVEL": "error",
+	} {
+		t.Setenv("BOTTLED_"+name, value)
+	}
+	t.Setenv("XDG_CONFIG_HOME", dir+"/config")
+	t.Setenv("DOCKER_CONFIG", dir+"/docker")
+	for _, name := range []string{"dev", "review"} {
+		text := strings.Replace(devManifest, "dev", name, 1)
+		if err := errors.Join(os.MkdirAll(dir+"/bottles", 0o700), os.WriteFile(dir+"/bottles/"+name+".yaml", []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	images := map[string]engine.ImageDefaults{"agent:1": {Command: []string{"wait"}}, "pipelock:1": {Command: []string{"wait"}}}
+	e := fake.New(fake.Options{
+		Settings: state.Settings{Owner: "default", Prefix: "claude-bottle", StateDir: dir + "/state", RunDir: dir + "/run", Pool: state.DefaultPool},
+		Images:   images, Program: func(state.Container) fake.Program { return fake.Program{Health: "healthy"} },
+	})
+	open = func(state.Settings) (service.Engine, error) { return fakeEngine{e}, nil }
+	var errs bytes.Buffer
+	if code := runWith(io.Discard, &errs, open, "", "reconcile", "--once", dir+"/bottles"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, &errs)
+	}
+	return dir, open
+}
+
+func runWith(out, errs io.Writer, open func(state.Settings) (service.Engine, error), stdin string, args ...string) int {
+	streams := command.Streams{Out: terminal.OnWriter(out, false, false), Errs: terminal.OnWriter(errs, false, false)}
+	return run(args, streams, &service.Service{OpenEngine: open, Stdin: strings.NewReader(stdin)})
+}
+
+// answers are what bottled says to mistakes, with its exit codes.
+func answers(t *testing.T, dir string, open func(state.Settings) (service.Engine, error), all []mistake) string {
+	t.Helper()
+	var text strings.Builder
+	for _, m := range all {
+		t.Run(m.env+" "+m.args, func(t *testing.T) {
+			if name, value, is := strings.Cut(m.env, "="); is {
+				t.Setenv(name, strings.ReplaceAll(value, "DIR", dir))
+			}
+			var out, errs bytes.Buffer
+			code := runWith(&out, &errs, open, m.stdin, strings.Fields(strings.ReplaceAll(m.args, "DIR", dir))...)
+			if errs.Len() == 0 || code == 0 && !strings.HasPrefix(m.args, "status --owner me") {
+				t.Errorf("exit code %d, %q: nothing is wrong?", code, &errs)
+			}
+			said := strings.ReplaceAll(out.String()+errs.String(), dir, "DIR")
+			said = hostWarning.ReplaceAllString(said, "")
+			said = aTime.ReplaceAllString(said, "TIME")
+			fmt.Fprintf(&text, "$ %s\n%s(exit code %d)\n\n", strings.TrimSpace(m.env+" bottled "+m.args), said, code)
+		})
+	}
+	return text.String()
+}
+
+// What the answers hold of this moment and this host.
+var (
+	aTime       = regexp.MustCompile(`\d{4}-\d\d-\d\dT\S+`)
+	hostWarning = regexp.MustCompile(`(?m)^warning: .*\n`)
+)
+
+// TestMistakes has everyday mistakes answered. The golden files are to be read aloud: what is wrong, with what, and what to do?
+func TestMistakes(t *testing.T) {
+	dir, open := newWorld(t)
+	if err := errors.Join(os.WriteFile(dir+"/typo.yaml", []byte("ownr: me\n"), 0o600), os.WriteFile(dir+"/broken.yaml", []byte("owner: [\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, all := range mistakes {
+		golden.Check(t, filepath.Join("testdata", "mistakes", name+".golden"), answers(t, dir, open, all))
+	}
+	release, err := store.Lock(dir+"/state", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.Check(t, "testdata/mistakes/busy.golden", answers(t, dir, open, []mistake{{args: "reconcile --once DIR/bottles"}, {args: "reconcile DIR/bottles"}, {args: "delete dev"}}))
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	golden.Check(t, "testdata/mistakes/engine.golden", answers(t, dir, service.OpenDocker, []mistake{
+		{args: "status", env: "DOCKER_HOST=unix:///nope/docker.sock"},
+		{args: "status", env: "DOCKER_HOST=/var/run/docker.sock"},
+		{args: "status", env: "DOCKER_HOST=tcp://build.example:2375"},
+		{args: "status", env: "DOCKER_HOST=ssh://build.example"},
+		{args: "status", env: "DOCKER_CONTEXT=prod"},
+		{args: "sync"},
+	}))
+}
+
+var mistakes = map[string][]mistake{
+	"commands": {
+		{args: "stauts"},
+		{args: "get"},
+		{args: "apply -f DIR/bottles"},
+		{args: "xyzzy"},
+		{args: "config vew"},
+		{args: "status --ouput json"},
+		{args: "status -o jsn"},
+		{args: "status -w -o wide"},
+		{args: "status --all-owners dev"},
+		{args: "status -l team=("},
+		{args: "plan"},
+		{args: "plan DIR/bottles --prune some"},
+		{args: "plan -f DIR/bottles/dev.yaml --prune all"},
+		{args: "validate"},
+		{args: "reconcile"},
+		{args: "reconcile DIR/bottles --git https://git.example/x"},
+		{args: "reconcile -f DIR/bottles/dev.yaml"},
+		{args: "reconcile --once --git https://git.example/x"},
+		{args: "sync dev"},
+		{args: "logs"},
+		{args: "logs dev --since yesterday"},
+		{args: "delete"},
+		{args: "delete dev --all"},
+		{args: "import"},
+		{args: "exec dev ls"},
+		{args: "exec dev"},
+		{args: "run"},
+		{args: "run dev sh"},
+		{args: "run dev review"},
+		{args: "cp dev:/a"},
+		{args: "cp a b"},
+		{args: "cp dev:/a review:/b"},
+		{args: "cp dev:a b"},
+		{args: "cp dev:/a b --max-size 5GB"},
+	},
+	"names": {
+		{args: "status dve"},
+		{args: "exec dve -- ls"},
+		{args: "run dve"},
+		{args: "logs dve"},
+		{args: "delete dve"},
+		{args: "cp dve:/etc/hosts DIR"},
+		{args: "status none-like-it"},
+		{args: "exec dev/pipelok -- ls"},
+		{args: "exec dev/nothing -- ls"},
+		{args: "exec dev/supervise -- ls"},
+		{args: "logs dev/supervise"},
+		{args: "cp dev:/none DIR"},
+		{args: "status --owner me --state-dir DIR/other"},
+	},
+	"settings": {
+		{args: "status", env: "BOTTLED_PRALLEL=3"},
+		{args: "status", env: "BOTTLED_PARALLEL=many"},
+		{args: "status", env: "BOTTLED_COLOUR=no"},
+		{args: "status --config DIR/none.yaml"},
+		{args: "status --config DIR/typo.yaml"},
+		{args: "status --config DIR/broken.yaml"},
+		{args: "status --owner Team_A"},
+		{args: "status --prefix a_b"},
+		{args: "status --parallel 0"},
+		{args: "status --timeout 5"},
+		{args: "status --timeout -1s"},
+		{args: "status --subnet-pool 10.0.0.0/30"},
+		{args: "status --subnet-pool 10.213.0.1/16"},
+		{args: "status --subnet-pool 8.8.0.0/16"},
+		{args: "status --agent-image My/Image"},
+		{args: "reconcile --once DIR/bottles --state-dir /proc/nope"},
+		{args: "reconcile DIR/bottles --listen 0.0.0.0:9300"},
+		{args: "version --log-level loud"},
+	},
+	"manifests": {
+		{args: "validate DIR/none"},
+		{args: "reconcile --once DIR/none"},
+		{args: "import DIR/bottles"},
+		{args: "import DIR/none.md"},
+		{args: "validate - DIR/bottles"},
+		{args: "validate -", stdin: "nonsense: true\n"},
+		{args: "validate -", stdin: strings.Replace(devManifest, "agent:", "agnet:", 1)},
+		{args: "validate -", stdin: strings.Replace(devManifest, "dev", "My Bottle", 1)},
+		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "env: {TOKEN: ghp_0123456789abcdefghijABCDEFGHIJ012345}", 1)},
+		{args: "validate -", stdin: devManifest + "---\n" + devManifest},
+		{args: "plan -f DIR/bottles/none.yaml"},
+		{args: "reconcile --git nowhere#"},
+	},
+}
