@@ -7,7 +7,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
-// ErrNoBottle is a name that no bottle has. Its message has the name.
+// ErrNoBottle marks a name that no bottle has, or a component that a bottle does not have.
 var ErrNoBottle = errors.New("there is no bottle")
 
 // NoBottle is the error about a name that is none of the known bottles'.
@@ -17,3 +17,15 @@ func NoBottle(name string, known []string) error {
 	}
 	return fmt.Errorf("%w %q: bottled status lists all, --owner selects another owner's", ErrNoBottle, name)
 }
+
+// NoComponent is the error about a component that a bottle does not have; it is [ErrNoBottle], too.
+func NoComponent(bottle, component string) error {
+	return missingError(fmt.Sprintf("bottle %s has no %s", bottle, component))
+}
+
+// missingError is [ErrNoBottle] with a text of its own.
+type missingError string
+
+func (e missingError) Error() string { return string(e) }
+
+func (e missingError) Is(target error) bool { return target == ErrNoBottle } //nolint:errorlint // Is does not unwrap

@@ -13,8 +13,5 @@ const (
 	OrderResume  Order = "resume"  // undo suspend and cut
 )
 
-// ErrNoBottle marks an order for a bottle or component that does not exist, and ErrOrder one that can't be carried out.
-var (
-	ErrNoBottle = errors.New("there is no such bottle")
-	ErrOrder    = errors.New("not possible")
-)
+// ErrOrder marks an order that can't be carried out.
+var ErrOrder = errors.New("not possible")

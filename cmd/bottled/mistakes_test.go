@@ -107,6 +107,9 @@ func TestMistakes(t *testing.T) {
 	if err := errors.Join(os.WriteFile(dir+"/typo.yaml", []byte("ownr: me\n"), 0o600), os.WriteFile(dir+"/broken.yaml", []byte("owner: [\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(dir+"/empty", 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, all := range mistakes {
 		golden.Check(t, filepath.Join("testdata", "mistakes", name+".golden"), answers(t, dir, open, all))
 	}
@@ -178,6 +181,12 @@ var mistakes = map[string][]mistake{
 		{args: "exec dev/supervise -- ls"},
 		{args: "logs dev/supervise"},
 		{args: "cp dev:/none DIR"},
+		{args: "check dve example.com"},
+		{args: "observe dve"},
+		{args: "traffic dve"},
+		{args: "suspend dev/agent"},
+		{args: "cut"},
+		{args: "restart dev review"},
 		{args: "status --owner me --state-dir DIR/other"},
 	},
 	"settings": {
@@ -202,6 +211,7 @@ var mistakes = map[string][]mistake{
 	},
 	"manifests": {
 		{args: "validate DIR/none"},
+		{args: "validate DIR/empty"},
 		{args: "reconcile --once DIR/none"},
 		{args: "import DIR/bottles"},
 		{args: "import DIR/none.md"},

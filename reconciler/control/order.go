@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -20,9 +22,10 @@ func (c *Controller) Order(ctx context.Context, slug string, order reconciler.Or
 	if known {
 		status = b.status
 	}
+	names := slices.Sorted(maps.Keys(c.bottles))
 	c.mu.Unlock()
 	if !known {
-		return fmt.Errorf("%w: %q", reconciler.ErrNoBottle, slug)
+		return reconciler.NoBottle(slug, names)
 	}
 	change, err := c.intervention(ctx, status, order, component)
 	if err != nil {
@@ -76,7 +79,7 @@ func (c *Controller) runs(ctx context.Context, slug string, component state.Comp
 		}
 	}
 	if !found {
-		return nil, fmt.Errorf("%w: bottle %s has no %s that could be restarted", reconciler.ErrNoBottle, slug, component)
+		return nil, reconciler.NoComponent(slug, string(component))
 	}
 	return runs, nil
 }

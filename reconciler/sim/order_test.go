@@ -246,8 +246,8 @@ func TestRefusedOrders(t *testing.T) {
 		w.settle(10 * time.Second)
 		w.said.reset()
 		for says, give := range map[string]func() error{
-			`there is no such bottle: "x"`: func() error { return w.controller.Order(w.t.Context(), "x", reconciler.OrderCut, "") },
-			"has no agent that could be restarted": func() error {
+			`there is no bottle "x"`: func() error { return w.controller.Order(w.t.Context(), "x", reconciler.OrderCut, "") },
+			"has no agent": func() error {
 				return w.controller.Order(w.t.Context(), "a", reconciler.OrderRestart, state.Agent)
 			},
 			`unknown order "explode"`: func() error { return w.controller.Order(w.t.Context(), "a", "explode", "") },

@@ -125,8 +125,7 @@ type Info struct {
 	Runtimes []string
 	// MemoryLimit, CPULimit and PidsLimit report whether the engine enforces these limits.
 	MemoryLimit, CPULimit, PidsLimit bool
-	CgroupVersion                    string   // "1" or "2"
-	Runtimes                         []string // names of the container runtimes that it has, sorted
+	CgroupVersion                    string // "1" or "2"
 	Users                            UserMapping
 	// VXLANPort is the UDP port of the overlay networks of the engine's Swarm; 0 when it is in none.
 	VXLANPort int

@@ -18,7 +18,7 @@ func TestOrder(t *testing.T) {
 	if err := c.Order(t.Context(), "dev", reconciler.OrderCut, ""); err != nil {
 		t.Error(err)
 	}
-	for bottle, says := range map[string]string{"none": `there is no such bottle: "none"`, "odd": "not possible: it is odd"} {
+	for bottle, says := range map[string]string{"none": reconciler.NoBottle("none", nil).Error(), "odd": "not possible: it is odd"} {
 		if err := c.Order(t.Context(), bottle, reconciler.OrderCut, ""); err == nil || err.Error() != says {
 			t.Errorf("%s: %v, want %q", bottle, err, says)
 		}

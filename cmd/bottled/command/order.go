@@ -39,11 +39,11 @@ func (o *OrderOptions) Run(ctx context.Context) error {
 // components, too. The command calls runF, if that is not nil, instead of running.
 func CompleteOrder(f *Factory, cmd *cobra.Command, opts *OrderOptions, runF func(*OrderOptions) error) *cobra.Command {
 	opts.Streams, opts.Give = f.Streams, f.Service.Order
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return fmt.Errorf("name one bottle, not %d", len(args))
-		}
-		return nil
+	cmd.Args, cmd.Example = ExactlyOne("bottle"), "  bottled "+cmd.Name()+" dev"
+	cmd.ValidArgsFunction = f.CompleteBottles(1)
+	if opts.Order == reconciler.OrderRestart {
+		cmd.Example += "\n  bottled restart dev/agent"
+		cmd.ValidArgsFunction = f.CompleteTargets(1)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if opts.Target, err = ParseTarget(args[0]); err != nil {

@@ -98,7 +98,7 @@ func TestCheckRefuses(t *testing.T) {
 		says string
 		code int
 	}{
-		"no such bottle":      {CheckOptions{Bottle: "two"}, "a.test", `no bottle "two" of owner "me" has run as declared yet`, exit.Failed},
+		"no such bottle":      {CheckOptions{Bottle: "two"}, "a.test", `there is no bottle "two"`, exit.Failed},
 		"none in the folder":  {CheckOptions{Bottle: "two", Dirs: []string{good}}, "a.test", `no manifest of bottle "two"`, exit.BadInput},
 		"an invalid manifest": {CheckOptions{Bottle: "one", Dirs: []string{bad}}, "a.test", "supervize", exit.BadInput},
 		"no such folder":      {CheckOptions{Bottle: "one", Dirs: []string{"/none"}}, "a.test", "no such file", exit.BadInput},

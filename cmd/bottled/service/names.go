@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // BottleNames are the names of the owner's bottles and of their components, from the controller or, where none runs, from the engine.
@@ -53,6 +54,19 @@ func missing(ctx context.Context, e engine.Reader, owner string, of Target) erro
 		return fmt.Errorf("bottle %s has no %s; it has %s", of.Bottle, of.Component, joinNames(components))
 	}
 	return reconciler.NoBottle(of.Bottle, slices.Collect(maps.Keys(known)))
+}
+
+// notRecorded is the error about a bottle that was never declared here. It needs no engine.
+func notRecorded(settings state.Settings, name string) error {
+	records, err := store.ReadRecords(settings)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, b := range records {
+		known = append(known, b.Slug)
+	}
+	return reconciler.NoBottle(name, known)
 }
 
 func joinNames(components []state.ComponentName) string {

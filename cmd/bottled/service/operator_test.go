@@ -58,7 +58,7 @@ func TestPartOfTheManifests(t *testing.T) {
 	if got := namesOnEngine(t, s); !slices.Equal(got, []string{"one", "three", "two"}) {
 		t.Errorf("there are %q", got)
 	}
-	if _, err := s.Validate([]string{Stdin, dir}); err == nil {
+	if _, err := s.Validate(t.Context(), []string{Stdin, dir}); err == nil {
 		t.Error("stdin and a directory are taken at once")
 	}
 	reconcileOnce(t, s, plan.PruneAll, two) // the same as the whole

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
@@ -103,7 +102,7 @@ func (t *trafficReader) missing(settings state.Settings) error {
 			continue
 		}
 		if _, recorded, err := store.ReadRecord(settings, bottle); err != nil || !recorded {
-			failed = append(failed, cmp.Or(err, fmt.Errorf("no bottle %q of owner %q has an audit log, or has run as declared yet", bottle, settings.Owner)))
+			failed = append(failed, cmp.Or(err, notRecorded(settings, bottle)))
 		}
 	}
 	return errors.Join(failed...)

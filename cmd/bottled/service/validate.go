@@ -24,7 +24,7 @@ const engineWait = 3 * time.Second
 // Validate reads manifests and what they refer to, as if no agent could write anything. What is wrong there is a problem; what this
 // host doesn't have is a warning, since manifests are validated elsewhere, too. If an engine answers, it is asked for its runtimes.
 func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot, error) {
-	snapshot, err := load(source.Known{}, paths)
+	snapshot, err := s.load(source.Known{}, paths)
 	if err != nil {
 		return snapshot, err
 	}

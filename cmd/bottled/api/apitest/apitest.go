@@ -127,7 +127,7 @@ func (s *Source) Pruned() bool {
 func (s *Source) Order(_ context.Context, bottle string, order reconciler.Order, component state.ComponentName) error {
 	switch bottle {
 	case "none":
-		return fmt.Errorf("%w: %q", reconciler.ErrNoBottle, bottle)
+		return reconciler.NoBottle(bottle, nil)
 	case "odd":
 		return fmt.Errorf("%w: it is odd", reconciler.ErrOrder)
 	}

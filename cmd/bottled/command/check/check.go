@@ -2,6 +2,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -35,11 +36,16 @@ The rules are those that the bottle was declared with last or, with --dir, those
 no engine, and asks no DNS: whether a name's addresses are allowed shows only when it is used.
 
 The exit code is 0 when all are allowed, and 2 when one is refused.`,
-		Args: cobra.MinimumNArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := opts.Output.Check(); err != nil {
-				return err
+		Example: `  bottled check dev https://api.github.com/repos
+  bottled check --dir bottles dev registry.npmjs.org pypi.org:443`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return errors.New("name a bottle and what its agent may ask for, as in: bottled check dev https://example.com")
 			}
+			return nil
+		},
+		ValidArgsFunction: f.CompleteBottles(1),
+		RunE: func(_ *cobra.Command, args []string) error {
 			opts.Of.Bottle, opts.URLs = args[0], args[1:]
 			if runF != nil {
 				return runF(opts)

@@ -33,11 +33,12 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 done or failed, crashes, conditions that changed. The running controller remembers the last 100 events of each bottle.
 
 With --watch it goes on until it is interrupted, also over a restart of the controller. With -o json each event is one line.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  bottled events
+  bottled events dev --since 1h
+  bottled events --watch -o json`,
+		Args:              command.AtMostOne("bottle"),
+		ValidArgsFunction: f.CompleteBottles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := opts.Output.Check(); err != nil {
-				return err
-			}
 			if len(args) > 0 {
 				opts.Select.Bottle = args[0]
 			}

@@ -63,7 +63,7 @@ were replaced, the sidecars' decisions in the audit log. Nothing is left of an a
 			if runF != nil {
 				return runF(opts)
 			}
-			return run(cmd.Context(), opts)
+			return Run(cmd.Context(), opts)
 		},
 	}
 	cmd.Flags().BoolVarP(&opts.Select.Follow, "follow", "f", false, "go on")
@@ -75,7 +75,8 @@ were replaced, the sidecars' decisions in the audit log. Nothing is left of an a
 	return cmd
 }
 
-func run(ctx context.Context, opts *Options) error { return opts.Logs(ctx, opts.Select, opts.show) }
+// Run shows the logs.
+func Run(ctx context.Context, opts *Options) error { return opts.Logs(ctx, opts.Select, opts.show) }
 
 func (o *Options) show(line service.LogLine) error {
 	if o.Output.IsJSON() {

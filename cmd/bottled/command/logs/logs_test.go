@@ -70,7 +70,7 @@ func TestLogs(t *testing.T) {
 				}
 				return nil
 			}
-			return run(t.Context(), o)
+			return Run(t.Context(), o)
 		}), args)
 		if diff := cmp.Diff(c.want, out.String()); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", args, err, diff)

@@ -38,11 +38,11 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 present declaration allows is left out. Comments say how often it was asked for, and what no allowlist would allow.
 
 Read each host before it is allowed: an agent may ask for one in order to send data there.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  bottled observe dev
+  bottled observe dev --since 24h`,
+		Args:              command.ExactlyOne("bottle"),
+		ValidArgsFunction: f.CompleteBottles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := opts.Output.Check(); err != nil {
-				return err
-			}
 			opts.Bottle, opts.Since = args[0], since.Time
 			if runF != nil {
 				return runF(opts)
