@@ -27,11 +27,11 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Short: "Show all that is known of a bottle",
 		Long: `Show all that is known of a bottle: its status and conditions, what it was declared with last, networks, limits, the proposals
 that wait for an answer, what its agent was refused most often, and the last events.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  bottled describe dev
+  bottled describe dev -o yaml`,
+		Args:              command.ExactlyOne("bottle"),
+		ValidArgsFunction: f.CompleteBottles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := opts.Output.Check(); err != nil {
-				return err
-			}
 			opts.Bottle = args[0]
 			if runF != nil {
 				return runF(opts)
