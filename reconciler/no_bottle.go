@@ -28,4 +28,4 @@ type missingError string
 
 func (e missingError) Error() string { return string(e) }
 
-func (e missingError) Is(target error) bool { return target == ErrNoBottle } //nolint:errorlint // Is does not unwrap
+func (e missingError) Is(target error) bool { return target == ErrNoBottle }

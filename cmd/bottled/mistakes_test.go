@@ -138,7 +138,7 @@ var mistakes = map[string][]mistake{
 		{args: "apply -f DIR/bottles"},
 		{args: "xyzzy"},
 		{args: "config vew"},
-		{args: "status --ouput json"},
+		{args: "status --owtput json"},
 		{args: "status -o jsn"},
 		{args: "status -w -o wide"},
 		{args: "status --all-owners dev"},

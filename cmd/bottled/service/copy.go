@@ -66,7 +66,7 @@ func (s *Service) CopyTo(ctx context.Context, local string, to Target, name stri
 			packed <- err
 		}()
 		err := e.CopyTo(ctx, c.ID, name, r)
-		r.CloseWithError(io.ErrClosedPipe) // whoever still packs ends
+		_ = r.CloseWithError(io.ErrClosedPipe) // never fails; whoever still packs ends
 		if packErr := <-packed; packErr != nil && !errors.Is(packErr, io.ErrClosedPipe) {
 			return packErr
 		}

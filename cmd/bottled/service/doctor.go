@@ -70,7 +70,7 @@ func tryInotify() error {
 }
 
 func sysctl(path string) (int, error) {
-	text, err := os.ReadFile(filepath.Join("/proc/sys", path)) //nolint:gosec // a constant
+	text, err := os.ReadFile(filepath.Join("/proc/sys", path))
 	if err != nil {
 		return 0, err
 	}

@@ -40,7 +40,7 @@ func (e *Engine) CopyTo(ctx context.Context, id, name string, archive io.Reader)
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(rewrite(w, archive, as, h.uid, h.gid)) }()
 	err = e.client.CopyToContainer(ctx, id, dir, r, container.CopyToContainerOptions{})
-	r.CloseWithError(err) // whoever still writes ends
+	_ = r.CloseWithError(err) // never fails; whoever still writes ends
 	return wrap(err, "copy to %s", name)
 }
 

@@ -28,7 +28,7 @@ type unavailableError string
 
 func (e unavailableError) Error() string { return string(e) }
 
-func (e unavailableError) Is(target error) bool { return target == engine.ErrUnavailable } //nolint:errorlint // Is does not unwrap
+func (e unavailableError) Is(target error) bool { return target == engine.ErrUnavailable }
 
 // socketGroup is the name of the group that may use a socket; "" for none, and for root's, which nobody should join.
 func socketGroup(path string) string {

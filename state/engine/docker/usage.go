@@ -33,7 +33,7 @@ func usageOf(s container.StatsResponse) engine.Usage {
 	return engine.Usage{
 		CPU:         time.Duration(s.CPUStats.CPUUsage.TotalUsage),                //nolint:gosec // nanoseconds of less than 292 years
 		Memory:      int64(s.MemoryStats.Usage - min(cache, s.MemoryStats.Usage)), //nolint:gosec // less than there is memory
-		MemoryLimit: int64(min(s.MemoryStats.Limit, 1<<62)),                       //nolint:gosec // bounded here
-		Processes:   int(s.PidsStats.Current),                                     //nolint:gosec // less than the kernel's limit
+		MemoryLimit: int64(min(s.MemoryStats.Limit, 1<<62)),
+		Processes:   int(s.PidsStats.Current), //nolint:gosec // less than the kernel's limit
 	}
 }

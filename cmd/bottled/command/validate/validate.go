@@ -4,6 +4,7 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
   kustomize build . | bottled validate -`,
 		Args: command.ManifestArgs(&files),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
-			opts.Dirs = append(dirs, files...)
+			opts.Dirs = slices.Concat(dirs, files)
 			if runF != nil {
 				return runF(opts)
 			}
