@@ -73,7 +73,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 		return plan.Err
 	}
 	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
-	run := &execution{Executor: x, slug: plan.Slug, slot: newSlot(x.slots), ids: map[state.ComponentName]string{}, unstarted: map[string]string{}}
+	run := &execution{Executor: x, slug: plan.Slug, slot: newSlot(x.slots), ids: map[state.ComponentName]string{}, unstarted: map[string]string{}, stopped: map[string]bool{}}
 	run.slot.change(1, 0) // until its first steps work
 	defer run.slot.end()
 	began := time.Now()
@@ -96,6 +96,7 @@ type execution struct {
 	mu        sync.Mutex
 	ids       map[state.ComponentName]string // containers created by this execution
 	unstarted map[string]string              // names, by ID, of those not started yet
+	stopped   map[string]bool                // IDs of the containers that it stopped
 }
 
 // perform executes one step. Calls that change the engine are not cancelled with ctx, only limited by callTimeout.
@@ -148,7 +149,7 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 		r.Cache.Forget(id)
 		return r.Engine.UpdateLimits(call, id, s.Declared.Container.Limits)
 	case plan.Stop:
-		return r.yieldSlotWhile(func() error { return r.Engine.StopContainer(call, id, agentGrace) })
+		return r.stop(call, id)
 	case plan.Remove:
 		return r.remove(call, s)
 	}
@@ -193,8 +194,34 @@ func (r *execution) explainConflict(ctx context.Context, name string, conflict e
 	return conflict
 }
 
+func (r *execution) stop(ctx context.Context, id string) error {
+	if err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, id, agentGrace) }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped[id] = true
+	return nil
+}
+
+// lastEnd returns the end of a container's last run. The plan does not know it when the execution itself stopped the container.
+func (r *execution) lastEnd(ctx context.Context, id string, planned time.Time) (time.Time, error) {
+	r.mu.Lock()
+	stopped := r.stopped[id]
+	r.mu.Unlock()
+	if !stopped {
+		return planned, nil
+	}
+	detail, err := r.Engine.Inspect(ctx, id)
+	return detail.EndedAt, err
+}
+
 func (r *execution) start(ctx, call context.Context, id string, s plan.Step) error {
 	began := time.Now()
+	lastEnd, err := r.lastEnd(call, id, s.LastRun)
+	if err != nil {
+		return err
+	}
 	if err := r.Engine.StartContainer(call, id, s.Declared.Container.Mounts); err != nil {
 		return err
 	}
@@ -206,7 +233,7 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 			return r.awaitStable(ctx, id, began)
 		}
 		// Reports count from the end of the last run, not from this call: a killed execution may have started it before.
-		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: s.LastRun}, began)
+		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: lastEnd}, began)
 	})
 }
 

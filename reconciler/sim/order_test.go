@@ -179,6 +179,9 @@ func TestRestart(t *testing.T) {
 		if strings.Count(said, "stop p-") != 2 || strings.Count(said, "start p-") != 2 || !strings.Contains(said, "start p-cred-proxy-a (its restart was requested)") {
 			t.Errorf("one component:\n%s", said)
 		}
+		if strings.Contains(said, "reload") { // it is ready when it reports in its new run, and not by a report of the one before
+			t.Errorf("it was signalled while it started:\n%s", said)
+		}
 		w.said.reset()
 		w.orderAndWait(reconciler.OrderRestart, "")
 		w.run(nil)

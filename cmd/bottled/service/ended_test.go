@@ -23,8 +23,7 @@ func serveAPI(t *testing.T, source *apitest.Source) *Service {
 
 func TestExplainEnd(t *testing.T) {
 	source := &apitest.Source{}
-	s := socketService(t)
-	defer serve(t, s, source)()
+	s := serveAPI(t, source)
 	var log bytes.Buffer
 	s.Log = zerolog.New(&log)
 	began := time.Now()

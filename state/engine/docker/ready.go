@@ -76,13 +76,13 @@ func (e *Engine) waitWhileRunning(ctx context.Context, id string, wait func(cont
 	if err == nil {
 		report, err = wait(ctx)
 	}
-	interrupted := context.Cause(ctx)
-	if errors.Is(err, engine.ErrEnded) && interrupted == nil {
+	if errors.Is(err, engine.ErrEnded) && context.Cause(ctx) == nil {
 		// The end of the log is all that is known so far. A removal or a pause is the better explanation.
 		if now := e.checkRunning(ctx, id); now != nil {
 			err = now
 		}
 	}
+	interrupted := context.Cause(ctx) // after the check, which it may have cut short
 	cancel(nil)
 	<-done
 	if err != nil && interrupted != nil {
