@@ -85,16 +85,6 @@ func drifts() []drift {
 		{"directory removed", func(w *world) error { w.hands.RemoveDir(w.settings.BottleDir("a") + "/pipelock"); return nil }, true},
 		{"image moved", func(w *world) error { w.engine.AddImage(agent1, engine.ImageDefaults{}); return nil }, true},
 		{"killed for memory", func(w *world) error { return w.hands.OOM(agent) }, false},
-		{"both networks removed", func(w *world) error {
-			var failed []error
-			for _, c := range []string{agent, pipelock, credProxy, supervise} {
-				failed = append(failed, w.hands.Remove(c))
-			}
-			return errors.Join(append(failed, w.hands.RemoveNetwork(internal), w.hands.RemoveNetwork(egress))...)
-		}, false},
-		{"everything stopped", func(w *world) error {
-			return errors.Join(w.hands.Stop(agent), w.hands.Stop(supervise), w.hands.Stop(credProxy), w.hands.Stop(pipelock))
-		}, false},
 		{"a second agent", func(w *world) error {
 			return w.hands.Create(state.Container{
 				Name: "second", Image: agent1, Networks: []state.Attachment{{Network: internal}},
@@ -105,7 +95,27 @@ func drifts() []drift {
 	for _, i := range interferences {
 		all = append(all, drift{i.name, func(w *world) error { return i.do(w, credProxy) }, false})
 	}
-	return all
+	return append(all, wholeBottleDrifts(internal, egress, agent, supervise, credProxy, pipelock)...)
+}
+
+// wholeBottleDrifts are those of all containers of a bottle.
+func wholeBottleDrifts(internal, egress string, containers ...string) []drift {
+	return []drift{
+		{"both networks removed", func(w *world) error {
+			var failed []error
+			for _, c := range containers {
+				failed = append(failed, w.hands.Remove(c))
+			}
+			return errors.Join(append(failed, w.hands.RemoveNetwork(internal), w.hands.RemoveNetwork(egress))...)
+		}, false},
+		{"everything stopped", func(w *world) error {
+			var failed []error
+			for _, c := range containers {
+				failed = append(failed, w.hands.Stop(c))
+			}
+			return errors.Join(failed...)
+		}, false},
+	}
 }
 
 // TestDriftIsRepaired repairs what somebody changed in one bottle, and leaves the other one alone.
