@@ -28,7 +28,7 @@ type eventLog struct {
 // record adds an event. An event that repeats the bottle's last one is counted there.
 func (l *eventLog) record(e reconciler.Event) {
 	now := time.Now()
-	l.lastID = max(l.lastID+1, uint64(now.UnixMicro())) //nolint:gosec // it is after 1970
+	l.lastID = max(l.lastID+1, uint64(now.UnixMicro()))
 	e.ID, e.Time, e.First, e.Count = l.lastID, now, now, 1
 	if len(e.Message) > maxEventMessage {
 		e.Message = strings.ToValidUTF8(e.Message[:maxEventMessage], "") + "…"
