@@ -1,6 +1,8 @@
 package command
 
 import (
+	"context"
+
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
@@ -21,6 +23,15 @@ type Streams struct {
 type Factory struct {
 	Streams
 	Service *service.Service
+}
+
+// Run carries a command out with its options. It calls runF, if that is not nil, instead of run: tests look at the options, and change
+// what the command works with.
+func Run[Options any](ctx context.Context, opts *Options, runF func(*Options) error, run func(context.Context, *Options) error) error {
+	if runF != nil {
+		return runF(opts)
+	}
+	return run(ctx, opts)
 }
 
 // Progress shows the steps of a pass on stderr when that is a terminal. event is nil where they are logged instead.

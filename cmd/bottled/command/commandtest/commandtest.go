@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,14 @@ func Execute(t *testing.T, cmd *cobra.Command, args string) error {
 	cmd.SetArgs(strings.Fields(args))
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	return cmd.ExecuteContext(t.Context())
+}
+
+// InUTC has times printed in UTC until the test ends.
+func InUTC(t *testing.T) {
+	t.Helper()
+	before := time.Local
+	t.Cleanup(func() { time.Local = before })
+	time.Local = time.UTC
 }
 
 // Session is a run of a command in a container: how it ends, and what the user is to see of it.

@@ -64,10 +64,7 @@ With --all and --selector it asks first, if somebody is there to answer: stdin a
 			if !yes {
 				opts.Confirm = f.Confirm()
 			}
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	opts.AddFlag(cmd.Flags())

@@ -33,10 +33,7 @@ that wait for an answer, what its agent was refused most often, and the last eve
 		ValidArgsFunction: f.CompleteBottles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Bottle = args[0]
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	opts.Output.AddFlag(cmd.Flags())

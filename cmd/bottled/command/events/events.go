@@ -43,10 +43,7 @@ With --watch it goes on until it is interrupted, also over a restart of the cont
 				opts.Select.Bottle = args[0]
 			}
 			opts.Select.Since = since.Time
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	cmd.Flags().BoolVarP(&opts.Select.Follow, "watch", "w", false, "go on, and show what comes")

@@ -18,8 +18,7 @@ import (
 )
 
 func TestEvents(t *testing.T) {
-	defer func(before *time.Location) { time.Local = before }(time.Local)
-	time.Local = time.UTC
+	commandtest.InUTC(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	events := []reconciler.Event{
 		{ID: 1, Time: at, Bottle: "dev", Component: "agent", Type: reconciler.EventWarning, Reason: "Crashed", Message: "exit code 1\n\x1b[2J", Count: 3, First: at.Add(-time.Minute)},

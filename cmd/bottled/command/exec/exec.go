@@ -49,10 +49,7 @@ SIGINT, SIGTERM and SIGHUP are passed on.`,
 		opts.Target.Component = cmp.Or(opts.Target.Component, state.Agent)
 		opts.Command, opts.TTY = args[1:], tty()
 		opts.Stdin = opts.Stdin || opts.TTY
-		if runF != nil {
-			return runF(opts)
-		}
-		return run(cmd.Context(), opts)
+		return command.Run(cmd.Context(), opts, runF, run)
 	}
 	return cmd
 }

@@ -60,10 +60,7 @@ were replaced, the sidecars' decisions in the audit log. Nothing is left of an a
 				return exit.Usage(errors.New("--previous shows all that is left: it goes with --since, not with --follow or --tail"))
 			}
 			opts.Select.Since = since.Time
-			if runF != nil {
-				return runF(opts)
-			}
-			return Run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, Run)
 		},
 	}
 	cmd.Flags().BoolVarP(&opts.Select.Follow, "follow", "f", false, "go on")

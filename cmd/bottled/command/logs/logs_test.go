@@ -33,8 +33,7 @@ func lines(bottle string) []service.LogLine {
 }
 
 func TestLogs(t *testing.T) {
-	defer func(before *time.Location) { time.Local = before }(time.Local)
-	time.Local = time.UTC
+	commandtest.InUTC(t)
 	gone := []service.LogLine{{
 		Target: service.Target{Bottle: "one", Component: state.Pipelock}, LogLine: engine.LogLine{At: at},
 		Decision: &audit.Record{Kind: audit.KindEgress, Bottle: "one", Statement: &audit.Statement{Action: "deny", Host: "a.test", Port: 443}},

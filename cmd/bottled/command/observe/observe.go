@@ -44,10 +44,7 @@ Read each host before it is allowed: an agent may ask for one in order to send d
 		ValidArgsFunction: f.CompleteBottles(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.Bottle, opts.Since = args[0], since.Time
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	since.AddFlag(cmd.Flags())

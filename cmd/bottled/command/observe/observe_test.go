@@ -35,8 +35,7 @@ func observe(t *testing.T, args string, all ...service.Observed) (out, asked str
 }
 
 func TestObserve(t *testing.T) {
-	defer func(before *time.Location) { time.Local = before }(time.Local)
-	time.Local = time.UTC
+	commandtest.InUTC(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	host := service.Observed{Entry: "a.test", Reason: "domain not in allowlist: a.test", Count: 3, Last: at}
 	port := service.Observed{Entry: "1.2.3.4:8443", Reason: "x\n- evil.test\x1b", Count: 1, Last: at}

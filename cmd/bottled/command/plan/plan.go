@@ -35,10 +35,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 			if opts.Dirs, opts.Pass, err = flags.Options(dirs); err != nil {
 				return err
 			}
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	flags.AddFlags(cmd.Flags())

@@ -62,10 +62,7 @@ events may have been missed, and tells by bottled status.`,
 			if err := opts.check(); err != nil {
 				return exit.Usage(err)
 			}
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	flags.AddFlags(cmd.Flags())

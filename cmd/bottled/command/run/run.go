@@ -42,10 +42,7 @@ SIGTERM or SIGHUP, end the session.`,
 	tty := command.RunsCommand(cmd, false)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		opts.Bottle, opts.Command, opts.TTY = args[0], args[1:], tty()
-		if runF != nil {
-			return runF(opts)
-		}
-		return run(cmd.Context(), opts)
+		return command.Run(cmd.Context(), opts, runF, run)
 	}
 	return cmd
 }

@@ -65,10 +65,7 @@ again after every change. With -o json every change is one line (NDJSON), with -
 			if err := opts.check(); err != nil {
 				return exit.Usage(err)
 			}
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	opts.Output.AddFlag(cmd.Flags(), "wide", "name")

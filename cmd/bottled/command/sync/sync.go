@@ -41,10 +41,7 @@ runs as declared and nothing else does: also when a bottle is kept though its ma
   bottled sync --prune-held`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	cmd.Flags().BoolVar(&opts.PruneHeld, "prune-held", false, "this once, also remove bottles that are kept because their removal looks like an accident")

@@ -40,10 +40,7 @@ With --watch it goes on until it is interrupted. With -o json each record is one
 		ValidArgsFunction: f.CompleteBottles(-1),
 		RunE: func(cmd *cobra.Command, bottles []string) error {
 			opts.Select.Bottles, opts.Select.Since = bottles, since.Time
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	cmd.Flags().BoolVar(&opts.Select.Denied, "denied", false, "only what was refused, and gaps")

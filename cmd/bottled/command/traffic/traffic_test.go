@@ -17,8 +17,7 @@ import (
 )
 
 func TestTraffic(t *testing.T) {
-	defer func(before *time.Location) { time.Local = before }(time.Local)
-	time.Local = time.UTC
+	commandtest.InUTC(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	record := audit.Record{
 		Time: at, Bottle: "one\x1b", Kind: audit.KindEgress, Component: "pipelock",

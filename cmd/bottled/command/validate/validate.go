@@ -38,10 +38,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Args: command.ManifestArgs(&files),
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			opts.Dirs = slices.Concat(dirs, files)
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	cmd.Flags().BoolVar(&opts.AllowEmpty, "allow-empty", false, "succeed also if no bottle is declared")
