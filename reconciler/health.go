@@ -3,11 +3,25 @@ package reconciler
 import (
 	"errors"
 	"slices"
+
+	"github.com/bot-bottle/bottled/state"
 )
 
-// Healthy reports whether the bottle needs no attention: it is ready, or suspended as declared. A bottle that is kept though it
-// is not declared may be ready, and is not healthy.
-func (b BottleStatus) Healthy() bool { return b.Reason == ReasonReady || b.Reason == ReasonSuspend }
+// Healthy reports whether the bottle needs no attention: it is ready, its agent has completed, or it is suspended as declared. A
+// bottle that is kept though it is not declared may be ready, and is not healthy.
+func (b BottleStatus) Healthy() bool {
+	return b.Reason == ReasonReady || b.Reason == ReasonCompleted || b.Reason == ReasonSuspend
+}
+
+// Agent returns the agent of the bottle; nil when it has none.
+func (b BottleStatus) Agent() *ComponentStatus {
+	for i := range b.Components {
+		if b.Components[i].Component == state.Agent {
+			return &b.Components[i]
+		}
+	}
+	return nil
+}
 
 // Outdated says whether the status is not about the newest declaration, which waits for its pass.
 func (b BottleStatus) Outdated() bool {

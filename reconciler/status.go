@@ -55,22 +55,40 @@ const (
 	// These are listed only while they are True.
 	ConditionCut                = "EgressCut"          // an operator cut the bottle off
 	ConditionCredentialRejected = "CredentialRejected" //nolint:gosec // no credential: the one of a route does not work
+	ConditionCompleted          = "AgentCompleted"     // its agent has ended, as it should
+	ConditionFailed             = "AgentFailed"        // its agent has ended in failure, and is not started again
 )
 
 // The reasons of a bottle's status.
 const (
-	ReasonReady    = "Ready"
-	ReasonInvalid  = "InvalidManifest" // it keeps running as last declared
-	ReasonFailed   = "Failed"          // a step failed
-	ReasonNotReady = "NotReady"        // a component is missing or serves another configuration
-	ReasonDrifted  = "Drifted"         // every component serves, but something is not as declared
-	ReasonHeld     = "NotDeclared"     // undeclared, and the prune guard keeps it; the components show whether it runs
-	ReasonSuspend  = "Suspended"       // stopped, as declared
+	ReasonReady       = "Ready"
+	ReasonInvalid     = "InvalidManifest" // it keeps running as last declared
+	ReasonFailed      = "Failed"          // a step failed
+	ReasonNotReady    = "NotReady"        // a component is missing or serves another configuration
+	ReasonDrifted     = "Drifted"         // every component serves, but something is not as declared
+	ReasonHeld        = "NotDeclared"     // undeclared, and the prune guard keeps it; the components show whether it runs
+	ReasonSuspend     = "Suspended"       // stopped, as declared
+	ReasonCompleted   = "Completed"       // its agent has ended, as it should
+	ReasonAgentFailed = "AgentFailed"     // its agent has ended in failure, and is not started again
 	// Reported by a running controller only.
 	ReasonPending     = "Pending"           // not observed yet
 	ReasonCrashing    = "CrashLooping"      // a component ends again and again
 	ReasonUnreachable = "EngineUnreachable" // the engine does not answer, so the state is unknown
 )
+
+// The phases of an agent.
+const (
+	PhaseRunning   = "Running"
+	PhaseCompleted = "Completed" // it ended with exit code 0, and is not started again
+	PhaseFailed    = "Failed"    // it failed, and is not started again
+)
+
+// Ending is the end of an agent's last run.
+type Ending struct {
+	ExitCode  int       `json:"exitCode"`
+	OOMKilled bool      `json:"oomKilled,omitempty"`
+	At        time.Time `json:"at"`
+}
 
 // ComponentStatus compares a component with its declaration.
 type ComponentStatus struct {
@@ -82,6 +100,10 @@ type ComponentStatus struct {
 	Cause     string              `json:"cause"` // why it is not ready or has drifted; "" otherwise
 	// Config is the digest of the configuration that it reports to serve; "" for a component that does not report.
 	Config string `json:"config,omitempty"`
+	// Phase is of agents: Running, Completed or Failed; "" for other components, and while the agent is not running but will.
+	Phase string `json:"phase,omitempty"`
+	// Ended is how an agent ended that is Completed or Failed.
+	Ended *Ending `json:"ended,omitempty"`
 	// Restarts counts the starts after an end, since the controller started.
 	Restarts int `json:"restarts,omitempty"`
 

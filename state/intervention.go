@@ -11,14 +11,19 @@ type Intervention struct {
 	SuspendedSpec string `json:"suspendedSpec,omitempty"`
 	// Cut takes the bottle's sidecars off the egress network, whatever the spec.
 	Cut bool `json:"cut,omitempty"`
-	// Restart maps components to the runs that are to end.
+	// Restart maps components to the runs that are to end, or have ended, and are to be followed by another one.
 	Restart map[ComponentName]Run `json:"restart,omitempty"`
 }
 
 // Run identifies one run of a container, from its start to its end.
 type Run struct {
 	ContainerID string    `json:"containerID"`
-	LastEnd     time.Time `json:"lastEnd,omitzero"` // end of the run before; zero for the first one
+	StartedAt   time.Time `json:"startedAt,omitzero"` // by the engine's clock; zero before the first one
+}
+
+// Is reports whether two runs are the same one.
+func (r Run) Is(other Run) bool {
+	return r.ContainerID == other.ContainerID && r.StartedAt.Equal(other.StartedAt)
 }
 
 // Intervene applies an intervention to the desired state. newestSpec is the hash of the newest valid declaration; the bottle may have

@@ -90,6 +90,9 @@ const RecordFile = "declared.json"
 // InterventionFile is the name of the file, in a bottle's BottleDir, with what an operator asks of it (package store).
 const InterventionFile = "intervention.json"
 
+// RunsFile is the name of the file, in a bottle's BottleDir, with what is known of its agent's runs (package store).
+const RunsFile = "runs.json"
+
 // BottleDir returns the directory of a bottle's non-secret files.
 func (s Settings) BottleDir(slug string) string { return filepath.Join(s.StateDir, "bottles", slug) }
 

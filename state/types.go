@@ -133,8 +133,10 @@ type Bottle struct {
 	SuspendedByOperator bool                  `json:"-"`
 	Cut                 bool                  `json:"-"`
 	Restart             map[ComponentName]Run `json:"-"`
-	Networks            []Network             // internal, egress
-	Components          []Component           `json:"Members"` // in dependency order
+	// Runs is what is known of the agent's runs.
+	Runs       AgentRuns   `json:"-"`
+	Networks   []Network   // internal, egress
+	Components []Component `json:"Members"` // in dependency order
 	// Dirs are the delivered directories of all components.
 	Dirs []Dir `json:"-"`
 }

@@ -77,6 +77,8 @@ var constraints = []constraint{
 	{"Agent.command", each(notEmpty)},
 	{"Agent.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
 	{"Agent.runtime", matching(runtimePattern)},
+	{"Agent.restart", both(oneOf(restarts), byDefault(v1alpha1.RestartOnFailure))},
+	{"Agent.backoffLimit", both(numbered(0, maxBackoffLimit), byDefault(v1alpha1.DefaultBackoffLimit))},
 	{"Mount.source", notEmpty},
 	{"Mount.target", matching(targetPattern)},
 	{"Mount.readOnly", byDefault(false)},

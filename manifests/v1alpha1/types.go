@@ -97,6 +97,9 @@ type Agent struct {
 	Resources Resources         `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
 	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
+	// Restart and BackoffLimit are unset for the defaults: see RestartPolicy and Retries.
+	Restart      Restart `json:"restart,omitempty" jsonschema_description:"When the agent is started again after it ended: onFailure (unless its exit code is 0), never or always. Unset: onFailure."`
+	BackoffLimit *int64  `json:"backoffLimit,omitempty" jsonschema_description:"How often a failed agent is started again with restart: onFailure before it counts as failed for good. Unset: 5."`
 }
 
 // Build says what an image is built from.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -61,6 +62,9 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 			Type: reconciler.ConditionCredentialRejected, Status: statusTrue, Reason: "CredentialRejected", Message: message,
 		})
 	}
+	if agent := s.Agent(); agent != nil && agent.Ended != nil {
+		all = append(all, agentCondition(*agent))
+	}
 	last := reconciler.BottleStatus{Conditions: before}
 	for i := range all {
 		all[i].ObservedGeneration, all[i].LastTransitionTime = s.ObservedGeneration, now
@@ -69,6 +73,19 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 		}
 	}
 	return all
+}
+
+// agentCondition returns the condition that an agent has ended for good.
+func agentCondition(agent reconciler.ComponentStatus) reconciler.Condition {
+	c := reconciler.Condition{Type: reconciler.ConditionCompleted, Status: statusTrue, Reason: agent.Phase, Message: agent.Cause}
+	if agent.Phase == reconciler.PhaseFailed {
+		c.Type = reconciler.ConditionFailed
+	}
+	if c.Message == "" {
+		c.Message = fmt.Sprintf("it ended with exit code %d", agent.Ended.ExitCode)
+	}
+	c.Message += " at " + agent.Ended.At.UTC().Format(time.RFC3339)
+	return c
 }
 
 func conditionStatus(b bool) string {

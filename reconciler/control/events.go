@@ -138,9 +138,9 @@ func (c *Controller) publish(b *bottle, s reconciler.BottleStatus, p phase) {
 		if now.Message != "" {
 			e.Message += ": " + now.Message
 		}
-		bad := now.Status == statusTrue
+		bad := now.Status == statusTrue && now.Type != reconciler.ConditionCompleted
 		if now.Type == reconciler.ConditionReady {
-			bad = now.Status == statusFalse && now.Reason != reconciler.ReasonSuspend
+			bad = now.Status == statusFalse && now.Reason != reconciler.ReasonSuspend && now.Reason != reconciler.ReasonCompleted
 		}
 		if bad {
 			e.Type = reconciler.EventWarning

@@ -9,8 +9,8 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // Order records what an operator asks of a bottle, and has a pass carry it out: until that ends, the bottle is Reconciling. component
@@ -61,7 +61,7 @@ func (c *Controller) intervention(ctx context.Context, b reconciler.BottleStatus
 	return nil, fmt.Errorf("%w: unknown order %q", reconciler.ErrOrder, order)
 }
 
-// runs returns the present runs of a bottle's containers, or of one component's. What does not run is started anyway.
+// runs returns the present or last runs of a bottle's containers, or of one component's.
 func (c *Controller) runs(ctx context.Context, slug string, component state.ComponentName) (map[state.ComponentName]state.Run, error) {
 	have, err := c.Reconciler.Observer.Observe(ctx, observe.Options{Slug: slug})
 	if err != nil {
@@ -74,8 +74,15 @@ func (c *Controller) runs(ctx context.Context, slug string, component state.Comp
 			continue
 		}
 		found = true
-		if o.State == engine.StateRunning || o.State == engine.StatePaused {
-			runs[name] = state.Run{ContainerID: o.ID, LastEnd: o.EndedAt}
+		runs[name] = state.Run{ContainerID: o.ID, StartedAt: o.StartedAt}
+	}
+	if _, exists := runs[state.Agent]; !exists && (component == "" || component == state.Agent) {
+		known, err := store.ReadRuns(c.Reconciler.Settings, slug)
+		if err != nil {
+			return nil, err
+		}
+		if known.Outcome != nil { // the agent has ended for good, and somebody has removed its container
+			runs[state.Agent], found = known.Outcome.Run, true
 		}
 	}
 	if !found {

@@ -274,7 +274,7 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	status.ObservedGeneration, status.ObservedSpecHash = status.Generation, status.SpecHash // failed or not
 	phase := settled
 	switch {
-	case b.isStalled() || planned.Err != nil || planned.Stale != nil || planned.Held != "":
+	case b.isStalled() || status.Reason == reconciler.ReasonAgentFailed || planned.Err != nil || planned.Stale != nil || planned.Held != "":
 		phase = stalled
 	case !retryAt.IsZero():
 		phase = retrying
@@ -297,6 +297,8 @@ func (c *Controller) logTransition(s reconciler.BottleStatus, dirtySince time.Ti
 		c.Log.Info().Str("bottle", s.Slug).Dur("took_ms", time.Since(dirtySince)).Msg("ready")
 	case s.Reason == reconciler.ReasonSuspend:
 		c.Log.Info().Str("bottle", s.Slug).Msg("suspended")
+	case s.Reason == reconciler.ReasonCompleted:
+		c.Log.Info().Str("bottle", s.Slug).Msg("completed")
 	default:
 		c.Log.Warn().Str("bottle", s.Slug).Str("reason", s.Reason).Str("details", s.Message).Msg("not ready")
 	}

@@ -152,7 +152,7 @@ func (c *Controller) applyResync(plan plan.Plan) {
 		case b.interrupt != nil || b.isOutdated():
 			b.awaitedSince, b.answering = time.Now(), false
 			c.queue.Add(p.Slug) // its pass, or the newer declaration, may have outdated the observation
-		case len(p.Steps) > 0:
+		case len(p.Steps) > 0 || p.Runs != nil:
 			if retryAt, _ := b.retryTime(time.Now()); retryAt.IsZero() && p.Changes() {
 				c.publishProgress(p)
 			}

@@ -230,11 +230,20 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 	r.mu.Unlock()
 	return r.yieldSlotWhile(func() error {
 		if kinds.All.Of(s.Declared.Name).Ready == component.ReadyWhenStable {
-			return r.awaitStable(ctx, id, began)
+			return completion(s, r.awaitStable(ctx, id, began))
 		}
 		// Reports count from the end of the last run, not from this call: a killed execution may have started it before.
 		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: lastEnd}, began)
 	})
+}
+
+// completion returns nil for the error of a component that ended at once and for good, as a short task does; the next plan judges it.
+func completion(s plan.Step, err error) error {
+	var ended engine.EndedError
+	if errors.As(err, &ended) && (ended.ExitCode == 0 || s.EndIsFinal) {
+		return nil
+	}
+	return err
 }
 
 func (r *execution) reload(ctx context.Context, id, config string) error {
@@ -268,6 +277,11 @@ func (r *execution) discard(ctx context.Context) error {
 	defer cancel()
 	var failed []error
 	for id, name := range r.unstarted {
+		// The answer to its start may be what was lost.
+		if detail, err := r.Engine.Inspect(ctx, id); err != nil && !errors.Is(err, engine.ErrNotFound) || !detail.StartedAt.IsZero() {
+			failed = append(failed, err)
+			continue
+		}
 		if err := r.Engine.RemoveContainer(ctx, id); err != nil {
 			failed = append(failed, fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveContainer, err, name))
 		}

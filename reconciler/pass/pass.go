@@ -19,6 +19,7 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/store"
 )
 
 // Reconciler makes passes. It is safe for concurrent use.
@@ -184,8 +185,14 @@ func (r *Reconciler) Execute(ctx context.Context, p plan.Plan) map[string]error 
 	return failed
 }
 
-// ExecuteBottle carries out the plan of one bottle and saves the record of its declaration.
+// ExecuteBottle carries out the plan of one bottle and saves the record of its declaration. What the plan knows of the agent's runs
+// is on record before its first step: whenever bottled is killed, the next plan knows which runs may be followed by another one.
 func (r *Reconciler) ExecuteBottle(ctx context.Context, p plan.BottlePlan) error {
+	if p.Runs != nil {
+		if err := store.SaveRuns(r.Settings, p.Slug, *p.Runs); err != nil {
+			return err
+		}
+	}
 	err := r.Executor.Bottle(ctx, p)
 	return errors.Join(err, r.saveRecord(p, err), r.endSuspension(p))
 }

@@ -259,7 +259,8 @@ func (r *Reconciler) render(m source.Snapshot, bottles []resolved, at placement,
 	}
 	for _, b := range bottles {
 		slug := b.slug()
-		if err := cmp.Or(at.unplaced[slug], asked.failed[slug]); err != nil {
+		runs, err := store.ReadRuns(r.Settings, slug)
+		if err := cmp.Or(at.unplaced[slug], asked.failed[slug], err); err != nil {
 			want.Failed[slug] = err
 			continue
 		}
@@ -275,6 +276,7 @@ func (r *Reconciler) render(m source.Snapshot, bottles []resolved, at placement,
 		if stale := errors.Join(b.stale, err); stale != nil {
 			want.Stale[slug] = stale
 		}
+		desired.Runs = runs
 		desired.Intervene(asked.asked[slug], render.SpecHash(b.manifest))
 		want.Bottles = append(want.Bottles, *desired)
 	}

@@ -58,6 +58,9 @@ func (r *Reconciler) Status(ctx context.Context) ([]reconciler.BottleStatus, err
 	refs := map[string]bool{}
 	for i, b := range records {
 		records[i].Cut = asked.asked[b.Slug].Cut
+		if records[i].Runs, err = store.ReadRuns(r.Settings, b.Slug); err != nil {
+			return nil, err
+		}
 		for _, m := range b.Components {
 			refs[m.Container.Image] = true
 		}

@@ -32,6 +32,59 @@ var cases = map[string]func(*testing.T, *world){
 		w.container(state.Agent).State = engine.StateExited
 		w.container(state.Agent).ExitCode = 3
 	},
+	"agent-completed": func(t *testing.T, w *world) { w.endAgent(t, v1alpha1.RestartOnFailure, 0) },
+	"agent-completed-pruned": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.remember()
+		w.without(state.Agent)
+	},
+	"agent-completed-pruned-restarted": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.remember()
+		w.want.Bottles[0].Restart = map[state.ComponentName]state.Run{state.Agent: w.want.Bottles[0].Runs.Outcome.Run}
+		w.without(state.Agent)
+	},
+	"agent-completed-declared-otherwise": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.remember()
+		agent := *w.manifest.Spec.Agent
+		agent.Command = []string{"codex"}
+		w.manifest.Spec.Agent = &agent
+		runs := w.want.Bottles[0].Runs
+		w.desire(t)
+		w.want.Bottles[0].Runs = runs
+	},
+	"agent-completed-network-remade": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.have.Networks[0].Internal = false
+	},
+	"agent-completed-mount-source-replaced": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.workInode = 3
+		w.desire(t)
+	},
+	"agent-completed-restarted": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.want.Bottles[0].Restart = map[state.ComponentName]state.Run{state.Agent: runOf(*w.container(state.Agent))}
+	},
+	"agent-completed-always": func(t *testing.T, w *world) { w.endAgent(t, v1alpha1.RestartAlways, 0) },
+	"agent-failed-never":     func(t *testing.T, w *world) { w.endAgent(t, v1alpha1.RestartNever, 1) },
+	"agent-failed-limit-reached": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 1)
+		w.want.Bottles[0].Runs = w.retried(5)
+	},
+	"agent-failed-limit-not-yet": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 1)
+		w.want.Bottles[0].Runs = w.retried(4)
+	},
+	"agent-interrupted": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.want.Bottles[0].Runs.Interrupted = runOf(*w.container(state.Agent))
+	},
+	"agent-unhealthy-never": func(t *testing.T, w *world) {
+		w.restarts(t, v1alpha1.RestartNever)
+		w.container(state.Agent).Health = engine.HealthUnhealthy
+	},
 	"cred-proxy-oom": func(_ *testing.T, w *world) {
 		c := w.container(state.CredProxy)
 		c.State, c.OOMKilled = engine.StateExited, true
@@ -52,7 +105,7 @@ var cases = map[string]func(*testing.T, *world){
 	},
 	"stopped-and-disconnected": func(_ *testing.T, w *world) {
 		c := w.container(state.Agent)
-		c.State, c.Endpoints = engine.StateExited, nil
+		c.State, c.ExitCode, c.Endpoints = engine.StateExited, 143, nil
 	},
 	"alias-lost": func(_ *testing.T, w *world) { w.container(state.Supervise).Container.Networks[0].Aliases = nil },
 	"alias-added": func(_ *testing.T, w *world) {

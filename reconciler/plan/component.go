@@ -18,6 +18,12 @@ import (
 // component plans one component: its container as declared, running, ready and serving its files.
 func (p *planner) component(m state.Component, changed map[string]bool) {
 	have := p.claim(m)
+	if m.Name == state.Agent {
+		if status, finished := p.finished(m, have); finished {
+			p.plan.Components = append(p.plan.Components, status)
+			return
+		}
+	}
 	switch {
 	case have == nil && m.Blocked != "":
 		p.plan.Components = append(p.plan.Components, reconciler.ComponentStatus{Component: m.Name, Name: m.Container.Name, State: "missing", Image: m.Container.Image, Cause: m.Blocked})
@@ -39,6 +45,9 @@ func (p *planner) component(m state.Component, changed map[string]bool) {
 		p.create(m, cause, changes)
 	} else {
 		cause = p.repair(m, *have, drift, changed)
+	}
+	if cause == "" && p.isRunOnce(m) && have.Health == engine.HealthUnhealthy {
+		cause = "it is unhealthy, and restart: never"
 	}
 	p.plan.Components = append(p.plan.Components, componentStatus(*have, isReady(m, *have), cause))
 }
@@ -93,7 +102,7 @@ func (p *planner) recreateCause(m state.Component, have observe.ObservedContaine
 		return "the engine failed to remove it", nil
 	case have.State == engine.StateRemoving:
 		return "it is being removed", nil
-	case have.State == engine.StateRunning && have.Health == engine.HealthUnhealthy:
+	case have.State == engine.StateRunning && have.Health == engine.HealthUnhealthy && !p.isRunOnce(m):
 		return "it is unhealthy", nil
 	case have.Unresponsive:
 		return "it did not acknowledge a reload", nil
@@ -170,6 +179,7 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 	switch have.State {
 	case engine.StateRunning:
 		if p.isToRestart(m, have) {
+			p.interrupt(have)
 			step(Stop, causeRestart, nil)
 			step(Start, causeRestart, nil)
 		} else if action, cause := p.refresh(m, have, changed); action != "" {
@@ -183,7 +193,11 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 	case engine.StateCreated:
 		step(Start, "it was never started", nil)
 	case engine.StateExited:
-		step(Start, exitCause(have), nil)
+		cause := exitCause(have)
+		if p.isToRestart(m, have) {
+			cause = causeRestart
+		}
+		step(Start, cause, nil)
 	}
 	return strings.Join(causes, "; ")
 }
@@ -191,7 +205,7 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 // isToRestart reports whether an operator asked for the end of the container's present run.
 func (p *planner) isToRestart(m state.Component, have observe.ObservedContainer) bool {
 	run, asked := p.want.Restart[m.Name]
-	return asked && run.ContainerID == have.ID && run.LastEnd.Equal(have.EndedAt)
+	return asked && run.Is(runOf(have))
 }
 
 func exitCause(c observe.ObservedContainer) string {

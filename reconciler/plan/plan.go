@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -223,7 +224,10 @@ func otherStateDir(slug string, o owned, stateDir string) error {
 	return nil
 }
 
-func (p *planner) add(s Step) { p.plan.Steps = append(p.plan.Steps, s) }
+func (p *planner) add(s Step) {
+	s.EndIsFinal = s.Action == Start && s.Component == state.Agent && p.policy() == v1alpha1.RestartNever
+	p.plan.Steps = append(p.plan.Steps, s)
+}
 
 // networks plans the creation of missing networks and the replacement of those that differ: a network can't be changed.
 func (p *planner) networks() {
@@ -292,5 +296,9 @@ func componentsOf(o owned) []reconciler.ComponentStatus {
 }
 
 func componentStatus(c observe.ObservedContainer, ready bool, cause string) reconciler.ComponentStatus {
-	return reconciler.ComponentStatus{Component: c.Component(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
+	s := reconciler.ComponentStatus{Component: c.Component(), Name: c.Name, State: c.State, Ready: ready, Image: c.Image, Cause: cause, Config: c.Config, ID: c.ID, EndedAt: c.EndedAt}
+	if s.Component == state.Agent && s.State == engine.StateRunning {
+		s.Phase = reconciler.PhaseRunning
+	}
+	return s
 }

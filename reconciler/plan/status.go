@@ -20,8 +20,14 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		s.Components = []reconciler.ComponentStatus{}
 	}
 	var causes []string
+	finished := ""
 	for _, c := range p.Components {
-		if !c.Ready {
+		switch {
+		case c.Phase == reconciler.PhaseCompleted:
+			finished = reconciler.ReasonCompleted
+		case c.Phase == reconciler.PhaseFailed:
+			finished = reconciler.ReasonAgentFailed
+		case !c.Ready:
 			s.Reason = reconciler.ReasonNotReady
 		}
 		if c.Cause != "" {
@@ -46,6 +52,8 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 		}
 	case s.Reason == reconciler.ReasonReady && p.Changes():
 		s.Reason = reconciler.ReasonDrifted
+	case s.Reason == reconciler.ReasonReady && finished != "":
+		s.Reason = finished
 	}
 	s.Ready = s.Reason == reconciler.ReasonReady
 	if p.Stale != nil && err == nil {

@@ -48,6 +48,7 @@ type Step struct {
 	Network     state.Network
 	Attachment  state.Attachment
 	Dir         state.Dir
+	EndIsFinal  bool      // a Start whose container may end in failure at once: that is no failure of the step
 	Graceful    bool      // give the container time to end
 	LastRun     time.Time // when the container ended last; what it said after that, it said in the run to come
 
@@ -70,6 +71,8 @@ type BottlePlan struct {
 	Stale error
 	// Desired is the bottle's desired state; nil where it has no declaration that can be carried out.
 	Desired *state.Bottle
+	// Runs is what has to be on record of the agent's runs before the steps are done; nil when it is already.
+	Runs *state.AgentRuns
 	// Partial reports that steps are left out (see Without): the bottle is not as desired when the others are done.
 	Partial    bool
 	Components []reconciler.ComponentStatus

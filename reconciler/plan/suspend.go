@@ -19,6 +19,9 @@ func (p *planner) suspend() {
 		for _, c := range p.have.containers {
 			if c.Component() == m.Name {
 				status = componentStatus(c, false, p.stop(c))
+				if o := p.want.Runs.Outcome; o != nil && o.Run.Is(runOf(c)) {
+					status = withOutcome(status, *o)
+				}
 			}
 		}
 		p.plan.Components = append(p.plan.Components, status)
@@ -35,6 +38,7 @@ func (p *planner) stop(c observe.ObservedContainer) (cause string) {
 		p.add(unpause)
 		fallthrough
 	case engine.StateRunning:
+		p.interrupt(c)
 		step.Action = Stop
 		p.add(step)
 		return causeSuspended

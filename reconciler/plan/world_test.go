@@ -174,3 +174,30 @@ var docker = engine.Capabilities{
 	UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true,
 	Commands: engine.Commands{RemoveNetwork: "docker network rm %s"},
 }
+
+// restarts gives the agent a restart policy.
+func (w *world) restarts(t *testing.T, policy v1alpha1.Restart) {
+	t.Helper()
+	agent := *w.manifest.Spec.Agent
+	agent.Restart = policy
+	w.manifest.Spec.Agent = &agent
+	w.desire(t)
+}
+
+// endAgent has the agent end.
+func (w *world) endAgent(t *testing.T, policy v1alpha1.Restart, code int) {
+	t.Helper()
+	w.restarts(t, policy)
+	c := w.container(state.Agent)
+	c.State, c.ExitCode, c.StartedAt, c.EndedAt = engine.StateExited, code, time.Unix(100, 0), time.Unix(200, 0)
+}
+
+// remember puts on record what a plan learns of the agent's runs.
+func (w *world) remember() { w.want.Bottles[0].Runs = *w.plan().Bottles[0].Runs }
+
+// retried is what is known of an agent that was started again so often.
+func (w *world) retried(n int64) state.AgentRuns {
+	return state.AgentRuns{
+		Declaration: state.DeclarationOf(w.want.Bottles[0].Components[3].Container), Retries: n, Retried: state.Run{ContainerID: "before"},
+	}
+}

@@ -57,7 +57,7 @@ func TestRetryTime(t *testing.T) {
 	simulate(t, func(w *world) {
 		w.program = func(name state.ComponentName, p *fake.Program) {
 			if name == state.Agent {
-				p.EndsAfter = time.Millisecond
+				p.EndsAfter, p.ExitCode = time.Millisecond, 1
 			}
 		}
 		w.declare(full("a"))

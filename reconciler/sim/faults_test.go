@@ -11,6 +11,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -115,6 +116,7 @@ type scenario struct {
 	cold   bool // nothing exists yet
 	change func(w *world)
 	check  func(w *world) error // of the outcome; nil for none
+	task   *tasks               // what the agents do; nil: they run on
 }
 
 var scenarios = []scenario{
@@ -127,6 +129,8 @@ var scenarios = []scenario{
 	{name: "token", change: func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
 	{name: "suspend", change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},
 	{name: "cut", change: func(w *world) { w.order(reconciler.OrderCut, "") }, check: (*world).isCut},
+	{name: "task", cold: true, task: &tasks{}, change: func(*world) {}},
+	{name: "task again", task: &tasks{again: 1}, change: func(w *world) { w.order(reconciler.OrderRestart, state.Agent) }},
 	{name: "restart", change: func(w *world) { w.order(reconciler.OrderRestart, "") }, check: (*world).isRestarted},
 }
 
@@ -137,6 +141,10 @@ func agentOf(image string) *v1alpha1.Agent {
 // play runs a scenario under a fault, and returns an error when the world does not become as declared.
 func (s scenario) play(w *world, i *injector) error {
 	w.declare(full("a"), full("b"))
+	var done *counter
+	if s.task != nil {
+		done = w.doTasks(*s.task)
+	}
 	if !s.cold {
 		w.run(i.around)
 		if err := w.settled(10 * time.Second); err != nil {
@@ -158,6 +166,9 @@ func (s scenario) play(w *world, i *injector) error {
 	}
 	if err == nil && s.check != nil {
 		err = s.check(w)
+	}
+	if err == nil && done != nil {
+		err = done.check(w)
 	}
 	return err
 }

@@ -54,8 +54,11 @@ type world struct {
 	prune    plan.PrunePolicy // of the controller
 	spoken   int              // statements that sidecars were made to write
 	audited  bool             // the controller collects what the sidecars decide
+	tasks    bool             // agents are to complete
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
+	// programOfContainer may change what a container does; it is called at each start.
+	programOfContainer func(c state.Container, p *fake.Program)
 
 	metrics    prometheus.Gatherer // of the controller
 	said       transcript          // all that the controller logged, and the messages of its statuses
@@ -101,6 +104,9 @@ func (w *world) programOf(c state.Container) fake.Program {
 	}
 	if w.program != nil {
 		w.program(name, &p)
+	}
+	if w.programOfContainer != nil {
+		w.programOfContainer(c, &p)
 	}
 	return p
 }
@@ -295,30 +301,6 @@ func (w *world) progress(p execute.Progress) {
 	}
 }
 
-// transcript is a log that many write to.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *transcript) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *transcript) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *transcript) reset() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.Reset()
-}
-
 // end stops the controller, if one runs.
 func (w *world) end() {
 	if w.stop != nil {
@@ -393,6 +375,8 @@ func (w *world) converged() error {
 		want := reconciler.ReasonReady
 		if b.Spec.Suspend {
 			want = reconciler.ReasonSuspend
+		} else if w.tasks && b.Spec.Agent != nil {
+			want = reconciler.ReasonCompleted
 		}
 		if !ok || s.Reason != want {
 			return fmt.Errorf("bottle %s is reported as %s (%s), want %s", b.Metadata.Name, s.Reason, s.Message, want)

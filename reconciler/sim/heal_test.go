@@ -178,7 +178,9 @@ func TestCrashLoop(t *testing.T) {
 				p.EndsAfter, p.ExitCode = 2*time.Second, 3
 			}
 		}
-		w.declare(full("a"))
+		service := full("a")
+		service.Spec.Agent.Restart = v1alpha1.RestartAlways
+		w.declare(service)
 		w.run(nil)
 		w.pass(time.Hour)
 		if n := starts.Load(); n < 10 || n > 25 { // 1, 2, 4 … 256 s, then every 5 minutes

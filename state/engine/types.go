@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -82,7 +83,9 @@ type Detail struct {
 	Defaults  ImageDefaults
 	// EndedAt is the end of the last run; zero for a container in its first. Log lines after it belong to the current run. (The start
 	// time would not do: Docker records it later than the process may write.)
-	EndedAt   time.Time
+	EndedAt time.Time
+	// StartedAt is the start of the last run, which it identifies; zero for a container that was never started.
+	StartedAt time.Time
 	ExitCode  int
 	OOMKilled bool
 	Checked   string // outcome of the health check, which a pause does not change
@@ -137,3 +140,11 @@ var (
 	ErrPaused    = errors.New("it was paused before it was ready")
 	ErrUnhealthy = errors.New("its health check fails")
 )
+
+// EndedError is an [ErrEnded] whose exit code is known.
+type EndedError struct{ ExitCode int }
+
+func (e EndedError) Error() string { return fmt.Sprintf("%v: exit code %d", ErrEnded, e.ExitCode) }
+
+// Is has the error match [ErrEnded].
+func (e EndedError) Is(target error) bool { return target == ErrEnded }

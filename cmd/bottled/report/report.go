@@ -176,7 +176,7 @@ func bottleTable(bottles []reconciler.BottleStatus, v view) []Line {
 		}
 		for _, p := range b.Components {
 			c := columns{
-				bad: !p.Ready && !b.Healthy(), component: string(p.Component), ready: yesNo(p.Ready), state: p.State,
+				bad: !p.Ready && !b.Healthy(), component: string(p.Component), ready: yesNo(p.Ready), state: componentState(p, v.now),
 				restarted: restartCell(p.Restarts, true), image: imageName(p.Image), container: p.Name,
 			}
 			c.cpu, c.memory = usageCells(v.usage[p.Name])
@@ -246,6 +246,14 @@ func stateOf(b reconciler.BottleStatus) string {
 		state += " (newer declaration waits)"
 	}
 	return state
+}
+
+// componentState is a component's state on the engine, or how an agent ended for good.
+func componentState(p reconciler.ComponentStatus, now time.Time) string {
+	if p.Ended == nil {
+		return p.State
+	}
+	return fmt.Sprintf("%s (exit code %d, %s ago)", p.Phase, p.Ended.ExitCode, Age(p.Ended.At, now))
 }
 
 func restartCell(n int, shown bool) string {

@@ -77,11 +77,18 @@ func containers(r *run) {
 	if err != nil || got != id || owner != r.Settings.Owner {
 		r.Errorf("the name belongs to %q, %q, %v", got, owner, err)
 	}
+	if created, err := r.Engine.Inspect(r.Context(), id); err != nil || !created.StartedAt.IsZero() {
+		r.Errorf("before its first run: %+v, %v", created, err)
+	}
 	r.must(r.Engine.StartContainer(r.Context(), id, nil))
 	r.must(r.Engine.StartContainer(r.Context(), id, nil)) // it runs already
 	r.shows(id, engine.StateRunning)
 	_, err = r.Engine.WaitReady(r.Context(), id, engine.Readiness{})
 	r.must(err)
+	first, err := r.Engine.Inspect(r.Context(), id)
+	if err != nil || first.StartedAt.IsZero() {
+		r.Errorf("its first run: %+v, %v", first, err)
+	}
 	members, err := r.Engine.NetworkMembers(r.Context(), n.ID)
 	if err != nil || !slices.Equal(members, []string{c.Name}) {
 		r.Errorf("members of the network: %v, %v", members, err)
@@ -93,8 +100,12 @@ func containers(r *run) {
 	r.shows(id, engine.StateExited)
 	r.must(r.Engine.StopContainer(r.Context(), id, time.Second))
 	detail, err := r.Engine.Inspect(r.Context(), id)
-	if err != nil || detail.EndedAt.IsZero() {
+	if err != nil || detail.EndedAt.IsZero() || !detail.StartedAt.Equal(first.StartedAt) {
 		r.Errorf("after its end: %+v, %v", detail, err)
+	}
+	r.must(r.Engine.StartContainer(r.Context(), id, nil))
+	if again, err := r.Engine.Inspect(r.Context(), id); err != nil || !again.StartedAt.After(first.StartedAt) {
+		r.Errorf("its second run: %+v, %v; the first was %+v", again, err, first)
 	}
 	r.must(r.Engine.RemoveContainer(r.Context(), id))
 	r.eventually("it is gone", func() bool { _, ok := r.find(id); return !ok })
@@ -128,6 +139,9 @@ func ends(r *run) {
 	r.shows(id, engine.StateExited)
 	_, err := r.Engine.WaitReady(r.Context(), id, engine.Readiness{})
 	r.want(err, engine.ErrEnded)
+	if _, ok := errors.AsType[engine.EndedError](err); !ok {
+		r.Errorf("%v: the exit code is not known", err)
+	}
 	_, err = r.Engine.WaitReady(r.Context(), id, engine.Readiness{Config: "never"})
 	r.want(err, engine.ErrEnded)
 }

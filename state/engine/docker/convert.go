@@ -127,6 +127,7 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	if c.State != nil {
 		d.Checked = checkedHealth(c.State.Health)
 		d.ExitCode, d.OOMKilled, d.EndedAt = c.State.ExitCode, c.State.OOMKilled, parseTime(c.State.FinishedAt)
+		d.StartedAt = parseTime(c.State.StartedAt)
 	}
 	return d
 }

@@ -52,7 +52,8 @@ func readTree(dirs map[string]map[string]state.ObservedFile, root string) error 
 		case entry.IsDir():
 			dirs[path] = map[string]state.ObservedFile{}
 			return nil
-		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-") || entry.Name() == state.RecordFile, entry.Name() == state.InterventionFile:
+		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), ".new-") || entry.Name() == state.RecordFile,
+			entry.Name() == state.InterventionFile, entry.Name() == state.RunsFile:
 			return nil
 		}
 		return readFile(dirs, path)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -99,7 +100,11 @@ func interruption(m events.Message) error {
 	case events.ActionDestroy:
 		return fmt.Errorf("%w: it was removed", engine.ErrNotFound)
 	}
-	return fmt.Errorf("%w: exit code %s", engine.ErrEnded, m.Actor.Attributes["exitCode"])
+	code, err := strconv.Atoi(m.Actor.Attributes["exitCode"])
+	if err != nil {
+		return fmt.Errorf("%w: exit code %q", engine.ErrEnded, m.Actor.Attributes["exitCode"])
+	}
+	return engine.EndedError{ExitCode: code}
 }
 
 // checkRunning returns nil for a running container, otherwise the error that ends a wait.
@@ -118,7 +123,7 @@ func (e *Engine) inspectRunning(ctx context.Context, id string) (container.Inspe
 	case c.State.Paused:
 		return c, engine.ErrPaused
 	case !c.State.Running:
-		return c, fmt.Errorf("%w: exit code %d", engine.ErrEnded, c.State.ExitCode)
+		return c, engine.EndedError{ExitCode: c.State.ExitCode}
 	}
 	return c, nil
 }

@@ -37,6 +37,7 @@ type run struct {
 	exitCode int
 	oom      bool
 	endedAt  time.Time
+	started  time.Time
 }
 
 type endpoint struct {
@@ -157,7 +158,7 @@ func (c *container) detail() engine.Detail {
 		got.Networks = append(got.Networks, state.Attachment{Network: a.network.spec.Name, Aliases: slices.Clone(a.aliases)})
 	}
 	seen := c.visible()
-	d := engine.Detail{Container: got, Defaults: defaults, ExitCode: seen.exitCode, OOMKilled: seen.oom, EndedAt: seen.endedAt, Checked: c.health()}
+	d := engine.Detail{Container: got, Defaults: defaults, ExitCode: seen.exitCode, OOMKilled: seen.oom, EndedAt: seen.endedAt, StartedAt: seen.started, Checked: c.health()}
 	return d
 }
 
@@ -241,7 +242,7 @@ func (e *Engine) start(id string) error {
 	}
 	c.starts++
 	c.booted = false
-	c.set(0, func(r *run) { r.state = engine.StateRunning })
+	c.set(0, func(r *run) { r.state, r.started = engine.StateRunning, time.Now() })
 	c.mounted = map[string]*dir{}
 	for _, m := range c.spec.Mounts {
 		c.mounted[m.Target] = e.dirs[m.Source]
@@ -312,7 +313,7 @@ func (e *Engine) report(c *container, cause string) {
 // end ends a container's first process.
 func (e *Engine) end(c *container, code int, oom bool) {
 	c.set(e.options.EndShownAfter, func(r *run) {
-		*r = run{state: engine.StateExited, exitCode: code, oom: oom, endedAt: time.Now()}
+		*r = run{state: engine.StateExited, exitCode: code, oom: oom, endedAt: time.Now(), started: r.started}
 	})
 	c.starts++
 	for i := range c.attached {
@@ -325,7 +326,7 @@ func (e *Engine) end(c *container, code int, oom bool) {
 	}
 }
 
-// StopContainer ends a container with exit code 0.
+// StopContainer ends a container with exit code 0, as one whose program handles SIGTERM well.
 func (e *Engine) StopContainer(ctx context.Context, id string, _ time.Duration) error {
 	return e.write(ctx, func() error {
 		c, err := e.find(id)

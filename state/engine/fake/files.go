@@ -129,7 +129,7 @@ func (e *Engine) running(id string) (*container, error) {
 	case c.run.state == engine.StatePaused:
 		return nil, engine.ErrPaused
 	case c.run.state != engine.StateRunning:
-		return nil, fmt.Errorf("%w: exit code %d", engine.ErrEnded, c.run.exitCode)
+		return nil, engine.EndedError{ExitCode: c.run.exitCode}
 	}
 	return c, nil
 }

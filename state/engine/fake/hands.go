@@ -64,11 +64,11 @@ func (h Hands) OOM(name string) error {
 	return h.live(name, func(c *container) { h.e.end(c, 137, true) })
 }
 
-// Stop ends a container, as docker stop does.
+// Stop ends a container, as docker stop does with a program that does not handle SIGTERM.
 func (h Hands) Stop(name string) error {
 	return h.live(name, func(c *container) {
 		h.e.emit(engine.EventKillRequested, c, "")
-		h.e.end(c, 0, false)
+		h.e.end(c, 143, false)
 		h.e.emit(engine.EventStopped, c, "")
 	})
 }
