@@ -140,10 +140,12 @@ func agentOf(image string) *v1alpha1.Agent {
 
 // play runs a scenario under a fault, and returns an error when the world does not become as declared.
 func (s scenario) play(w *world, i *injector) error {
-	w.declare(full("a"), full("b"))
 	var done *counter
-	if s.task != nil {
+	if s.task == nil {
+		w.declare(full("a"), full("b"))
+	} else {
 		done = w.doTasks(*s.task)
+		w.declare(small("a"))
 	}
 	if !s.cold {
 		w.run(i.around)

@@ -4,21 +4,41 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// agentCommand is what an agent's container runs: something that lives until it is told to end.
+// endedByTerm is the exit code of a program that SIGTERM ends.
+const endedByTerm = exitCode(128 + 15)
+
+// agentCommand is what an agent's container runs: something that lives until it is told to end, or a task.
 func agentCommand() *cobra.Command {
-	return &cobra.Command{
+	var takes time.Duration
+	var code int
+	cmd := &cobra.Command{
 		Use:   "agent",
-		Short: "Wait for SIGTERM or SIGINT, then exit with 0",
+		Short: "Wait for SIGTERM or SIGINT and exit with 143 or, as a task, for some time and exit with a code",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			<-cmd.Context().Done() // ended by the signals, see main
-			return nil
+			var done <-chan time.Time
+			if cmd.Flags().Changed("task") {
+				done = time.After(takes)
+			}
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "the agent is at work"); err != nil {
+				return err
+			}
+			select {
+			case <-done:
+				return exitCode(code)
+			case <-cmd.Context().Done(): // ended by the signals, see main
+				return endedByTerm
+			}
 		},
 	}
+	cmd.Flags().DurationVar(&takes, "task", 0, "how long the task takes")
+	cmd.Flags().IntVar(&code, "code", 0, "exit code of the task")
+	return cmd
 }
 
 func envCommand() *cobra.Command {

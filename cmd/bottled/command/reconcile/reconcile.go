@@ -14,7 +14,6 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/manifests/source"
-	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -34,9 +33,11 @@ type Options struct {
 	Log     *zerolog.Logger
 	Once    bool
 	DryRun  bool
-	Pass    pass.Options
-	Output  command.Output
-	Control service.ControlOptions
+	// WaitCompleted goes on until the agents have ended.
+	WaitCompleted bool
+	Pass          pass.Options
+	Output        command.Output
+	Control       service.ControlOptions
 }
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
@@ -48,7 +49,8 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Short: "Make the engine equal to the manifests, and keep it so",
 		Long: `Make the engine equal to the manifests and keep it so, until a signal comes: SIGTERM finishes the step in hand and
 leaves the bottles running, a second one quits; SIGHUP has everything looked at.
-With --once, make one pass and end. --deep and --output are of --once and --dry-run: the controller always looks deep where
+With --once, make one pass and end; with --wait-completed, go on until the agents have ended, and end with the exit code of the first, by
+name, that failed. --deep and --output are of --once and --dry-run: the controller always looks deep where
 events may have been missed, and tells by bottled status.`,
 		Example: `  bottled reconcile bottles
   bottled reconcile --once bottles
@@ -70,6 +72,7 @@ events may have been missed, and tells by bottled status.`,
 	opts.addControlFlags(cmd.Flags())
 	addGitFlags(&opts.Control.Git, cmd.Flags())
 	cmd.Flags().BoolVar(&opts.Once, "once", false, "make one pass and end")
+	cmd.Flags().BoolVar(&opts.WaitCompleted, "wait-completed", false, "with --once: go on until every agent has ended")
 	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "only print what would be done, as plan does")
 	return cmd
 }
@@ -98,6 +101,8 @@ func (o *Options) check() error {
 		return errors.New("-f and - are for single passes, with --once: a controller keeps all manifests of a directory")
 	case git && (o.Once || o.DryRun):
 		return errors.New("--once and --dry-run take directories: check the repository out and name its directory")
+	case o.WaitCompleted && (!o.Once || o.DryRun):
+		return errors.New("--wait-completed is of --once")
 	}
 	return nil
 }
@@ -110,25 +115,4 @@ func run(ctx context.Context, opts *Options) error {
 		return once(ctx, opts)
 	}
 	return opts.Service.Control(ctx, opts.Control)
-}
-
-// once makes one pass, and prints the status of the bottles.
-func once(ctx context.Context, opts *Options) error {
-	snapshot, err := opts.Load(opts.Service, opts.Control.Paths)
-	if err != nil {
-		return err
-	}
-	progress, end := opts.Progress(opts.Log)
-	result, err := opts.Service.Reconcile(ctx, snapshot, opts.Pass, progress)
-	end()
-	for _, w := range result.Warnings {
-		opts.Log.Warn().Msg(w)
-	}
-	if err != nil {
-		return err
-	}
-	if err := opts.Output.Status(opts.Out, reconciler.Status{Bottles: result.Bottles}); err != nil {
-		return err
-	}
-	return opts.Verdict(snapshot, result.Result)
 }

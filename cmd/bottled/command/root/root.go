@@ -34,6 +34,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/wait"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
@@ -54,7 +55,8 @@ Every flag can also be set in the environment (BOTTLED_ and its name in capitals
 configuration file, in this order.
 
 Exit codes: 0 done and converged, 1 failed, 2 differences found (plan, reconcile --dry-run)
-or a request refused (check), 3 bad usage or bad manifests. run and exec end with the exit code of their command.`,
+or a request refused (check), 3 bad usage or bad manifests. run and exec end with the exit code of their command,
+wait --for completed and reconcile --once --wait-completed with that of an agent that failed.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          command.UnknownCommand,
@@ -77,7 +79,7 @@ or a request refused (check), 3 bad usage or bad manifests. run and exec end wit
 	root.AddCommand(
 		controller, plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
-		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil),
+		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil),
 		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
