@@ -56,7 +56,7 @@ func (p *planner) judge(m state.Component, runs state.AgentRuns, have observe.Ob
 // judgeEnd records the end of a run: as the agent's outcome, or as a failure that is followed by a retry.
 func (p *planner) judgeEnd(runs state.AgentRuns, have observe.ObservedContainer) state.AgentRuns {
 	run := runOf(have)
-	failed := have.ExitCode != 0 || have.OOMKilled
+	failed := have.ExitCode != 0 // whatever became of its children: OOMKilled is about any process of the container
 	final := true
 	switch policy := p.policy(); {
 	case policy == v1alpha1.RestartAlways:

@@ -67,6 +67,10 @@ var cases = map[string]func(*testing.T, *world){
 		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
 		w.want.Bottles[0].Restart = map[state.ComponentName]state.Run{state.Agent: runOf(*w.container(state.Agent))}
 	},
+	"agent-completed-child-oom": func(t *testing.T, w *world) {
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.container(state.Agent).OOMKilled = true
+	},
 	"agent-completed-always": func(t *testing.T, w *world) { w.endAgent(t, v1alpha1.RestartAlways, 0) },
 	"agent-failed-never":     func(t *testing.T, w *world) { w.endAgent(t, v1alpha1.RestartNever, 1) },
 	"agent-failed-limit-reached": func(t *testing.T, w *world) {

@@ -22,18 +22,18 @@ type tasks struct {
 	again int           // how often the agent of bottle a is to be started again
 }
 
-// counter counts how often agents are started.
+// counter counts how often the agent of bottle a is started.
 type counter struct {
 	tasks
 
 	mu     sync.Mutex
-	starts map[string]int // by bottle
+	starts int
 }
 
 // doTasks has the agents do such tasks from now on.
 func (w *world) doTasks(t tasks) *counter {
 	w.tasks = t.code == 0
-	done := &counter{tasks: t, starts: map[string]int{}}
+	done := &counter{tasks: t}
 	if done.takes == 0 {
 		done.takes = time.Second
 	}
@@ -41,7 +41,7 @@ func (w *world) doTasks(t tasks) *counter {
 		if c.Labels[state.LabelRole] == string(state.Agent) {
 			done.mu.Lock()
 			defer done.mu.Unlock()
-			done.starts[c.Labels[state.LabelSlug]]++
+			done.starts++
 			p.EndsAfter, p.ExitCode = done.takes, done.code
 		}
 	}
@@ -55,17 +55,17 @@ func small(slug string) v1alpha1.Bottle {
 	return b
 }
 
-func (d *counter) of(slug string) int {
+func (d *counter) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.starts[slug]
+	return d.starts
 }
 
 // check returns an error unless the task of bottle a was done as often as it should be, also after a restart of the controller.
 func (d *counter) check(w *world) error {
 	w.run(nil)
 	w.pass(time.Minute)
-	if n := d.of("a"); n != 1+d.again {
+	if n := d.count(); n != 1+d.again {
 		return fmt.Errorf("the agent was started %d times, want %d", n, 1+d.again)
 	}
 	return nil
@@ -94,7 +94,7 @@ func (w *world) agentIs(when string, d *counter, phase string, code, starts int)
 	if s.Reason != reason || !s.IsTrue(condition) || s.Ready || s.Healthy() != (code == 0) || s.IsTrue(reconciler.ConditionStalled) != (code != 0) {
 		w.t.Errorf("%s: the bottle is %+v, want %s", when, s, reason)
 	}
-	if n := d.of("a"); n != starts {
+	if n := d.count(); n != starts {
 		w.t.Errorf("%s: the agent was started %d times, want %d", when, n, starts)
 	}
 }
@@ -241,8 +241,8 @@ func TestInterruptedTask(t *testing.T) {
 			}
 			interrupt()
 			w.pass(time.Minute)
-			if s, _ := w.status("a"); !s.Ready || d.of("a") != starts+1 {
-				t.Errorf("%d starts, %+v", d.of("a"), s)
+			if s, _ := w.status("a"); !s.Ready || d.count() != starts+1 {
+				t.Errorf("%d starts, %+v", d.count(), s)
 			}
 		}
 		w.pass(2 * time.Hour)
@@ -259,10 +259,10 @@ func TestRunsThatCantBeRead(t *testing.T) {
 		w.pass(1300 * time.Millisecond)
 		w.breakRuns("a")
 		w.pass(time.Minute)
-		n := d.of("a")
+		n := d.count()
 		w.pass(time.Hour)
-		if s, _ := w.status("a"); s.Reason != reconciler.ReasonFailed || !strings.Contains(s.Message, "runs.json") || d.of("a") != n {
-			t.Errorf("%d starts, then %d: %+v", n, d.of("a"), s)
+		if s, _ := w.status("a"); s.Reason != reconciler.ReasonFailed || !strings.Contains(s.Message, "runs.json") || d.count() != n {
+			t.Errorf("%d starts, then %d: %+v", n, d.count(), s)
 		}
 	})
 }

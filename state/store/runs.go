@@ -27,7 +27,7 @@ func ReadRuns(s state.Settings, slug string) (r state.AgentRuns, err error) {
 		err = json.Unmarshal(data, &r)
 	}
 	if err != nil {
-		return r, fmt.Errorf("read whether the agent of bottle %s has ended: %s: %w", slug, path, err)
+		return r, fmt.Errorf("read whether the agent of bottle %s has ended: %s: %w; remove the file if the agent may run again", slug, path, err)
 	}
 	return r, nil
 }

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
@@ -15,8 +14,7 @@ func AgentsVerdict(bottles []reconciler.BottleStatus) error {
 		if agent == nil || agent.Phase != reconciler.PhaseFailed {
 			continue
 		}
-		// One that the kernel killed for its memory limit may still end with 0.
-		return exit.Status(cmp.Or(agent.Ended.ExitCode, exit.Failed), fmt.Errorf("bottle %s: the agent: %s", b.Slug, agent.Cause))
+		return exit.Status(agent.Ended.ExitCode, fmt.Errorf("bottle %s: the agent: %s", b.Slug, agent.Cause))
 	}
 	return nil
 }

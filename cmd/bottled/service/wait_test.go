@@ -12,18 +12,18 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// ended is a bottle whose agent has ended.
-func ended(name, reason, phase string, code int) reconciler.BottleStatus {
+// ended is a bottle a whose agent has ended.
+func ended(reason, phase string, code int) reconciler.BottleStatus {
 	agent := apitest.Component(state.Agent, "exited", 0)
 	agent.Phase, agent.Ended = phase, &reconciler.Ending{ExitCode: code, At: apitest.Now}
-	return apitest.Bottle(name, reason, "", agent)
+	return apitest.Bottle("a", reason, "", agent)
 }
 
 func TestAwait(t *testing.T) {
 	agent := apitest.Component(state.Agent, "running", 0)
 	ready := apitest.Bottle("a", "Ready", "", agent)
-	working := apitest.WithConditions(ended("a", "Completed", "Completed", 0), 0, "it restarts", "")
-	outdated := ended("a", "Completed", "Completed", 0)
+	working := apitest.WithConditions(ended("Completed", "Completed", 0), 0, "it restarts", "")
+	outdated := ended("Completed", "Completed", 0)
 	outdated.Generation, outdated.ObservedGeneration = 2, 1
 	starting := apitest.Bottle("a", "NotReady", "agent: it is missing")
 	for name, test := range map[string]struct {
@@ -39,11 +39,11 @@ func TestAwait(t *testing.T) {
 		"not known yet":        {what: AwaitReady, now: apitest.Status(), then: apitest.Status(ready), took: time.Second},
 		"never known":          {what: AwaitReady, now: apitest.Status(), then: apitest.Status(), took: 10 * time.Second, says: `there is no bottle "a"`},
 		"suspended":            {what: AwaitReady, now: apitest.Status(apitest.Bottle("a", "Suspended", "")), says: "bottled resume a"},
-		"ended instead":        {what: AwaitReady, now: apitest.Status(ended("a", "Completed", "Completed", 0)), says: "its agent has ended: Completed with exit code 0"},
-		"completed":            {what: AwaitCompleted, now: apitest.Status(ready), then: apitest.Status(ended("a", "Completed", "Completed", 0)), took: time.Second},
-		"failed":               {what: AwaitCompleted, now: apitest.Status(ready), then: apitest.Status(ended("a", "AgentFailed", "Failed", 3)), took: time.Second},
+		"ended instead":        {what: AwaitReady, now: apitest.Status(ended("Completed", "Completed", 0)), says: "its agent has ended: Completed with exit code 0"},
+		"completed":            {what: AwaitCompleted, now: apitest.Status(ready), then: apitest.Status(ended("Completed", "Completed", 0)), took: time.Second},
+		"failed":               {what: AwaitCompleted, now: apitest.Status(ready), then: apitest.Status(ended("AgentFailed", "Failed", 3)), took: time.Second},
 		"about to run again":   {what: AwaitCompleted, now: apitest.Status(working), then: apitest.Status(ready), took: 10 * time.Second, says: "not completed after 10s: bottle a: Ready"},
-		"of an older manifest": {what: AwaitCompleted, now: apitest.Status(outdated), then: apitest.Status(ended("a", "Completed", "Completed", 0)), took: time.Second},
+		"of an older manifest": {what: AwaitCompleted, now: apitest.Status(outdated), then: apitest.Status(ended("Completed", "Completed", 0)), took: time.Second},
 		"no agent":             {what: AwaitCompleted, now: apitest.Status(apitest.Bottle("a", "Ready", "")), says: "has no agent"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestAwaitWithoutController(t *testing.T) {
 			if asked++; asked < 3 {
 				return reconciler.Status{Bottles: []reconciler.BottleStatus{apitest.Bottle("a", "Ready", "", apitest.Component(state.Agent, "running", 0))}}, nil
 			}
-			return reconciler.Status{Bottles: []reconciler.BottleStatus{ended("a", "Completed", "Completed", 0)}}, nil
+			return reconciler.Status{Bottles: []reconciler.BottleStatus{ended("Completed", "Completed", 0)}}, nil
 		}}
 		if reached, err := await(t.Context(), source, []string{"a"}, AwaitCompleted, time.Minute); err != nil || len(reached) != 1 || asked != 3 {
 			t.Errorf("asked %d times: %+v, %v", asked, reached, err)

@@ -52,9 +52,6 @@ func TestOutcome(t *testing.T) {
 			what: "completed", reached: []reconciler.BottleStatus{agent("a", "Completed", "", 0), agent("b", "Failed", "it failed with exit code 3", 3), agent("c", "Failed", "it failed", 4)},
 			out: "a: Completed with exit code 0\nb: Failed with exit code 3\nc: Failed with exit code 4\n", code: 3, says: "bottle b: the agent: it failed with exit code 3",
 		},
-		"out of memory": {
-			what: "completed", reached: []reconciler.BottleStatus{agent("a", "Failed", "killed", 0)}, out: "a: Failed with exit code 0\n", code: 1, says: "bottle a: the agent: killed",
-		},
 		"timeout": {what: "completed", err: errors.New("not completed after 1m0s"), code: 1, says: "not completed after 1m0s"},
 	} {
 		var out bytes.Buffer
