@@ -85,7 +85,7 @@ func (b box) takeOverPipelock() {
 	}
 	b.run("forged overlay frames, on a member of a Swarm", func(b box) {
 		b.e.Docker("swarm", "init", "--advertise-addr", "192.0.2.1")
-		if out := b.e.Expect(exitDone, "status").Stdout; !strings.Contains(out, "--dport "+overlayPort) {
+		if out := b.e.Expect(exitDone, "status", "-o", "json").Stdout; !strings.Contains(out, "--dport "+overlayPort) {
 			b.Errorf("status does not warn:\n%s", out)
 		}
 	})
