@@ -90,12 +90,18 @@ func isEndedFromOutside(c observe.ObservedContainer) bool {
 	return !c.OOMKilled && (c.ExitCode == term || c.ExitCode == kill)
 }
 
-// interrupt records that the plan ends a run of the agent: that end is no outcome.
+// interrupt records that the plan stops or removes a container, and may end a run of the agent: that end is no outcome. A removal begins
+// with a stop, and a kill between the two leaves a container that has ended.
 func (p *planner) interrupt(c observe.ObservedContainer) {
-	if c.Component() != state.Agent {
+	if !isInterrupted(c) {
 		return
 	}
 	p.recordRuns(state.AgentRuns{Declaration: p.want.Runs.Declaration, Interrupted: runOf(c)})
+}
+
+// isInterrupted reports whether to stop a container ends a run of an agent.
+func isInterrupted(c observe.ObservedContainer) bool {
+	return c.Component() == state.Agent && (c.State == engine.StateRunning || c.State == engine.StatePaused)
 }
 
 // recordRuns has the plan save what is known of the agent's runs before its steps are done, unless that is on record already.

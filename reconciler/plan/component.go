@@ -41,6 +41,7 @@ func (p *planner) component(m state.Component, changed map[string]bool) {
 		return
 	}
 	if cause != "" {
+		p.interrupt(*have)
 		p.add(removeStep(*have, cause))
 		p.create(m, cause, changes)
 	} else {

@@ -124,6 +124,9 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 	}
 	for _, c := range o.containers {
 		p.Steps = append(p.Steps, removeStep(c, cause))
+		if isInterrupted(c) {
+			p.Runs = &state.AgentRuns{Interrupted: runOf(c)}
+		}
 	}
 	for _, n := range o.networks {
 		p.Steps = append(p.Steps, Step{Action: RemoveNetwork, Object: n.Name, Cause: cause, NetworkID: n.ID})
@@ -280,6 +283,7 @@ func (p *planner) unwanted() {
 	for _, c := range p.have.containers {
 		if !wanted[c.Component()] {
 			cause := "the bottle has no " + string(c.Component()) + " any more"
+			p.interrupt(c)
 			p.add(removeStep(c, cause))
 			p.plan.Components = append(p.plan.Components, componentStatus(c, false, cause))
 		}
