@@ -91,7 +91,7 @@ func (s *Service) declaration(settings state.Settings, o CheckOptions) (v1alpha1
 	if len(o.Dirs) == 0 {
 		m, subnets, found, err := recorded(settings, o.Bottle)
 		if err == nil && !found {
-			err = fmt.Errorf("%w; for a bottle that has not run as declared yet, name its manifests by --dir DIR", notRecorded(settings, o.Bottle))
+			err = notRecorded(settings, o.Bottle)
 		}
 		return m, subnets, err
 	}
