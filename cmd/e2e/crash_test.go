@@ -132,5 +132,10 @@ func TestTermFinishesTheStepInHand(t *testing.T) {
 		t.Errorf("the step in hand was not finished: pipelock is running: %s", got)
 	}
 	proxy.Reset(nil)
+	// A SIGHUP ends a pipelock that does not handle it yet, and a pass sends one to a sidecar that has reported nothing.
+	e.Eventually(wellWithin, "pipelock serves", func() (bool, string) {
+		r := e.Bottled("exec", "one/pipelock", "--", "/bottled", "sidecar", "pipelock", "healthcheck")
+		return r.Code == exitDone, r.Stderr
+	})
 	e.Reconcile(exitDone)
 }

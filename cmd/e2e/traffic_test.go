@@ -119,7 +119,7 @@ func proveSupervised(t *testing.T, e *harness.Env) {
 	const own = `{"url":"http://pipelock:8888/","justification":"j"}`
 	call(0, "other.demo.example", "list-current-config") // what the last pass wrote
 	call(1, "is a part of the bottle itself", "pipelock-block", own)
-	call(1, "is no token of this bottle", "cred-proxy-block",
+	call(1, "is not a token of this bottle", "cred-proxy-block",
 		`{"routes":[{"path":"/x/","upstream":"https://x.example","auth_scheme":"Bearer","token_slot":"env-HOME"}],"justification":"j"}`)
 	call(0, `"proposals":[]`, "proposal-status")
 
