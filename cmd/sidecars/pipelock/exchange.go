@@ -131,6 +131,21 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// revocableBody ends with the exchange's revocation. Cancelling the request does not suffice: it takes effect a moment later, and what
+// the client sends in between would leave.
+type revocableBody struct {
+	io.ReadCloser
+	x *exchange
+}
+
+func (b *revocableBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.x.revoked.Err() != nil {
+		return 0, context.Cause(b.x.revoked)
+	}
+	return n, err
+}
+
 // countedWriter counts the bytes that a client receives. http.ResponseController flushes through Unwrap.
 type countedWriter struct {
 	http.ResponseWriter

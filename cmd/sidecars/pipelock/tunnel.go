@@ -120,8 +120,8 @@ func tunnel(x *exchange, client halfCloser, fromClient io.Reader, upstream halfC
 	defer stop()
 
 	done := make(chan error, 2)
-	go func() { done <- copyOneWay(upstream, fromClient, &x.sent, idleTimer) }()
-	go func() { done <- copyOneWay(client, upstream, &x.received, idleTimer) }()
+	go func() { done <- copyOneWay(ctx, upstream, fromClient, &x.sent, idleTimer) }()
+	go func() { done <- copyOneWay(ctx, client, upstream, &x.received, idleTimer) }()
 	var failed error
 	for range 2 {
 		if err := <-done; err != nil && failed == nil {
@@ -147,12 +147,15 @@ func broken(err error, client net.Addr) error {
 	return fmt.Errorf("connection broken: %w", err)
 }
 
-// copyOneWay copies until src ends and half-closes dst. The other direction may continue.
-func copyOneWay(dst halfCloser, src io.Reader, count *atomic.Int64, idleTimer *idle) error {
+// copyOneWay copies until src ends and half-closes dst. The other direction may continue. When ctx ends, nothing more is written.
+func copyOneWay(ctx context.Context, dst halfCloser, src io.Reader, count *atomic.Int64, idleTimer *idle) error {
 	buf := make([]byte, copyBytes)
 	for {
 		n, readErr := src.Read(buf)
 		idleTimer.touch()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if n > 0 {
 			if _, err := dst.Write(buf[:n]); err != nil {
 				return err
