@@ -53,7 +53,7 @@ func TestGapsAreTold(t *testing.T) {
 			t.Errorf("status of a controller does not tell %q:\n%s", gap, out)
 		}
 		if out := e.Expect(exitDone, "status").Stdout; strings.Contains(out, gap) {
-			t.Errorf("people are told with every status:\n%s", out)
+			t.Errorf("a warning stands under every status:\n%s", out)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestControllerHeals(t *testing.T) {
 }
 
 // TestControllerIsQuietWhenNothingHappens: no line in the log, and no call to the engine but the audit log's reads of the three
-// sidecars, which get rarer (every second at first, every 30 s in the end). What an engine tells of such reads wakes nobody.
+// sidecars, which get rarer (every second at first, every 30 s in the end). The engine's events about such reads wake nobody.
 func TestControllerIsQuietWhenNothingHappens(t *testing.T) {
 	t.Parallel()
 	e := newWhole(t, "one")

@@ -64,7 +64,7 @@ var writableCases = []struct {
 		want:  []string{"a", "unread: ./link", "unread: ./z.yaml"},
 	},
 	{
-		name:  "a name that only begins alike is outside",
+		name:  "a name with the same beginning is outside",
 		files: map[string]string{"a.yaml": mounting("./work", "false"), "work.yaml": bottle("b"), "workshop/c.yaml": bottle("c")},
 		want:  []string{"a", "b", "c"},
 	},

@@ -82,7 +82,7 @@ type Egress struct {
 // CredProxy declares the routes on which cred-proxy injects tokens that the agent never sees.
 type CredProxy struct {
 	// CABundle is a PEM file of additional roots, beyond Mozilla's; absolute in a snapshot.
-	CABundle string        `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust besides Mozilla's. Relative to the manifest's directory."`
+	CABundle string        `json:"caBundle,omitempty" jsonschema_description:"A PEM file of certificate authorities to trust in addition to Mozilla's. Relative to the manifest's directory."`
 	Routes   []route.Route `json:"routes" jsonschema_description:"The routes; none may begin with another one's path."`
 }
 

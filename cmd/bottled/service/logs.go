@@ -30,7 +30,7 @@ type LogsOptions struct {
 type LogLine struct {
 	Target
 	engine.LogLine
-	// Decision is, in the place of the text, what the audit log has of a container that is gone.
+	// Decision replaces the text for a container that is gone: its record in the audit log.
 	Decision *audit.Record
 }
 

@@ -12,7 +12,7 @@ import (
 // endedByTerm is the exit code of a program that SIGTERM ends.
 const endedByTerm = exitCode(128 + 15)
 
-// agentCommand is what an agent's container runs: something that lives until it is told to end, or a task.
+// agentCommand is what an agent's container runs: a program that runs until SIGTERM, or a task.
 func agentCommand() *cobra.Command {
 	var takes time.Duration
 	var code int

@@ -103,7 +103,7 @@ func (a *answers) count(line string) {
 }
 
 // serves fails the test unless a client that behaves is served, again and again, while an attack goes on. On a busy machine its
-// request may be too late: then it is told to try again, and never cut off.
+// request may be too late: then it gets 503, and is never cut off.
 func (b *besieged) serves(a *answers) {
 	b.t.Helper()
 	over := make(chan struct{})

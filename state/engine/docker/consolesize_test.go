@@ -40,7 +40,7 @@ func engineOf(t *testing.T, version string, handler http.HandlerFunc) *Engine {
 	return &Engine{client: c, files: &files{}}
 }
 
-// A newer engine is told the size with the terminal, so that no program sees another one.
+// A newer engine gets the size when the terminal is created, so that no program sees another one.
 func TestSizeFromTheStart(t *testing.T) {
 	sizes := map[string][]any{}
 	e := engineOf(t, "1.44", func(w http.ResponseWriter, r *http.Request) {
