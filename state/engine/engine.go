@@ -87,8 +87,8 @@ type Delivery interface {
 	WriteFiles(ctx context.Context, dir state.Dir) error
 	// RemoveFiles removes the configuration and the tokens of a bottle, but not its spools.
 	RemoveFiles(ctx context.Context, slug string) error
-	// Reload signals a component to read its files again, and returns its report once it serves config. With config "", for a
-	// component that does not report, it returns after the signal.
+	// Reload signals a component to read its files again, and returns its report once it serves config. If the component has just
+	// started, it waits for its first report before. With config "", for a component that does not report, it returns after the signal.
 	Reload(ctx context.Context, id, config string) (Report, error)
 	// WaitReady waits until a container is ready. It returns [ErrEnded], [ErrPaused] or [ErrNotFound] as soon as the container ends,
 	// is paused or is removed.

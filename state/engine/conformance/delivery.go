@@ -54,6 +54,11 @@ func reload(r *run) {
 		return b.Components[0]
 	}
 	pipelock := write(r.Bottle)
+	starting := r.start(pipelock.Container)
+	if report, err := r.Engine.Reload(r.Context(), starting, pipelock.Config); err != nil || report.Config != pipelock.Config {
+		r.Errorf("while it starts: %+v, %v", report, err)
+	}
+	r.must(r.Engine.RemoveContainer(r.Context(), starting))
 	id := r.start(pipelock.Container)
 	report, err := r.Engine.WaitReady(r.Context(), id, engine.Readiness{Config: pipelock.Config})
 	if err != nil || report.Config != pipelock.Config {

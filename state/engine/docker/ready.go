@@ -24,13 +24,51 @@ func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, 
 	if config == "" {
 		return engine.Report{}, signal()
 	}
-	since := time.Now()
 	return e.waitWhileRunning(ctx, id, func(ctx context.Context) (engine.Report, error) {
+		if err := e.awaitHandler(ctx, id); err != nil {
+			return engine.Report{}, err
+		}
+		since := time.Now()
 		if err := signal(); err != nil {
 			return engine.Report{}, err
 		}
 		return e.awaitReport(ctx, id, since, config, configreport.CauseSignal)
 	})
+}
+
+// startTime is how long after its start a sidecar handles signals at the latest. Its first report may be rotated out of its log by then.
+const startTime = 10 * time.Second
+
+// awaitHandler waits until a sidecar that has just started has reported. Until then it has no handler for the signal, which would end
+// it.
+func (e *Engine) awaitHandler(ctx context.Context, id string) error {
+	c, err := e.inspectRunning(ctx, id)
+	if err != nil {
+		return err
+	}
+	starting := time.Until(parseTime(c.State.StartedAt).Add(startTime))
+	if starting <= 0 {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(ctx, starting)
+	defer cancel()
+	logs, err := e.openLog(limit, id, parseTime(c.State.FinishedAt), 0, true)
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	reported := false
+	err = eachLine(logs, func(line string) bool {
+		_, reported = configreport.Parse(line)
+		return !reported
+	})
+	switch {
+	case reported, ctx.Err() == nil && limit.Err() != nil:
+		return nil
+	case err == nil:
+		return engine.ErrEnded
+	}
+	return err
 }
 
 // WaitReady waits for a sidecar's report in its log, or for the outcome of the engine's health check.

@@ -78,10 +78,17 @@ func (e *Engine) RemoveFiles(ctx context.Context, slug string) error {
 	})
 }
 
-// Reload has a component read its files again.
+// Reload has a component read its files again, once it handles the signal.
 func (e *Engine) Reload(ctx context.Context, id, config string) (engine.Report, error) {
+	err := e.wait(ctx, func() (bool, error) {
+		c, err := e.running(id)
+		return err == nil && (c.booted || config == ""), err
+	})
+	if err != nil {
+		return engine.Report{}, err
+	}
 	since := time.Now()
-	err := e.write(ctx, func() error {
+	err = e.write(ctx, func() error {
 		c, err := e.find(id)
 		if err != nil {
 			return err
