@@ -105,8 +105,9 @@ func (e *outputs) StreamLogs(ctx context.Context, id string, o engine.LogOptions
 	c, hang, down := e.containers[id], e.hang, e.down
 	e.calls = append(e.calls, "read")
 	var lines []engine.LogLine
+	var flood []byte
 	if c != nil {
-		lines = slices.Clone(c.lines)
+		lines, flood = slices.Clone(c.lines), c.flood
 	}
 	e.mu.Unlock()
 	switch {
@@ -129,9 +130,9 @@ func (e *outputs) StreamLogs(ctx context.Context, id string, o engine.LogOptions
 			return err
 		}
 	}
-	for c.flood != nil && ctx.Err() == nil {
+	for flood != nil && ctx.Err() == nil {
 		<-time.After(time.Millisecond)
-		if err := tell(engine.LogLine{At: time.Now(), Text: c.flood}); err != nil {
+		if err := tell(engine.LogLine{At: time.Now(), Text: flood}); err != nil {
 			return err
 		}
 	}

@@ -101,6 +101,7 @@ func TestSidecarThatNeverStopsWriting(t *testing.T) {
 		b.engine.deny("p1", "first.example")
 		b.engine.set(func() { b.engine.containers["p1"].flood = []byte(`"number": ` + strings.Repeat("x", 100<<10)) })
 		b.engine.addPipelock("p2", "other")
+		b.collector.Wake()
 		for i := range 100 {
 			b.engine.deny("p2", fmt.Sprint(i))
 			b.pass(time.Second)
