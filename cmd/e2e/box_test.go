@@ -21,8 +21,7 @@ import (
 // TestBox attacks from inside the agent and from inside each sidecar, with an attacker program in their images, on an
 // engine and a machine of its own: so the machine can have everything that must not be reached. Each attack is shown to
 // work where it may. docs/security.md tells what follows from it.
-func TestBox(t *testing.T) {
-	t.Parallel()
+func TestBox(t *testing.T) { // not beside others: its floods take the whole machine, and measure who is served meanwhile
 	b := newBox(t)
 	for _, group := range []struct {
 		name string

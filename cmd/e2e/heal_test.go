@@ -193,7 +193,7 @@ func TestRestartOfTheController(t *testing.T) {
 	notified("READY=1")
 	settledReady(t, e, "one")
 	pipelock := owned(e, "--filter", "name="+e.Name(state.Pipelock, "one"))
-	if r := e.Expect(exitFailed, "reconcile", "--once", e.Manifests); !strings.Contains(r.Stderr, "another bottled of owner") {
+	if r := e.Expect(exitFailed, "reconcile", "--once", e.Manifests); !strings.Contains(r.Stderr, "another bottled is at work") {
 		t.Errorf("a pass beside the controller: %s", r.Stderr)
 	}
 	if r := c.Stop(); r.Code != exitDone {

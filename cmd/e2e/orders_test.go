@@ -59,7 +59,9 @@ func TestCut(t *testing.T) {
 		t.Fatal("the controller was not killed")
 	}
 	e.Controller("--resync", "1h").Ready()
-	e.Expect(exitDone, "sync")
+	if r := e.Expect(exitFailed, "sync"); !strings.Contains(r.Stderr, "one: cut off by an operator") {
+		t.Errorf("sync does not say so: %s", r.Stderr)
+	}
 	gets("after a kill of the controller", false)
 	if out := e.Expect(exitDone, "status", "one").Stdout; !strings.Contains(out, "cut off") {
 		t.Errorf("status does not say so:\n%s", out)
@@ -97,7 +99,7 @@ func TestOrders(t *testing.T) {
 		t.Errorf("a session of a suspended bottle: %s", r.Stderr)
 	}
 	e.Expect(exitDone, "resume", "one")
-	if r := e.Expect(exitFailed, "cut", "none"); !strings.Contains(r.Stderr, `there is no such bottle: "none"`) {
+	if r := e.Expect(exitFailed, "cut", "none"); !strings.Contains(r.Stderr, `there is no bottle "none"`) {
 		t.Errorf("no such bottle: %s", r.Stderr)
 	}
 	session, command := onPipes(t, e, "run", "one", "--", "agent"), onPipes(t, e, "exec", "one", "--", "/bottled-demo", "agent")
