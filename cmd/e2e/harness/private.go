@@ -221,13 +221,6 @@ func (g *Engine) Stop() {
 	}
 }
 
-// Restart is a Stop and a Start.
-func (g *Engine) Restart() {
-	g.tb.Helper()
-	g.Stop()
-	g.Start()
-}
-
 // Freeze keeps the engine from answering. Its socket still takes connections, and its containers run on.
 func (g *Engine) Freeze() {
 	g.tb.Helper()
