@@ -38,10 +38,11 @@ const goodRule = "-A PREROUTING -s 10.213.0.0/16 -m addrtype ! --dst-type UNICAS
 // sound is an engine and a host with which nothing is wrong.
 func sound() (*fakeEngine, *Host, *state.Settings) {
 	bridge := netip.MustParsePrefix("10.213.4.0/28")
-	return &fakeEngine{
+	e := &fakeEngine{
 		info:     engine.Info{Version: "28.5.2", MemoryLimit: true, CPULimit: true, PidsLimit: true, CgroupVersion: "2", Runtimes: []string{"runc", "runsc"}},
 		networks: []engine.ObservedNetwork{network("bridge", "", "172.17.0.0/16"), network("net-dev", "somebody", bridge.String())},
-	}, &Host{
+	}
+	host := &Host{
 		Routes: func() ([]netip.Prefix, error) {
 			return []netip.Prefix{bridge, netip.MustParsePrefix("192.168.1.0/24")}, nil
 		},
@@ -51,7 +52,8 @@ func sound() (*fakeEngine, *Host, *state.Settings) {
 		Sysctl:            func(string) (int, error) { return 100_000, nil },
 		FreeSpace:         func(string) (uint64, error) { return 50 << 30, nil },
 		CheckDir:          func(string) error { return nil },
-	}, &state.Settings{Owner: "default", StateDir: "/s", RunDir: "/r", Pool: state.DefaultPool}
+	}
+	return e, host, &state.Settings{Owner: "default", StateDir: "/s", RunDir: "/r", Pool: state.DefaultPool}
 }
 
 // TestRun spoils one thing at a time: its check, and no other, has something to say, with a remedy.
