@@ -36,10 +36,7 @@ no terminal and no input: for a session with one use bottled run, for a command 
 				return exit.Usage(fmt.Errorf("%s: attach is for agents; bottled logs -f %s shows this one", args[0], args[0]))
 			}
 			opts.Select.Of = []service.Target{{Bottle: target.Bottle, Component: state.Agent}}
-			if runF != nil {
-				return runF(opts)
-			}
-			return logs.Run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, logs.Run)
 		},
 	}
 }

@@ -58,10 +58,7 @@ directory mounted into its bottle, is refused: its symbolic links could lead any
 			if opts.Limit = scalar.Quantity(size, 1); opts.Limit <= 0 {
 				return exit.Usage(fmt.Errorf("--max-size %q is not a quantity; %s", size, scalar.SuggestQuantity(size)))
 			}
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	cmd.Flags().StringVar(&size, "max-size", "1Gi", "at most so much is copied from a bottle")

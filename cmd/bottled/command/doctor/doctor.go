@@ -31,10 +31,7 @@ As root it can check more. The exit code is 1 when a check failed; a warning is 
   bottled doctor -o json`,
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if runF != nil {
-				return runF(opts)
-			}
-			return run(cmd.Context(), opts)
+			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
 	opts.Output.AddFlag(cmd.Flags())
