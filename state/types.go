@@ -56,9 +56,18 @@ type Container struct {
 	// and configuration hold.
 	Restart string
 	Log     Log
+	// Additions are left out of the declaration's hash: see there.
+	Additions Additions `json:",omitzero"`
 	// Extras are observed settings that bottled never makes (privileged, host namespaces, devices, published ports, …), which count as
 	// drift. A desired container has none.
 	Extras []string `json:",omitempty"`
+}
+
+// Additions are settings that a new version of bottled gives to the containers that it creates. A container that an earlier version
+// made is left without them until it is replaced for another reason: an update of bottled must not interrupt an agent's work.
+type Additions struct {
+	Init bool              `json:",omitempty"` // an init as PID 1, which reaps orphans
+	Env  map[string]string `json:",omitempty"` // Container.Env takes precedence
 }
 
 // Mount is a bind mount.
@@ -98,8 +107,10 @@ type Log struct {
 	Options map[string]string `json:",omitempty"`
 }
 
-// Hash returns the digest of the declaration for LabelHash. It leaves out that label, and LabelManifest: moving a manifest changes nothing.
+// Hash returns the digest of the declaration for LabelHash. It leaves out that label, LabelManifest (moving a manifest changes nothing), and
+// the Additions.
 func (c Container) Hash() string {
+	c.Additions = Additions{}
 	c.Labels = maps.Clone(c.Labels)
 	delete(c.Labels, LabelHash)
 	delete(c.Labels, LabelManifest)
@@ -108,6 +119,22 @@ func (c Container) Hash() string {
 		c.Mounts[i].ID = safepath.ID{}
 	}
 	return DigestJSON(c)
+}
+
+// AddEnv adds variables to the Additions.
+func (c *Container) AddEnv(env map[string]string) {
+	if c.Additions.Env == nil && len(env) > 0 {
+		c.Additions.Env = map[string]string{}
+	}
+	maps.Copy(c.Additions.Env, env)
+}
+
+// FullEnv is Env with the Additions.
+func (c Container) FullEnv() map[string]string {
+	env := map[string]string{}
+	maps.Copy(env, c.Additions.Env)
+	maps.Copy(env, c.Env)
+	return env
 }
 
 // DigestJSON returns the first 8 bytes of the SHA-256 of v's JSON form, in hex. v must be marshallable.

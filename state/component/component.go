@@ -65,8 +65,10 @@ func (k Kind) ImageFlag() string { return k.Name + "-image" }
 
 // AgentSetup is what a component adds to the agent's container.
 type AgentSetup struct {
-	Env    map[string]string
-	Home   []state.HomeFile
-	Mounts []state.Mount
-	Dirs   []state.Dir // host directories of Mounts
+	Env map[string]string
+	// AddedEnv is what a newer bottled sets in addition (state.Additions): agents that run without it are not replaced.
+	AddedEnv map[string]string
+	Home     []state.HomeFile
+	Mounts   []state.Mount
+	Dirs     []state.Dir // host directories of Mounts
 }

@@ -44,12 +44,15 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	d.compareList("entrypoint", got.Entrypoint, firstNonEmpty(want.Entrypoint, defaults.Entrypoint))
 	d.compareList("command", got.Command, wantCommand(want, defaults))
 	d.compareText("user", got.User, cmp.Or(want.User, defaults.User))
-	d.compareEnv(want.Env, got.Env, defaults.Env)
+	d.compareEnv(want, got.Env, defaults.Env)
 	d.compareLabels(want.Labels, have.Labels)
 	d.compareMounts(want.Mounts, got.Mounts)
 	d.compareList("dns", got.DNS, want.DNS)
 	if want.Runtime != "" {
 		d.compareText("runtime", got.Runtime, want.Runtime)
+	}
+	if got.Additions.Init && !want.Additions.Init {
+		d.addRecreate("init", "true", "false")
 	}
 	d.compareText("readOnlyRoot", strconv.FormatBool(got.ReadOnlyRoot), strconv.FormatBool(want.ReadOnlyRoot))
 	d.compareSet("capDrop", got.CapDrop, want.CapDrop)
@@ -110,10 +113,16 @@ func (d *Drift) compareSet(field string, before, after []string) {
 	d.compareList(field, slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after)))
 }
 
-func (d *Drift) compareEnv(want, got, defaults map[string]string) {
+// compareEnv compares the environment. The declaration's additions may be missing.
+func (d *Drift) compareEnv(want state.Container, got, defaults map[string]string) {
 	effective := map[string]string{}
 	maps.Copy(effective, defaults)
-	maps.Copy(effective, want)
+	for name, value := range want.Additions.Env {
+		if got[name] == value {
+			effective[name] = value
+		}
+	}
+	maps.Copy(effective, want.Env)
 	d.compareMaps("env", got, effective)
 }
 

@@ -62,6 +62,7 @@ func setUp(c component.Context, made *state.Container) ([]state.Dir, error) {
 			return nil, err
 		}
 		maps.Copy(made.Env, setup.Env)
+		made.AddEnv(setup.AddedEnv)
 		made.Home = append(made.Home, setup.Home...)
 		made.Mounts = append(made.Mounts, setup.Mounts...)
 		dirs = append(dirs, setup.Dirs...)

@@ -19,15 +19,16 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	config := &container.Config{
 		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
 	}
-	for _, k := range slices.Sorted(maps.Keys(c.Env)) {
-		config.Env = append(config.Env, k+"="+c.Env[k])
+	env := c.FullEnv()
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		config.Env = append(config.Env, k+"="+env[k])
 	}
 	if h := c.Health; len(h.Command) > 0 {
 		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 	}
 	host := &container.HostConfig{
 		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
-		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize,
+		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize, Init: &c.Additions.Init,
 		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
 		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
@@ -100,10 +101,11 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 		Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User, Labels: c.Config.Labels,
 		DNS: host.DNS, Runtime: host.Runtime, ReadOnlyRoot: host.ReadonlyRootfs,
 		CapAdd: host.CapAdd, CapDrop: host.CapDrop, SecurityOpt: seccomp.Abbreviate(host.SecurityOpt),
-		OOMScore: host.OomScoreAdj,
-		Limits:   state.Limits{Memory: host.Memory, Swap: swapOf(host.Resources), NanoCPUs: host.NanoCPUs},
-		Restart:  string(host.RestartPolicy.Name),
-		Log:      state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
+		OOMScore:  host.OomScoreAdj,
+		Limits:    state.Limits{Memory: host.Memory, Swap: swapOf(host.Resources), NanoCPUs: host.NanoCPUs},
+		Restart:   string(host.RestartPolicy.Name),
+		Additions: state.Additions{Init: host.Init != nil && *host.Init},
+		Log:       state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
 	}
 	if got.Restart == "" {
 		got.Restart = string(container.RestartPolicyDisabled)

@@ -147,7 +147,8 @@ func (c *container) detail() engine.Detail {
 		got.User = defaults.User
 	}
 	got.Env = cloneMap(defaults.Env)
-	maps.Copy(got.Env, c.spec.Env)
+	maps.Copy(got.Env, c.spec.FullEnv())
+	got.Additions = state.Additions{Init: c.spec.Additions.Init}
 	got.Labels = cloneMap(c.spec.Labels)
 	got.Mounts = nil
 	for _, m := range c.spec.Mounts {
