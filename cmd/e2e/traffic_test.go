@@ -149,3 +149,36 @@ func answerFirst(ctx context.Context, dir string) error {
 	}
 	return errors.New("no proposal reached the host")
 }
+
+// TestCredentialRejected has an upstream refuse a route's token, until the token is another one.
+func TestCredentialRejected(t *testing.T) {
+	t.Parallel()
+	e := harness.New(t)
+	prepareCerts(t, e)
+	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
+	e.Controller("--resync", "1h").Ready()
+	settledReady(t, e, "one")
+	startUpstream(t, e, "one")
+	ask := func(path, want string) {
+		t.Helper()
+		if out, _ := e.Agent("one", "fetch", "http://cred-proxy:9099/api"+path); !strings.Contains(out, want) {
+			t.Fatalf("%s: want %q:\n%s", path, want, out)
+		}
+	}
+	rejected := func(want string) {
+		t.Helper()
+		e.Eventually(wellWithin, "the status says "+want, func() (bool, string) {
+			r := e.Bottled("status", "one")
+			return strings.Contains(r.Stdout, "credential rejected") == (want != "") && strings.Contains(r.Stdout, want), r.Stdout + r.Stderr
+		})
+	}
+	for range 3 {
+		ask("/status/401", "401 Unauthorized")
+	}
+	rejected("/api/")
+	if n := e.Metric("bottled_credential_rejections_total", map[string]string{"bottle": "one"}); n != 3 {
+		t.Errorf("%v rejections are counted, want 3", n)
+	}
+	ask("/status/404", "404 Not Found") // the token is good: the path is not
+	rejected("")
+}

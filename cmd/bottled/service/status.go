@@ -45,6 +45,15 @@ func (s *Service) StatusSource() (*StatusSource, error) {
 	return &StatusSource{controller: api.Dial(socket), engine: engine, interval: 2 * time.Second}, nil
 }
 
+// Status reads the status once.
+func (s *Service) Status(ctx context.Context) (reconciler.Status, error) {
+	source, err := s.StatusSource()
+	if err != nil {
+		return reconciler.Status{}, err
+	}
+	return source.Get(ctx)
+}
+
 // Get reads the status once.
 func (s *StatusSource) Get(ctx context.Context) (reconciler.Status, error) {
 	status, err := s.controller.Status(ctx)

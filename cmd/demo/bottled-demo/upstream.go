@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ func upstreamCommand() *cobra.Command {
 		Long: `Serve a stand-in for an API. Any path is answered with JSON: method, host, path, query and headers of the request, the
 Authorization header in full. Every request is logged as the same JSON, one line on stdout, before it is answered.
 
-/stream?seconds=N   server-sent events, five a second, for N seconds (default 5)`,
+/stream?seconds=N   server-sent events, five a second, for N seconds (default 5)
+/status/N           the same JSON with the status N`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u.log = json.NewEncoder(cmd.OutOrStdout())
@@ -96,10 +98,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(os.Stderr, "bottled-demo: log a request:", err)
 	}
 	var err error
-	switch r.URL.Path {
-	case "/stream":
+	if r.URL.Path == "/stream" {
 		err = stream(w, r)
-	default:
+	} else {
 		err = u.echo(w, s)
 	}
 	if err != nil {
@@ -118,7 +119,17 @@ func (u *upstream) echo(w http.ResponseWriter, s seen) error {
 		s.Headers.Set("Authorization", "(only in the upstream's log)")
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if status, ok := statusOf(s.Path); ok {
+		w.WriteHeader(status)
+	}
 	return json.NewEncoder(w).Encode(s)
+}
+
+// statusOf reads the status that a path asks for.
+func statusOf(path string) (status int, ok bool) {
+	text, ok := strings.CutPrefix(path, "/status/")
+	status, err := strconv.Atoi(text)
+	return status, ok && err == nil && status >= 200 && status <= 599
 }
 
 func stream(w http.ResponseWriter, r *http.Request) error {

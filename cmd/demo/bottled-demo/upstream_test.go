@@ -84,3 +84,12 @@ func TestUpstreamRefusesOtherStreams(t *testing.T) {
 		}
 	}
 }
+
+func TestUpstreamAnswersWithAStatus(t *testing.T) {
+	server, _ := newUpstream(t, false)
+	for path, want := range map[string]int{"/status/401": 401, "/status/503": 503, "/status/101": 200, "/status/x": 200, "/a/status/401": 200} {
+		if status, body := ask(t, server.URL+path); status != want || !strings.Contains(body, path) {
+			t.Errorf("%s: status %d, %s", path, status, body)
+		}
+	}
+}

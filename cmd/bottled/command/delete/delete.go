@@ -32,13 +32,7 @@ type Options struct {
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	opts := &Options{
 		Streams: f.Streams, Delete: f.Service.Delete, Log: &f.Service.Log,
-		Status: func(ctx context.Context) (reconciler.Status, error) {
-			source, err := f.Service.StatusSource()
-			if err != nil {
-				return reconciler.Status{}, err
-			}
-			return source.Get(ctx)
-		},
+		Status: f.Service.Status,
 	}
 	var yes bool
 	cmd := &cobra.Command{

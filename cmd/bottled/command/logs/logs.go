@@ -16,6 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/printable"
 )
@@ -23,6 +24,8 @@ import (
 // Options of the command.
 type Options struct {
 	command.Streams
+	command.Selection
+	Status     func(ctx context.Context) (reconciler.Status, error)
 	Logs       func(ctx context.Context, o service.LogsOptions, show func(service.LogLine) error) error
 	Select     service.LogsOptions
 	Output     command.LineOutput
@@ -31,10 +34,10 @@ type Options struct {
 
 // New makes the command. It calls runF, if that is not nil, instead of running.
 func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
-	opts := &Options{Streams: f.Streams, Logs: f.Service.Logs}
+	opts := &Options{Streams: f.Streams, Logs: f.Service.Logs, Status: f.Service.Status}
 	var since command.Since
 	cmd := &cobra.Command{
-		Use:   "logs [-f] BOTTLE[/COMPONENT]…",
+		Use:   "logs [-f] {BOTTLE[/COMPONENT]… | --selector LABELS}",
 		Short: "Show the logs of components",
 		Long: `Show the logs of the components of bottles, or of single ones, in the order of time. With -f it goes on, also with the
 containers that take the place of these, until it is interrupted.
@@ -45,9 +48,15 @@ printed as they were logged: JSON by the sidecars, anything by an agent. On a te
 --previous shows what is left of earlier runs: what a container logged before its last start and, of containers that
 were replaced, the sidecars' decisions in the audit log. Nothing is left of an agent that was replaced.`,
 		ValidArgsFunction: f.CompleteTargets(-1),
-		Args:              command.AtLeastOne("a bottle, or a component as in BOTTLE/COMPONENT"),
+		Args: func(_ *cobra.Command, args []string) error {
+			if opts.HasSelector() == (len(args) > 0) {
+				return errors.New("name a bottle, or a component as in BOTTLE/COMPONENT, or give --selector: one of the two")
+			}
+			return nil
+		},
 		Example: `  bottled logs dev
-  bottled logs -f --tail 20 dev/pipelock review/agent`,
+  bottled logs -f --tail 20 dev/pipelock review/agent
+  bottled logs -f -l team=core`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			for _, arg := range args {
 				target, err := command.ParseTarget(arg)
@@ -68,12 +77,39 @@ were replaced, the sidecars' decisions in the audit log. Nothing is left of an a
 	cmd.Flags().BoolVarP(&opts.Select.Previous, "previous", "p", false, "of earlier runs, as far as something is left of them")
 	cmd.Flags().BoolVar(&opts.Timestamps, "timestamps", false, "print the whole time of each line (RFC 3339), also with -o json")
 	since.AddFlag(cmd.Flags())
+	opts.AddFlag(cmd.Flags())
 	opts.Output.AddFlag(cmd.Flags())
 	return cmd
 }
 
 // Run shows the logs.
-func Run(ctx context.Context, opts *Options) error { return opts.Logs(ctx, opts.Select, opts.show) }
+func Run(ctx context.Context, opts *Options) error {
+	if opts.HasSelector() {
+		if err := opts.choose(ctx); err != nil {
+			return err
+		}
+	}
+	return opts.Logs(ctx, opts.Select, opts.show)
+}
+
+// choose selects the bottles whose labels match.
+func (o *Options) choose(ctx context.Context) error {
+	status, err := o.Status(ctx)
+	if err != nil {
+		return err
+	}
+	bottles, err := o.Of(status)
+	if err != nil {
+		return err
+	}
+	if len(bottles) == 0 {
+		return errors.New("no bottle has labels that match --selector: bottled status -o json shows them")
+	}
+	for _, b := range bottles {
+		o.Select.Of = append(o.Select.Of, service.Target{Bottle: b.Slug})
+	}
+	return nil
+}
 
 func (o *Options) show(line service.LogLine) error {
 	if o.Output.IsJSON() {

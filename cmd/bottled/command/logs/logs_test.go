@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -77,6 +78,28 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+func TestSelector(t *testing.T) {
+	status := reconciler.Status{Bottles: []reconciler.BottleStatus{
+		{Slug: "one", Labels: map[string]string{"team": "core"}}, {Slug: "two", Labels: map[string]string{"team": "web"}}, {Slug: "three", Labels: map[string]string{"team": "core"}},
+	}}
+	for selector, want := range map[string][]service.Target{
+		"team=core": {{Bottle: "one"}, {Bottle: "three"}}, "team!=core": {{Bottle: "two"}}, "team=none": nil,
+	} {
+		var got []service.Target
+		err := commandtest.Execute(t, New(&command.Factory{Service: &service.Service{}}, func(o *Options) error {
+			o.Status = func(context.Context) (reconciler.Status, error) { return status, nil }
+			o.Logs = func(_ context.Context, s service.LogsOptions, _ func(service.LogLine) error) error {
+				got = s.Of
+				return nil
+			}
+			return Run(t.Context(), o)
+		}), "-l "+selector)
+		if diff := cmp.Diff(want, got); diff != "" || (err != nil) != (want == nil) {
+			t.Errorf("%s: %v (-want +got):\n%s", selector, err, diff)
+		}
+	}
+}
+
 func TestFlags(t *testing.T) {
 	one, agent := service.Target{Bottle: "one"}, service.Target{Bottle: "two", Component: state.Agent}
 	for args, want := range map[string]service.LogsOptions{
@@ -95,7 +118,7 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
-	for _, args := range []string{"", "one --since yesterday"} {
+	for _, args := range []string{"", "one --since yesterday", "one -l a=b"} {
 		if err := commandtest.Execute(t, New(&command.Factory{Service: &service.Service{}}, nil), args); err == nil {
 			t.Errorf("%s is accepted", args)
 		}
