@@ -310,7 +310,7 @@ func TestRunRefuses(t *testing.T) {
 	// An entrypoint that is not there.
 	e.Write("one.yaml", strings.Replace(small("one"), harness.AgentImage, e.Image("broken", "ENTRYPOINT [\"/missing\"]\n", nil), 1))
 	e.Reconcile(exitFailed)
-	if r := e.Bottled("run", "one"); r.Code != exitNotFound || !strings.Contains(r.Stderr, "no such file") {
+	if r := e.Bottled("run", "one"); r.Code != exitNotFound || !strings.Contains(r.Stderr, "the image has no file /missing") {
 		t.Errorf("run: exit code %d: %s", r.Code, r.Stderr)
 	}
 	noSessions(t, e)

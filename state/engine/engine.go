@@ -55,7 +55,8 @@ type Writer interface {
 	// behind.
 	CreateContainer(ctx context.Context, c state.Container) (id string, err error)
 	// StartContainer starts a container. mounts are those that it was created with. If a source was replaced since it was checked,
-	// the error wraps [state.ErrMount], and a container that was started on it is removed.
+	// the error wraps [state.ErrMount], and a container that was started on it is removed. If its command is missing or no executable
+	// file, the error wraps [ErrNoCommand] or [ErrNotExecutable], and the container is not started.
 	StartContainer(ctx context.Context, id string, mounts []state.Mount) error
 	// StopContainer sends SIGTERM and, after grace, SIGKILL. A missing container is success.
 	StopContainer(ctx context.Context, id string, grace time.Duration) error

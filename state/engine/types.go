@@ -16,6 +16,12 @@ var (
 	ErrUnavailable = errors.New("the engine does not answer")
 )
 
+// The errors of a container that does not start because of its command.
+var (
+	ErrNoCommand     = errors.New("command not found")
+	ErrNotExecutable = errors.New("the command can't be executed")
+)
+
 // EventKind is the kind of an event.
 type EventKind string
 
@@ -126,6 +132,8 @@ type Info struct {
 	Version string
 	// Runtimes are the names of the OCI runtimes, sorted.
 	Runtimes []string
+	// NoInit is true for an engine that does not find its init, without which agents can't be started.
+	NoInit bool
 	// MemoryLimit, CPULimit and PidsLimit report whether the engine enforces these limits.
 	MemoryLimit, CPULimit, PidsLimit bool
 	CgroupVersion                    string // "1" or "2"

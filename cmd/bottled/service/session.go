@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,13 +79,12 @@ func host(ctx context.Context, e Engine, c state.Container, user Attachment) (co
 	return code, errors.Join(err, p.Close())
 }
 
-// startError marks the errors of a command that does not start, by the words of the engine, which has no types for them.
+// startError marks the errors of a command that can't be started.
 func startError(err error) error {
-	text := err.Error()
 	switch {
-	case strings.Contains(text, "executable file not found"), strings.Contains(text, "no such file or directory"):
+	case errors.Is(err, engine.ErrNoCommand):
 		return exit.CommandNotFound(err)
-	case strings.Contains(text, "permission denied"), strings.Contains(text, "is a directory"), strings.Contains(text, "exec format error"):
+	case errors.Is(err, engine.ErrNotExecutable):
 		return exit.CommandNotRunnable(err)
 	}
 	return err

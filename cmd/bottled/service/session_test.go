@@ -42,8 +42,8 @@ func TestHost(t *testing.T) {
 	}{
 		"it ends":                 {container: c},
 		"no image":                {container: missing, says: "a pass of the controller gets what is missing", code: exit.NoCommand},
-		"no command":              {container: c, startError: errors.New(`exec: "x": executable file not found in $PATH`), says: "not found", code: exit.NotFound},
-		"a command without right": {container: c, startError: errors.New("exec /etc/passwd: permission denied"), says: "denied", code: exit.CannotInvoke},
+		"no command":              {container: c, startError: engine.ErrNoCommand, says: "not found", code: exit.NotFound},
+		"a command without right": {container: c, startError: engine.ErrNotExecutable, says: "can't be executed", code: exit.CannotInvoke},
 		"a bad engine":            {container: c, startError: errors.New("no space left"), says: "no space", code: exit.NoCommand},
 	} {
 		e := fake.New(fake.Options{

@@ -33,7 +33,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	made := c.Container(c.AgentImage)
 	made.Command, made.Runtime = a.Command, a.Runtime
 	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, v1alpha1.DefaultPids)}
-	made.OOMScore = oomScore
+	made.OOMScore, made.Additions.Init = oomScore, true
 	maps.Copy(made.Env, a.Env)
 	for _, m := range a.Mounts {
 		source, judged := c.Inputs.Mounts[m.Source]

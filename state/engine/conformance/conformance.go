@@ -30,6 +30,12 @@ type Subject struct {
 	Within time.Duration
 }
 
+// NoCommand is a command that no image has, and Directory a directory of the agent's image.
+const (
+	NoCommand = "no-such-command"
+	Directory = "/etc"
+)
+
 // Hands do to containers, by name, what other people do.
 type Hands interface {
 	Pause(name string) error
@@ -40,7 +46,7 @@ type Hands interface {
 // Run runs the suite.
 func Run(t *testing.T, s Subject) {
 	for name, test := range map[string]func(*run){
-		"networks": networks, "containers": containers, "drift": drift, "ends": ends, "interruptions": interruptions, "attachments": attachments,
+		"networks": networks, "containers": containers, "drift": drift, "ends": ends, "commands": commands, "interruptions": interruptions, "attachments": attachments,
 		"limits": limits, "missing": missing, "events": events, "files": files, "reload": reload, "images": images, "sessions": sessions, "copies": copies,
 	} {
 		t.Run(name, func(t *testing.T) { test(&run{T: t, Subject: s, slug: name}) })
@@ -144,6 +150,23 @@ func ends(r *run) {
 	}
 	_, err = r.Engine.WaitReady(r.Context(), id, engine.Readiness{Config: "never"})
 	r.want(err, engine.ErrEnded)
+}
+
+// commands that can't be executed are told before the start, also with an init.
+func commands(r *run) {
+	n := r.network("commands", 0)
+	for entrypoint, want := range map[string]error{NoCommand: engine.ErrNoCommand, "/" + NoCommand: engine.ErrNoCommand, Directory: engine.ErrNotExecutable} {
+		for _, hasInit := range []bool{true, false} {
+			c := r.container("c", n.Name)
+			c.Entrypoint, c.Additions.Init = []string{entrypoint}, hasInit
+			id := r.create(c)
+			r.want(r.Engine.StartContainer(r.Context(), id, nil), want)
+			if s, ok := r.find(id); !ok || s.State != engine.StateCreated {
+				r.Errorf("%s, with init %t: it is listed as %+v", entrypoint, hasInit, s)
+			}
+			r.must(r.Engine.RemoveContainer(r.Context(), id))
+		}
+	}
 }
 
 // interruptions: what other people do to a container ends the wait for it.

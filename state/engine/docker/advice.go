@@ -4,12 +4,18 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/bot-bottle/bottled/state/engine"
 )
+
+// initName is the program that Docker runs as a container's init, unless its init-path is another one.
+const initName = "docker-init"
 
 // Advice about errors of the engine that say what failed, and not what to do.
 const (
 	imageAdvice   = "load the image (docker load), build it, or log in to its registry (docker login)"
 	baseAdvice    = "the base image could not be pulled: load it (docker load), or log in to its registry (docker login)"
+	initAdvice    = "agents need the engine's init, which reaps orphans: install it (Debian and Ubuntu: apt-get install tini; Docker's own packages contain it)"
 	runtimeAdvice = "docker info lists this engine's runtimes; gVisor's is usually called runsc"
 )
 
@@ -25,6 +31,24 @@ func adviseImage(err error) error {
 func adviseRuntime(err error) error {
 	if text := strings.ToLower(err.Error()); strings.Contains(text, "unknown runtime specified") || strings.Contains(text, "unknown or invalid runtime name") {
 		return fmt.Errorf("%w; %s", err, runtimeAdvice)
+	}
+	return err
+}
+
+// explainStart adds what to do about a start that failed for want of the engine's init, and marks the error of a command that a runtime
+// could not execute: of a container without an init.
+func explainStart(err error) error {
+	text := err.Error()
+	has := func(words string) bool { return strings.Contains(text, words) }
+	switch {
+	case has(initName):
+		return fmt.Errorf("%w; %s", err, initAdvice)
+	case !has(`exec: "`) && !has("executable"):
+		return err
+	case has("executable file not found"), has("no such file or directory"):
+		return fmt.Errorf("%w: %w", engine.ErrNoCommand, err)
+	case has("permission denied"), has("is a directory"), has("exec format error"):
+		return fmt.Errorf("%w: %w", engine.ErrNotExecutable, err)
 	}
 	return err
 }

@@ -100,8 +100,11 @@ func (e *Engine) StartContainer(ctx context.Context, id string, mounts []state.M
 	if err := e.files.checkMounts(mounts); err != nil {
 		return err
 	}
+	if err := e.checkCommand(ctx, id); err != nil {
+		return err
+	}
 	if err := e.client.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
-		return wrap(err, "start container")
+		return wrap(explainStart(err), "start container")
 	}
 	if err := checkMounted(ctx, e, id, mounts); err != nil {
 		return errors.Join(err, e.RemoveContainer(context.WithoutCancel(ctx), id))

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,6 +25,8 @@ func (e *Engine) Info(ctx context.Context) (engine.Info, error) {
 	return engine.Info{
 		Version: info.ServerVersion, CgroupVersion: info.CgroupVersion, Runtimes: slices.Sorted(maps.Keys(info.Runtimes)),
 		MemoryLimit: info.MemoryLimit, PidsLimit: info.PidsLimit, CPULimit: info.CPUCfsQuota, Users: users, VXLANPort: vxlanPort(info.Swarm),
+		// Docker asks its init for its version. One of another name may be of another kind, and not tell it.
+		NoInit: info.InitCommit.ID == "N/A" && path.Base(info.InitBinary) == initName,
 	}, nil
 }
 

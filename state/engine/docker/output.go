@@ -59,7 +59,7 @@ func (w *lineWriter) flush() error {
 	if len(w.text) == 0 {
 		return nil
 	}
-	line := engine.LogLine{At: w.at, Text: w.text}
+	line := engine.LogLine{At: w.at, Text: translateInit(w.text)}
 	w.text = w.text[:0]
 	return w.handle(line)
 }

@@ -50,7 +50,7 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 		return nil, wrap(err, "attach to container")
 	}
 	p := &process{
-		conn: conn, tty: tty != nil, cancelWait: cancel,
+		conn: conn, tty: tty != nil, hasInit: true, cancelWait: cancel,
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerResize(ctx, id, size)
 		},
@@ -148,6 +148,7 @@ func signalOnHost(exec container.ExecInspect, s syscall.Signal) error {
 type process struct {
 	conn       types.HijackedResponse
 	tty        bool
+	hasInit    bool // its output may begin with a report of the engine's init
 	cancelWait func()
 	resize     func(context.Context, container.ResizeOptions) error
 	signal     func(context.Context, syscall.Signal) error
@@ -160,13 +161,14 @@ func (p *process) CloseWrite() error { return p.conn.CloseWrite() }
 
 // Receive copies the terminal's raw bytes, or stdout and stderr from Docker's frames.
 func (p *process) Receive(stdout, stderr io.Writer) error {
-	var err error
 	if p.tty {
-		_, err = io.Copy(stdout, p.conn.Reader)
-	} else {
-		_, err = stdcopy.StdCopy(stdout, stderr, p.conn.Reader)
+		begin := &initFilter{w: stdout, done: !p.hasInit}
+		_, err := io.Copy(begin, p.conn.Reader)
+		return errors.Join(err, begin.flush())
 	}
-	return err
+	begin := &initFilter{w: stderr, done: !p.hasInit}
+	_, err := stdcopy.StdCopy(stdout, begin, p.conn.Reader)
+	return errors.Join(err, begin.flush())
 }
 
 func (p *process) Resize(ctx context.Context, width, height int) error {

@@ -3,6 +3,7 @@ package fake
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,10 @@ func TestConformance(t *testing.T) {
 		Images: map[string]engine.ImageDefaults{"agent:1": {Command: []string{"sleep"}}, "bottled:1": {}},
 		Program: func(c state.Container) Program {
 			switch {
+			case len(c.Entrypoint) > 0 && strings.HasSuffix(c.Entrypoint[0], conformance.NoCommand):
+				return Program{StartError: engine.ErrNoCommand}
+			case len(c.Entrypoint) > 0 && c.Entrypoint[0] == conformance.Directory:
+				return Program{StartError: engine.ErrNotExecutable}
 			case slices.Equal(c.Command, ends):
 				return Program{EndsAfter: time.Millisecond}
 			case c.Labels[state.LabelRole] == string(state.Pipelock):

@@ -67,6 +67,7 @@ func TestRun(t *testing.T) {
 		noFix  bool
 	}{
 		"memory is not limited": {func(e *fakeEngine, _ *Host, _ *state.Settings) { e.info.MemoryLimit = false }, "limits", Warning, "does not limit memory", false},
+		"no init":               {func(e *fakeEngine, _ *Host, _ *state.Settings) { e.info.NoInit = true }, "init", Failed, "does not find docker-init", false},
 		"rootless":              {func(e *fakeEngine, _ *Host, _ *state.Settings) { e.info.Users.Unknown = true }, "users", Warning, "use an engine with userns-remap", true},
 		"a route covers the pool": {func(_ *fakeEngine, h *Host, _ *state.Settings) {
 			h.Routes = func() ([]netip.Prefix, error) { return []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil }

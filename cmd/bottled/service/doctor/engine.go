@@ -20,8 +20,19 @@ func engineChecks(ctx context.Context, e Engine) []Check {
 		{Name: "engine", Status: OK, Result: "version " + info.Version},
 		checkLimits(info),
 		checkUsers(info),
+		checkInit(info),
 		{Name: "runtimes", Status: OK, Result: strings.Join(info.Runtimes, ", ")},
 	}
+}
+
+func checkInit(info engine.Info) Check {
+	if info.NoInit {
+		return Check{
+			Name: "init", Status: Failed, Result: "the engine does not find docker-init, without which no agent can be started",
+			Fix: "install it (Debian and Ubuntu: apt-get install tini; Docker's own packages contain it), then restart the engine",
+		}
+	}
+	return Check{Name: "init", Status: OK, Result: "orphans of agents are reaped"}
 }
 
 // checkLimits reports limits of agents that the engine would accept and not enforce.
