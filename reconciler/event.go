@@ -33,7 +33,7 @@ const (
 // The reasons of events.
 const (
 	EventDeclared         = "Declared"         // a manifest was read for the first time, or changed
-	EventInputsChanged    = "InputsChanged"    // a token, CA bundle, mount or build context changed
+	EventInputsChanged    = "InputsChanged"    // a token, CA bundle, environment file, mount or build context changed
 	EventDriftFound       = "DriftFound"       // something differs from an unchanged declaration
 	EventEnding           = "Ending"           // a container is about to be stopped or removed
 	EventStepDone         = "StepDone"         // a step of a plan, such as a reload

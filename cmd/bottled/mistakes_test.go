@@ -107,6 +107,10 @@ func TestMistakes(t *testing.T) {
 	if err := errors.Join(os.WriteFile(dir+"/typo.yaml", []byte("ownr: me\n"), 0o600), os.WriteFile(dir+"/broken.yaml", []byte("owner: [\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	withEnv := strings.Replace(devManifest, "command: [wait]", "envFile: [my.env, gone.env], env: {NAME: {env: BOTTLED_TEST_UNSET}}", 1)
+	if err := errors.Join(os.WriteFile(dir+"/env.yaml", []byte(withEnv), 0o600), os.WriteFile(dir+"/my.env", []byte("PATH=$PATH:/opt/bin\nTOKEN\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(dir+"/empty", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -221,6 +225,8 @@ var mistakes = map[string][]mistake{
 		{args: "validate -", stdin: strings.Replace(devManifest, "dev", "My Bottle", 1)},
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "env: {TOKEN: ghp_0123456789abcdefghijABCDEFGHIJ012345}", 1)},
 		{args: "validate -", stdin: devManifest + "---\n" + devManifest},
+		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "envFile: .env", 1)},
+		{args: "validate -f DIR/env.yaml"},
 		{args: "plan -f DIR/bottles/none.yaml"},
 		{args: "reconcile --git nowhere#"},
 	},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
 // The tags that YAML gives to values.
@@ -35,6 +36,10 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.mismatch(n, field, "it has no value", "give it one, like {} for an empty mapping, or remove the key if it is optional")
 	case v.Type() == reflect.TypeFor[route.SecretRef]() && n.Kind != yaml.MappingNode:
 		d.refuseLiteral(n, field)
+	case v.Type() == reflect.TypeFor[v1alpha1.EnvValue]() && n.Kind != yaml.MappingNode:
+		d.decodeText(n, v.FieldByName("Text"), field)
+	case v.Type() == reflect.TypeFor[v1alpha1.EnvValue]() && len(n.Content) == 0:
+		d.mismatch(n, field, "it does not say where the value is found", "write a text, {file: PATH} or {env: NAME}")
 	case v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		d.decodeKind(n, v.Index(0), field)

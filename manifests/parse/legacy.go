@@ -60,7 +60,13 @@ func (d *Document) translate(front legacyBottle) {
 	d.Bottle.Spec = v1alpha1.Spec{
 		Supervise: front.Supervise,
 		Egress:    v1alpha1.Egress{Allowlist: front.Egress.Allowlist, DLPAction: front.Egress.DLPAction},
-		Agent:     &v1alpha1.Agent{Env: front.Env},
+		Agent:     &v1alpha1.Agent{},
+	}
+	if front.Env != nil {
+		d.Bottle.Spec.Agent.Env = map[string]v1alpha1.EnvValue{}
+	}
+	for name, value := range front.Env {
+		d.Bottle.Spec.Agent.Env[name] = v1alpha1.EnvValue{Text: value}
 	}
 	d.adopt("spec.egress.dlpAction")
 	d.adoptList("spec.egress.allowlist", len(front.Egress.Allowlist))

@@ -5,7 +5,7 @@ import "strings"
 // unsupported maps keys that people know from compose files and Kubernetes to what to do instead. A key may be qualified with the field
 // around it.
 var unsupported = map[string]string{
-	"envfile":            "not supported yet; write the variables under spec.agent.env, and secrets as tokens of spec.credProxy.routes",
+	"envfrom":            "write the files into spec.agent.envFile, and secrets as tokens of spec.credProxy.routes",
 	"user":               "not supported yet; set the user in the agent's image (USER in its Dockerfile)",
 	"workdir":            "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",
 	"workingdir":         "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",

@@ -3,8 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -23,7 +21,7 @@ func validateAgent(d *parse.Document) {
 			d.Report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
 		}
 	}
-	validateEnv(d, agent.Env)
+	validateEnv(d, agent)
 	validateMounts(d, agent.Mounts)
 	validateResources(d, agent.Resources)
 	validateRestart(d, agent)
@@ -47,20 +45,6 @@ func checkImage(image string) *scalar.Fault {
 	return scalar.NewFault("it is not a reference of an image", "write NAME:TAG or REGISTRY/NAME:TAG, like my-agent:latest, with an optional @sha256:DIGEST")
 }
 
-func validateEnv(d *parse.Document, env map[string]string) {
-	setters := settersOf(d)
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		field := parse.FieldOf(v1alpha1.EnvField, name)
-		if !scalar.EnvNamePattern.Matches(name) {
-			d.Report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
-			continue
-		}
-		if by := setters[family(name)]; by != "" {
-			d.Report(field, name+" is set by "+by, "remove it")
-		}
-	}
-}
-
 // proxyVariables lead the agent to pipelock. Programs read them in both cases.
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 
@@ -72,15 +56,15 @@ var roleVariables = map[route.Role][]string{
 }
 
 // settersOf says of every variable that the bottle's roles set which role does.
-func settersOf(d *parse.Document) map[string]string {
+func settersOf(b v1alpha1.Bottle) map[string]string {
 	setters := map[string]string{}
 	for _, name := range proxyVariables {
 		setters[name] = "bottled, so that the agent uses pipelock"
 	}
-	if d.Bottle.Spec.CredProxy == nil {
+	if b.Spec.CredProxy == nil {
 		return setters
 	}
-	for i, r := range d.Bottle.Spec.CredProxy.Routes {
+	for i, r := range b.Spec.CredProxy.Routes {
 		for _, role := range r.Roles {
 			for _, name := range roleVariables[role] {
 				setters[name] = fmt.Sprintf("the role %s of %s", role, parse.ElementOf(v1alpha1.RoutesField, i))

@@ -27,6 +27,7 @@ func Complete(b *v1alpha1.Bottle) {
 		if agent.Build != nil {
 			completeBuild(agent.Build, dir)
 		}
+		completeEnv(agent, dir)
 		for i := range agent.Mounts {
 			agent.Mounts[i].Source = rootedAt(dir, agent.Mounts[i].Source)
 		}
@@ -54,5 +55,16 @@ func completeBuild(b *v1alpha1.Build, dir string) {
 	}
 	if b.Network == "" {
 		b.Network = v1alpha1.BuildNetworkNone
+	}
+}
+
+// completeEnv resolves the paths of the agent's environment.
+func completeEnv(agent *v1alpha1.Agent, dir string) {
+	for i := range agent.EnvFile {
+		agent.EnvFile[i] = rootedAt(dir, agent.EnvFile[i])
+	}
+	for name, v := range agent.Env {
+		v.File = rootedAt(dir, v.File)
+		agent.Env[name] = v
 	}
 }

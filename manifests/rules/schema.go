@@ -75,7 +75,10 @@ var constraints = []constraint{
 	{"Build.dockerfile", both(matching(dockerfilePattern), byDefault(defaultDockerfile))},
 	{"Build.network", both(oneOf(buildNetworks), byDefault(v1alpha1.BuildNetworkNone))},
 	{"Agent.command", each(notEmpty)},
-	{"Agent.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
+	{"Agent.envFile", both(each(notEmpty), between(0, maxEnvFiles))},
+	{"Agent.env", mapOf(scalar.EnvNamePattern, textOr("env", "file"))},
+	{"EnvValue.env", matching(scalar.EnvNamePattern)},
+	{"EnvValue.file", notEmpty},
 	{"Agent.runtime", matching(runtimePattern)},
 	{"Agent.restart", both(oneOf(restarts), byDefault(v1alpha1.RestartOnFailure))},
 	{"Agent.backoffLimit", both(numbered(0, maxBackoffLimit), byDefault(v1alpha1.DefaultBackoffLimit))},
@@ -151,6 +154,17 @@ func exactlyOne(keys ...string) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) {
 		for _, key := range keys {
 			s.OneOf = append(s.OneOf, &jsonschema.Schema{Required: []string{key}})
+		}
+	}
+}
+
+// textOr allows a text in place of a mapping that has exactly one of the keys.
+func textOr(keys ...string) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		mapping := s.Ref
+		s.Ref, s.OneOf = "", []*jsonschema.Schema{{Type: "string"}}
+		for _, key := range keys {
+			s.OneOf = append(s.OneOf, &jsonschema.Schema{Ref: mapping, Required: []string{key}})
 		}
 	}
 }

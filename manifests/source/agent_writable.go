@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 
@@ -14,7 +15,10 @@ import (
 // any. The same holds for whatever a manifest refers to. Only valid documents make places writable: a refused one starts
 // nothing, and must not make others invalid.
 
-const contextFix = "mount another directory, mount it with readOnly: true, or move the context"
+const (
+	refFix     = "move it out of that directory, or mount that with readOnly: true"
+	contextFix = "mount another directory, mount it with readOnly: true, or move the context"
+)
 
 // hostPath is a path of the host that a document names.
 type hostPath struct {
@@ -105,13 +109,18 @@ func claimOf(d *declaration) claim {
 		}
 	}
 	if proxy := d.Bottle.Spec.CredProxy; proxy != nil {
-		const fix = "move it out of that directory, or mount that with readOnly: true"
-		add(&c.refs, v1alpha1.CredProxyField+".caBundle", proxy.CABundle, fix)
+		add(&c.refs, v1alpha1.CredProxyField+".caBundle", proxy.CABundle, refFix)
 		for i, r := range proxy.Routes {
-			add(&c.refs, parse.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token.File, fix)
+			add(&c.refs, parse.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token.File, refFix)
 		}
 	}
 	if agent := d.Bottle.Spec.Agent; agent != nil {
+		for i, path := range agent.EnvFile {
+			add(&c.refs, parse.ElementOf(v1alpha1.EnvFileField, i), path, refFix)
+		}
+		for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
+			add(&c.refs, parse.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
+		}
 		if agent.Build != nil {
 			add(&c.refs, v1alpha1.BuildField+".context", agent.Build.Context, contextFix)
 			if trace, _, err := safepath.Trace(agent.Build.Context); err == nil {

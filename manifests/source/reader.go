@@ -201,15 +201,14 @@ func (n *reading) finish() {
 	n.Unsettled = slices.Compact(n.Unsettled)
 }
 
-// References are the files outside the manifests that matter when a bottle is made of them: tokens, CA bundles and, for all
-// that is in them, the directories of build contexts as they are now. They are absolute, sorted and unique.
+// References are the files outside the manifests that matter when a bottle is made of them: tokens, CA bundles, what the agent's
+// environment is read from and, for all that is in them, the directories of build contexts as they are now. They are absolute, sorted
+// and unique.
 func (s Snapshot) References() []string {
 	files := map[string]bool{}
 	for _, b := range s.Bottles {
-		if b.Spec.Agent != nil && b.Spec.Agent.Build != nil {
-			for _, dir := range buildcontext.Directories(b.Spec.Agent.Build.Source()) {
-				files[dir] = true
-			}
+		for _, path := range referencesOf(b.Spec.Agent) {
+			files[path] = true
 		}
 		if b.Spec.CredProxy == nil {
 			continue
@@ -221,4 +220,19 @@ func (s Snapshot) References() []string {
 	}
 	delete(files, "")
 	return slices.Sorted(maps.Keys(files))
+}
+
+// referencesOf returns the files that an agent is made of, its image's build context among them.
+func referencesOf(agent *v1alpha1.Agent) []string {
+	if agent == nil {
+		return nil
+	}
+	files := slices.Clone(agent.EnvFile)
+	for _, v := range agent.Env {
+		files = append(files, v.File)
+	}
+	if agent.Build != nil {
+		files = append(files, buildcontext.Directories(agent.Build.Source())...)
+	}
+	return files
 }

@@ -344,6 +344,7 @@ spec:
     - {path: /a/, upstream: https://a.example.com, token: {file: secrets/b}}
     - {path: /b/, upstream: https://b.example.com, token: {file: /abs/a}}
     - {path: /c/, upstream: https://c.example.com, token: {env: TOKEN}}
+  agent: {image: i, envFile: [agent.env], env: {A: {file: value}, B: {env: B}, C: c}}
 `
 	tree(t, map[string]string{
 		"d/a.yaml": strings.Replace(routes, "NAME", "a", 1), "d/b.yaml": strings.Replace(routes, "NAME", "b", 1),
@@ -357,7 +358,10 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"/abs/a", filepath.Join(here, "d/ca.pem"), filepath.Join(here, "d/secrets/b")}
+	want := []string{"/abs/a"}
+	for _, path := range []string{"agent.env", "ca.pem", "secrets/b", "value"} {
+		want = append(want, filepath.Join(here, "d", path))
+	}
 	if diff := cmp.Diff(want, snapshot.References()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

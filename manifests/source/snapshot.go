@@ -172,7 +172,7 @@ func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snap
 	}
 	rules.RefuseDuplicates(plain(documents))
 	snapshot.Writable = judge(documents, known)
-	rules.RefuseTokensInContexts(plain(documents))
+	rules.RefuseTokens(plain(documents))
 	snapshot.add(documents)
 	snapshot.reportLost(known, contents, ignored)
 	slices.Sort(snapshot.Foreign)

@@ -89,12 +89,13 @@ type CredProxy struct {
 // Agent is the container that the bottle is for.
 type Agent struct {
 	// Exactly one of Image and Build is set.
-	Image     string            `json:"image,omitempty" jsonschema_description:"The agent's image. Either this or build."`
-	Build     *Build            `json:"build,omitempty" jsonschema_description:"What the agent's image is built from. Either this or image."`
-	Command   []string          `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
-	Env       map[string]string `json:"env,omitempty" jsonschema_description:"Environment variables. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
-	Mounts    []Mount           `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
-	Resources Resources         `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
+	Image     string              `json:"image,omitempty" jsonschema_description:"The agent's image. Either this or build."`
+	Build     *Build              `json:"build,omitempty" jsonschema_description:"What the agent's image is built from. Either this or image."`
+	Command   []string            `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
+	EnvFile   []string            `json:"envFile,omitempty" jsonschema_description:"Files with a line NAME=VALUE for each environment variable, relative to the manifest's directory. A later file takes precedence, and env over all of them."`
+	Env       map[string]EnvValue `json:"env,omitempty" jsonschema_description:"Environment variables: texts, or {file: PATH} or {env: NAME} for a value that is read. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
+	Mounts    []Mount             `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
+	Resources Resources           `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
 	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
 	// Restart and BackoffLimit are unset for the defaults: see RestartPolicy and Retries.

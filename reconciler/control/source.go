@@ -133,7 +133,7 @@ func (c *Controller) enqueueChanged(before, now source.Snapshot, inputs map[stri
 	return gone || len(before.UnknownDocuments())+len(before.Unsettled) > len(now.UnknownDocuments())+len(now.Unsettled)
 }
 
-// inputsState compares a manifest's inputs (tokens, CA bundle, mounts, build context) with those that its bottle was made from.
+// inputsState compares a manifest's inputs (tokens, CA bundle, environment, mounts, build context) with those that its bottle was made from.
 type inputsState struct {
 	changed bool
 	err     error // an input can't be read
@@ -162,7 +162,7 @@ func (c *Controller) enqueueIfInputsChanged(slug string, inputs inputsState) {
 		c.enqueue(slug)
 	case inputs.changed:
 		c.recordEvent(reconciler.Event{
-			Bottle: slug, Reason: reconciler.EventInputsChanged, Message: "a token, CA bundle, mount or build context that the manifest refers to changed",
+			Bottle: slug, Reason: reconciler.EventInputsChanged, Message: "a token, CA bundle, environment file, mount or build context that the manifest refers to changed",
 		})
 		b.retryNow()
 		if b.interrupt != nil {

@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 					Token: route.SecretRef{Env: "TOKEN"}, Roles: []route.Role{route.RoleAnthropicBaseURL},
 				}}},
 				Agent: &v1alpha1.Agent{
-					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+					Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]v1alpha1.EnvValue{"LANG": {Text: "C.UTF-8"}},
 					Mounts:    []v1alpha1.Mount{{Source: "/home/me/work", Target: "/work"}},
 					Resources: v1alpha1.Resources{Memory: "2Gi", CPUs: "2", Pids: 512},
 				},

@@ -23,7 +23,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestHostileInputs: special files, files without end and files of an agent are no tokens, CA bundles or build contexts. None of
+// TestHostileInputs: special files, files without end and files of an agent are no tokens, CA bundles, environments or build contexts. None of
 // them blocks, and none is read to its end.
 func TestHostileInputs(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -57,6 +57,14 @@ func TestHostileInputs(t *testing.T) {
 		} {
 			wantError(t, kind+" "+path, want, func() error {
 				_, err := reader.Read(v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &m}})
+				return err
+			})
+		}
+		for kind, a := range map[string]v1alpha1.Agent{
+			"env file": {EnvFile: []string{path}}, "value": {Env: map[string]v1alpha1.EnvValue{"X": {File: path}}},
+		} {
+			wantError(t, kind+" "+path, "", func() error {
+				_, err := reader.Read(v1alpha1.Bottle{Spec: v1alpha1.Spec{Agent: &a}})
 				return err
 			})
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // fromMarkdown is a bottle as a claude-bottle file declares it: with an agent, but no image for it.
-func fromMarkdown(env map[string]string) v1alpha1.Bottle {
+func fromMarkdown(env map[string]v1alpha1.EnvValue) v1alpha1.Bottle {
 	m := fullManifest()
 	m.Source.Path = "/etc/bottles/dev.md"
 	m.Spec.Agent = &v1alpha1.Agent{Env: env}
@@ -19,7 +19,7 @@ func fromMarkdown(env map[string]string) v1alpha1.Bottle {
 }
 
 func TestImageOfAgent(t *testing.T) {
-	env := map[string]string{"LANG": "C.UTF-8"}
+	env := map[string]v1alpha1.EnvValue{"LANG": {Text: "C.UTF-8"}}
 	without := fullManifest()
 	without.Spec.Agent = nil
 	for name, c := range map[string]struct {
@@ -61,7 +61,7 @@ func TestImageOfAgent(t *testing.T) {
 
 // TestErrorsAreInTheFilesWords: an error about a claude-bottle file names the file's own fields.
 func TestErrorsAreInTheFilesWords(t *testing.T) {
-	m := fromMarkdown(map[string]string{"LANG": "C.UTF-8"})
+	m := fromMarkdown(map[string]v1alpha1.EnvValue{"LANG": {Text: "C.UTF-8"}})
 	_, err := Bottle(m, inputsOf(m), testNets, testSettings)
 	if err == nil || !strings.HasPrefix(err.Error(), "env: ") || !strings.Contains(err.Error(), "--agent-image") {
 		t.Errorf("no image: %v", err)

@@ -45,7 +45,7 @@ func fullManifest() v1alpha1.Bottle {
 				{Path: "/git/", Upstream: "https://git.example.com", AuthScheme: "Basic", Token: route.SecretRef{Env: "GIT"}, Roles: []route.Role{route.RoleGitInsteadOf}},
 			}},
 			Agent: &v1alpha1.Agent{
-				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]string{"LANG": "C.UTF-8"},
+				Image: "my-agent:latest", Command: []string{"claude"}, Env: map[string]v1alpha1.EnvValue{"LANG": {Text: "C.UTF-8"}},
 				Mounts:    []v1alpha1.Mount{{Source: "/home/me/work", Target: "/work"}},
 				Resources: v1alpha1.Resources{Memory: "2Gi", CPUs: "2", Pids: 512}, Runtime: "runsc",
 			},

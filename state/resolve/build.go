@@ -15,18 +15,25 @@ func checkContext(s state.Settings, o *safepath.Object) error {
 	if err := rules.CheckBuildContext(o.Real); err != nil {
 		return fmt.Errorf("%s: %w", o.Real, err)
 	}
-	own, shows, err := exposedOwnDir(s, o.Location())
+	own, shows, err := exposedOutsideCheckouts(s, o.Location())
 	if err != nil || !shows {
 		return err
 	}
+	return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", o.Real, own)
+}
+
+// exposedOutsideCheckouts is exposedOwnDir, but for the checkouts of repositories: what a manifest there refers to is next to it.
+func exposedOutsideCheckouts(s state.Settings, at safepath.Location) (dir string, shows bool, err error) {
+	own, shows, err := exposedOwnDir(s, at)
+	if err != nil || !shows || s.StateDir == "" {
+		return own, shows, err
+	}
 	checkouts, _, err := safepath.Trace(s.CheckoutDir())
 	if err != nil {
-		return err
+		return own, shows, err
 	}
-	if _, inside := o.Location().Within(checkouts[len(checkouts)-1]); inside {
-		return nil
-	}
-	return fmt.Errorf("%s would put bottled's own files in %s into the image: name another directory", o.Real, own)
+	_, inside := at.Within(checkouts[len(checkouts)-1])
+	return own, !inside, nil
 }
 
 // exposedOwnDir reports whether a file or directory of the host is in, contains or leads to one of bottled's own directories, and which.

@@ -24,7 +24,9 @@ type Inputs struct {
 	Tokens   map[route.SecretRef]state.Content
 	CABundle []byte
 	Mounts   map[string]MountSource // by a mount's source
-	Build    *buildcontext.Context
+	// Env holds the agent's variables from env files and by reference; nil when there are none, or when one can't be read.
+	Env   map[string]string
+	Build *buildcontext.Context
 }
 
 // MountSource identifies the source of a mount at the time of its check.
@@ -37,7 +39,7 @@ type MountSource struct {
 // Reader reads the inputs of manifests.
 type Reader struct {
 	Settings state.Settings
-	Getenv   func(string) (string, bool) // os.LookupEnv, for tokens by `env`
+	Getenv   func(string) (string, bool) // os.LookupEnv, for tokens and the agent's variables by `env`
 	Builds   *buildcontext.Reader
 	// Writable are the places that agents can write to: nothing there is read or mounted.
 	Writable safepath.Set
@@ -63,8 +65,8 @@ func inputError(m v1alpha1.Bottle, field string, err error) *InputError {
 	return &InputError{File: m.Source.Path, Line: m.Source.LineOf(field), Field: m.Source.Spell(field), Err: err}
 }
 
-// Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, and the build
-// context. The error joins all failures, which are InputErrors.
+// Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, the agent's
+// environment, and the build context. The error joins all failures, which are InputErrors.
 func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
 	in, failed := r.Examine(m)
 	var errs []error
@@ -80,6 +82,7 @@ func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
 	var failed []*InputError
 	in.Mounts, failed = r.mounts(m)
 	failed = append(failed, r.readCredentials(&in, m)...)
+	failed = append(failed, r.readEnv(&in, m)...)
 	var err error
 	if in.Build, err = r.Build(m); err != nil {
 		failed = append(failed, inputError(m, v1alpha1.BuildField, err))

@@ -4,6 +4,7 @@ package agent
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,7 +35,9 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	made.Command, made.Runtime = a.Command, a.Runtime
 	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, v1alpha1.DefaultPids)}
 	made.OOMScore, made.Additions.Init = oomScore, true
-	maps.Copy(made.Env, a.Env)
+	if err := setEnv(c, &made); err != nil {
+		return state.Component{}, nil, err
+	}
 	for _, m := range a.Mounts {
 		source, judged := c.Inputs.Mounts[m.Source]
 		if !judged {
@@ -47,6 +50,21 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	}
 	dirs, err := setUp(c, &made)
 	return state.Component{Name: c.Kind.ComponentName(), Container: made, Build: c.Inputs.Build}, dirs, err
+}
+
+// setEnv sets the declared environment: what was read for it, and the texts of the manifest.
+func setEnv(c component.Context, made *state.Container) error {
+	a := c.Manifest.Spec.Agent
+	if a.ReadsEnv() && c.Inputs.Env == nil {
+		return errors.New("spec.agent.env: what it refers to was not read")
+	}
+	maps.Copy(made.Env, c.Inputs.Env)
+	for name, v := range a.Env {
+		if v.IsText() {
+			made.Env[name] = v.Text
+		}
+	}
+	return nil
 }
 
 // setUp adds what the bottle's other components give to the agent, and returns the directories that it mounts of them. The last

@@ -1,0 +1,119 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bot-bottle/bottled/manifests/envfile"
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/rules"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+)
+
+// maxEnvValue bounds the file of one variable, in bytes. The kernel takes no variable above 128 KiB.
+const maxEnvValue = 64 << 10
+
+// readEnv reads the agent's environment files and referenced variables. A later file takes precedence, and references over all files.
+func (r Reader) readEnv(in *Inputs, m v1alpha1.Bottle) []*InputError {
+	agent := m.Spec.Agent
+	if !agent.ReadsEnv() {
+		return nil
+	}
+	var failed []*InputError
+	env := map[string]string{}
+	for i, path := range agent.EnvFile {
+		variables, errs := r.readEnvFile(m, path)
+		for _, err := range errs {
+			failed = append(failed, inputError(m, parse.ElementOf(v1alpha1.EnvFileField, i), err))
+		}
+		for _, v := range variables {
+			env[v.Name] = v.Value
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
+		v := agent.Env[name]
+		if v.IsText() {
+			continue
+		}
+		value, err := r.readEnvValue(v)
+		if err != nil {
+			failed = append(failed, inputError(m, parse.FieldOf(v1alpha1.EnvField, name), err))
+		}
+		env[name] = value
+	}
+	if len(failed) == 0 {
+		in.Env = env
+	}
+	return failed
+}
+
+func (r Reader) readEnvFile(m v1alpha1.Bottle, path string) (variables []envfile.Variable, errs []error) {
+	data, err := r.readShown(path, envfile.MaxBytes)
+	if err != nil {
+		return nil, []error{missing(err, "make the file, or correct the path")}
+	}
+	variables, problems := envfile.Parse(data)
+	for _, p := range append(problems, rules.CheckEnvFile(m, variables)...) {
+		errs = append(errs, fmt.Errorf("%s:%w", path, p))
+	}
+	return variables, errs
+}
+
+func (r Reader) readEnvValue(v v1alpha1.EnvValue) (string, error) {
+	value, from := "", v.File
+	if v.Env != "" {
+		from = "environment variable " + v.Env
+		set := false
+		if value, set = r.Getenv(v.Env); !set {
+			return "", unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart bottled", from)}
+		}
+	} else {
+		data, err := r.readShown(v.File, maxEnvValue)
+		if err != nil {
+			return "", missing(err, "put the value there, or correct the path")
+		}
+		value = withoutNewline(string(data))
+	}
+	switch f := scalar.CheckText(value); {
+	case f != nil:
+		return "", fmt.Errorf("%s: %s; %s", from, f.Reason, f.Fix)
+	case !utf8.ValidString(value):
+		return "", fmt.Errorf("%s: it is not UTF-8 text; a variable holds nothing else", from)
+	case len(value) > maxEnvValue:
+		return "", fmt.Errorf("%s: more than %d bytes; mount a file instead", from, maxEnvValue)
+	}
+	return value, nil
+}
+
+// withoutNewline drops one newline at the end of a file.
+func withoutNewline(text string) string {
+	if line, ended := strings.CutSuffix(text, "\n"); ended {
+		return strings.TrimSuffix(line, "\r")
+	}
+	return text
+}
+
+// readShown reads a file whose content the agent gets to see.
+func (r Reader) readShown(path string, limit int64) ([]byte, error) {
+	o, err := r.Writable.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	if err := rules.CheckShown(o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if own, shows, err := exposedOutsideCheckouts(r.Settings, o.Location()); err != nil || shows {
+		return nil, errors.Join(err, fmt.Errorf("%s: an agent must not see bottled's own files in %s; name another file", path, own))
+	}
+	data, err := o.Read(limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
