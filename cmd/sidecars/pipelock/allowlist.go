@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-const httpsPort = 443
+const (
+	httpPort  = 80
+	httpsPort = 443
+)
 
 // allowlist is api_allowlist. Hosts match as in the official program: a name matches itself; "*.example.com" matches example.com and every
 // name below it; an address matches itself. Case and a trailing dot are ignored. Unlike there, an entry can end in a port.

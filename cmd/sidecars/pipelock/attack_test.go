@@ -343,4 +343,4 @@ func TestInjectedCredential(t *testing.T) {
 	}
 }
 
-const noHello = "what the client sent through the tunnel is no TLS ClientHello"
+const noHello = "what the client sent through the tunnel is neither a TLS ClientHello nor an HTTP request"

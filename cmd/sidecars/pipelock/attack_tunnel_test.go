@@ -26,8 +26,10 @@ func TestAttackTunnel(t *testing.T) {
 		"encrypted hello's front":     {encryptedHello(t, "front.test"), "the TLS server name is not the host of CONNECT"},
 		"no server name":              {helloTo(t, ""), "the TLS ClientHello has no server name"},
 		"SSH":                         {[]byte("SSH-2.0-OpenSSH_9.2\r\n"), noHello},
-		"plain HTTP":                  {[]byte("GET / HTTP/1.1\r\nHost: local.test\r\n\r\n"), noHello},
-		"SMTP":                        {[]byte("EHLO x\r\nMAIL FROM:<a@b>\r\n"), noHello},
+		"IMAP":                        {[]byte("a1 LOGIN x y\r\n"), noHello},
+		"Redis":                       {[]byte("*1\r\n$4\r\nPING\r\n"), noHello},
+		"a method without an end":     {bytes.Repeat([]byte("A"), 100), noHello},
+		"a space":                     {[]byte(" GET / HTTP/1.1\r\n\r\n"), noHello},
 		"half a hello":                {good[:len(good)/2], noHello},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,8 +45,11 @@ type exchange struct {
 	received atomic.Int64 // bytes to the client
 }
 
-// log logs the exchange after its end.
+// log logs the exchange after its end, unless it has no action: then it was a tunnel whose requests are logged each.
 func (x *exchange) log(decisions *sidecar.Decisions) {
+	if x.action == "" {
+		return
+	}
 	warned, reason, host := x.warned.Load(), x.reason, x.target.host
 	method, warning := clip(x.method), ""
 	if warned != nil {

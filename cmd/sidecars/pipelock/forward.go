@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
@@ -28,16 +30,28 @@ func (p *proxy) checkAbsolute(r *http.Request, x *exchange) (err error) {
 	if n := len(r.URL.String()); n > x.policy.urlBytes {
 		return &refusal{status: http.StatusForbidden, code: audit.CodeMalformed, reason: "URL length " + strconv.Itoa(n) + " exceeds maximum " + strconv.Itoa(x.policy.urlBytes)}
 	}
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return &refusal{status: http.StatusNotImplemented, code: audit.CodeMalformed, reason: "WebSocket over plain HTTP is not supported: use wss, through CONNECT"}
-	}
 	if err := p.checkHeader(r, x); err != nil {
 		return err
 	}
 	if err := p.admit(x, false); err != nil {
 		return err
 	}
-	return p.checkName(r, x)
+	if err := p.checkName(r, x); err != nil {
+		return err
+	}
+	if httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket") {
+		return noWebSocket()
+	}
+	return nil
+}
+
+// noWebSocket refuses WebSocket over plain HTTP. Clients that try it first, such as Codex, use HTTP at once after 426, and repeat the
+// attempt after any other status.
+func noWebSocket() *refusal {
+	return &refusal{
+		status: http.StatusUpgradeRequired, code: audit.CodeMalformed,
+		reason: "WebSocket over plain HTTP is not supported: use HTTP, or wss through CONNECT",
+	}
 }
 
 // serveAbsolute passes on a plain HTTP request whose line has the whole URL. An error means that

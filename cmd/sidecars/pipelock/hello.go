@@ -31,10 +31,7 @@ type hello struct {
 
 // readHello reads a ClientHello, which can span several records and segments. crypto/tls parses it: what that refuses (two server names, a
 // record that is too long) is refused here.
-func readHello(client net.Conn, counted *countedHello, timeout time.Duration) (hello, error) {
-	if err := client.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return hello{}, err
-	}
+func readHello(client net.Conn, counted *countedHello) (hello, error) {
 	h, err := parseHello(counted)
 	if counted.over {
 		return hello{}, &refusal{code: audit.CodeOverload, reason: "too many long TLS ClientHellos at once"}
@@ -87,7 +84,7 @@ func parseHello(r io.Reader) (hello, error) {
 	in := io.TeeReader(io.LimitReader(r, helloBytes), &raw)
 	err := tls.Server(readOnly{in}, &tls.Config{GetConfigForClient: seen}).HandshakeContext(context.Background())
 	if !errors.Is(err, errSeen) {
-		return hello{}, errors.New("what the client sent through the tunnel is no TLS ClientHello")
+		return hello{}, errors.New("what the client sent through the tunnel is neither a TLS ClientHello nor an HTTP request")
 	}
 	h.raw = raw.Bytes()
 	return h, nil

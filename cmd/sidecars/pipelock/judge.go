@@ -57,7 +57,10 @@ func (j *Judge) Judge(method string, u *url.URL) (Verdict, error) {
 	if tunnel {
 		check = j.proxy.checkConnect
 	}
-	if err = check(r, x); err == nil && x.target.addr.IsValid() {
+	if err = check(r, x); err == nil && tunnel && !x.grant.tunnel {
+		err = closedPort(x.target) // a proxy learns in the tunnel that it is for TLS
+	}
+	if err == nil && x.target.addr.IsValid() {
 		err = x.policy.checkAddress(x.target, x.target.addr)
 	}
 	v := Verdict{}

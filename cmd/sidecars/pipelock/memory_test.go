@@ -174,6 +174,9 @@ var memoryAttacks = map[string]func(b *besieged) string{
 	"tunnels with large headers": func(b *besieged) string {
 		return "CONNECT " + b.upstream + " HTTP/1.1\r\nHost: x\r\n" + shortLines + "\r\n"
 	},
+	"tunnels with large headers in them": func(b *besieged) string {
+		return "CONNECT " + b.upstream + " HTTP/1.1\r\nHost: x\r\n" + shortLines + "\r\nGET / HTTP/1.1\r\nHost: " + b.upstream + "\r\n" + shortLines + "\r\n"
+	},
 	"requests in one another's go": func(*besieged) string {
 		return strings.Repeat("GET /health HTTP/1.1\r\nHost: x\r\n"+longLine+"\r\n", 4)
 	},

@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,13 +50,14 @@ type proxy struct {
 	exchanges exchanges
 	start     time.Time
 	clients   *sidecar.Clients
+	inside    *http.Server        // for plain HTTP in tunnels
 	buffers   *semaphore.Weighted // its unit is a byte
 	shareTime time.Duration
 	helloTime time.Duration
 }
 
 func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
-	return &proxy{
+	p := &proxy{
 		internal:  internal,
 		exchanges: exchanges{open: map[*exchange]struct{}{}},
 		log:       log,
@@ -67,6 +70,8 @@ func newProxy(log zerolog.Logger, internal netip.Prefix) *proxy {
 		shareTime: shareTime,
 		helloTime: helloTime,
 	}
+	p.inside = newInside(p, log)
+	return p
 }
 
 // newServer returns a server without a time limit on requests: the policy has limits of its own.
@@ -113,23 +118,32 @@ func readConfig(path string) ([]byte, error) {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// net/http discards the rest of the body, so that the client can read the answer. Without a deadline, a client that stops sending
-	// would hold the connection forever.
-	defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime)) }()
-	if r.Method != http.MethodConnect && !r.URL.IsAbs() {
+	switch {
+	case r.Method == http.MethodConnect:
+		p.serve(w, r, p.serveConnect)
+	case r.URL.IsAbs():
+		defer endBody(w)
+		p.serve(w, r, p.serveAbsolute)
+	default:
+		defer endBody(w)
 		p.serveOwn(w, r)
-		return
 	}
+}
+
+// endBody limits how long net/http discards the rest of a body, which it does so that the client can read the answer. Without a deadline, a
+// client that stops sending would hold the connection forever.
+func endBody(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTime))
+}
+
+// serve serves an exchange, and answers with the error if it is refused or fails.
+func (p *proxy) serve(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request, *exchange) error) {
 	x := &exchange{id: rand.Text(), method: r.Method, client: r.RemoteAddr, start: time.Now()}
 	defer x.log(p.audit)
 	p.begin(x)
 	defer p.end(x)
-	serve := p.serveAbsolute
-	if r.Method == http.MethodConnect {
-		serve = p.serveConnect
-	}
 	if err := serve(w, r, x); err != nil {
-		x.fail(w, err)
+		p.fail(w, x, err)
 	}
 }
 
@@ -149,26 +163,35 @@ func (p *proxy) serveOwn(w http.ResponseWriter, r *http.Request) {
 }
 
 // fail answers with err and records it. Anything but a refusal is a network error.
-func (x *exchange) fail(w http.ResponseWriter, err error) {
+func (p *proxy) fail(w http.ResponseWriter, x *exchange, err error) {
 	refused := x.refused.Load() // the cause, from another goroutine, if err is only its consequence
 	if refused == nil && !errors.As(err, &refused) {
 		x.action, x.reason = actionError, networkReason(err)
-		x.answer(w, http.StatusBadGateway, "cannot reach "+x.target.host)
+		text := "cannot reach " + x.target.host
+		p.answer(w, x, http.StatusBadGateway, text, text)
 		return
 	}
 	x.deny(refused)
 	w.Header().Set(sidecar.BlockedHeader, refused.code)
+	summary := "Blocked by sandbox policy: " + refused.reason
 	if x.policy.explain && refused.hint != "" {
 		w.Header().Set(hintHeader, refused.hint)
+		if refused.askable() {
+			summary += " (ask with pipelock-block)"
+		}
 	}
 	if refused.status == http.StatusBadRequest || x.refused.Load() != nil {
 		w.Header().Set("Connection", "close") // the start of the next request may be ambiguous, or far away
+	}
+	if refused.status == http.StatusUpgradeRequired {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "HTTP/1.1") // as RFC 9110, section 15.5.22, requires: the protocol to use instead
 	}
 	prefix := "blocked: "
 	if x.method == http.MethodConnect {
 		prefix = "CONNECT blocked: "
 	}
-	x.answer(w, refused.status, prefix+refused.reason)
+	p.answer(w, x, refused.status, prefix+refused.reason, summary)
 }
 
 // networkReason returns the text of a network error. Protocol errors quote the upstream's data, so they get a general one.
@@ -179,7 +202,32 @@ func networkReason(err error) string {
 	return "the connection broke off or the answer was not HTTP"
 }
 
-func (x *exchange) answer(w http.ResponseWriter, status int, text string) {
+func (p *proxy) answer(w http.ResponseWriter, x *exchange, status int, text, summary string) {
 	x.status = status
+	if x.method == http.MethodConnect && p.answerConnect(w, status, text, summary) == nil {
+		return
+	}
 	http.Error(w, text, status)
+}
+
+// answerConnect refuses CONNECT with a summary in the status line, since most clients show nothing else of the answer, and ends the
+// connection. net/http's own answers have fixed reason phrases.
+func (p *proxy) answerConnect(w http.ResponseWriter, status int, text, summary string) error {
+	header := w.Header().Clone()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Connection", "close")
+	text += "\n"
+	var answer strings.Builder
+	if err := (&http.Response{
+		Status: strconv.Itoa(status) + " " + phrase(summary), StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: header,
+		ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text)),
+	}).Write(&answer); err != nil {
+		return err
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return err
+	}
+	p.clients.Finish(conn, answer.String())
+	return conn.Close()
 }

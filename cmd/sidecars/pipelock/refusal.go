@@ -3,6 +3,7 @@ package pipelock
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/bot-bottle/bottled/state/audit"
 )
@@ -33,6 +34,31 @@ const hintName = "Below a wildcard of the allowlist, this name looks like data. 
 
 const hintPort = "An entry HOST:PORT in spec.egress.allowlist of the bottle's manifest opens another port. " +
 	"Ask for it with the supervise tool pipelock-block."
+
+const hintScheme = "The client has to open a CONNECT tunnel for https. axios sends the request to the proxy instead: " +
+	"set proxy: false and httpsAgent: new HttpsProxyAgent(process.env.HTTPS_PROXY), from https-proxy-agent."
+
+// askable reports whether a human can allow what was refused in answer to a proposal.
+func (r *refusal) askable() bool {
+	return r.code == audit.CodeHostNotAllowed || r.code == audit.CodePortNotAllowed || r.hint == hintName
+}
+
+// phraseBytes limits a reason phrase. Clients have limits on a status line, and show it in one line.
+const phraseBytes = 200
+
+// phrase makes a text fit for the reason phrase of a status line: printable ASCII, and short.
+func phrase(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) > phraseBytes {
+		text = text[:phraseBytes-3] + "..."
+	}
+	return text
+}
 
 // malformed refuses a request whose target is ambiguous or invalid. The reason is logged, so it must not quote the target, which may hold a
 // password or a path.

@@ -35,7 +35,9 @@ func connectTarget(r *http.Request) (target, error) {
 func absoluteTarget(u *url.URL) (target, error) {
 	switch {
 	case u.Scheme != "http":
-		return target{}, malformed("scheme %.16q not allowed: use http, or CONNECT for https", u.Scheme)
+		refused := malformed("scheme %.16q not allowed: use http, or CONNECT for https", u.Scheme)
+		refused.hint = hintScheme
+		return target{}, refused
 	case u.Opaque != "" || u.Host == "":
 		return target{}, malformed("the URL has no host")
 	case u.User != nil:

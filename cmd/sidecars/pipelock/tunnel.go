@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/state/audit"
+	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 )
 
 const copyBytes = 16 << 10
@@ -29,10 +30,21 @@ func (p *proxy) checkConnect(r *http.Request, x *exchange) (err error) {
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return malformed("CONNECT with a body")
 	}
-	if err := p.admit(x, true); err != nil {
+	if err := p.admitConnect(x); err != nil {
 		return err
 	}
 	return p.checkName(r, x)
+}
+
+// admitConnect admits a tunnel for TLS, or one for plain HTTP only, as clients open that send every request through a tunnel. The latter
+// opens nothing that a plain request can't reach. It is limited to where no TLS is expected: elsewhere a client learns at once that the
+// port is closed.
+func (p *proxy) admitConnect(x *exchange) error {
+	err := p.admit(x, true)
+	if err != nil && (x.target.port == httpPort || pipelockconf.IsOwnName(x.target.host)) {
+		return p.admit(x, false)
+	}
+	return err
 }
 
 // serveConnect opens a tunnel. An error means that nothing was answered yet.
@@ -45,40 +57,66 @@ func (p *proxy) serveConnect(w http.ResponseWriter, r *http.Request, x *exchange
 		return err
 	}
 	defer release()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(x.revoked, cancel)()
-	upstream, err := p.dial(ctx, x.policy, x.target)
-	if err != nil {
-		return err
+	var upstream halfCloser = nowhere{}
+	if x.grant.tunnel {
+		if upstream, err = p.dialTunnel(r.Context(), x); err != nil {
+			return err
+		}
 	}
 	defer upstream.Close()
-	if err := p.connected(x, upstream.RemoteAddr()); err != nil {
-		return err
-	}
 	client, buffered, err := hijack(w)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	// Closing is what interrupts reads and writes under way.
-	defer context.AfterFunc(x.revoked, func() { _ = errors.Join(client.Close(), upstream.Close()) })()
+	stop := context.AfterFunc(x.revoked, func() { _ = errors.Join(client.Close(), upstream.Close()) })
 	x.action, x.status = actionAllow, http.StatusOK
-	p.serveTunnel(x, client, buffered, upstream)
+	if p.serveTunnel(x, client, buffered, upstream) && stop() {
+		p.serveInside(x, client, buffered)
+		return nil
+	}
+	stop()
+	_ = client.Close()
 	if refused := x.refused.Load(); refused != nil {
 		x.deny(refused)
 	}
 	return nil
 }
 
-func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream halfCloser) {
-	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
+// dialTunnel connects to the target of CONNECT, unless the exchange is revoked meanwhile.
+func (p *proxy) dialTunnel(ctx context.Context, x *exchange) (halfCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(x.revoked, cancel)()
+	upstream, err := p.dial(ctx, x.policy, x.target)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.connected(x, upstream.RemoteAddr()); err != nil {
+		return nil, errors.Join(err, upstream.Close())
+	}
+	return upstream, nil
+}
+
+// serveTunnel serves a tunnel for TLS until it ends. If the client speaks HTTP instead, it returns true at once.
+func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Reader, upstream halfCloser) (plain bool) {
+	_, err := io.WriteString(client, "HTTP/1.1 200 Connection Established\r\n\r\n")
+	if err == nil {
+		err = client.SetReadDeadline(time.Now().Add(p.helloTime))
+	}
+	if err != nil {
 		x.reason = "client gone"
-		return
+		return false
+	}
+	if beginsRequest(buffered) {
+		return true
 	}
 	counted := &countedHello{Reader: buffered, budget: p.buffers}
 	defer counted.release()
-	hello, err := readHello(client, counted, p.helloTime)
+	hello, err := readHello(client, counted)
+	if err == nil && !x.grant.tunnel {
+		err = closedPort(x.target)
+	}
 	if err == nil {
 		err = hello.check(x.target)
 	}
@@ -87,9 +125,10 @@ func (p *proxy) serveTunnel(x *exchange, client halfCloser, buffered *bufio.Read
 		errors.As(err, &refused)
 		x.deny(refused)
 		_, _ = client.Write(accessDenied) // the client may have gone
-		return
+		return false
 	}
 	x.reason = tunnel(x, client, io.MultiReader(bytes.NewReader(hello.raw), buffered), upstream)
+	return false
 }
 
 // hijack takes over the client's connection, with the data that it sent before the answer.

@@ -65,7 +65,7 @@ func TestConnectDenied(t *testing.T) {
 		"address on the list":   {"10.9.9.9:443", 403, "CONNECT blocked: SSRF blocked: 10.9.9.9 resolves to internal IP 10.9.9.9 (private)\n", audit.CodeAddressBlocked, hintAddress, 0},
 		"decimal address":       {"2130706433:443", 403, "CONNECT blocked: SSRF blocked: 2130706433 is an address in an unusual notation\n", audit.CodeAddressBlocked, hintAddress, 0},
 		"a port not listed":     {"local.test:22", 403, "CONNECT blocked: port 22 of local.test not in allowlist\n", audit.CodePortNotAllowed, hintPort, 0},
-		"another port listed":   {"local.test:80", 403, "CONNECT blocked: port 80 of local.test not in allowlist\n", audit.CodePortNotAllowed, hintPort, 0},
+		"another port listed":   {"local.test:81", 403, "CONNECT blocked: port 81 of local.test not in allowlist\n", audit.CodePortNotAllowed, hintPort, 0},
 		"user information":      {"evil.test@private.test:443", 400, "CONNECT blocked: the host is not a DNS name (international names are written in punycode)\n", audit.CodeMalformed, "", 0},
 		"unknown name":          {"unknown.test:443", 502, "cannot reach unknown.test\n", "", "", 1},
 		"nobody listens":        {"local.test:1", 502, "cannot reach local.test\n", "", "", 1},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/list"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ const (
 	graceTime = 2 * time.Second // see Clients.Grace
 	// acceptPause is the poll interval of a connection that waits for a slot.
 	acceptPause = 50 * time.Millisecond
-	// lingerTime is how long a refused client may take to read its answer, and maxLingering the number of clients that are given that time.
+	// lingerTime is how long a client may take to read its last answer, and maxLingering the number of clients that are given that time.
 	lingerTime   = 500 * time.Millisecond
 	maxLingering = 512
 )
@@ -91,16 +92,40 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &clientConn{Conn: conn, clients: l.clients, exempt: l.clients.exempt(conn.RemoteAddr())}
-		c.reading.Store(true)
-		wait := l.clients.add(c)
-		for ; wait > 0; wait = l.clients.add(c) {
-			time.Sleep(min(wait, acceptPause)) // further connections wait in the kernel's queue
-		}
-		if wait == 0 {
+		if l.clients.admit(c) { // further connections wait in the kernel's queue
 			return c, nil
 		}
 		go func() { _ = c.Close() }()
 	}
+}
+
+// Readmit makes a hijacked connection an ordinary one again, which waits for a request. ahead is what was read from it and is part of that
+// request. It blocks until there is a slot, and fails if there will be none: closing the connection then answers 503. The handler that has
+// hijacked the connection must end at once, since its request's header is no longer charged.
+func (c *Clients) Readmit(conn net.Conn, ahead []byte) error {
+	known, ok := conn.(*clientConn)
+	if !ok {
+		return fmt.Errorf("a %T is not a connection of this listener", conn)
+	}
+	known.ahead = ahead
+	if !c.admit(known) {
+		return errOverLimit
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known.releaseShare()
+	known.served = false
+	return nil
+}
+
+// admit waits for a slot. It returns false if there will be none.
+func (c *Clients) admit(conn *clientConn) bool {
+	conn.reading.Store(true)
+	wait := c.add(conn)
+	for ; wait > 0; wait = c.add(conn) {
+		time.Sleep(min(wait, acceptPause))
+	}
+	return wait == 0
 }
 
 // never is the wait for a slot if all connections have requests in progress.
@@ -188,6 +213,7 @@ type clientConn struct {
 	exempt  bool
 	reading atomic.Bool // it waits for a header or reads one
 	ended   atomic.Bool // evicted or refused: only the refusal is still written
+	ahead   []byte      // read from the connection before it was readmitted
 
 	// Guarded by clients.mu.
 	counted bool          // among clients.open
@@ -201,11 +227,22 @@ type clientConn struct {
 
 // Read implements net.Conn.
 func (c *clientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.readAhead(p)
 	if c.ended.Load() || c.reading.Load() && !c.charge(p[:n]) {
 		return 0, errOverLimit
 	}
 	return n, err
+}
+
+func (c *clientConn) readAhead(p []byte) (int, error) {
+	if len(c.ahead) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.ahead)
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		c.ahead = nil
+	}
+	return n, nil
 }
 
 // Write implements net.Conn. It drops net/http's answer to a header that eviction has cut off.
@@ -240,22 +277,28 @@ func (c *clientConn) charge(data []byte) bool {
 	return true
 }
 
-// refuse answers 503 and lingers: closing a connection with unread data would reset it, and the client would lose the answer.
+// refuse answers 503.
 func (c *clientConn) refuse() {
 	if n, due := c.clients.refused.add(); due {
 		c.clients.log.Warn().Str("event", "overload").Int("refused", n).Msg("refused clients: too many connections, or headers too large in all")
 	}
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || c.SetDeadline(time.Now().Add(lingerTime)) != nil {
+	c.clients.Finish(c.Conn, overLimit)
+}
+
+// Finish writes the last answer on a connection and lingers: closing a connection with unread data would reset it, and the client would
+// lose the answer. The caller closes the connection.
+func (c *Clients) Finish(conn net.Conn, answer string) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || conn.SetDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	if _, err := io.WriteString(c.Conn, overLimit); err != nil || half.CloseWrite() != nil {
+	if _, err := io.WriteString(conn, answer); err != nil || half.CloseWrite() != nil {
 		return
 	}
 	select {
-	case c.clients.lingering <- struct{}{}:
-		_, _ = io.Copy(io.Discard, c.Conn) // until the client ends or the time is up
-		<-c.clients.lingering
+	case c.lingering <- struct{}{}:
+		_, _ = io.Copy(io.Discard, conn) // until the client ends or the time is up
+		<-c.lingering
 	default:
 	}
 }

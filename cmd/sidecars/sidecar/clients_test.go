@@ -215,3 +215,87 @@ func TestHijackedKeepsItsShare(t *testing.T) {
 		t.Error("something is taken when they have ended")
 	}
 }
+
+// startTunnels is a server that readmits each connection after its first request, with what follows that.
+func startTunnels(t *testing.T, c *Clients) (addr string) {
+	t.Helper()
+	c.exempt = func(net.Addr) bool { return false }
+	c.Grace = 20 * time.Millisecond
+	inner := &http.Server{ReadHeaderTimeout: patience, MaxHeaderBytes: 1 << 20, ConnState: c.Track, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "inside")
+	})}
+	outer := &http.Server{ReadHeaderTimeout: patience, ConnState: c.Track, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ahead, _ := rw.Peek(rw.Reader.Buffered())
+		if err := c.Readmit(conn, ahead); err != nil {
+			conn.Close()
+			return
+		}
+		inner.Serve(&oneConn{conn})
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go outer.Serve(c.Listen(l))
+	t.Cleanup(func() { outer.Close(); inner.Close() })
+	return l.Addr().String()
+}
+
+type oneConn struct{ net.Conn }
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if conn := l.Conn; conn != nil {
+		l.Conn = nil
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l *oneConn) Close() error   { return nil }
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestReadmit: a readmitted connection is served with what was read of it, is charged for its headers, and makes way for others when it is idle.
+func TestReadmit(t *testing.T) {
+	c := NewClients(2, 400<<10, zerolog.Nop())
+	addr := startTunnels(t, c)
+	large := "X: " + strings.Repeat("x", 64<<10) + "\r\n"
+	var conns []net.Conn
+	for i := range 10 { // far more than there are slots, each with a header for which there is room twice
+		conn := sidecartest.Dial(t, addr)
+		conns = append(conns, conn)
+		fmt.Fprint(conn, get("/", large)+get("/", large))
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("connection %d: %v, %v", i, resp, err)
+		}
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	sidecartest.Until(t, "all to be released", nil, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		free := c.headers.TryAcquire(400 << 10)
+		if free {
+			c.headers.Release(400 << 10)
+		}
+		return free && c.open == 0 && c.waiting.Len() == 0
+	})
+}
+
+// TestAttackReadmittedHeader: the header of a request in a tunnel is charged as any other.
+func TestAttackReadmittedHeader(t *testing.T) {
+	c := NewClients(100, 100<<10, zerolog.Nop())
+	conn := sidecartest.Dial(t, startTunnels(t, c))
+	fmt.Fprint(conn, get("/", "")+get("/", strings.Repeat("a:\r\n", 2000)))
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if err := c.Readmit(&net.TCPConn{}, nil); err == nil {
+		t.Error("a connection of another listener is readmitted")
+	}
+}
