@@ -142,7 +142,7 @@ func (x *exchange) admit(t *table) *denial {
 	if d := x.checkMessage(); d != nil {
 		return d
 	}
-	path, query, d := parseTarget(x.in.RequestURI)
+	path, query, d := t.parseTarget(x.in.RequestURI)
 	if d != nil {
 		return d
 	}
@@ -174,8 +174,10 @@ func (x *exchange) checkMessage() *denial {
 			strings.ToUpper(x.in.Method))
 	case !model.IsMethod(x.in.Method):
 		return deny(http.StatusBadRequest, "the method is not one to 32 upper-case letters and dashes, like GET")
-	case len(x.in.Header.Values("Upgrade")) > 0:
-		return deny(http.StatusBadRequest, "protocol upgrades are not served")
+	case asksForWebSocket(x.in.Header):
+		// Clients take 426 as an order to use HTTP at once, and try again after any other status (openai/codex#43353).
+		return deny(http.StatusUpgradeRequired, "WebSocket is not served; use HTTP: server-sent events and long polls stream both ways").
+			with("Upgrade", "HTTP/1.1")
 	case x.crowded:
 		return deny(http.StatusServiceUnavailable, "more than %d requests are open", maxExchanges).with("Retry-After", "1")
 	}

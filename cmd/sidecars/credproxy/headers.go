@@ -64,6 +64,14 @@ func connectionNames(h http.Header) names {
 	return named
 }
 
+// asksForWebSocket reports whether a client wants to speak WebSocket. Other offers to upgrade, like that of HTTP/2 which Java's client
+// makes, are ignored as RFC 9110, section 7.8 allows: Upgrade is not sent on, and the response is that of HTTP/1.1.
+func asksForWebSocket(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Upgrade"), func(value string) bool {
+		return strings.Contains(strings.ToLower(value), "websocket")
+	}) || len(h.Values("Sec-Websocket-Key")) > 0
+}
+
 // mayBeSent reports whether a client's header reaches the upstream. A spelling of a plain header that servers may take for
 // it (Content_Type) does not.
 func mayBeSent(name string) bool {

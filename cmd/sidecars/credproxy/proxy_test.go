@@ -29,6 +29,10 @@ func TestForwards(t *testing.T) {
 		"percent sign in a name":    {"/a/100%25", "/100%25"},
 		"all the punctuation":       {"/a/-._~!$&'()*+,;=:@", "/-._~!$&'()*+,;=:@"},
 		"a name like a push":        {"/a/git-receive-pack.md", "/git-receive-pack.md"},
+		"slashes behind the route":  {"/a//v1/messages", "/v1/messages"},
+		"many of them":              {"/a////", "/"},
+		"behind a longer route":     {"/a//deep//z", "/base/x%2Fy/z"},
+		"an encoded slash there":    {"/a/%2fx", "/%2fx"},
 		"fetch":                     {"/a/r.git/info/refs?service=git-upload-pack", "/r.git/info/refs?service=git-upload-pack"},
 	}
 	for name, test := range tests {
@@ -54,6 +58,21 @@ func TestForwards(t *testing.T) {
 	}
 	if got := b.pipelock.requests(); len(got) != 2 || got[0] != "CONNECT "+u.host() || got[1] != got[0] {
 		t.Errorf("pipelock saw %q; want one CONNECT for each route (a loopback address is no exception)", got)
+	}
+}
+
+// Java's client offers HTTP/2 with each first request (JDK-8042950); the offer need not be taken, and must not reach the upstream.
+func TestIgnoresOffersOfOtherProtocols(t *testing.T) {
+	u := newUpstream(t, nil)
+	b := newBench(t, u.ca(), to("/a/", u.URL))
+	resp := b.raw("GET /a/x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
+	if resp.StatusCode != http.StatusOK || resp.body != "hello" || resp.ProtoMajor != 1 {
+		t.Fatalf("%s %s %q", resp.Proto, resp.Status, resp.body)
+	}
+	for _, name := range []string{"Upgrade", "Http2-Settings", "Connection"} {
+		if got := u.requests()[0].Header.Values(name); got != nil {
+			t.Errorf("the upstream was sent %s: %q", name, got)
+		}
 	}
 }
 

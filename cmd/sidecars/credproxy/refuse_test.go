@@ -39,9 +39,10 @@ var refused = map[string]struct {
 	"method with a digit":            {"GET2 /a/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, "upper-case"},
 	"session in the path":            {getLine("/a/x;jsessionid=1"), 400, "credential: jsessionid"},
 	"token in the path":              {getLine("/a/x;a=1;Access%2dToken=1/y"), 400, "credential: Access%2dToken"},
-	"upgrade":                        {"GET /a/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 400, "upgrades"},
-	"upgrade to h2c":                 {"GET /a/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n", 400, "upgrades"},
-	"upgrade without Connection":     {"GET /a/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", 400, "upgrades"},
+	"upgrade":                        {"GET /a/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 426, "use HTTP"},
+	"upgrade, other case":            {"GET /a/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c, WebSocket/13\r\n\r\n", 426, "use HTTP"},
+	"WebSocket without Upgrade":      {"GET /a/ HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 426, "use HTTP"},
+	"upgrade without Connection":     {"GET /a/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", 426, "use HTTP"},
 	"dots":                           {getLine("/a/../b"), 400, ". or .."},
 	"dot":                            {getLine("/a/./b"), 400, ". or .."},
 	"encoded dots":                   {getLine("/a/%2e%2e/b"), 400, ". or .."},
@@ -52,7 +53,11 @@ var refused = map[string]struct {
 	"encoded beyond reason":          {getLine("/a/%2525252e"), 400, "percent-encoded more than"},
 	"dots with parameters":           {getLine("/a/..;x=1/b"), 400, ". or .."},
 	"dots with a space":              {getLine("/a/..%20/b"), 400, ". or .."},
-	"empty segment":                  {getLine("/a//b"), 400, "empty segment"},
+	"empty segment":                  {getLine("/a/b//c"), 400, "empty segment"},
+	"empty last segment":             {getLine("/a/b//"), 400, "empty segment"},
+	"empty segments around a route":  {getLine("//a//b"), 400, "empty segment"},
+	"push behind two slashes":        {getLine("/a//git-receive-pack"), 403, "git push"},
+	"dots behind two slashes":        {getLine("/a//../b"), 400, ". or .."},
 	"empty first segment":            {getLine("//evil.example/a/"), 400, "empty segment"},
 	"backslash":                      {getLine(`/a/..\b`), 400, "must be percent-encoded"},
 	"encoded backslash":              {getLine("/a/..%5cb"), 400, "backslash"},
@@ -110,9 +115,10 @@ func FuzzParseTarget(f *testing.F) {
 	for _, seed := range []string{"/a/b?c=d", "/a/%2e%2e/", "/a/@s%2fx", "/a/r.git/git%2dreceive-pack", "/?token=x&a;service=git-receive-pack", "/%25%32%65"} {
 		f.Add(seed)
 	}
+	routes := &table{routes: []*route{{path: "/a/"}, {path: "/"}}}
 	f.Fuzz(func(t *testing.T, uri string) {
 		var got target
-		path, query, d := parseTarget(uri)
+		path, query, d := routes.parseTarget(uri)
 		if d == nil {
 			query, d = cleanQuery(query, "")
 			got = target{path: path, query: query}

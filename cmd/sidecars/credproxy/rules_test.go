@@ -55,13 +55,14 @@ func TestPathRules(t *testing.T) {
 		route("/both/", []string{"/v1"}, []string{"/v1/batches"}))
 	allowed := []string{
 		"/allow/v1/messages", "/allow/v1/messages/", "/allow/v1/messages/count", "/allow/v1/messages?x=/v2", "/allow/v1/models", "/allow/v1/models/a",
-		"/allow/repos/x/issues", "/allow/repos/x/issues/1", "/allow/%76%31/messages", "/allow/v1/messages/100%25", "/allow/@scope%2fname", "/allow/g:do",
+		"/allow/repos/x/issues", "/allow/repos/x/issues/1", "/allow/%76%31/messages", "/allow/v1/messages/100%25", "/allow/@scope%2fname", "/allow/g:do", "/allow//v1/messages",
 		"/deny/", "/deny/administrator", "/deny/x/y/delete", "/deny/x/deleted", "/deny/v1/Admin", "/deny/delete", "/both/v1/messages", "/both/v1/batch",
 	}
 	refused := []string{
 		"/allow/", "/allow/v1", "/allow/v1/", "/allow/v1/messagesx", "/allow/v1/message", "/allow/V1/messages", "/allow/v2/v1/messages", "/allow/repos/x/pulls",
 		"/allow/repos/x", "/allow/repos/x/y/issues", "/allow/repos//issues", "/allow/repos/x%2fy/issues", "/allow/v1;x/messages", "/allow/v1/messages;x", "/allow/v1%2f%2fmessages",
 		"/allow/v1/messages/../../admin", "/allow/v1/messages/%2e%2e/admin", "/allow/v1/messages%3fx", "/allow/%2576%2531/messages",
+		"/allow//v2", "/allow//", "/deny//admin", "/deny///Admin/x", "/both//v1/batches",
 		"/deny/admin", "/deny/Admin", "/deny/ADMIN/users", "/deny/%61dmin", "/deny/%2561dmin", "/deny/admin;x=1", "/deny/admin.", "/deny/admin%20", "/deny/%2fadmin",
 		"/deny/admin%2fusers", "/deny/x/delete", "/deny/x/DELETE/y", "/deny/x%2fdelete", "/deny/x/delete;y",
 		"/both/v1/batches", "/both/v1/batches/1", "/both/v1/BATCHES", "/both/v2",

@@ -36,14 +36,28 @@ type target struct {
 	query string // still encoded
 }
 
-// parseTarget checks the path of a request's target and parts it from the query. Nothing is normalised: what
-// could mean one thing here and another to the upstream is refused.
-func parseTarget(uri string) (path, query string, _ *denial) {
+// parseTarget checks the path of a request's target and parts it from the query. Nothing is normalised but slashes right behind
+// a route's path: what could mean one thing here and another to the upstream is refused.
+func (t *table) parseTarget(uri string) (path, query string, _ *denial) {
 	if !strings.HasPrefix(uri, "/") {
 		return "", "", deny(http.StatusBadRequest, "only paths are served here, not whole URLs: the upstream comes from the route")
 	}
 	path, query, _ = strings.Cut(uri, "?")
+	path = t.joinSlashes(path)
 	return path, query, checkPath(path)
+}
+
+// joinSlashes makes one slash of those at the end of a route's path, for clients that append /v1/x to a base URL that ends with a
+// slash. The path that is left is the only one: it is matched again, judged by the route's rules, and sent.
+func (t *table) joinSlashes(path string) string {
+	for r := t.match(path); r != nil; r = t.match(path) {
+		rest := path[len(r.path):]
+		if !strings.HasPrefix(rest, "/") {
+			break
+		}
+		path = r.path + strings.TrimLeft(rest, "/")
+	}
+	return path
 }
 
 func checkPath(path string) *denial {
