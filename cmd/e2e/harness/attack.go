@@ -29,7 +29,7 @@ func (e *Env) Arm() {
 // CopyAttacker puts the attacker into a file.
 func CopyAttacker(tb testing.TB, path string, mode fs.FileMode) {
 	tb.Helper()
-	if err := errors.Join(copyFile(path, build(tb, "cmd/e2e/harness/attacker", &attackerOnce)), os.Chmod(path, mode)); err != nil {
+	if err := errors.Join(copyFile(path, Program(tb, "cmd/e2e/harness/attacker")), os.Chmod(path, mode)); err != nil {
 		tb.Fatal(err)
 	}
 }

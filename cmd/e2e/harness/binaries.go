@@ -22,13 +22,13 @@ import (
 // Binary builds the static executable of bottled, once a process.
 func Binary(tb testing.TB) string {
 	tb.Helper()
-	return build(tb, "cmd/bottled", &bottledOnce)
+	return Program(tb, "cmd/bottled")
 }
 
 // DemoBinary builds the static executable of the demo's agent and upstream, once a process.
 func DemoBinary(tb testing.TB) string {
 	tb.Helper()
-	return build(tb, "cmd/demo/bottled-demo", &demoOnce)
+	return Program(tb, "cmd/demo/bottled-demo")
 }
 
 type built struct {
@@ -71,9 +71,14 @@ func loadOnce(tb testing.TB, c *client.Client) {
 	}
 }
 
-// build builds the program of a package, given by its path in this module.
-func build(tb testing.TB, pkg string, b *built) string {
+// programs are those that were built, by the path of their package.
+var programs sync.Map
+
+// Program builds the static executable of a package, given by its path in this module, once a process.
+func Program(tb testing.TB, pkg string) string {
 	tb.Helper()
+	once, _ := programs.LoadOrStore(pkg, &built{})
+	b := once.(*built) //nolint:forcetypeassert // nothing else is stored
 	b.Do(func() {
 		// Not the test's own directory: it outlives the test. The path is the same in every process of one source tree, so that
 		// nothing piles up, and two trees don't test each other's executables.

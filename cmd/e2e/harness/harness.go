@@ -243,7 +243,7 @@ func (e *Env) Exec(name string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-var bottledOnce, demoOnce, attackerOnce, imagesOnce built
+var imagesOnce built
 
 // AgentImage is an image of the demo program, of this test process's own.
 var AgentImage = agentRepository + ":latest"

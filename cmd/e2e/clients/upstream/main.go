@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+func main() {
+	certs := flag.String("certs", "/certs", "`directory` of server.pem, server.key and token")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, *certs); err != nil {
+		fmt.Fprintln(os.Stderr, "upstream:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, certs string) error {
+	token, err := os.ReadFile(filepath.Join(certs, "token"))
+	if err != nil {
+		return err
+	}
+	repositories, err := newRepositories()
+	if err != nil {
+		return err
+	}
+	services := internet{token: strings.TrimSpace(string(token))}
+	mux := http.NewServeMux()
+	mux.Handle("api.model.example/", services.guarded(newModel()))
+	mux.Handle("git.example/", services.guarded(repositories))
+	mux.Handle("npm.example/registry/", services.guarded(newNPM()))
+	mux.Handle("pypi.example/simple/", newPythonIndex("/simple/", "https://files.example/pypi/"))
+	mux.Handle("pypi.example/private/", services.guarded(newPythonIndex("/private/simple/", "https://pypi.example/private/files/")))
+	mux.Handle("goproxy.example/", newModules("/"))
+	mux.Handle("goproxy.example/private/", services.guarded(newModules("/private/")))
+	mux.Handle("files.example/", newFiles())
+	mux.Handle("docs.example/", newSite())
+	services.mux = mux
+	return services.serve(ctx, certs)
+}
+
+// internet is all services.
+type internet struct {
+	token string
+	mux   http.Handler
+}
+
+func (i internet) serve(ctx context.Context, certs string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	start := func(address string, serve func(*http.Server) error) {
+		server := &http.Server{Addr: address, Handler: i, ReadHeaderTimeout: 10 * time.Second}
+		group.Go(func() error {
+			if err := serve(server); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", address, err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			return server.Close()
+		})
+	}
+	start(":80", (*http.Server).ListenAndServe)
+	start(":443", func(s *http.Server) error {
+		return s.ListenAndServeTLS(filepath.Join(certs, "server.pem"), filepath.Join(certs, "server.key"))
+	})
+	return group.Wait()
+}
+
+// ServeHTTP logs the request, and has the service that it names answer.
+func (i internet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	line := fmt.Sprintf("%s %s://%s%s auth=%s", r.Method, scheme, r.Host, r.URL.RequestURI(), i.credential(r))
+	for _, name := range []string{"Content-Encoding", "Anthropic-Beta"} {
+		if value := r.Header.Get(name); value != "" {
+			line += fmt.Sprintf(" %s=%q", strings.ToLower(name), value)
+		}
+	}
+	fmt.Println(line)
+	i.mux.ServeHTTP(w, r)
+}
+
+// credential is what a request is authenticated by: token, none, or other.
+func (i internet) credential(r *http.Request) string {
+	_, password, _ := r.BasicAuth()
+	switch {
+	case r.Header.Get("Authorization") == "" && r.Header.Get("X-Api-Key") == "":
+		return "none"
+	case r.Header.Get("Authorization") == "Bearer "+i.token, r.Header.Get("X-Api-Key") == i.token, password == i.token:
+		return "token"
+	}
+	return "other"
+}
+
+// guarded refuses requests without the token.
+func (i internet) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if i.credential(r) != "token" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="`+r.Host+`"`)
+			http.Error(w, "log in first", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
