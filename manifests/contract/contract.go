@@ -38,6 +38,9 @@ func (c Component) Address() string { return net.JoinHostPort(c.Name, strconv.It
 // URL is the component's address for HTTP clients on the internal network.
 func (c Component) URL() string { return "http://" + c.Address() }
 
+// Placeholder stands in the agent where a program insists on a token. cred-proxy puts the real one in its place.
+const Placeholder = "bottled-placeholder"
+
 // CurrentConfigDir is where an agent and supervise find the bottle's current configuration.
 const CurrentConfigDir = "/etc/claude-bottle/current-config"
 

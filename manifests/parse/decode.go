@@ -87,11 +87,11 @@ func (d *Document) decodeStruct(n *yaml.Node, v reflect.Value, field string) {
 			d.unknownKey(key, v.Type(), field)
 			return
 		}
-		d.decode(value, v.Field(index), FieldOf(field, key.Value))
+		d.decode(value, v.Field(index), scalar.FieldOf(field, key.Value))
 	})
 	for _, name := range fields.required {
 		if !given[name] {
-			d.reportAt(positionOf(n), FieldOf(field, name), "it is missing", "add "+FieldOf(field, name))
+			d.reportAt(positionOf(n), scalar.FieldOf(field, name), "it is missing", "add "+scalar.FieldOf(field, name))
 		}
 	}
 }
@@ -103,7 +103,7 @@ func (d *Document) decodeMap(n *yaml.Node, v reflect.Value, field string) {
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	d.keys(n, field, func(key, value *yaml.Node) {
-		at := FieldOf(field, key.Value)
+		at := scalar.FieldOf(field, key.Value)
 		if !isText(key) {
 			d.mismatch(key, at, "a key must be text, found "+describe(key), "write it in quotes: "+scalar.Quote(key.Value))
 			return

@@ -7,7 +7,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
@@ -139,28 +138,8 @@ func (d *Document) Has(field string) bool {
 // Given reports whether a field is there, with a value of the right form.
 func (d *Document) Given(field string) bool { return d.Has(field) && !d.unusable[field] }
 
-// FieldOf is the path of a key below a field.
-func FieldOf(parent, key string) string {
-	switch {
-	case !isPlainKey(key):
-		return parent + "[" + scalar.Quote(key) + "]"
-	case parent == "":
-		return key
-	}
-	return parent + "." + key
-}
-
 // ElementOf is the path of an element of a list.
 func ElementOf(parent string, index int) string { return fmt.Sprintf("%s[%d]", parent, index) }
-
-func isPlainKey(key string) bool {
-	for i := range len(key) {
-		if !scalar.IsWordByte(key[i]) {
-			return false
-		}
-	}
-	return key != "" && scalar.SecretKind(key) == ""
-}
 
 // declaredName is metadata.name, when there is exactly one and it could be a bottle's. From any other
 // text nothing follows about which bottle was meant.

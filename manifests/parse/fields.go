@@ -53,7 +53,7 @@ func keyField(parent string, key *yaml.Node) string {
 	if isSecretField(parent) || hidden {
 		return parent
 	}
-	return FieldOf(parent, key.Value)
+	return scalar.FieldOf(parent, key.Value)
 }
 
 func (d *Document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
@@ -101,7 +101,7 @@ func collectHomes(t reflect.Type, path string, homes map[string][]string) {
 	case reflect.Struct:
 		for _, name := range fieldsOf(t).order {
 			homes[name] = append(homes[name], orDocument(path))
-			collectHomes(t.Field(fieldsOf(t).index[name]).Type, FieldOf(path, name), homes)
+			collectHomes(t.Field(fieldsOf(t).index[name]).Type, scalar.FieldOf(path, name), homes)
 		}
 	default:
 	}

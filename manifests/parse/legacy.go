@@ -72,7 +72,7 @@ func (d *Document) translate(front legacyBottle) {
 	d.adoptList("spec.egress.allowlist", len(front.Egress.Allowlist))
 	d.adopt(v1alpha1.EnvField)
 	for name := range front.Env {
-		d.adopt(FieldOf(v1alpha1.EnvField, name))
+		d.adopt(scalar.FieldOf(v1alpha1.EnvField, name))
 	}
 	if front.CredProxy == nil {
 		return

@@ -1,7 +1,9 @@
 package route
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/scalar"
@@ -39,6 +41,10 @@ func (f *valueFields) add(field string, v reflect.Value) {
 		for i := range v.Len() {
 			f.add(element(field, i), v.Index(i))
 		}
+	case reflect.Map:
+		for _, key := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) { //nolint:forcetypeassert // a route has no other
+			f.add(scalar.FieldOf(field, key), v.MapIndex(reflect.ValueOf(key)))
+		}
 	case reflect.String:
 		if fault := scalar.CheckText(v.String()); fault != nil {
 			f.faults[field] = fault
@@ -51,7 +57,7 @@ func (f *valueFields) addKeys(field string, v reflect.Value) {
 	for i := range v.NumField() {
 		key, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		value := v.Field(i)
-		empty := value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0
+		empty := value.IsZero() || (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0
 		if key == "-" || empty && options == "omitempty" {
 			continue
 		}

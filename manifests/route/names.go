@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -79,6 +80,21 @@ var reservedHeaders = setOf(
 
 // IsReservedHeader reports whether a header can't carry a route's token.
 func IsReservedHeader(name string) bool { return reservedHeaders[Fold(name)] }
+
+// withheldHeaders of a client are not sent on: those that frame the message, which are made anew, and those that name another target,
+// method or client than the request and the connection do. The names are folded. Further ones begin with withheldPrefixes.
+var (
+	withheldHeaders = setOf(
+		"contentlength", "expect", "forwarded", "host", "xhost", "xhttpmethod", "xhttpmethodoverride", "xmethodoverride", "xrealip", "xrewriteurl",
+	)
+	withheldPrefixes = []string{"xforwarded", "xoriginal"}
+)
+
+// IsWithheldHeader reports whether a header of a client, in any spelling, is not sent on whatever its value.
+func IsWithheldHeader(name string) bool {
+	folded := Fold(name)
+	return withheldHeaders[folded] || slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(folded, prefix) })
+}
 
 // IsReservedMethod reports whether a method is served on no route: tunnels go through pipelock, and the others would show
 // the token. Servers differ in how they compare methods, so it is folded.

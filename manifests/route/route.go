@@ -35,6 +35,12 @@ type Route struct {
 	RateLimit *RateLimit `json:"rateLimit,omitempty" jsonschema_description:"How often the route may be used. Unset: no limit."`
 	// MaxRequestBody is a Kubernetes quantity of bytes.
 	MaxRequestBody string `json:"maxRequestBody,omitempty" jsonschema_description:"The largest body of a request, as a Kubernetes quantity, like 512Ki or 10Mi. Unset: 1Gi."`
+	// AllowQuery are the query parameters that are sent on although they are named like credentials.
+	AllowQuery []string `json:"allowQuery,omitempty" jsonschema_description:"Query parameters that are sent to the upstream although they are named like credentials; others of this kind are refused."`
+	// Headers are set in each request, in place of the client's; those of listHeaders are added to the client's list.
+	Headers map[string]string `json:"headers,omitempty" jsonschema_description:"Headers that each request to the upstream gets, in place of the client's. The list in anthropic-beta is added to the client's."`
+	// GitURLs are further prefixes of repositories' URLs that lead to the upstream, for the role git-insteadof.
+	GitURLs []string `json:"gitURLs,omitempty" jsonschema_description:"With the role git-insteadof: further prefixes of repositories' URLs for which git uses the route, like https://USER@HOST/ or ssh://git@HOST:2222/."`
 	// AllowSetCookie lets the upstream's cookies through to the agent. The agent's own are never sent.
 	AllowSetCookie bool `json:"allowSetCookie,omitempty" jsonschema_description:"Lets the upstream's Set-Cookie headers through to the agent. The agent's own Cookie headers are removed all the same."`
 	// InsecureUpstream allows a plain-http upstream: the token crosses the network in clear.

@@ -15,6 +15,9 @@ const (
 	MaxRoutes    = 256
 	MaxMethods   = 32        // of a route, in a manifest
 	MaxPathRules = 64        // in each list of a route
+	MaxAllowed   = 32        // parameters of a route's allowQuery
+	MaxHeaders   = 16        // of a route
+	MaxGitURLs   = 64        // of a route
 	MaxRate      = 1_000_000 // requests a minute, and burst
 
 	maxPathRuleLength = 512
@@ -29,7 +32,11 @@ const (
 	AuthHeaderPattern scalar.Pattern = `^[A-Za-z0-9]([A-Za-z0-9-]{0,62}[A-Za-z0-9])?$`
 	AuthQueryPattern  scalar.Pattern = `^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`
 	MethodPattern     scalar.Pattern = `^[A-Z][A-Z-]{0,31}$`
-	PathRulePattern   scalar.Pattern = `^(/([A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`
+	ParameterPattern  scalar.Pattern = `^[A-Za-z0-9$_]([A-Za-z0-9$_.\[\]-]{0,62}[A-Za-z0-9$_\]])?$`
+	HeaderPattern     scalar.Pattern = `^[!-~]([ -~]{0,254}[!-~])?$`
+	// GitURLPattern matches SCHEME://[USER@]HOST[:PORT]/[PATH/] and, as scp writes it, [USER@]HOST:[PATH/].
+	GitURLPattern   scalar.Pattern = `^(((https?|ssh|git|git\+ssh|ssh\+git)://([A-Za-z0-9._~%+-]+@)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/)|(([A-Za-z0-9._~%+-]+@)?[A-Za-z0-9._-]+:/?))([A-Za-z0-9._~%+-]+/)*$`
+	PathRulePattern scalar.Pattern = `^(/([A-Za-z0-9._~@+:=,!$&'()-]+|\*))+/?$`
 
 	slotPattern scalar.Pattern = `^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`
 )
@@ -117,6 +124,9 @@ func (c *checker) check(routes []Route) {
 			c.checkSlot(at+".tokenSlot", r.TokenSlot)
 		}
 		c.checkTraffic(at, r)
+		c.checkAllowQuery(at+".allowQuery", r)
+		c.checkHeaders(at+".headers", r)
+		c.checkGitURLs(at+".gitURLs", r)
 	}
 	c.checkOverlaps(routes)
 	c.checkRoles(routes)

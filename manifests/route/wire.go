@@ -27,19 +27,22 @@ type file struct {
 
 // Entry is the JSON form of a route in routes.json. The jsonschema tags are what an agent reads that proposes routes.
 type Entry struct {
-	Path             string          `json:"path" jsonschema:"prefix of the path at http://cred-proxy:9099 that is replaced by the upstream; begins and ends with a slash"`
-	Upstream         string          `json:"upstream" jsonschema:"https URL that requests go to"`
-	AuthScheme       string          `json:"auth_scheme,omitempty" jsonschema:"first word of the Authorization header, usually Bearer; Basic encodes user:password"`
-	AuthHeader       string          `json:"auth_header,omitempty" jsonschema:"instead of auth_scheme: name of the header whose value is the token alone, like x-api-key"`
-	AuthQuery        string          `json:"auth_query,omitempty" jsonschema:"instead of auth_scheme: name of the query parameter whose value is the token"`
-	TokenSlot        string          `json:"token_slot" jsonschema:"name of the slot that holds the token, as in the present routes.json"`
-	Roles            []Role          `json:"roles,omitempty" jsonschema:"what the route is for: anthropic-base-url, npm-registry, git-insteadof, tea-login"`
-	Methods          []string        `json:"methods,omitempty" jsonschema:"HTTP methods that are allowed, like GET; without it all are"`
-	Paths            *entryPaths     `json:"paths,omitempty" jsonschema:"which paths of the upstream are allowed; without it all are"`
-	RateLimit        *entryRateLimit `json:"rate_limit,omitempty" jsonschema:"how many requests are allowed"`
-	MaxRequestBody   int64           `json:"max_request_body,omitempty" jsonschema:"largest body of a request, in bytes"`
-	AllowSetCookie   bool            `json:"allow_set_cookie,omitempty" jsonschema:"lets the upstream's Set-Cookie headers through"`
-	InsecureUpstream bool            `json:"insecure_upstream,omitempty" jsonschema:"allows an http upstream, which gets the token in clear"`
+	Path             string            `json:"path" jsonschema:"prefix of the path at http://cred-proxy:9099 that is replaced by the upstream; begins and ends with a slash"`
+	Upstream         string            `json:"upstream" jsonschema:"https URL that requests go to"`
+	AuthScheme       string            `json:"auth_scheme,omitempty" jsonschema:"first word of the Authorization header, usually Bearer; Basic encodes user:password"`
+	AuthHeader       string            `json:"auth_header,omitempty" jsonschema:"instead of auth_scheme: name of the header whose value is the token alone, like x-api-key"`
+	AuthQuery        string            `json:"auth_query,omitempty" jsonschema:"instead of auth_scheme: name of the query parameter whose value is the token"`
+	TokenSlot        string            `json:"token_slot" jsonschema:"name of the slot that holds the token, as in the present routes.json"`
+	Roles            []Role            `json:"roles,omitempty" jsonschema:"what the route is for: anthropic-base-url, npm-registry, git-insteadof, tea-login"`
+	Methods          []string          `json:"methods,omitempty" jsonschema:"HTTP methods that are allowed, like GET; without it all are"`
+	Paths            *entryPaths       `json:"paths,omitempty" jsonschema:"which paths of the upstream are allowed; without it all are"`
+	RateLimit        *entryRateLimit   `json:"rate_limit,omitempty" jsonschema:"how many requests are allowed"`
+	MaxRequestBody   int64             `json:"max_request_body,omitempty" jsonschema:"largest body of a request, in bytes"`
+	AllowQuery       []string          `json:"allow_query,omitempty" jsonschema:"query parameters that are sent on although they are named like credentials"`
+	Headers          map[string]string `json:"headers,omitempty" jsonschema:"headers that each request to the upstream gets"`
+	GitURLs          []string          `json:"git_urls,omitempty" jsonschema:"with the role git-insteadof: further prefixes of repositories' URLs for which git uses the route"`
+	AllowSetCookie   bool              `json:"allow_set_cookie,omitempty" jsonschema:"lets the upstream's Set-Cookie headers through"`
+	InsecureUpstream bool              `json:"insecure_upstream,omitempty" jsonschema:"allows an http upstream, which gets the token in clear"`
 }
 
 // The types below differ from PathRules and RateLimit in nothing but their tags, so that they convert.
@@ -58,7 +61,7 @@ type entryRateLimit struct {
 var wireSpelling = spelling{keys: strings.NewReplacer(
 	"authScheme", "auth_scheme", "authHeader", "auth_header", "authQuery", "auth_query", "tokenSlot", "token_slot",
 	"rateLimit", "rate_limit", "requestsPerMinute", "requests_per_minute", "maxRequestBody", "max_request_body",
-	"allowSetCookie", "allow_set_cookie", "insecureUpstream", "insecure_upstream",
+	"allowQuery", "allow_query", "gitURLs", "git_urls", "allowSetCookie", "allow_set_cookie", "insecureUpstream", "insecure_upstream",
 )}
 
 // spelling is how a document spells fields and their keys.
@@ -81,7 +84,8 @@ func EntryOf(r Route) Entry {
 	return Entry{
 		Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, AuthHeader: r.AuthHeader, AuthQuery: r.AuthQuery,
 		TokenSlot: r.TokenSlot, Roles: r.Roles, Methods: r.Methods, Paths: (*entryPaths)(r.Paths), RateLimit: (*entryRateLimit)(r.RateLimit),
-		MaxRequestBody: r.MaxRequestBodyBytes(), AllowSetCookie: r.AllowSetCookie, InsecureUpstream: r.InsecureUpstream,
+		MaxRequestBody: r.MaxRequestBodyBytes(), AllowQuery: r.AllowQuery, Headers: r.Headers, GitURLs: r.GitURLs,
+		AllowSetCookie: r.AllowSetCookie, InsecureUpstream: r.InsecureUpstream,
 	}
 }
 
@@ -90,7 +94,7 @@ func (e Entry) Route() Route {
 	r := Route{
 		Path: e.Path, Upstream: e.Upstream, AuthScheme: e.AuthScheme, AuthHeader: e.AuthHeader, AuthQuery: e.AuthQuery,
 		TokenSlot: e.TokenSlot, Roles: e.Roles, Methods: e.Methods, Paths: (*PathRules)(e.Paths), RateLimit: (*RateLimit)(e.RateLimit),
-		AllowSetCookie: e.AllowSetCookie, InsecureUpstream: e.InsecureUpstream,
+		AllowQuery: e.AllowQuery, Headers: e.Headers, GitURLs: e.GitURLs, AllowSetCookie: e.AllowSetCookie, InsecureUpstream: e.InsecureUpstream,
 	}
 	if e.MaxRequestBody != 0 {
 		r.MaxRequestBody = strconv.FormatInt(e.MaxRequestBody, 10)
@@ -163,6 +167,8 @@ func normalised(routes []Route) []Route {
 		r.setDefaultAuth()
 		r.Roles = slices.Sorted(slices.Values(r.Roles))
 		r.Methods = slices.Sorted(slices.Values(r.Methods))
+		r.AllowQuery = slices.Sorted(slices.Values(r.AllowQuery))
+		r.GitURLs = slices.Sorted(slices.Values(r.GitURLs))
 		if r.Paths != nil {
 			r.Paths = &PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
 		}

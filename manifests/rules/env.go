@@ -24,7 +24,7 @@ func validateEnv(d *parse.Document, agent *v1alpha1.Agent) {
 	}
 	setters := settersOf(d.Bottle)
 	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		field := parse.FieldOf(v1alpha1.EnvField, name)
+		field := scalar.FieldOf(v1alpha1.EnvField, name)
 		if !scalar.EnvNamePattern.Matches(name) {
 			d.Report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue
@@ -99,7 +99,7 @@ func refuseTokensInEnv(d *parse.Document, tokens []tokenSource) {
 		refuseFile(parse.ElementOf(v1alpha1.EnvFileField, i), absolutePath(d, path))
 	}
 	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		field, v := parse.FieldOf(v1alpha1.EnvField, name), agent.Env[name]
+		field, v := scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name]
 		refuse(field, func(t tokenSource) bool { return v.Env != "" && t.env == v.Env })
 		if v.File != "" {
 			refuseFile(field, absolutePath(d, v.File))

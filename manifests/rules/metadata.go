@@ -18,7 +18,7 @@ func validateMetadata(d *parse.Document) {
 	}
 	labels := d.Bottle.Metadata.Labels
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		validateLabel(d, parse.FieldOf("metadata.labels", key), key, labels[key])
+		validateLabel(d, scalar.FieldOf("metadata.labels", key), key, labels[key])
 	}
 }
 

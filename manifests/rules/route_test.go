@@ -117,6 +117,7 @@ func meaning(routes []route.Route) []route.Route {
 		r := &routes[i]
 		r.Token = route.SecretRef{}
 		r.Roles, r.Methods = slices.Sorted(slices.Values(r.Roles)), slices.Sorted(slices.Values(r.Methods))
+		r.AllowQuery, r.GitURLs = slices.Sorted(slices.Values(r.AllowQuery)), slices.Sorted(slices.Values(r.GitURLs))
 		if r.Paths != nil {
 			r.Paths = &route.PathRules{Allow: slices.Sorted(slices.Values(r.Paths.Allow)), Deny: slices.Sorted(slices.Values(r.Paths.Deny))}
 		}
@@ -135,6 +136,10 @@ var routeTexts = map[string][]string{
 	"role":     append(route.Roles()[2:], "", "npm-registry", "npm-registry", "admin"),
 	"method":   {"GET", "POST", "VERSION-CONTROL", "get", "TRACE", "G1"},
 	"rule":     {"/v1", "/v1/*", "/a:b=c,d!e$f&g'h(i)j/", "/", "a", "/%61", "/a/..", "/" + strings.Repeat("a", 512)},
+	"allow":    {"token", "filter[key]", "key", "K.E.Y", "key[]", "a&b", "", "a=b"},
+	"name":     {"anthropic-beta", "X-Title", "x-api-key", "X-Forwarded-For", "Host", "a_b", "ANTHROPIC-BETA", "Content-Type", "x.y"},
+	"value":    {"oauth-2025-04-20", "a, b", "", " a", "a\r\nb", "é", strings.Repeat("a", 257), "ghp_" + strings.Repeat("a", 36)},
+	"giturl":   {"https://org@a.example/", "git@a.example:x/", "ssh://git@a.example:2222/", "git+ssh://git@a.example/x/", "a.example:", "https://u:p@a.example/", "https://a.example", "ftp://a.example/", "a.example", ""},
 	"body":     {"", "10Mi", "1", "1.5Gi", "32M", "1e3", "1Ti", "2Ti", "100m", "0", "-1", "ten", "9223372036854775807"},
 }
 
@@ -168,6 +173,18 @@ func (d routeDraw) route() route.Route {
 		if d.odd == kind || d.odd == "auth" && d.sometimes(kind) {
 			*place = d.text(kind)
 		}
+	}
+	if d.odd == "query" && d.sometimes("allow") || d.odd == "allow" {
+		r.AllowQuery = d.texts("allow")
+	}
+	for _, name := range d.texts("name") {
+		if r.Headers == nil {
+			r.Headers = map[string]string{}
+		}
+		r.Headers[name] = d.text("value")
+	}
+	if d.odd == "giturl" || d.odd == "role" && d.sometimes("gitURLs") {
+		r.GitURLs = d.texts("giturl")
 	}
 	for _, role := range d.texts("role") {
 		r.Roles = append(r.Roles, route.Role(role))

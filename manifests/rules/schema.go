@@ -59,6 +59,9 @@ var constraints = []constraint{
 	{"Route.authQuery", matching(route.AuthQueryPattern)},
 	{"Route.methods", listOf(1, route.MaxMethods, route.MethodPattern)},
 	{"Route.maxRequestBody", matching(scalar.QuantityPattern)},
+	{"Route.allowQuery", listOf(1, route.MaxAllowed, route.ParameterPattern)},
+	{"Route.headers", both(mapOf(route.AuthHeaderPattern, matching(route.HeaderPattern)), sized(1, route.MaxHeaders))},
+	{"Route.gitURLs", listOf(1, route.MaxGitURLs, route.GitURLPattern)},
 	{"Route.allowSetCookie", byDefault(false)},
 	{"PathRules.allow", listOf(1, route.MaxPathRules, route.PathRulePattern)},
 	{"PathRules.deny", listOf(1, route.MaxPathRules, route.PathRulePattern)},
@@ -134,6 +137,10 @@ func mapOf(key scalar.Pattern, set func(*jsonschema.Schema)) func(*jsonschema.Sc
 
 func between(least, most uint64) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.MinItems, s.MaxItems = &least, &most }
+}
+
+func sized(least, most uint64) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.MinProperties, s.MaxProperties = &least, &most }
 }
 
 func listOf(least, most uint64, p scalar.Pattern) func(*jsonschema.Schema) {

@@ -119,7 +119,7 @@ func claimOf(d *declaration) claim {
 			add(&c.refs, parse.ElementOf(v1alpha1.EnvFileField, i), path, refFix)
 		}
 		for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-			add(&c.refs, parse.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
+			add(&c.refs, scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
 		}
 		if agent.Build != nil {
 			add(&c.refs, v1alpha1.BuildField+".context", agent.Build.Context, contextFix)

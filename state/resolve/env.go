@@ -42,7 +42,7 @@ func (r Reader) readEnv(in *Inputs, m v1alpha1.Bottle) []*InputError {
 		}
 		value, err := r.readEnvValue(v)
 		if err != nil {
-			failed = append(failed, inputError(m, parse.FieldOf(v1alpha1.EnvField, name), err))
+			failed = append(failed, inputError(m, scalar.FieldOf(v1alpha1.EnvField, name), err))
 		}
 		env[name] = value
 	}

@@ -17,16 +17,24 @@ var credentialSpellings = []string{
 	"Key", "Password1", "X-Client-Cert",
 }
 
-// TestCredentialInAnySpelling reaches the upstream neither as a header, a query parameter nor a trailer, over HTTP/1 and
-// HTTP/2.
+// TestCredentialInAnySpelling reaches the upstream neither as a header nor a trailer, and a request with it as a query parameter not at
+// all, over HTTP/1 and HTTP/2.
 func TestCredentialInAnySpelling(t *testing.T) {
 	u := newUpstream(t, nil)
 	b := newBench(t, u.ca(), to("/a/", u.URL))
+	asked := 0
 	for proto, client := range clients(t) {
-		var query []string
 		header, trailer := http.Header{}, http.Header{}
 		for _, name := range credentialSpellings {
-			query = append(query, name+"="+ownCredential, url.QueryEscape("["+name+"]")+"="+ownCredential, escapeLetters(name)+"="+ownCredential)
+			for _, spelling := range []string{name, url.QueryEscape("[" + name + "]"), escapeLetters(name)} {
+				resp, err := client.Get(b.server.URL + "/a/?" + spelling + "=" + ownCredential)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := b.whole(resp); got.StatusCode != http.StatusBadRequest {
+					t.Errorf("%s, ?%s=: %s", proto, spelling, got.Status)
+				}
+			}
 			header[name] = []string{ownCredential}
 			if !strings.EqualFold(name, "Authorization") { // which net/http's client does not send as a trailer
 				trailer[name] = []string{ownCredential}
@@ -39,7 +47,7 @@ func TestCredentialInAnySpelling(t *testing.T) {
 			header[name] = []string{ownCredential}
 		}
 		header.Set("Idempotency-Key", "kept")
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.server.URL+"/a/?keep=1&"+strings.Join(query, "&")+"&pageToken=2",
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.server.URL+"/a/?keep=1&pageToken=2",
 			io.MultiReader(strings.NewReader("body")))
 		if err != nil {
 			t.Fatal(err)
@@ -53,6 +61,10 @@ func TestCredentialInAnySpelling(t *testing.T) {
 			t.Fatalf("%s: %s over %s %s", proto, got.Status, got.Proto, got.body)
 		}
 		seen := u.requests()
+		asked++
+		if len(seen) != asked {
+			t.Fatalf("%s: the upstream saw %d requests, want %d", proto, len(seen), asked)
+		}
 		r := seen[len(seen)-1]
 		if r.URL.RawQuery != "keep=1&pageToken=2" {
 			t.Errorf("%s: the query is %q", proto, r.URL.RawQuery)

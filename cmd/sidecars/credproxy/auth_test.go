@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
+	"github.com/bot-bottle/bottled/manifests/contract"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
@@ -71,9 +72,12 @@ func withCredentials(path string) (query string, lines []string) {
 	if path == "/odd/" {
 		lines = append(lines, "X-Shibboleth: "+own, "x_shibboleth: "+own, "X-SHIB-BOLETH: "+own)
 	}
-	query = "?a=1&access_token=" + own + "&api_key=" + own + "&key=" + own + "&token=" + own + "&b=2"
-	if path == "/oddquery/" {
-		query += "&shibboleth=" + own + "&SHIB_BOLETH=" + own + "&%73hib-boleth=" + own + "&shib-boleth[]=" + own + "&c=1;shib.boleth=" + own
+	query = "?a=1&access_token=" + contract.Placeholder + "&b=2"
+	switch path {
+	case "/query/":
+		query += "&key=" + own + "&KEY=" + own + "&%6bey=" + own + "&key[]=" + own
+	case "/oddquery/":
+		query += "&shibboleth=" + own + "&SHIB_BOLETH=" + own + "&%73hib-boleth=" + own + "&shib-boleth[]=" + own
 	}
 	return query, lines
 }

@@ -46,6 +46,7 @@ type route struct {
 	upstream       *url.URL
 	auth           auth
 	missing        string // why there is no token; empty when there is one
+	query          queryRules
 	methods        []string
 	allow, deny    []pathRule
 	limit          *limit
@@ -192,7 +193,7 @@ func routeOf(conf model.Route) (*route, error) {
 	}
 	r := &route{
 		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
-		methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
+		query: queryRules{own: conf.AuthQuery, allow: conf.AllowQuery}, methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
 	}
 	r.npm = slices.Contains(conf.Roles, model.RoleNPMRegistry)
 	if conf.Paths != nil {

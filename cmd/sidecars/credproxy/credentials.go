@@ -3,14 +3,25 @@ package credproxy
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
-// cleanQuery returns a query without credential parameters, and without the one that the route sets (own, "" for
-// none); the rest stays byte for byte, in its order.
-func cleanQuery(query, own string) (string, *denial) {
+// maxShownName is how much of a parameter's name a refusal shows, in bytes.
+const maxShownName = 64
+
+// queryRules are what of a client's query a route sends on.
+type queryRules struct {
+	own   string   // the parameter that the route sets; "" for none
+	allow []string // parameters that are sent although they are named like credentials
+}
+
+// clean returns a query without the parameter that the route sets, and without placeholders; the rest stays byte for byte, in its order.
+// A query with any other credential is refused: without it the request could mean more (delete all caches instead of those with a key).
+func (q queryRules) clean(query string) (string, *denial) {
 	if query == "" {
 		return "", nil
 	}
@@ -21,40 +32,49 @@ func cleanQuery(query, own string) (string, *denial) {
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
-		credential, d := checkPair(pair, model.Fold(own))
+		keep, d := q.judge(pair)
 		if d != nil {
 			return "", d
 		}
-		if !credential {
+		if keep {
 			kept = append(kept, pair)
 		}
 	}
 	return strings.Join(kept, "&"), nil
 }
 
-// checkPair reports whether a name=value pair carries a credential in any reading of it. Some servers take
-// a semicolon for an ampersand.
-func checkPair(pair, own string) (credential bool, _ *denial) {
+// judge reports whether a name=value pair is sent on, in every reading of it. Some servers take a semicolon for an ampersand.
+func (q queryRules) judge(pair string) (keep bool, _ *denial) {
 	readings, err := decodings(pair, url.QueryUnescape)
 	if err != nil {
 		return false, deny(http.StatusBadRequest, "the query: %v", err)
 	}
+	keep = true
 	for _, reading := range readings {
 		for part := range strings.FieldsFuncSeq(reading, func(r rune) bool { return r == '&' || r == ';' }) {
 			name, value, _ := strings.Cut(part, "=")
-			if strings.EqualFold(strings.TrimSpace(name), "service") && strings.Contains(strings.ToLower(value), receivePack) {
+			own := model.IsParameter(name, q.own)
+			switch {
+			case strings.EqualFold(strings.TrimSpace(name), "service") && strings.Contains(strings.ToLower(value), receivePack):
 				return false, denyPush()
+			case !own && (!model.IsCredentialParameter(name) || slices.Contains(q.allow, name)):
+			case part == reading && (own || value == contract.Placeholder):
+				keep = false // the whole pair
+			default:
+				return false, denyParameter(name)
 			}
-			credential = credential || model.IsCredentialParameter(name) || own != "" && isOwn(name, own)
 		}
 	}
-	return credential, nil
+	return keep, nil
 }
 
-// isOwn reports whether a parameter is read as the one that the route sets, whose name is folded.
-func isOwn(name, own string) bool {
-	start, _, _ := strings.Cut(name, "[") // token[]=…
-	return model.Fold(name) == own || model.Fold(start) == own
+func denyParameter(name string) *denial {
+	name = oneLine(name)
+	if len(name) > maxShownName {
+		name = strings.ToValidUTF8(name[:maxShownName], "") + "…"
+	}
+	return deny(http.StatusBadRequest, "the query parameter %s is named like a credential, and cred-proxy sends none of a client's; "+
+		"if it is none, add it to allowQuery of the route in the bottle's manifest", name)
 }
 
 // checkParameters looks for credentials in the parameters of a path's segment (;jsessionid=…).

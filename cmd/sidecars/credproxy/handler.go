@@ -149,7 +149,7 @@ func (x *exchange) admit(t *table) *denial {
 	if x.route = t.match(path); x.route == nil {
 		return deny(http.StatusNotFound, "no route has this path; a route's path ends with a slash")
 	}
-	if query, d = cleanQuery(query, x.route.auth.query); d != nil {
+	if query, d = x.route.query.clean(query); d != nil {
 		return d
 	}
 	x.target = target{path: path, query: query}

@@ -21,23 +21,14 @@ var hopHeaders = names{
 	"Keep-Alive", "Http2-Settings", "Proxy-Authentication-Info",
 }
 
-// withheldHeaders of a request are not sent on, in any spelling: those of one connection, those that frame the message,
-// which are made anew, and those that name another target, method or client than the request and the connection do. The
-// names are folded.
-var withheldHeaders = withheld(
-	"contentlength", "expect", "forwarded", "host", "xhost", "xhttpmethod", "xhttpmethodoverride", "xmethodoverride", "xrealip", "xrewriteurl",
-)
-
-// withheldPrefixes begin further ones.
-var withheldPrefixes = []string{"xforwarded", "xoriginal"}
-
-func withheld(names ...string) map[string]bool {
+// isHop has the folded names of hopHeaders.
+var isHop = func() map[string]bool {
 	set := map[string]bool{}
-	for _, name := range append(names, hopHeaders...) {
+	for _, name := range hopHeaders {
 		set[model.Fold(name)] = true
 	}
 	return set
-}
+}()
 
 // plainHeaders are common ones that need no closer look.
 var plainHeaders = map[string]bool{
@@ -78,11 +69,38 @@ func mayBeSent(name string) bool {
 	if plainHeaders[name] {
 		return true
 	}
-	folded := model.Fold(name)
-	if withheldHeaders[folded] || model.IsCredential(name) || model.IsReservedHeader(name) {
-		return false
+	return !isHop[model.Fold(name)] && !model.IsWithheldHeader(name) && !model.IsCredential(name) && !model.IsReservedHeader(name)
+}
+
+// setFixed sets a route's fixed headers in place of the client's, in any spelling. A list gets those of the client's elements that it
+// lacks.
+func setFixed(h http.Header, fixed map[string]string) {
+	for name, value := range fixed {
+		folded := model.Fold(name)
+		elements := strings.Split(value, ",")
+		for sent, values := range h {
+			if model.Fold(sent) != folded {
+				continue
+			}
+			delete(h, sent)
+			elements = append(elements, strings.Split(strings.Join(values, ","), ",")...)
+		}
+		if model.IsListHeader(name) {
+			value = joinList(elements)
+		}
+		h.Set(name, value)
 	}
-	return !slices.ContainsFunc(withheldPrefixes, func(prefix string) bool { return strings.HasPrefix(folded, prefix) })
+}
+
+// joinList writes a list (RFC 9110, section 5.6.1) with each of its elements once.
+func joinList(elements []string) string {
+	var list []string
+	for _, element := range elements {
+		if element = textproto.TrimString(element); element != "" && !slices.Contains(list, element) {
+			list = append(list, element)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // mayShow reports whether a header of the upstream's response reaches the client. One in which the upstream repeats

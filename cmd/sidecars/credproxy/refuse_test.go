@@ -120,7 +120,7 @@ func FuzzParseTarget(f *testing.F) {
 		var got target
 		path, query, d := routes.parseTarget(uri)
 		if d == nil {
-			query, d = cleanQuery(query, "")
+			query, d = queryRules{}.clean(query)
 			got = target{path: path, query: query}
 		}
 		if d != nil {

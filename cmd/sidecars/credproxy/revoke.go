@@ -66,7 +66,7 @@ func (r *route) revokedBy(now *route) error {
 
 // binding returns what of a route's configuration its exchanges were judged by.
 func binding(conf model.Route) model.Route {
-	conf.RateLimit, conf.Roles = nil, nil
+	conf.RateLimit, conf.Roles, conf.GitURLs = nil, nil, nil
 	return conf
 }
 

@@ -115,7 +115,7 @@ func checkReading(path string) *denial {
 }
 
 func denyPush() *denial {
-	return deny(http.StatusForbidden, "git push over HTTP is not allowed from inside a bottle")
+	return deny(http.StatusForbidden, "git push is not allowed from inside a bottle: commit, and have a human push from the host")
 }
 
 // decodings returns a text and every further reading of it by repeated percent-decoding. Only the first

@@ -17,14 +17,11 @@ import (
 	"github.com/bot-bottle/bottled/state/component"
 )
 
-// placeholder stands where a client insists on a token; cred-proxy puts the real one in.
-const placeholder = "bottled-placeholder"
-
 // forAgent leads the agent's clients to the routes, by the routes' roles. It holds no token.
 func forAgent(c component.Context) (component.AgentSetup, error) {
 	setup := component.AgentSetup{Env: gitEnv(c)}
 	for _, r := range routesWith(c, route.RoleAnthropicBaseURL) {
-		setup.Env["ANTHROPIC_BASE_URL"], setup.Env["ANTHROPIC_AUTH_TOKEN"] = urlOf(r), placeholder
+		setup.Env["ANTHROPIC_BASE_URL"], setup.Env["ANTHROPIC_AUTH_TOKEN"] = urlOf(r), contract.Placeholder
 	}
 	for _, r := range routesWith(c, route.RoleNPMRegistry) {
 		setup.Env["npm_config_registry"] = urlOf(r)
@@ -101,7 +98,7 @@ func teaLogins(c component.Context) (string, error) {
 			return "", fmt.Errorf("tea's logins: %w", err)
 		}
 		logins = append(logins, teaLogin{
-			Name: path.Base(r.Path), URL: strings.TrimSuffix(urlOf(r), "/"), Token: placeholder, Default: len(logins) == 0, SSHHost: u.Hostname(),
+			Name: path.Base(r.Path), URL: strings.TrimSuffix(urlOf(r), "/"), Token: contract.Placeholder, Default: len(logins) == 0, SSHHost: u.Hostname(),
 		})
 	}
 	if logins == nil {
