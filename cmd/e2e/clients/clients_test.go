@@ -77,6 +77,11 @@ func (b bottle) versions() map[string]string {
 func (b bottle) run(r row) {
 	b.t.Helper()
 	out, code := b.shell("cd \"$(mktemp -d)\"\n" + r.script)
+	defer func() {
+		if b.t.Failed() {
+			b.t.Logf("the script:\n%s\nit printed:\n%s", r.script, out)
+		}
+	}()
 	if (code != 0) != r.fails {
 		b.t.Errorf("exit code %d", code)
 	}
@@ -86,15 +91,12 @@ func (b bottle) run(r row) {
 		}
 	}
 	for _, want := range r.upstream {
-		b.env.In(b.t).Eventually(5*time.Second, "the services log "+want, func() (bool, string) { return b.saw(want), "" })
+		b.env.In(b.t).Eventually(5*time.Second, "the services log "+want, func() (bool, string) { return b.seen(want) != "", "" })
 	}
 	for _, unwanted := range r.never {
-		if b.saw(unwanted) {
-			b.t.Errorf("the services saw %s", unwanted)
+		if seen := b.seen(unwanted); seen != "" {
+			b.t.Errorf("the services saw %s", seen)
 		}
-	}
-	if b.t.Failed() {
-		b.t.Logf("the script:\n%s\nit printed:\n%s", r.script, out)
 	}
 }
 
@@ -114,8 +116,13 @@ func (b bottle) shell(script string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// saw tells whether the services logged a text.
-func (b bottle) saw(text string) bool {
+// seen is a line of the services' log with a text in it, "" where there is none.
+func (b bottle) seen(text string) string {
 	b.t.Helper()
-	return strings.Contains(b.env.In(b.t).Docker("logs", b.upstream), text)
+	for line := range strings.Lines(b.env.In(b.t).Docker("logs", b.upstream)) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	return ""
 }

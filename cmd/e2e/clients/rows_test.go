@@ -46,7 +46,7 @@ curl -fsS -T file -H 'Expect: 100-continue' "${ANTHROPIC_BASE_URL}v1/files/large
 		script: secret + `echo "$secret" | curl -sS --data-binary @- "$url"
 echo "$secret" | gzip | curl -sS -H 'Content-Encoding: gzip' --data-binary @- -o /dev/null -w '%{http_code}\n' "$url"`,
 		prints: []string{"aws-access-token", "403\n"},
-		never:  []string{"?secret"},
+		never:  []string{"received /v1/messages?secret"},
 	},
 	{
 		client: "curl", does: "opens a page of an allowed host, by HTTPS or HTTP", gets: "the page",

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // file is one of a package's archive.
@@ -56,3 +57,25 @@ func send(w http.ResponseWriter, archive []byte, err error) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	_, _ = w.Write(archive) // fails only when the client is gone
 }
+
+// compressed sends answers in gzip to clients that accept it, as public registries do.
+func compressed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		defer z.Close() // fails only when the client is gone
+		h.ServeHTTP(gzipped{w, z}, r)
+	})
+}
+
+// gzipped is an answer whose body is compressed.
+type gzipped struct {
+	http.ResponseWriter
+	z *gzip.Writer
+}
+
+func (g gzipped) Write(p []byte) (int, error) { return g.z.Write(p) }

@@ -10,5 +10,5 @@
 //	docs.example        a public site
 //
 // The first three, and what is private, want the token. Every request is a line on stdout before it is answered: its method, its
-// URL, and auth= with none, token or other.
+// URL, and auth= with none, token or other. The model's API also logs the bodies that arrived whole.
 package main
