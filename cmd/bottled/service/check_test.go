@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 		"http://supervise:9100/mcp":     {Allowed: true, Rule: "supervise: asked directly, not through pipelock"},
 		"http://cred-proxy:9099/api/v1": {Allowed: true, Rule: "spec.credProxy.routes: /api/ to https://api.test"},
 		"http://cred-proxy:9099":        {Rule: "no route", Reason: "no route has this path; a route's path ends with a slash"},
-		"http://cred-proxy:9099/git/x.git/git-receive-pack": {Rule: "no route", Reason: "git push over HTTP is not allowed from inside a bottle"},
+		"http://cred-proxy:9099/git/x.git/git-receive-pack": {Rule: "no route", Reason: "git push is not allowed from inside a bottle: commit, and have a human push from the host"},
 		"https://cred-proxy": {Allowed: true, Rule: "component cred-proxy"},
 	} {
 		all, err := s.Check(CheckOptions{Bottle: "one", Dirs: []string{dir}, Method: "GET"}, []string{url})
