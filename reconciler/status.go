@@ -29,6 +29,8 @@ type BottleStatus struct {
 	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Cut reports that an operator cut the bottle off: its sidecars have no way out.
 	Cut bool `json:"cut,omitempty"`
+	// Volumes are those that the bottle declares.
+	Volumes []VolumeStatus `json:"volumes,omitempty"`
 	// Traffic is nil when nothing was refused, and unless a running controller reports the status.
 	Traffic *Traffic `json:"traffic,omitempty"`
 	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running
@@ -36,6 +38,22 @@ type BottleStatus struct {
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`
 }
+
+// VolumeStatus is the status of a declared volume.
+type VolumeStatus struct {
+	Name     string `json:"name"`     // in the manifest
+	Volume   string `json:"volume"`   // on the engine
+	State    string `json:"state"`    // see VolumeInUse …
+	Retained bool   `json:"retained"` // it stays when the bottle is removed
+}
+
+// The states of a volume.
+const (
+	VolumeInUse   = "in use"  // a container mounts it
+	VolumeUnused  = "unused"  // it is declared, and no container mounts it
+	VolumeMissing = "missing" // it is made with the container that mounts it
+	VolumeOrphan  = "orphan"  // no bottle declares it, and no container mounts it
+)
 
 // Condition is one aspect of a bottle's status, in the sense of Kubernetes' API conventions.
 type Condition struct {

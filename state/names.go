@@ -25,14 +25,16 @@ const (
 	EgressNetwork   = "egress"
 )
 
-// Labels on all containers and networks of bottled. Ownership is recorded nowhere else.
+// Labels on all containers, networks and volumes of bottled. Ownership is recorded nowhere else.
 const (
 	LabelOwner    = "bottled.owner"     // owner; a controller never touches another owner's objects
 	LabelSlug     = "bottled.slug"      // name of the bottle
-	LabelRole     = "bottled.role"      // name of the component, or InternalNetwork or EgressNetwork
+	LabelRole     = "bottled.role"      // name of the component, or InternalNetwork, EgressNetwork or VolumeRole
 	LabelHash     = "bottled.hash"      // Container.Hash of the declaration that it was created from
 	LabelManifest = "bottled.manifest"  // absolute path of the manifest
 	LabelStateDir = "bottled.state-dir" // absolute path, so that two controllers don't fight over the files
+	// LabelVolume is a volume's name in the manifest.
+	LabelVolume = "bottled.volume"
 	// LabelMounts is the digest of the identities of an agent's mounted directories.
 	LabelMounts = "bottled.mounts"
 	// LabelFixed is the digest of the configuration that a sidecar reads only at its start: a change needs a new container.

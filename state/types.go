@@ -40,9 +40,10 @@ type Container struct {
 	User       string `json:",omitempty"` // empty: the image's
 	Labels     map[string]string
 	Mounts     []Mount
-	Home       []HomeFile   `json:",omitempty"` // written when it is created
-	Networks   []Attachment // it is created on the first one
-	DNS        []string     `json:",omitempty"`
+	Volumes    []VolumeMount `json:",omitempty"`
+	Home       []HomeFile    `json:",omitempty"` // written when it is created
+	Networks   []Attachment  // it is created on the first one
+	DNS        []string      `json:",omitempty"`
 	Limits     Limits
 	// OOMScore is the container's oom_score_adj, 0 to 1000: the higher, the sooner it is killed when the host is out of memory.
 	OOMScore     int `json:",omitempty"`
@@ -163,6 +164,7 @@ type Bottle struct {
 	// Runs is what is known of the agent's runs.
 	Runs       AgentRuns   `json:"-"`
 	Networks   []Network   // internal, egress
+	Volumes    []Volume    `json:",omitempty"`
 	Components []Component `json:"Members"` // in dependency order
 	// Dirs are the delivered directories of all components.
 	Dirs []Dir `json:"-"`

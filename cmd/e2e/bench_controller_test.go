@@ -188,7 +188,7 @@ func (m *controllerBench) healed(i int) {
 func (m *controllerBench) idle(c *harness.Controller) {
 	m.b.Helper()
 	m.allSettled()
-	verbs := []string{"ping", "events", "list_containers", "list_networks", "list_images", "inspect_container", "logs", "health"}
+	verbs := []string{"ping", "events", "list_containers", "list_networks", "list_volumes", "list_images", "inspect_container", "logs", "health"}
 	calls := func() map[string]float64 {
 		found := map[string]float64{"all": m.env.Metric("bottled_engine_calls_total", nil)}
 		for _, v := range verbs {

@@ -76,9 +76,14 @@ func (d *Document) unknownKey(key *yaml.Node, t reflect.Type, field string) {
 	d.reportAt(positionOf(key), keyField(field, key), reason, fix)
 }
 
-// homeOf is where a key belongs that was found elsewhere; "" when there is no or no single such place.
+// homeOf is where a key belongs that was found elsewhere; "" when there is no or no single such place. Places outside of lists, which
+// are higher up in a manifest, take precedence.
 func homeOf(key string) string {
-	if homes := homesOf()[key]; len(homes) == 1 {
+	homes := homesOf()[key]
+	if outside := slices.DeleteFunc(slices.Clone(homes), func(home string) bool { return strings.Contains(home, "[]") }); len(outside) > 0 {
+		homes = outside
+	}
+	if len(homes) == 1 {
 		return homes[0]
 	}
 	return ""

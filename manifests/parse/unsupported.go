@@ -9,7 +9,6 @@ var unsupported = map[string]string{
 	"user":               "not supported yet; set the user in the agent's image (USER in its Dockerfile)",
 	"workdir":            "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",
 	"workingdir":         "not supported yet; set it in the agent's image (WORKDIR in its Dockerfile), or begin the command with sh -c \"cd DIR && …\"",
-	"volumes":            "not supported yet; make a directory on the host, and mount it with spec.agent.mounts: [{source: DIR, target: /DIR}]",
 	"entrypoint":         "write the program and all its arguments as spec.agent.command",
 	"args":               "write the program and all its arguments as spec.agent.command",
 	"ports":              "not supported yet; nothing outside of a bottle reaches its agent",

@@ -22,7 +22,7 @@ func validateAgent(d *parse.Document) {
 		}
 	}
 	validateEnv(d, agent)
-	validateMounts(d, agent.Mounts)
+	validateVolumes(d, v1alpha1.VolumesField, agent.Volumes, validateMounts(d, agent.Mounts))
 	validateResources(d, agent.Resources)
 	validateRestart(d, agent)
 	if field := v1alpha1.AgentField + ".runtime"; d.Given(field) && !runtimePattern.Matches(agent.Runtime) {

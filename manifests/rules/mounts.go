@@ -18,8 +18,9 @@ import (
 // kernelTargets are directories in the agent that the kernel fills.
 var kernelTargets = []string{"/proc", "/sys", "/dev"}
 
-func validateMounts(d *parse.Document, mounts []v1alpha1.Mount) {
-	holders := map[string]int{}
+// validateMounts validates the agent's mounts and returns which mount each target belongs to.
+func validateMounts(d *parse.Document, mounts []v1alpha1.Mount) (holders map[string]string) {
+	holders = map[string]string{}
 	for i, m := range mounts {
 		field := parse.ElementOf(v1alpha1.MountsField, i)
 		if validatePath(d, field+".source", m.Source) {
@@ -28,19 +29,25 @@ func validateMounts(d *parse.Document, mounts []v1alpha1.Mount) {
 				d.Report(field+".source", f.Reason, f.Fix)
 			}
 		}
-		if !d.Given(field + ".target") {
-			continue
-		}
-		if f := checkTarget(m.Target); f != nil {
-			d.Report(field+".target", f.Reason, f.Fix)
-			continue
-		}
-		if holder, taken := holders[m.Target]; taken {
-			d.Report(field+".target", fmt.Sprintf("%s is the target of mounts[%d] too", scalar.Quote(m.Target), holder), "choose another target")
-			continue
-		}
-		holders[m.Target] = i
+		validateTarget(d, field+".target", m.Target, parse.ElementOf("mounts", i), holders)
 	}
+	return holders
+}
+
+// validateTarget validates the target of a mount or volume. holders has the other ones of the container by their targets.
+func validateTarget(d *parse.Document, field, target, holder string, holders map[string]string) {
+	if !d.Given(field) {
+		return
+	}
+	if f := checkTarget(target); f != nil {
+		d.Report(field, f.Reason, f.Fix)
+		return
+	}
+	if other, taken := holders[target]; taken {
+		d.Report(field, fmt.Sprintf("%s is the target of %s too", scalar.Quote(target), other), "choose another target")
+		return
+	}
+	holders[target] = holder
 }
 
 // judgeSource judges a mount by the text of its source and, where that exists, by what is there.

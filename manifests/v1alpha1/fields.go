@@ -13,8 +13,8 @@ const (
 	MountsField    = AgentField + ".mounts"
 )
 
-// NamePattern is what the name of a bottle looks like.
+// NamePattern is what the name of a bottle or of one of its volumes looks like.
 const NamePattern scalar.Pattern = `^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`
 
-// IsName reports whether a text can be the name of a bottle.
+// IsName reports whether a text can be the name of a bottle or of one of its volumes.
 func IsName(text string) bool { return NamePattern.Matches(text) }

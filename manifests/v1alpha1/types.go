@@ -95,6 +95,7 @@ type Agent struct {
 	EnvFile   []string            `json:"envFile,omitempty" jsonschema_description:"Files with a line NAME=VALUE for each environment variable, relative to the manifest's directory. A later file takes precedence, and env over all of them."`
 	Env       map[string]EnvValue `json:"env,omitempty" jsonschema_description:"Environment variables: texts, or {file: PATH} or {env: NAME} for a value that is read. They are no place for secrets, and those that lead the agent to the sidecars are reserved."`
 	Mounts    []Mount             `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
+	Volumes   []Volume            `json:"volumes,omitempty" jsonschema_description:"Directories that the engine keeps for the agent: they outlive its container."`
 	Resources Resources           `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
 	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`

@@ -79,6 +79,11 @@ func (s *storm) Networks(context.Context) ([]engine.ObservedNetwork, error) {
 	return nil, nil
 }
 
+func (s *storm) Volumes(context.Context, string, string) ([]engine.ObservedVolume, error) {
+	s.count("")
+	return nil, nil
+}
+
 func (s *storm) Images(context.Context, []string) (map[string]string, error) {
 	s.count("")
 	return map[string]string{}, nil

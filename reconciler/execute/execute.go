@@ -122,6 +122,10 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 		return r.createNetwork(call, s.Network)
 	case plan.RemoveNetwork:
 		return r.removeNetwork(call, s)
+	case plan.CreateVolume:
+		return r.Engine.CreateVolume(call, s.Volume)
+	case plan.RemoveVolume:
+		return r.removeVolume(call, s.Object)
 	case plan.WriteFiles:
 		return r.Engine.WriteFiles(call, s.Dir)
 	case plan.RemoveFiles:
@@ -192,6 +196,13 @@ func (r *execution) explainConflict(ctx context.Context, name string, conflict e
 		return fmt.Errorf("%w: container %s (%.12s) belongs to bottled's owner %q: use another --prefix, or another name for the bottle", errNameTaken, name, id, owner)
 	}
 	return conflict
+}
+
+func (r *execution) removeVolume(ctx context.Context, name string) error {
+	if err := r.Engine.RemoveVolume(ctx, name); err != nil {
+		return fmt.Errorf("%w; by hand: "+r.Engine.Capabilities().Commands.RemoveVolume, err, name)
+	}
+	return nil
 }
 
 func (r *execution) stop(ctx context.Context, id string) error {

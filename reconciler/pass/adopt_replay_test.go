@@ -83,6 +83,8 @@ func (r replay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Api-Version", "1.41")
 	case path == "/containers/json":
 		r.write(w, r.listed(answer, req))
+	case path == "/volumes": // no bottle had any
+		r.write(w, []byte(`{"Volumes":[],"Warnings":null}`))
 	case isLog:
 		r.write(w, log)
 	case known:

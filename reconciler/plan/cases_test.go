@@ -153,6 +153,49 @@ var cases = map[string]func(*testing.T, *world){
 		c := w.container(state.Agent)
 		c.Container.Mounts = append(slices.Clone(c.Container.Mounts), state.Mount{Source: "/", Target: "/host"})
 	},
+	"volume-added": func(t *testing.T, w *world) { w.withVolumes(t) },
+	"volumes-there": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.without(state.Agent)
+	},
+	"volume-missing": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.have.Volumes = w.have.Volumes[1:]
+		w.without(state.Agent)
+	},
+	"volume-missing-while-mounted": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.have.Volumes = nil
+	},
+	"volume-elsewhere": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.container(state.Agent).Container.Volumes = []state.VolumeMount{{Volume: "somebody-elses", Target: "/home/agent"}}
+	},
+	"volume-of-the-agent-finished": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.endAgent(t, v1alpha1.RestartOnFailure, 0)
+		w.remember()
+		w.without(state.Agent)
+		w.have.Volumes = nil
+	},
+	"volume-no-longer-declared": func(t *testing.T, w *world) {
+		declared := w.manifest.Spec.Agent
+		w.have = converged(w.withVolumes(t))
+		w.manifest.Spec.Agent = declared
+		w.desire(t)
+	},
+	"volumes-manifest-gone": func(t *testing.T, w *world) {
+		w.have = converged(w.withVolumes(t))
+		w.want = Desired{Failed: map[string]error{"other": reconciler.ErrInvalid}}
+	},
+	"volumes-left-manifest-gone": func(t *testing.T, w *world) {
+		w.have = observe.Observed{Capabilities: docker, Volumes: converged(w.withVolumes(t)).Volumes}
+		w.want = Desired{Failed: map[string]error{"other": reconciler.ErrInvalid}}
+	},
+	"volume-kept-manifest-gone": func(t *testing.T, w *world) {
+		w.have = observe.Observed{Capabilities: docker, Volumes: converged(w.withVolumes(t)).Volumes[:1]}
+		w.want = Desired{Failed: map[string]error{"other": reconciler.ErrInvalid}}
+	},
 	"mount-source-replaced": func(t *testing.T, w *world) { w.workInode = 3; w.desire(t) },
 	"blocked-agent-exited": func(_ *testing.T, w *world) {
 		w.container(state.Agent).State = engine.StateExited

@@ -140,6 +140,7 @@ func (p *planner) create(m state.Component, cause string, changes []observe.Chan
 		}
 		p.add(step)
 	}
+	p.createVolumes(m)
 	p.add(Step{Action: Create, Component: m.Name, Object: name, Cause: cause, Changes: changes, Declared: m})
 	p.add(Step{Action: Start, Component: m.Name, Object: name, Cause: cause, Declared: m})
 }

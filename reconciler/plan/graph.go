@@ -36,6 +36,9 @@ var rules = []rule{
 	{"a network's name and addresses are free before they are used again", func(s, on *Step) bool {
 		return s.Action == CreateNetwork && on.Action == RemoveNetwork
 	}},
+	{"a volume is removed after the containers that mount it", func(s, on *Step) bool {
+		return s.Action == RemoveVolume && on.takesDown()
+	}},
 	{"the files of a bottle are removed after everything that may need them", func(s, _ *Step) bool {
 		return s.Action == RemoveFiles
 	}},
@@ -114,9 +117,9 @@ func (s *Step) phase() int {
 		return 1
 	case Remove, Stop:
 		return 2
-	case RemoveNetwork:
+	case RemoveNetwork, RemoveVolume:
 		return 3
-	case CreateNetwork, WriteFiles, RemoveFiles:
+	case CreateNetwork, CreateVolume, WriteFiles, RemoveFiles:
 		return 4
 	case Create:
 		return 5

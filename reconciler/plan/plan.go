@@ -95,6 +95,7 @@ func kept(p BottlePlan, o owned) BottlePlan {
 type owned struct {
 	containers []observe.ObservedContainer
 	networks   []engine.ObservedNetwork
+	volumes    []observe.ObservedVolume // those that go with the bottle; others are kept, and are no reason to remove anything
 }
 
 // GroupBySlug returns what exists of each bottle of an owner.
@@ -113,6 +114,14 @@ func GroupBySlug(have observe.Observed, owner string) map[string]owned {
 		o.networks = append(o.networks, n)
 		bySlug[n.Labels[state.LabelSlug]] = o
 	}
+	for _, v := range have.Volumes {
+		if !v.Disposable {
+			continue
+		}
+		o := bySlug[v.Slug()]
+		o.volumes = append(o.volumes, v)
+		bySlug[v.Slug()] = o
+	}
 	return bySlug
 }
 
@@ -130,6 +139,9 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 	}
 	for _, n := range o.networks {
 		p.Steps = append(p.Steps, Step{Action: RemoveNetwork, Object: n.Name, Cause: cause, NetworkID: n.ID})
+	}
+	for _, v := range o.volumes {
+		p.Steps = append(p.Steps, Step{Action: RemoveVolume, Object: v.Name, Cause: cause + ", and it has retain: false"})
 	}
 	p.Steps = append(p.Steps, Step{Action: RemoveFiles, Object: slug, Cause: cause})
 	p.arrange()
@@ -156,6 +168,7 @@ type planner struct {
 	want       state.Bottle
 	have       owned
 	images     map[string]string
+	volumes    map[string]bool // that exist or have a step already
 	engine     engine.Capabilities
 	dirs       map[string]map[string]state.ObservedFile
 	networkIDs map[string]string
@@ -168,8 +181,12 @@ type planner struct {
 func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stateDir string) BottlePlan {
 	p := planner{
 		want: want, have: have, images: all.Images, engine: all.Capabilities, dirs: all.Dirs,
-		networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
+		volumes: map[string]bool{}, networkIDs: map[string]string{}, remade: map[string]bool{}, fetched: map[string]bool{}, plan: BottlePlan{Slug: want.Slug},
 	}
+	for _, v := range all.Volumes {
+		p.volumes[v.Name] = true
+	}
+	p.plan.Volumes = p.volumeStatus()
 	if err := conflicts(want, have, all, owner, stateDir); err != nil {
 		p.plan.Err, p.plan.Components = err, componentsOf(have)
 		return p.plan

@@ -76,5 +76,8 @@ func (o owned) labels() []map[string]string {
 	for _, n := range o.networks {
 		all = append(all, n.Labels)
 	}
+	for _, v := range o.volumes {
+		all = append(all, v.Labels)
+	}
 	return all
 }

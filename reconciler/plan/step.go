@@ -17,6 +17,8 @@ const (
 	BuildImage    Action = "build"          // an image, from its context
 	CreateNetwork Action = "create network" //
 	RemoveNetwork Action = "remove network" //
+	CreateVolume  Action = "create volume"  //
+	RemoveVolume  Action = "remove volume"  //
 	WriteFiles    Action = "write files"    // of one host directory
 	RemoveFiles   Action = "remove files"   //
 	Create        Action = "create"         // a container, attached to its networks
@@ -46,6 +48,7 @@ type Step struct {
 	NetworkID   string
 	Declared    state.Component
 	Network     state.Network
+	Volume      state.Volume
 	Attachment  state.Attachment
 	Dir         state.Dir
 	EndIsFinal  bool      // a Start whose container may end in failure at once: that is no failure of the step
@@ -76,6 +79,7 @@ type BottlePlan struct {
 	// Partial reports that steps are left out (see Without): the bottle is not as desired when the others are done.
 	Partial    bool
 	Components []reconciler.ComponentStatus
+	Volumes    []reconciler.VolumeStatus
 }
 
 // Changes reports whether the plan changes anything.

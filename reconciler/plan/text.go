@@ -27,7 +27,7 @@ func (v Verb) Sign() string {
 // Item is the sum of all steps on one object.
 type Item struct {
 	Verb    Verb             `json:"verb"`
-	Kind    string           `json:"kind"` // a component's name, network, image or files
+	Kind    string           `json:"kind"` // a component's name, network, volume, image or files
 	Name    string           `json:"name"`
 	Causes  []string         `json:"causes"`
 	Changes []observe.Change `json:"changes,omitempty"`
@@ -71,6 +71,10 @@ func (s Step) subject() (kind string, verb Verb) {
 		return "network", VerbCreate
 	case RemoveNetwork:
 		return "network", VerbRemove
+	case CreateVolume:
+		return "volume", VerbCreate
+	case RemoveVolume:
+		return "volume", VerbRemove
 	case WriteFiles:
 		if s.Cause == causeDirMissing {
 			return "files", VerbCreate

@@ -109,6 +109,11 @@ func converged(b state.Bottle) observe.Observed {
 		}
 		have.Containers = append(have.Containers, o)
 	}
+	for _, v := range b.Volumes {
+		have.Volumes = append(have.Volumes, observe.ObservedVolume{
+			ObservedVolume: engine.ObservedVolume{Volume: v}, Declared: true, Disposable: b.IsDisposable(v.Name),
+		})
+	}
 	for _, d := range b.Dirs {
 		have.Dirs[d.Path] = map[string]state.ObservedFile{}
 		for name, f := range d.Files {
@@ -116,6 +121,15 @@ func converged(b state.Bottle) observe.Observed {
 		}
 	}
 	return have
+}
+
+// withVolumes gives the agent a volume that stays and one that goes with the bottle.
+func (w *world) withVolumes(t *testing.T) state.Bottle {
+	t.Helper()
+	agent, no := *w.manifest.Spec.Agent, false
+	agent.Volumes = []v1alpha1.Volume{{Name: "home", Target: "/home/agent"}, {Name: "scratch", Target: "/scratch", Retain: &no}}
+	w.manifest.Spec.Agent = &agent
+	return w.desire(t)
 }
 
 // builds has the agent's image built from a context with this digest.

@@ -117,6 +117,7 @@ type scenario struct {
 	change func(w *world)
 	check  func(w *world) error // of the outcome; nil for none
 	task   *tasks               // what the agents do; nil: they run on
+	bottle func(slug string) v1alpha1.Bottle
 }
 
 var scenarios = []scenario{
@@ -131,6 +132,11 @@ var scenarios = []scenario{
 	{name: "cut", change: func(w *world) { w.order(reconciler.OrderCut, "") }, check: (*world).isCut},
 	{name: "task", cold: true, task: &tasks{}, change: func(*world) {}},
 	{name: "task again", task: &tasks{again: 1}, change: func(w *world) { w.order(reconciler.OrderRestart, state.Agent) }},
+	{name: "volumes", cold: true, change: func(*world) {}, bottle: withVolumes, check: (*world).hasVolumes},
+	{name: "prune with volumes", bottle: withVolumes, check: (*world).keptVolumes, change: func(w *world) {
+		w.before = w.hands.Volumes()
+		w.withdraw("a")
+	}},
 	{name: "restart", change: func(w *world) { w.order(reconciler.OrderRestart, "") }, check: (*world).isRestarted},
 }
 
@@ -142,7 +148,11 @@ func agentOf(image string) *v1alpha1.Agent {
 func (s scenario) play(w *world, i *injector) error {
 	var done *counter
 	if s.task == nil {
-		w.declare(full("a"), full("b"))
+		bottle := full
+		if s.bottle != nil {
+			bottle = s.bottle
+		}
+		w.declare(bottle("a"), bottle("b"))
 	} else {
 		done = w.doTasks(*s.task)
 		w.declare(small("a"))

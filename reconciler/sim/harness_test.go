@@ -51,10 +51,11 @@ type world struct {
 	engine   *fake.Engine
 	hands    fake.Hands
 	source   *declarations
-	prune    plan.PrunePolicy // of the controller
-	spoken   int              // statements that sidecars were made to write
-	audited  bool             // the controller collects what the sidecars decide
-	tasks    bool             // agents are to complete
+	prune    plan.PrunePolicy  // of the controller
+	spoken   int               // statements that sidecars were made to write
+	audited  bool              // the controller collects what the sidecars decide
+	tasks    bool              // agents are to complete
+	before   map[string]string // the volumes, with what stands for their content
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 	// programOfContainer may change what a container does; it is called at each start.

@@ -321,7 +321,7 @@ func TestNothingHappens(t *testing.T) {
 		calls.Store(0)
 		w.said.reset()
 		w.pass(time.Hour)
-		if n := calls.Load(); n > 14*4 { // containers, networks, images and files, every 4.5 to 5.5 minutes
+		if n := calls.Load(); n > 14*5 { // containers, networks, volumes, images and files, every 4.5 to 5.5 minutes
 			t.Errorf("%d calls in an hour", n)
 		}
 		if said := w.said.String(); said != "" {

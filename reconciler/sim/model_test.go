@@ -23,7 +23,7 @@ import (
 
 // changes are the verbs that change what is on the engine.
 var changes = []string{
-	"create_network", "remove_network", "create_container", "start_container", "stop_container", "remove_container", "unpause_container",
+	"create_network", "remove_network", "create_volume", "remove_volume", "create_container", "start_container", "stop_container", "remove_container", "unpause_container",
 	"update_container", "connect_network", "disconnect_network", "load_image", "write_files", "remove_files", "reload", "wait_ready",
 }
 

@@ -61,6 +61,15 @@ func (c Context) Network(network string) string {
 	return state.NetworkName(c.Settings.Prefix, network, c.Slug())
 }
 
+// VolumeMounts are the volumes of one of the bottle's containers.
+func (c Context) VolumeMounts(declared []v1alpha1.Volume) []state.VolumeMount {
+	var mounts []state.VolumeMount
+	for _, v := range declared {
+		mounts = append(mounts, state.VolumeMount{Volume: state.VolumeName(c.Settings.Prefix, v.Name, c.Slug()), Target: v.Target})
+	}
+	return mounts
+}
+
 // Container is what all components have in common: attached to the internal network under the component's name, without
 // capabilities and any way to get some, without a way to ask the engine's DNS for outside names.
 func (c Context) Container(image string) state.Container {

@@ -32,6 +32,8 @@ type Reader interface {
 	Containers(ctx context.Context, owner, slug string) ([]Summary, error)
 	// Networks lists all networks of all owners, since their subnets are in use (Docker: GET /networks).
 	Networks(ctx context.Context) ([]ObservedNetwork, error)
+	// Volumes lists the volumes of an owner: those of one bottle, or with slug "" all (Docker: GET /volumes).
+	Volumes(ctx context.Context, owner, slug string) ([]ObservedVolume, error)
 	// Images returns the image IDs by reference; a reference that the engine does not have is missing (Docker: GET /images/json).
 	Images(ctx context.Context, refs []string) (map[string]string, error)
 	// Inspect returns all settings of a container (Docker: GET /containers/{id}/json).
@@ -45,14 +47,19 @@ type Reader interface {
 	ContainerOwner(ctx context.Context, name string) (id, owner string, err error)
 }
 
-// Writer changes containers, networks and images.
+// Writer changes containers, networks, volumes and images.
 type Writer interface {
 	// CreateNetwork creates a network and returns it as the engine made it (Docker: POST /networks/create, GET /networks/{id}).
 	CreateNetwork(ctx context.Context, n state.Network) (ObservedNetwork, error)
 	// RemoveNetwork removes a network. A missing one is success.
 	RemoveNetwork(ctx context.Context, id string) error
+	// CreateVolume creates a volume (Docker: POST /volumes/create). One that exists already is success if it is the bottle's; otherwise the
+	// error wraps [ErrForeignVolume].
+	CreateVolume(ctx context.Context, v state.Volume) error
+	// RemoveVolume removes a volume. A missing one is success, one that a container mounts is an error that wraps [ErrConflict].
+	RemoveVolume(ctx context.Context, name string) error
 	// CreateContainer creates a container, attaches it to its networks, and seeds its user's home. On failure it leaves nothing
-	// behind.
+	// behind. Its volumes must exist and be its bottle's, as for CreateVolume. An empty one that would be root's belongs to its user.
 	CreateContainer(ctx context.Context, c state.Container) (id string, err error)
 	// StartContainer starts a container. mounts are those that it was created with. If a source was replaced since it was checked,
 	// the error wraps [state.ErrMount], and a container that was started on it is removed. If its command is missing or no executable
@@ -133,5 +140,5 @@ type Capabilities struct {
 // Commands are this engine's command lines for error messages: what to type where bottled failed. They are formats with one %s for
 // the object; Detach has two, the network and the container.
 type Commands struct {
-	RemoveContainer, RemoveNetwork, InspectContainer, Detach string
+	RemoveContainer, RemoveNetwork, RemoveVolume, InspectContainer, Detach string
 }

@@ -62,6 +62,10 @@ func (i intercepted) Networks(ctx context.Context) ([]ObservedNetwork, error) {
 	return callResult(ctx, i, "list_networks", "", i.Engine.Networks)
 }
 
+func (i intercepted) Volumes(ctx context.Context, owner, slug string) ([]ObservedVolume, error) {
+	return callResult(ctx, i, "list_volumes", slug, func(ctx context.Context) ([]ObservedVolume, error) { return i.Engine.Volumes(ctx, owner, slug) })
+}
+
 func (i intercepted) Images(ctx context.Context, refs []string) (map[string]string, error) {
 	return callResult(ctx, i, "list_images", "", func(ctx context.Context) (map[string]string, error) { return i.Engine.Images(ctx, refs) })
 }
@@ -92,6 +96,14 @@ func (i intercepted) CreateNetwork(ctx context.Context, n state.Network) (Observ
 
 func (i intercepted) RemoveNetwork(ctx context.Context, id string) error {
 	return i.call(ctx, "remove_network", id, func(ctx context.Context) error { return i.Engine.RemoveNetwork(ctx, id) })
+}
+
+func (i intercepted) CreateVolume(ctx context.Context, v state.Volume) error {
+	return i.call(ctx, "create_volume", v.Name, func(ctx context.Context) error { return i.Engine.CreateVolume(ctx, v) })
+}
+
+func (i intercepted) RemoveVolume(ctx context.Context, name string) error {
+	return i.call(ctx, "remove_volume", name, func(ctx context.Context) error { return i.Engine.RemoveVolume(ctx, name) })
 }
 
 func (i intercepted) CreateContainer(ctx context.Context, c state.Container) (string, error) {

@@ -47,6 +47,7 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	d.compareEnv(want, got.Env, defaults.Env)
 	d.compareLabels(want.Labels, have.Labels)
 	d.compareMounts(want.Mounts, got.Mounts)
+	d.compareMaps("volumes", byTarget(got.Volumes), byTarget(want.Volumes))
 	d.compareList("dns", got.DNS, want.DNS)
 	if want.Runtime != "" {
 		d.compareText("runtime", got.Runtime, want.Runtime)
@@ -185,6 +186,15 @@ func (d *Drift) compareMounts(want, got []state.Mount) {
 		after[m.Target] = m.String()
 	}
 	d.compareMaps("mounts", before, after)
+}
+
+// byTarget returns the names of volumes by their targets.
+func byTarget(volumes []state.VolumeMount) map[string]string {
+	names := map[string]string{}
+	for _, v := range volumes {
+		names[v.Target] = v.Volume
+	}
+	return names
 }
 
 // compareLimits compares the limits, which can be set on a running container. Lifting one needs a new container, since the engine takes 0

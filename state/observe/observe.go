@@ -37,6 +37,7 @@ type ObservedContainer struct {
 type Observed struct {
 	Networks     []engine.ObservedNetwork // all, since foreign ones use names and subnets
 	Containers   []ObservedContainer      // the owner's
+	Volumes      []ObservedVolume         // the owner's
 	Images       map[string]string        // image IDs by reference, of Options.Refs
 	Routes       []netip.Prefix           // the host's
 	Capabilities engine.Capabilities
@@ -65,7 +66,7 @@ type Options struct {
 // observeTimeout limits one observation: an engine that takes longer counts as unavailable.
 const observeTimeout = time.Minute
 
-// Observe takes a snapshot. For any number of bottles it makes three engine calls, plus one or two for each container that is not in the
+// Observe takes a snapshot. For any number of bottles it makes four engine calls, plus one or two for each container that is not in the
 // cache in its present state, or with Options.Deep for every container.
 func (o Observer) Observe(ctx context.Context, options Options) (Observed, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, observeTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, observeTimeout))
@@ -89,6 +90,11 @@ func (o Observer) observe(ctx context.Context, options Options) (Observed, error
 		got.Networks, err = o.Engine.Networks(gctx)
 		return err
 	})
+	var volumes []engine.ObservedVolume
+	group.Go(func() (err error) {
+		volumes, err = o.Engine.Volumes(gctx, o.Settings.Owner, options.Slug)
+		return err
+	})
 	group.Go(func() (err error) {
 		got.Images, err = o.Engine.Images(gctx, options.Refs)
 		return err
@@ -108,7 +114,7 @@ func (o Observer) observe(ctx context.Context, options Options) (Observed, error
 	if err != nil {
 		return Observed{}, fmt.Errorf("read the current state: %w", err)
 	}
-	got.Containers = containers
+	got.Containers, got.Volumes = containers, o.classifyVolumes(volumes)
 	return got, nil
 }
 

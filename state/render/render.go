@@ -18,7 +18,7 @@ func Bottle(m v1alpha1.Bottle, in resolve.Inputs, nets state.Subnets, s state.Se
 	c := component.Context{Manifest: m, Inputs: in, Subnets: nets, Settings: s, AgentImage: image}
 	c.Kinds = kinds.All.NeededBy(c)
 	b := state.Bottle{
-		Slug: c.Slug(), Manifest: m.Source.Path, Declared: m, SpecHash: SpecHash(m), Suspended: m.Spec.Suspend, Networks: networks(c),
+		Slug: c.Slug(), Manifest: m.Source.Path, Declared: m, SpecHash: SpecHash(m), Suspended: m.Spec.Suspend, Networks: networks(c), Volumes: volumes(c),
 	}
 	for _, k := range c.Kinds {
 		made, dirs, err := k.Render(c.For(k))
@@ -37,6 +37,16 @@ func Bottle(m v1alpha1.Bottle, in resolve.Inputs, nets state.Subnets, s state.Se
 
 // SpecHash is a digest of what a manifest declares, wherever it lies.
 func SpecHash(m v1alpha1.Bottle) string { return state.DigestJSON(m) }
+
+func volumes(c component.Context) []state.Volume {
+	var all []state.Volume
+	for _, v := range c.Manifest.Spec.Volumes() {
+		labels := c.Labels(state.VolumeRole)
+		labels[state.LabelVolume] = v.Name
+		all = append(all, state.Volume{Name: state.VolumeName(c.Settings.Prefix, v.Name, c.Slug()), Labels: labels})
+	}
+	return all
+}
 
 func networks(c component.Context) []state.Network {
 	return []state.Network{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,7 +32,7 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 	if err := awaitSidecars(ctx, source, bottle, s.Settings.Timeout, s.Log); err != nil {
 		return 0, err
 	}
-	c, err := sessionContainer(settings, bottle, command)
+	c, volumes, err := declareSession(settings, bottle, command)
 	if err != nil {
 		return 0, err
 	}
@@ -47,6 +48,11 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 		return 0, err
 	}
 	began := time.Now()
+	for _, v := range volumes { // the agent that they are for may have ended long ago
+		if err := e.CreateVolume(ctx, v); err != nil {
+			return 0, errors.Join(err, release())
+		}
+	}
 	code, err = host(ctx, e, c, user)
 	s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Session, since: began})
 	return code, errors.Join(err, release())
@@ -90,20 +96,21 @@ func startError(err error) error {
 	return err
 }
 
-// sessionContainer declares a session's container, by the last declaration of the bottle.
-func sessionContainer(s state.Settings, slug string, command []string) (state.Container, error) {
+// declareSession declares a session's container and the volumes that it mounts, by the last declaration of the bottle.
+func declareSession(s state.Settings, slug string, command []string) (c state.Container, volumes []state.Volume, err error) {
 	b, found, err := store.ReadRecord(s, slug)
 	if err != nil {
-		return state.Container{}, err
+		return c, nil, err
 	}
 	if !found {
-		return state.Container{}, fmt.Errorf("there is no record of its declaration in %s: was it made with another --state-dir?", s.StateDir)
+		return c, nil, fmt.Errorf("there is no record of its declaration in %s: was it made with another --state-dir?", s.StateDir)
 	}
-	c, err := render.Session(b, s.Prefix, command)
+	c, err = render.Session(b, s.Prefix, command)
 	if errors.Is(err, render.ErrNoAgent) {
 		err = fmt.Errorf("%w, and a session is made as its agent is: declare one in %s, for instance\n  spec:\n    agent: {image: IMAGE, command: [COMMAND]}", err, b.Manifest)
 	}
-	return c, err
+	volumes = slices.DeleteFunc(b.Volumes, func(v state.Volume) bool { return !c.MountsVolume(v.Name) })
+	return c, volumes, err
 }
 
 // errSessionReady ends the wait for a bottle.

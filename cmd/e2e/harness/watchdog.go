@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 
 	"github.com/bot-bottle/bottled/state"
@@ -68,7 +69,7 @@ func watchdog() (wait func() error, err error) {
 	return func() error { return errors.Join(stdin.Close(), cmd.Wait()) }, nil
 }
 
-// sweep ends the processes of one test process and removes its containers and networks, and what it told the watchdog.
+// sweep ends the processes of one test process and removes its containers, networks and volumes, and what it told the watchdog.
 func sweep(id, left string) error {
 	told := map[string][]string{}
 	for line := range strings.Lines(left) {
@@ -167,6 +168,22 @@ func removeOwned(ctx context.Context, c *client.Client, mine func(owner string) 
 	for _, n := range nets {
 		if mine(n.Labels[state.LabelOwner]) {
 			if err := c.NetworkRemove(ctx, n.ID); err != nil && !errdefs.IsNotFound(err) {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return errors.Join(append(failed, removeVolumes(ctx, c, mine))...)
+}
+
+func removeVolumes(ctx context.Context, c *client.Client, mine func(owner string) bool) error {
+	all, err := c.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", state.LabelOwner))})
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, v := range all.Volumes {
+		if mine(v.Labels[state.LabelOwner]) {
+			if err := c.VolumeRemove(ctx, v.Name, false); err != nil && !errdefs.IsNotFound(err) {
 				failed = append(failed, err)
 			}
 		}

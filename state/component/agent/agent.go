@@ -45,6 +45,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 		}
 		made.Mounts = append(made.Mounts, state.Mount{Source: source.Path, Target: m.Target, ReadOnly: m.ReadOnly, ID: source.ID})
 	}
+	made.Volumes = c.VolumeMounts(a.Volumes)
 	if held := heldDirectories(c); held != "" {
 		made.Labels[state.LabelMounts] = held
 	}

@@ -48,6 +48,7 @@ func Run(t *testing.T, s Subject) {
 	for name, test := range map[string]func(*run){
 		"networks": networks, "containers": containers, "drift": drift, "ends": ends, "commands": commands, "interruptions": interruptions, "attachments": attachments,
 		"limits": limits, "missing": missing, "events": events, "files": files, "reload": reload, "images": images, "sessions": sessions, "copies": copies,
+		"volumes": volumes,
 	} {
 		t.Run(name, func(t *testing.T) { test(&run{T: t, Subject: s, slug: name}) })
 	}

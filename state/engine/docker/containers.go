@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +70,12 @@ func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string
 	if err := e.files.chownDelivered(ctx, c.Mounts); err != nil {
 		return "", err
 	}
+	if err := e.checkVolumes(ctx, c); err != nil {
+		return "", err
+	}
+	if err := e.prepareVolumes(ctx, c); err != nil {
+		return "", err
+	}
 	config, host := toCreate(c)
 	return e.create(ctx, c, config, host)
 }
@@ -92,7 +100,16 @@ func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Conta
 			return err
 		}
 	}
-	return e.seedHome(ctx, id, c)
+	if len(c.Home) == 0 {
+		return nil
+	}
+	h, err := e.resolveHome(ctx, id, c)
+	if err != nil {
+		return err
+	}
+	return h.seed(ctx, slices.DeleteFunc(slices.Clone(c.Home), func(f state.HomeFile) bool {
+		return h.inMount(path.Join(h.dir, f.Path)) // mounts are their owner's, and volumes are prepared
+	}))
 }
 
 // StartContainer starts a container, unless the source of a mount was replaced since it was checked.

@@ -37,6 +37,9 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	for _, m := range c.Mounts {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
 	}
+	for _, v := range c.Volumes {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v.Volume, Target: v.Target})
+	}
 	host.Ulimits = ulimits()
 	// Only with a DNS server of its own: otherwise Docker before 26 would look for the host's loopback resolvers inside the container.
 	// pipelock, which uses those, queries absolute names only.
@@ -116,9 +119,13 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	if h := c.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] == "CMD" {
 		got.Health = state.Health{Command: h.Test[1:], Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 	}
+	named := volumeTargets(host.Mounts) // the others are of the image
 	for _, m := range c.Mounts {
-		if m.Type == mount.TypeBind {
+		switch {
+		case m.Type == mount.TypeBind:
 			got.Mounts = append(got.Mounts, state.Mount{Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
+		case m.Type == mount.TypeVolume && slices.Contains(named, m.Destination):
+			got.Volumes = append(got.Volumes, state.VolumeMount{Volume: m.Name, Target: m.Destination})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {

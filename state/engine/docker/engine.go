@@ -141,7 +141,7 @@ func (e *Engine) Capabilities() engine.Capabilities {
 	return engine.Capabilities{
 		UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true,
 		Commands: engine.Commands{
-			RemoveContainer: "docker rm -f %s", RemoveNetwork: "docker network rm %s",
+			RemoveContainer: "docker rm -f %s", RemoveNetwork: "docker network rm %s", RemoveVolume: "docker volume rm %s",
 			InspectContainer: "docker inspect %s", Detach: "docker network disconnect -f %s %s",
 		},
 	}

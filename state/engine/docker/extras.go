@@ -81,6 +81,7 @@ func extras(c container.InspectResponse, got state.Container) []string {
 	}
 	for _, m := range c.Mounts {
 		_, declared := c.Config.Volumes[m.Destination] // by the image
+		declared = declared || slices.Contains(got.Volumes, state.VolumeMount{Volume: m.Name, Target: m.Destination})
 		if m.Type != mount.TypeBind && !declared {
 			found = append(found, string(m.Type)+"="+m.Destination)
 		}

@@ -46,17 +46,23 @@ type fileOwner struct {
 	err      error // the sidecars' user on this host is unknown, or bottled may not change owners
 }
 
-// sidecarOwner returns the user of this host that the sidecars' user is mapped to. It asks the engine once.
-func (f *files) sidecarOwner(ctx context.Context) (fileOwner, error) {
+// userMapping returns the engine's user mapping. It asks the engine once.
+func (f *files) userMapping(ctx context.Context) (engine.UserMapping, error) {
 	f.mu.Lock()
 	users := f.users
 	f.mu.Unlock()
-	if users == nil {
-		info, err := f.info(ctx)
-		if err != nil {
-			return fileOwner{}, err
-		}
-		users = &info.Users
+	if users != nil {
+		return *users, nil
+	}
+	info, err := f.info(ctx)
+	return info.Users, err
+}
+
+// sidecarOwner returns the user of this host that the sidecars' user is mapped to.
+func (f *files) sidecarOwner(ctx context.Context) (fileOwner, error) {
+	users, err := f.userMapping(ctx)
+	if err != nil {
+		return fileOwner{}, err
 	}
 	var o fileOwner
 	o.uid, o.gid, o.err = users.HostUser(f.settings.User, os.Geteuid() == 0)

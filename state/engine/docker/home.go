@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -23,37 +24,37 @@ const maxHomeFile = 1 << 20
 // homeSeed writes files into the home of a container's user, before the container's first start.
 type homeSeed struct {
 	*Engine
-	id      string
-	dir     string
-	uid     int
-	gid     int
-	inMount func(path string) bool // in a mount
+	id       string
+	dir      string
+	uid      int
+	gid      int
+	inMount  func(path string) bool // in a mount or volume
+	inVolume bool                   // the files are in a volume, where an agent may have left something else in their places
 
 	archive *tar.Writer
 	made    map[string]bool // directories in the archive
 }
 
-// seedHome writes a container's home files (PUT /containers/{id}/archive), except those inside a mount, which belong to the mount's
-// owner.
-func (e *Engine) seedHome(ctx context.Context, id string, c state.Container) error {
-	if len(c.Home) == 0 {
+// seed writes home files of a container (PUT /containers/{id}/archive).
+func (h *homeSeed) seed(ctx context.Context, all []state.HomeFile) error {
+	if len(all) == 0 {
 		return nil
-	}
-	h, err := e.resolveHome(ctx, id, c)
-	if err != nil {
-		return err
 	}
 	var archive bytes.Buffer
 	h.archive = tar.NewWriter(&archive)
-	for _, f := range c.Home {
-		if err := h.addFile(ctx, f); err != nil {
+	for _, f := range all {
+		err := h.addFile(ctx, f)
+		if _, is := errors.AsType[inTheWayError](err); is && h.inVolume {
+			continue // the agent must be able to start, and what it keeps is its own
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", path.Join(h.dir, f.Path), err)
 		}
 	}
 	if err := h.archive.Close(); err != nil {
 		return err
 	}
-	return wrap(e.client.CopyToContainer(ctx, id, "/", &archive, container.CopyToContainerOptions{}), "put files into the home %s", h.dir)
+	return wrap(h.client.CopyToContainer(ctx, h.id, "/", &archive, container.CopyToContainerOptions{}), "put files into the home %s", h.dir)
 }
 
 // resolveHome finds the home and the IDs of a container's user like the runtime: from the environment, then the image's /etc/passwd.
@@ -90,17 +91,16 @@ func (e *Engine) resolveHome(ctx context.Context, id string, c state.Container) 
 // addFile adds a file to the archive, with its missing parent directories.
 func (h *homeSeed) addFile(ctx context.Context, f state.HomeFile) error {
 	file := path.Join(h.dir, f.Path)
-	if h.inMount(file) {
-		return nil
-	}
 	content := []byte(f.Content)
 	if f.Merge {
 		there, err := h.readFile(ctx, file)
-		if err == nil && len(bytes.TrimSpace(there)) > 0 {
-			content, err = MergeJSON(there, content)
-		}
 		if err != nil {
 			return err
+		}
+		if len(bytes.TrimSpace(there)) > 0 {
+			if content, err = MergeJSON(there, content); err != nil {
+				return inTheWayError{err}
+			}
 		}
 	}
 	if err := h.addMissingDirs(ctx, path.Dir(file)); err != nil {
@@ -118,7 +118,10 @@ func (h *homeSeed) addMissingDirs(ctx context.Context, dir string) error {
 	if dir == "/" || h.made[dir] {
 		return nil
 	}
-	_, err := h.client.ContainerStatPath(ctx, h.id, dir)
+	stat, err := h.client.ContainerStatPath(ctx, h.id, dir)
+	if err == nil && h.inVolume && !stat.Mode.IsDir() {
+		return inTheWayError{fmt.Errorf("%s is no directory", dir)}
+	}
 	if err == nil {
 		return nil // what is there keeps its owner and mode
 	}
@@ -131,6 +134,11 @@ func (h *homeSeed) addMissingDirs(ctx context.Context, dir string) error {
 	h.made[dir] = true
 	return h.archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: strings.TrimPrefix(dir, "/") + "/", Mode: 0o755, Uid: h.uid, Gid: h.gid})
 }
+
+// inTheWayError is about something at the place of a home file, or above it, that the file can't be merged with or put into.
+type inTheWayError struct{ error }
+
+func (e inTheWayError) Unwrap() error { return e.error }
 
 // maxLinks limits the symbolic links to follow for one path of an image.
 const maxLinks = 8
@@ -147,7 +155,7 @@ func (h *homeSeed) readFile(ctx context.Context, name string) ([]byte, error) {
 		}
 		name = target
 	}
-	return nil, fmt.Errorf("%s: more than %d symbolic links follow each other in the image", name, maxLinks)
+	return nil, inTheWayError{fmt.Errorf("%s: more than %d symbolic links follow each other in the image", name, maxLinks)}
 }
 
 // readEntry returns a file's content, or the target of a symbolic link.
@@ -169,7 +177,7 @@ func (h *homeSeed) readEntry(ctx context.Context, name string) (content []byte, 
 		return nil, "", fmt.Errorf("read %s: %w", name, err)
 	}
 	if header.Typeflag != tar.TypeReg || header.Size > maxHomeFile {
-		return nil, "", fmt.Errorf("%s is no regular file of at most %d bytes in the image", name, maxHomeFile)
+		return nil, "", inTheWayError{fmt.Errorf("%s is no regular file of at most %d bytes in the image", name, maxHomeFile)}
 	}
 	content, err = io.ReadAll(files)
 	return content, "", err

@@ -27,6 +27,9 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty *engi
 	if err := e.files.checkMounts(c.Mounts); err != nil {
 		return "", err
 	}
+	if err := e.checkVolumes(ctx, c); err != nil { // they were prepared for the agent
+		return "", err
+	}
 	config, host := toCreate(c)
 	if size := consoleSize(tty); size != nil {
 		host.ConsoleSize = *size

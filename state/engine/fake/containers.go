@@ -199,6 +199,11 @@ func (e *Engine) create(spec state.Container, session bool) (string, error) {
 			return "", fmt.Errorf("create container %s: bind source path %s does not exist", spec.Name, m.Source)
 		}
 	}
+	for _, v := range spec.Volumes {
+		if err := e.checkVolume(v.Volume, spec.Labels); err != nil {
+			return "", fmt.Errorf("create container %s: %w", spec.Name, err)
+		}
+	}
 	c := &container{id: e.id("c"), name: spec.Name, spec: spec, image: img, session: session, run: run{state: engine.StateCreated}}
 	for _, a := range spec.Networks { // which are found at the start
 		c.attached = append(c.attached, endpoint{network: &network{spec: state.Network{Name: a.Network}}, aliases: a.Aliases})

@@ -56,6 +56,7 @@ type Engine struct {
 	down       bool
 	containers map[string]*container // by ID
 	networks   map[string]*network   // by ID
+	volumes    map[string]*volume    // by name
 	images     map[string]image      // by reference
 	dirs       map[string]*dir       // by path
 	events     []engine.Event
@@ -65,7 +66,7 @@ type Engine struct {
 // New makes an engine.
 func New(o Options) *Engine {
 	e := &Engine{
-		options: o, containers: map[string]*container{}, networks: map[string]*network{}, images: map[string]image{}, dirs: map[string]*dir{},
+		options: o, containers: map[string]*container{}, networks: map[string]*network{}, volumes: map[string]*volume{}, images: map[string]image{}, dirs: map[string]*dir{},
 		changed: make(chan struct{}),
 	}
 	for ref, defaults := range o.Images {
@@ -79,7 +80,7 @@ var _ engine.Engine = (*Engine)(nil)
 // Capabilities are all but those that the options take away.
 func (e *Engine) Capabilities() engine.Capabilities {
 	c := engine.Capabilities{UpdateLimits: true, Unpause: true, Reconnect: true, Reload: true, Commands: engine.Commands{
-		RemoveContainer: "fake rm %s", RemoveNetwork: "fake network rm %s", InspectContainer: "fake inspect %s", Detach: "fake detach %s %s",
+		RemoveContainer: "fake rm %s", RemoveNetwork: "fake network rm %s", RemoveVolume: "fake volume rm %s", InspectContainer: "fake inspect %s", Detach: "fake detach %s %s",
 	}}
 	if e.options.Missing != nil {
 		e.options.Missing(&c)

@@ -38,8 +38,8 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete BOTTLE… | --selector LABELS | --all",
 		Short: "Remove bottles: containers, networks, configuration, tokens",
-		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals and the audit log are kept.
-A bottle whose manifest is still there comes back with the next reconcile.
+		Long: `Remove bottles: containers, networks, configuration, tokens. Proposals, the audit log and volumes without
+retain: false are kept. A bottle whose manifest is still there comes back with the next reconcile.
 
 With --all and --selector it asks first, if somebody is there to answer: stdin and stderr are a terminal. --yes answers.`,
 		Example: `  bottled delete dev

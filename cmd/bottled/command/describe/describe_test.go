@@ -32,13 +32,17 @@ func description(text string) service.Description {
 	b := apitest.Bottle("dev", "NotReady", "agent: it ended", apitest.Component(state.Pipelock, "running", 0), apitest.Component(state.Agent, "exited", 3))
 	b.Generation, b.ObservedGeneration, b.RetryAt = 3, 2, now.Add(40*time.Second)
 	b.Conditions = []reconciler.Condition{{Type: "Ready", Status: "False", Reason: "NotReady", Message: "agent: it ended" + text, LastTransitionTime: now.Add(-time.Minute)}}
+	b.Volumes = []reconciler.VolumeStatus{{Name: "cache", Volume: "p-volume-cache.dev", State: reconciler.VolumeInUse, Retained: true}}
 	return service.Description{
 		Status: b, Manifest: "/m/dev.yaml" + text,
 		Spec: v1alpha1.Spec{
 			Supervise: true,
 			Egress:    v1alpha1.Egress{Allowlist: []string{"a.test", "*.b.test"}, PrivateCIDRs: []string{"10.1.0.0/16"}},
 			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/api/", Upstream: "https://api.test", Methods: []string{"GET", "POST"}}, {Path: "/x/", Upstream: "https://x.test"}}},
-			Agent:     &v1alpha1.Agent{Image: "agent:1", Command: []string{"sh", "-c", "x" + text}, Mounts: []v1alpha1.Mount{{Source: "/src", Target: "/work", ReadOnly: true}}},
+			Agent: &v1alpha1.Agent{
+				Image: "agent:1", Command: []string{"sh", "-c", "x" + text}, Mounts: []v1alpha1.Mount{{Source: "/src", Target: "/work", ReadOnly: true}},
+				Volumes: []v1alpha1.Volume{{Name: "cache", Target: "/cache"}},
+			},
 		},
 		Networks: []service.DescribedNetwork{
 			{Name: "p-net-dev", Subnet: netip.MustParsePrefix("10.213.0.0/28"), Internal: true}, {Name: "p-egress-dev", Subnet: netip.MustParsePrefix("10.213.0.16/28")},

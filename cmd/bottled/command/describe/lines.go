@@ -30,6 +30,7 @@ func lines(d service.Description, now time.Time) []report.Line {
 		section("Egress", egress(d.Spec))
 	}
 	section("Networks", networks(d.Networks))
+	section("Volumes", report.Volumes(d.Status))
 	section("Limits", limits(d.Limits))
 	section("Proposals that wait for an answer", proposals(d.Waiting, now))
 	section("Refused most often", denied(d.Denied, now))
@@ -84,6 +85,9 @@ func declaration(d service.Description) []report.Line {
 				mode = ", read-only"
 			}
 			all = append(all, line("mount       %s at %s%s", m.Source, m.Target, mode))
+		}
+		for _, v := range agent.Volumes {
+			all = append(all, line("volume      %s at %s", v.Name, v.Target))
 		}
 	}
 	if d.Spec.Supervise {

@@ -111,15 +111,19 @@ func run(ctx context.Context, opts *Options) error {
 		return hint(ctx, opts)
 	}
 	if len(opts.Bottles) > 0 {
-		return printRefused(opts, status.Bottles)
+		return printMore(opts, status.Bottles)
 	}
 	return nil
 }
 
-// printRefused prints what the sidecars of bottles refused.
-func printRefused(opts *Options, bottles []reconciler.BottleStatus) error {
+// printMore prints the volumes of bottles, and what their sidecars refused.
+func printMore(opts *Options, bottles []reconciler.BottleStatus) error {
 	for _, b := range bottles {
-		for _, l := range report.Refused(b, time.Now()) {
+		var lines []report.Line
+		if volumes := report.Volumes(b); volumes != nil {
+			lines = append([]report.Line{{}}, volumes...)
+		}
+		for _, l := range append(lines, report.Refused(b, time.Now())...) {
 			if err := opts.Out.Data([]byte(opts.Out.Print(l) + "\n")); err != nil {
 				return err
 			}

@@ -279,3 +279,22 @@ a                    yes     Ready
 		t.Errorf("%v\n%s", err, cmp.Diff(want, out.String()))
 	}
 }
+
+// TestVolumes shows the volumes of bottles that are named.
+func TestVolumes(t *testing.T) {
+	b := apitest.Bottle("a", "Ready", "")
+	b.Volumes = []reconciler.VolumeStatus{
+		{Name: "cache", Volume: "p-volume-cache.a", State: reconciler.VolumeUnused}, {Name: "home", Volume: "p-volume-home.a", State: reconciler.VolumeMissing, Retained: true},
+	}
+	const want = "\nVOLUME   STATE     RETAINED   NAME\ncache    unused    no         p-volume-cache.a\nhome     missing   yes        p-volume-home.a\n"
+	for _, named := range []bool{true, false} {
+		var out bytes.Buffer
+		o := optionsFor(source{status: apitest.Status(b)}, &out)
+		if named {
+			o.Bottles = []string{"a"}
+		}
+		if err := run(t.Context(), o); err != nil || strings.HasSuffix(out.String(), want) != named {
+			t.Errorf("named: %t, %v:\n%s", named, err, &out)
+		}
+	}
+}

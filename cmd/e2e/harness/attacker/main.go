@@ -47,6 +47,7 @@ var commands = map[string]func(args []string) ([]attempt, error){
 	"forks":      forks,
 	"memory":     memory,
 	"swap":       swap,
+	"trap":       trap,
 	"storm":      storm,
 }
 

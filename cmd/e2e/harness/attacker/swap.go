@@ -59,3 +59,14 @@ func swap(args []string) ([]attempt, error) {
 	}
 	return attempts, os.RemoveAll(path + ".new")
 }
+
+// trap replaces a file or directory by a symbolic link.
+func trap(args []string) ([]attempt, error) {
+	if len(args) != 2 {
+		return nil, errors.New("usage: trap PATH TARGET")
+	}
+	if err := errors.Join(os.RemoveAll(args[0]), os.Symlink(args[1], args[0])); err != nil {
+		return nil, err
+	}
+	return []attempt{{Name: "a link at " + args[0], Granted: true}}, nil
+}
