@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -60,6 +61,26 @@ func (f *Factory) CompleteCopies(cmd *cobra.Command, args []string, _ string) ([
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return f.targets(cmd, ":"), cobra.ShellCompDirectiveNoSpace
+}
+
+// CompleteVolumes completes the names of volumes that can be removed and are not on the command line yet.
+func (f *Factory) CompleteVolumes(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+	defer cancel()
+	if err := f.Service.Settings.Resolve(cmd.Flags()); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp // the command itself will report it
+	}
+	all, err := f.Service.Volumes(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp // a shell has no place for an error
+	}
+	var names []string
+	for _, v := range all {
+		if v.State != reconciler.VolumeInUse && !slices.Contains(args, v.Name) {
+			names = append(names, v.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // bottles are the bottles of the owner that the command line selects, and their components; none where nobody can tell soon.

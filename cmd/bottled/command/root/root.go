@@ -34,6 +34,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/volumes"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/wait"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
@@ -79,7 +80,7 @@ wait --for completed and reconcile --once --wait-completed with that of an agent
 	root.AddCommand(
 		controller, plan.New(f, nil), validate.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
-		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil),
+		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil), volumes.New(f, nil),
 		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), sidecars(),
 	)
 	usageErrors(root)
