@@ -97,7 +97,7 @@ func (b bottle) root(ca string) string {
 		_, err := w.Write([]byte(content))
 		b.must(err)
 	}
-	for _, name := range []string{"bin", "sbin", "lib", "lib64"} {
+	for _, name := range []string{"bin", "lib", "lib64"} { // not sbin: the engine mounts its init there, which /usr would hide
 		add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: "usr/" + name, Mode: 0o777}, "")
 	}
 	add(tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, "")

@@ -3,7 +3,10 @@ package clients
 import "slices"
 
 // rows is the table.
-func rows() []row { return slices.Concat(curlRows, gitRows, nodeRows, pythonRows, goRows) }
+func rows() []row { return slices.Concat(curlRows, gitRows, nodeRows, pythonRows, goRows, javaRows) }
+
+// refusal is how pipelock says in its status line that a host is not allowed.
+const refusal = "Blocked by sandbox policy: domain not in allowlist: other.example"
 
 var curlRows = []row{
 	{
@@ -11,6 +14,12 @@ var curlRows = []row{
 		script:   `curl -fsS "${ANTHROPIC_BASE_URL}v1/models"`,
 		prints:   []string{"model-1"},
 		upstream: []string{"GET https://api.model.example/v1/models auth=token"},
+	},
+	{
+		client: "curl", does: "asks `$ANTHROPIC_BASE_URL/v1/…`, with two slashes", gets: "the answer",
+		script:   `curl -fsS "$ANTHROPIC_BASE_URL/v1/models?slashes"`,
+		prints:   []string{"model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?slashes auth=token"},
 	},
 	{
 		client: "curl", does: "sends a token of its own to a route", gets: "it is replaced by the route's",
@@ -55,14 +64,30 @@ echo "$secret" | gzip | curl -sS -H 'Content-Encoding: gzip' --data-binary @- -o
 		upstream: []string{"GET https://docs.example/ auth=none", "GET http://docs.example/ auth=none"},
 	},
 	{
-		client: "curl", does: "opens a page of a host that is not allowed, by HTTPS", gets: "403, and the connection is refused",
-		script: `curl -sS https://other.example/`, fails: true,
-		prints: []string{"403"},
+		client: "curl", does: "opens a page of a host that is not allowed, by HTTPS", gets: "no connection; with `-v` the reason",
+		script: `curl -v https://other.example/`, fails: true,
+		prints: []string{refusal},
 	},
 	{
 		client: "curl", does: "asks a route directly, in HTTP/2 without TLS", gets: "the answer, on HTTP/2",
 		script: `curl -fsS --noproxy '*' --http2-prior-knowledge -w '%{http_version}\n' "${ANTHROPIC_BASE_URL}v1/models?h2c"`,
 		prints: []string{"model-1", "\n2\n"},
+	},
+	{
+		// Codex tries a WebSocket first, and goes on with HTTP at once only after 426: openai/codex#43353, openai/codex#10139.
+		client: "curl", does: "opens a WebSocket on a route as Codex does, also inside CONNECT or directly", gets: "426 at once",
+		script: `for way in '-x http://pipelock:8888' '-p -x http://pipelock:8888' '--noproxy *'; do
+	set -f
+	curl -sS -o /dev/null -w '%{http_code}\n' $way -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
+		-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "${ANTHROPIC_BASE_URL}v1/responses"
+done`,
+		prints: []string{"426\n426\n426\n"},
+	},
+	{
+		client: "curl", does: "sends a secret inside CONNECT, without TLS", gets: "403 that names the rule",
+		script: secret + `echo "$secret" | curl -sSp -x http://pipelock:8888 --data-binary @- "$url"`,
+		prints: []string{"aws-access-token"},
+		never:  []string{"received /v1/messages?secret"},
 	},
 }
 
@@ -103,6 +128,11 @@ git push origin HEAD:refs/heads/more`, fails: true,
 		prints: []string{"push", "not allowed", "403"},
 		never:  []string{"service=git-receive-pack"},
 	},
+	{
+		client: "git", does: "clones from a host that is not allowed", gets: "403; with `GIT_CURL_VERBOSE=1` the reason",
+		script: `GIT_CURL_VERBOSE=1 git clone https://other.example/project.git`, fails: true,
+		prints: []string{refusal},
+	},
 }
 
 func gitClone(url string) string { return "git clone -q " + url + " .\ncat README\n" }
@@ -127,6 +157,11 @@ cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
 		upstream: []string{"GET https://npm.example/registry/locked/-/locked-1.0.0.tgz auth=token"},
 	},
 	{
+		client: "npm", does: "installs from a registry that is not allowed", gets: "an error that says why",
+		script: `npm install --fetch-retries 0 --registry https://other.example/ left-pad`, fails: true,
+		prints: []string{refusal},
+	},
+	{
 		client: "Node", does: "asks a route by `fetch`", gets: "the answer",
 		script:   `node -e 'fetch(process.env.ANTHROPIC_BASE_URL + "v1/models?node").then(async r => console.log(r.status, await r.text()))'`,
 		prints:   []string{"200", "model-1"},
@@ -135,6 +170,18 @@ cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
 	{
 		client: "undici", does: "opens an HTTPS page by its `ProxyAgent`", gets: "the page",
 		script: undici("https://docs.example/"), prints: []string{"200 the documentation"},
+	},
+	{
+		// undici before April 2026, and so Node 22 and 24, send CONNECT for http:// as well: nodejs/undici#4083, nodejs/node#62926.
+		client: "undici", does: "asks a route by its `ProxyAgent`, without TLS inside CONNECT", gets: "the answer",
+		script:   undici("http://cred-proxy:9099/model/v1/models?undici"),
+		prints:   []string{"200", "model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?undici auth=token"},
+	},
+	{
+		client: "undici", does: "opens an HTTP page by its `ProxyAgent`, without TLS inside CONNECT", gets: "the page",
+		script: undici("http://docs.example/?undici"), prints: []string{"200 the documentation"},
+		upstream: []string{"GET http://docs.example/?undici auth=none"},
 	},
 }
 
@@ -168,6 +215,11 @@ EOF`,
 		upstream: []string{"/v1/models?urllib auth=token"},
 	},
 	{
+		client: "Python", does: "opens a page of a host that is not allowed, by `urllib`", gets: "an error that says why",
+		script: `python3 -c 'import urllib.request as u; u.urlopen("https://other.example/")'`, fails: true,
+		prints: []string{refusal},
+	},
+	{
 		client: "Requests", does: "sends JSON to a route, and opens an HTTPS page", gets: "both",
 		script: `python3 - <<'EOF'
 import os, requests
@@ -186,6 +238,16 @@ python3 -c 'import greeting; print(greeting.GREETING)'`,
 	},
 }
 
+var javaRows = []row{
+	{
+		client: "Java", does: "sends JSON to a route, and opens HTTP and HTTPS pages, by `HttpClient` with the proxy's properties (it offers h2c)", gets: "all",
+		script: `java -XX:TieredStopAtLevel=1 -Dhttp.proxyHost=pipelock -Dhttp.proxyPort=8888 -Dhttps.proxyHost=pipelock -Dhttps.proxyPort=8888 \
+	/programs/Client.java "${ANTHROPIC_BASE_URL}v1/messages?java" http://docs.example/ https://docs.example/`,
+		prints:   []string{`200 {"bytes":15`, "200 the documentation\n\n200 the documentation\n"},
+		upstream: []string{"POST https://api.model.example/v1/messages?java auth=token"},
+	},
+}
+
 var goRows = []row{
 	{
 		client: "Go", does: "asks a route, and opens an HTTPS page, by `net/http`", gets: "both",
@@ -201,5 +263,10 @@ go mod download -x example.org/greeting@v1.0.0
 cat pkg/mod/example.org/greeting@v1.0.0/doc.go`,
 		prints:   []string{"package greeting"},
 		upstream: []string{"GET https://goproxy.example/example.org/greeting/@v/v1.0.0.zip auth=none"},
+	},
+	{
+		client: "Go", does: "opens a page of a host that is not allowed, by `net/http`", gets: "an error that says why",
+		script: `/bottled-demo fetch https://other.example/`, fails: true,
+		prints: []string{refusal},
 	},
 }

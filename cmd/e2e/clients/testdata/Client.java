@@ -9,15 +9,20 @@ import java.security.cert.CertificateFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
-/** Client sends a request, METHOD URL [BODY], with the JDK's HttpClient as it is by default, and prints the status and the body. */
+/**
+ * Client opens addresses, one after the other, with the JDK's HttpClient as it is by default, and prints each status and body. It sends
+ * JSON to the first one.
+ */
 public class Client {
-    public static void main(String[] args) throws Exception {
+    public static void main(String[] addresses) throws Exception {
         HttpClient client = HttpClient.newBuilder().sslContext(trusted()).build();
-        HttpRequest request = HttpRequest.newBuilder(URI.create(args[1]))
-            .method(args[0], args.length > 2 ? BodyPublishers.ofString(args[2]) : BodyPublishers.noBody())
-            .build();
-        var response = client.send(request, BodyHandlers.ofString());
-        System.out.println(response.statusCode() + " " + response.body());
+        var body = BodyPublishers.ofString("{\"messages\":[]}");
+        for (String address : addresses) {
+            var request = HttpRequest.newBuilder(URI.create(address));
+            var response = client.send((body != null ? request.POST(body) : request).build(), BodyHandlers.ofString());
+            System.out.println(response.statusCode() + " " + response.body());
+            body = null;
+        }
     }
 
     /** trusted has the authority that other programs find in a file of PEM, which Java can't be told. */
