@@ -145,7 +145,12 @@ spec:
   credProxy:
     caBundle: ./certs/ca.pem
     routes:
-      - {path: /model/, upstream: "https://api.model.example", token: {file: ./certs/token}, roles: [anthropic-base-url]}
+      - path: /model/
+        upstream: https://api.model.example
+        token: {file: ./certs/token}
+        roles: [anthropic-base-url]
+        headers: {anthropic-beta: oauth-2025-04-20}
+        allowQuery: [key]
       - {path: /npm/, upstream: "https://npm.example/registry/", token: {file: ./certs/token}, roles: [npm-registry]}
       - {path: /git/, upstream: "https://git.example", token: {file: ./certs/login}, authScheme: Basic, roles: [git-insteadof]}
   agent:

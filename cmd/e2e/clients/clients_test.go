@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// versionCommands print the version of each client, alone in a line.
+// versionCommands print the version of each client.
 var versionCommands = map[string]string{
 	"curl":     `curl --version | sed -n '1s/curl \([^ ]*\).*/\1/p'`,
 	"git":      `git --version | cut -d' ' -f3`,
@@ -61,14 +62,18 @@ var versionCommands = map[string]string{
 // versions names the clients with their versions.
 func (b bottle) versions() map[string]string {
 	b.t.Helper()
-	found := map[string]string{}
+	var all strings.Builder
 	for client, command := range versionCommands {
-		out, code := b.shell(command)
-		version := strings.TrimSpace(out)
-		if code != 0 || version == "" || strings.ContainsAny(version, " \n") {
-			b.t.Fatalf("%s does not tell its version (exit code %d): %s\nGet all clients with: task setup:clients", client, code, out)
+		fmt.Fprintf(&all, "{ echo \"%s $(%s)\"; } &\n", client, command)
+	}
+	out, _ := b.shell(all.String() + "wait")
+	found := map[string]string{}
+	for client := range versionCommands {
+		line := regexp.MustCompile(`(?m)^` + client + ` \d[^ ]*$`).FindString(out)
+		if line == "" {
+			b.t.Fatalf("%s does not tell its version:\n%s\nGet all clients with: task setup:clients", client, out)
 		}
-		found[client] = client + " " + version
+		found[client] = line
 	}
 	return found
 }

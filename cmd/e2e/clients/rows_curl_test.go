@@ -1,0 +1,107 @@
+package clients
+
+var curlRows = []row{
+	{
+		client: "curl", does: "asks a route at the base URL of the role `anthropic-base-url`", gets: "the answer; the token is added",
+		script:   `curl -fsS "${ANTHROPIC_BASE_URL}v1/models"`,
+		prints:   []string{"model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models auth=token"},
+	},
+	{
+		client: "curl", does: "asks `$ANTHROPIC_BASE_URL/v1/…`, with two slashes", gets: "the answer",
+		script:   `curl -fsS "$ANTHROPIC_BASE_URL/v1/models?slashes"`,
+		prints:   []string{"model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?slashes auth=token"},
+	},
+	{
+		client: "curl", does: "sends a token of its own to a route", gets: "it is replaced by the route's",
+		script:   `curl -fsS -H "Authorization: Bearer $ANTHROPIC_AUTH_TOKEN" -H 'x-api-key: mine' "${ANTHROPIC_BASE_URL}v1/models?own"`,
+		prints:   []string{"model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?own auth=token"},
+	},
+	{
+		client: "curl", does: "sends a query parameter named like a credential to a route", gets: "400 that names it",
+		script: `curl -sS -w '%{http_code}\n' "${ANTHROPIC_BASE_URL}v1/models?token=mine"`,
+		prints: []string{"token", "400\n"},
+		never:  []string{"/v1/models?token"},
+	},
+	{
+		client: "curl", does: "sends such a parameter that the route allows (`allowQuery`)", gets: "the answer",
+		script:   `curl -fsS "${ANTHROPIC_BASE_URL}v1/models?key=project-1"`,
+		prints:   []string{"model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?key=project-1 auth=token"},
+	},
+	{
+		client: "curl", does: "sends `anthropic-beta` as Claude Code does to a route with `headers: {anthropic-beta: …}`", gets: "both values arrive",
+		script:   `curl -fsS -H 'anthropic-beta: claude-code-20250219' "${ANTHROPIC_BASE_URL}v1/models?beta=true"`,
+		prints:   []string{"model-1"},
+		upstream: []string{`/v1/models?beta=true auth=token anthropic-beta="oauth-2025-04-20, claude-code-20250219"`},
+	},
+	{
+		client: "curl", does: "reads server-sent events of a route", gets: "each event at once",
+		script: `url=${ANTHROPIC_BASE_URL}v1/streams/curl
+curl -fsSN -d '{"stream":true}' "$url" | while read -r line; do
+	echo "$line"
+	case $line in *"event 1"*) curl -fsS -X POST "$url/arrived" ;; esac
+done`,
+		prints: []string{"data: event 1", "data: event 2"},
+	},
+	{
+		client: "curl", does: "uploads 20 MB to a route (with `Expect: 100-continue`)", gets: "it arrives",
+		script: `head -c 20000000 /dev/urandom > file
+sha256sum file
+curl -fsS -T file -H 'Expect: 100-continue' "${ANTHROPIC_BASE_URL}v1/files/large"`,
+		prints:   []string{`"bytes":20000000`},
+		upstream: []string{"PUT https://api.model.example/v1/files/large auth=token"},
+	},
+	{
+		client: "curl", does: "sends a body in `Content-Encoding: gzip`", gets: "it arrives as it was sent",
+		script:   `printf '{"messages":[]}' | gzip | curl -fsS -H 'Content-Encoding: gzip' --data-binary @- "${ANTHROPIC_BASE_URL}v1/responses?gzip"`,
+		prints:   []string{`"encoding":"gzip"`},
+		upstream: []string{`/v1/responses?gzip auth=token content-encoding="gzip"`},
+	},
+	{
+		client: "curl", does: "sends a secret, in clear or compressed by gzip", gets: "403 that names the rule",
+		script: secret + `echo "$secret" | curl -sS --data-binary @- "$url"
+echo "$secret" | gzip | curl -sS -H 'Content-Encoding: gzip' --data-binary @- -o /dev/null -w '%{http_code}\n' "$url"`,
+		prints: []string{"aws-access-token", "403\n"},
+		never:  []string{"received /v1/messages?secret"},
+	},
+	{
+		client: "curl", does: "opens a page of an allowed host, by HTTPS or HTTP", gets: "the page",
+		script:   `curl -fsS https://docs.example/ http://docs.example/`,
+		prints:   []string{"the documentation\nthe documentation\n"},
+		upstream: []string{"GET https://docs.example/ auth=none", "GET http://docs.example/ auth=none"},
+	},
+	{
+		client: "curl", does: "opens a page of a host that is not allowed, by HTTPS", gets: "no connection; with `-v` the reason",
+		script: `curl -v https://other.example/`, fails: true,
+		prints: []string{refusal},
+	},
+	{
+		client: "curl", does: "asks a route directly, in HTTP/2 without TLS", gets: "the answer, on HTTP/2",
+		script: `curl -fsS --noproxy '*' --http2-prior-knowledge -w '%{http_version}\n' "${ANTHROPIC_BASE_URL}v1/models?h2c"`,
+		prints: []string{"model-1", "\n2\n"},
+	},
+	{
+		// Codex tries a WebSocket first, and goes on with HTTP at once only after 426: openai/codex#43353, openai/codex#10139.
+		client: "curl", does: "opens a WebSocket on a route as Codex does, also inside CONNECT or directly", gets: "426 at once",
+		script: `for way in '-x http://pipelock:8888' '-p -x http://pipelock:8888' '--noproxy *'; do
+	set -f
+	curl -sS -o /dev/null -w '%{http_code}\n' $way -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
+		-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "${ANTHROPIC_BASE_URL}v1/responses"
+done`,
+		prints: []string{"426\n426\n426\n"},
+	},
+	{
+		client: "curl", does: "sends a secret inside CONNECT, without TLS", gets: "403 that names the rule",
+		script: secret + `echo "$secret" | curl -sSp -x http://pipelock:8888 --data-binary @- "$url"`,
+		prints: []string{"aws-access-token"},
+		never:  []string{"received /v1/messages?secret"},
+	},
+}
+
+// secret makes one that no file of this repository has.
+const secret = `secret=AKIA$(printf 'QYLPMN5HHHFPZAM2')
+url=${ANTHROPIC_BASE_URL}v1/messages?secret
+`

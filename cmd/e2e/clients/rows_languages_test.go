@@ -1,0 +1,69 @@
+package clients
+
+var pythonRows = []row{
+	{
+		client: "Python", does: "asks a route, and opens an HTTPS page, by `urllib`", gets: "both",
+		script: `python3 - <<'EOF'
+import os, urllib.request as u
+for url in os.environ["ANTHROPIC_BASE_URL"] + "v1/models?urllib", "https://docs.example/":
+    print(u.urlopen(url).read().decode())
+EOF`,
+		prints:   []string{"model-1", "the documentation"},
+		upstream: []string{"/v1/models?urllib auth=token"},
+	},
+	{
+		client: "Python", does: "opens a page of a host that is not allowed, by `urllib`", gets: "an error that says why",
+		script: `python3 -c 'import urllib.request as u; u.urlopen("https://other.example/")'`, fails: true,
+		prints: []string{refusal},
+	},
+	{
+		client: "Requests", does: "sends JSON to a route, and opens an HTTPS page", gets: "both",
+		script: `python3 - <<'EOF'
+import os, requests
+print(requests.post(os.environ["ANTHROPIC_BASE_URL"] + "v1/messages?requests", json={"messages": []}).json())
+print(requests.get("https://docs.example/").text)
+EOF`,
+		prints:   []string{"'bytes': 16", "the documentation"},
+		upstream: []string{"/v1/messages?requests auth=token"},
+	},
+	{
+		client: "pip", does: "installs from an allowed index whose files are at another allowed host", gets: "the package",
+		script: `python3 -m pip install -q --target . --index-url https://pypi.example/simple/ greeting
+python3 -c 'import greeting; print(greeting.GREETING)'`,
+		prints:   []string{"installed"},
+		upstream: []string{"GET https://pypi.example/simple/greeting/ auth=none", "GET https://files.example/pypi/greeting-1.0-py3-none-any.whl auth=none"},
+	},
+}
+
+var javaRows = []row{
+	{
+		client: "Java", does: "sends JSON to a route, and opens HTTP and HTTPS pages, by `HttpClient` with the proxy's properties (it offers h2c)", gets: "all",
+		script: `java -XX:TieredStopAtLevel=1 -Dhttp.proxyHost=pipelock -Dhttp.proxyPort=8888 -Dhttps.proxyHost=pipelock -Dhttps.proxyPort=8888 \
+	/programs/Client.java "${ANTHROPIC_BASE_URL}v1/messages?java" http://docs.example/ https://docs.example/`,
+		prints:   []string{`200 {"bytes":15`, "200 the documentation\n\n200 the documentation\n"},
+		upstream: []string{"POST https://api.model.example/v1/messages?java auth=token"},
+	},
+}
+
+var goRows = []row{
+	{
+		client: "Go", does: "asks a route, and opens an HTTPS page, by `net/http`", gets: "both",
+		script: `/bottled-demo fetch "${ANTHROPIC_BASE_URL}v1/models?go"
+/bottled-demo fetch https://docs.example/`,
+		prints:   []string{"model-1", "the documentation"},
+		upstream: []string{"/v1/models?go auth=token"},
+	},
+	{
+		client: "Go", does: "downloads a module from an allowed proxy (`GOPROXY`)", gets: "the module",
+		script: `export GOPROXY=https://goproxy.example GONOSUMDB='*' GOPATH=$PWD
+go mod download -x example.org/greeting@v1.0.0
+cat pkg/mod/example.org/greeting@v1.0.0/doc.go`,
+		prints:   []string{"package greeting"},
+		upstream: []string{"GET https://goproxy.example/example.org/greeting/@v/v1.0.0.zip auth=none"},
+	},
+	{
+		client: "Go", does: "opens a page of a host that is not allowed, by `net/http`", gets: "an error that says why",
+		script: `/bottled-demo fetch https://other.example/`, fails: true,
+		prints: []string{refusal},
+	},
+}

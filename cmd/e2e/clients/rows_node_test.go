@@ -1,0 +1,67 @@
+package clients
+
+var nodeRows = []row{
+	{
+		client: "npm", does: "installs a package, and a scoped one, by the role `npm-registry`", gets: "both, by the route; the lock file names no address of the bottle",
+		script: `echo '{"name":"mine","version":"1.0.0"}' > package.json
+npm install --no-fund left-pad @acme/widget
+cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
+! grep cred-proxy package-lock.json`,
+		prints: []string{`"left-pad"`, `"@acme/widget"`},
+		upstream: []string{
+			"GET https://npm.example/registry/left-pad auth=token", "GET https://npm.example/registry/left-pad/-/left-pad-1.0.0.tgz auth=token",
+			"GET https://npm.example/registry/@acme%2fwidget auth=token", "GET https://npm.example/registry/@acme/widget/-/widget-1.0.0.tgz auth=token",
+		},
+	},
+	{
+		client: "npm", does: "installs by a lock file that names registry.npmjs.org", gets: "the package, by the route",
+		script:   npmLock("locked", "https://registry.npmjs.org/locked/-/locked-1.0.0.tgz"),
+		prints:   []string{`"locked"`},
+		upstream: []string{"GET https://npm.example/registry/locked/-/locked-1.0.0.tgz auth=token"},
+	},
+	{
+		client: "npm", does: "installs from a registry that is not allowed", gets: "an error that says why",
+		script: `npm install --fetch-retries 0 --registry https://other.example/ left-pad`, fails: true,
+		prints: []string{refusal},
+	},
+	{
+		client: "Node", does: "asks a route by `fetch`", gets: "the answer",
+		script:   `node -e 'fetch(process.env.ANTHROPIC_BASE_URL + "v1/models?node").then(async r => console.log(r.status, await r.text()))'`,
+		prints:   []string{"200", "model-1"},
+		upstream: []string{"/v1/models?node auth=token"},
+	},
+	{
+		client: "undici", does: "opens an HTTPS page by its `ProxyAgent`", gets: "the page",
+		script: undici("https://docs.example/"), prints: []string{"200 the documentation"},
+	},
+	{
+		// undici before April 2026, and so Node 22 and 24, send CONNECT for http:// as well: nodejs/undici#4083, nodejs/node#62926.
+		client: "undici", does: "asks a route by its `ProxyAgent`, without TLS inside CONNECT", gets: "the answer",
+		script:   undici("http://cred-proxy:9099/model/v1/models?undici"),
+		prints:   []string{"200", "model-1"},
+		upstream: []string{"GET https://api.model.example/v1/models?undici auth=token"},
+	},
+	{
+		client: "undici", does: "opens an HTTP page by its `ProxyAgent`, without TLS inside CONNECT", gets: "the page",
+		script: undici("http://docs.example/?undici"), prints: []string{"200 the documentation"},
+		upstream: []string{"GET http://docs.example/?undici auth=none"},
+	},
+}
+
+func npmLock(name, resolved string) string {
+	return `echo '{"name":"mine","version":"1.0.0","dependencies":{"` + name + `":"1.0.0"}}' > package.json
+echo '{"name":"mine","version":"1.0.0","lockfileVersion":3,"packages":{"":{"name":"mine","version":"1.0.0","dependencies":{"` + name + `":"1.0.0"}},"node_modules/` + name + `":{"version":"1.0.0","resolved":"` + resolved + `"}}}' > package-lock.json
+npm ci --no-fund --no-audit
+cat node_modules/` + name + `/package.json
+`
+}
+
+// undici opens a page as Node's programs do that set undici's ProxyAgent.
+func undici(url string) string {
+	return `export NODE_PATH=/usr/share/nodejs
+node -e '
+const { fetch, ProxyAgent } = require("undici")
+fetch("` + url + `", { dispatcher: new ProxyAgent(process.env.HTTPS_PROXY) })
+  .then(async r => console.log(r.status, await r.text()))'
+`
+}
