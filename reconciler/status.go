@@ -31,6 +31,8 @@ type BottleStatus struct {
 	Cut bool `json:"cut,omitempty"`
 	// Volumes are those that the bottle declares.
 	Volumes []VolumeStatus `json:"volumes,omitempty"`
+	// Warnings are about what is as declared and hardly meant, each with the remedy. A bottle with warnings may be ready.
+	Warnings []string `json:"warnings,omitempty"`
 	// Traffic is nil when nothing was refused, and unless a running controller reports the status.
 	Traffic *Traffic `json:"traffic,omitempty"`
 	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running

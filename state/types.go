@@ -38,9 +38,17 @@ type Container struct {
 	Command    []string `json:",omitempty"` // empty: the image's
 	Env        map[string]string
 	User       string `json:",omitempty"` // empty: the image's
+	WorkDir    string `json:",omitempty"` // empty: the image's
+	Hostname   string `json:",omitempty"` // empty: the engine's choice
+	TTY        bool   `json:",omitempty"`
+	Stdin      bool   `json:",omitempty"`
 	Labels     map[string]string
 	Mounts     []Mount
 	Volumes    []VolumeMount `json:",omitempty"`
+	Tmpfs      []Tmpfs       `json:",omitempty"`
+	ShmSize    int64         `json:",omitempty"` // of /dev/shm, in bytes; 0: Docker's default
+	Devices    []Device      `json:",omitempty"`
+	GPUs       GPUs          `json:",omitzero"`
 	Home       []HomeFile    `json:",omitempty"` // written when it is created
 	Networks   []Attachment  // it is created on the first one
 	DNS        []string      `json:",omitempty"`
@@ -56,7 +64,9 @@ type Container struct {
 	// Restart is the engine's restart policy. Always "no": restarts are the controller's, so that order
 	// and configuration hold.
 	Restart string
-	Log     Log
+	// StopGrace is the time between SIGTERM and SIGKILL; 0: DefaultStopGrace.
+	StopGrace time.Duration `json:",omitzero"`
+	Log       Log
 	// Additions are left out of the declaration's hash: see there.
 	Additions Additions `json:",omitzero"`
 	// Extras are observed settings that bottled never makes (privileged, host namespaces, devices, published ports, …), which count as
@@ -77,6 +87,8 @@ type Mount struct {
 	ReadOnly       bool
 	// ID identifies the source of an agent's mount at the time of its check. The declaration's hash leaves it out.
 	ID safepath.ID `json:",omitzero"`
+	// Owner of the source of an agent's mount. The declaration's hash leaves it out.
+	Owner Owner `json:",omitzero"`
 }
 
 // Attachment is a container's endpoint on a network.
@@ -117,7 +129,7 @@ func (c Container) Hash() string {
 	delete(c.Labels, LabelManifest)
 	c.Mounts = slices.Clone(c.Mounts)
 	for i := range c.Mounts {
-		c.Mounts[i].ID = safepath.ID{}
+		c.Mounts[i].ID, c.Mounts[i].Owner = safepath.ID{}, Owner{}
 	}
 	return DigestJSON(c)
 }

@@ -40,6 +40,9 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.decodeText(n, v.FieldByName("Text"), field)
 	case v.Type() == reflect.TypeFor[v1alpha1.EnvValue]() && len(n.Content) == 0:
 		d.mismatch(n, field, "it does not say where the value is found", "write a text, {file: PATH} or {env: NAME}")
+	case v.Type() == reflect.TypeFor[*v1alpha1.GPUs]():
+		v.Set(reflect.ValueOf(&v1alpha1.GPUs{}))
+		d.decodeGPUs(n, v.Elem(), field)
 	case v.Type() == reflect.TypeFor[oneOrMore]() && n.Kind == yaml.ScalarNode:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		d.decodeKind(n, v.Index(0), field)
@@ -67,6 +70,22 @@ func (d *Document) decodeKind(n *yaml.Node, v reflect.Value, field string) {
 		d.decodeInt(n, v, field)
 	default:
 		panic("a field of a kind that decode does not know: " + v.Type().String()) // a mistake in types.go
+	}
+}
+
+// decodeGPUs decodes the text all, a number or a list.
+func (d *Document) decodeGPUs(n *yaml.Node, v reflect.Value, field string) {
+	switch {
+	case isText(n) && n.Value == "all":
+		v.FieldByName("Count").SetInt(v1alpha1.AllGPUs)
+	case n.Kind == yaml.ScalarNode && n.Tag == intTag:
+		if d.decodeInt(n, v.FieldByName("Count"), field); v.FieldByName("Count").Int() < 0 { // which would be all
+			v.SetZero()
+		}
+	case n.Kind == yaml.SequenceNode:
+		d.decodeList(n, v.FieldByName("IDs"), field)
+	default:
+		d.mismatch(n, field, "all, a number or a list is expected, found "+d.describe(n, field), "write all, a number like 1, or a list of IDs")
 	}
 }
 

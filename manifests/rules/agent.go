@@ -25,6 +25,7 @@ func validateAgent(d *parse.Document) {
 	validateVolumes(d, v1alpha1.VolumesField, agent.Volumes, validateMounts(d, agent.Mounts))
 	validateResources(d, agent.Resources)
 	validateRestart(d, agent)
+	validateContainer(d, agent)
 	if field := v1alpha1.AgentField + ".runtime"; d.Given(field) && !runtimePattern.Matches(agent.Runtime) {
 		d.Report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}

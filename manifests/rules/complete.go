@@ -28,6 +28,8 @@ func Complete(b *v1alpha1.Bottle) {
 			completeBuild(agent.Build, dir)
 		}
 		completeEnv(agent, dir)
+		completeContainer(agent)
+		completeDevices(agent)
 		for i := range agent.Mounts {
 			agent.Mounts[i].Source = rootedAt(dir, agent.Mounts[i].Source)
 		}

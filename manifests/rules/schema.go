@@ -83,6 +83,23 @@ var constraints = []constraint{
 	{"EnvValue.env", matching(scalar.EnvNamePattern)},
 	{"EnvValue.file", notEmpty},
 	{"Agent.runtime", matching(runtimePattern)},
+	{"Agent.user", matching(userPattern)},
+	{"Agent.workdir", matching(workdirPattern)},
+	{"Agent.tty", byDefault(false)},
+	{"Agent.stdin", byDefault(false)},
+	{"Agent.shmSize", matching(scalar.QuantityPattern)},
+	{"Agent.tmpfs", between(0, maxTmpfs)},
+	{"Tmpfs.target", matching(targetPattern)},
+	{"Tmpfs.size", both(matching(scalar.QuantityPattern), byDefault(v1alpha1.DefaultTmpfsSize))},
+	{"Tmpfs.mode", both(matching(modePattern), byDefault(defaultTmpfsMode))},
+	{"Agent.stopGracePeriod", matching(durationPattern)},
+	{"Agent.hostname", matching(hostnamePattern)},
+	{"Agent.devices", between(0, maxDevices)},
+	{"Device.source", matching(devicePattern)},
+	{"Device.target", matching(devicePattern)},
+	{"Device.permissions", both(matching(permissionsPattern), byDefault(defaultPermissions))},
+	{"Device.allowDangerous", byDefault(false)},
+	{"Agent.gpus", allOrNumberOrList(gpuIDPattern, maxGPUs)},
 	{"Agent.restart", both(oneOf(restarts), byDefault(v1alpha1.RestartOnFailure))},
 	{"Agent.backoffLimit", both(numbered(0, maxBackoffLimit), byDefault(v1alpha1.DefaultBackoffLimit))},
 	{"Mount.source", notEmpty},
@@ -175,6 +192,17 @@ func textOr(keys ...string) func(*jsonschema.Schema) {
 		s.Ref, s.OneOf = "", []*jsonschema.Schema{{Type: "string"}}
 		for _, key := range keys {
 			s.OneOf = append(s.OneOf, &jsonschema.Schema{Ref: mapping, Required: []string{key}})
+		}
+	}
+}
+
+// allOrNumberOrList takes the text all, a number from 1 to most, or a list of texts.
+func allOrNumberOrList(p scalar.Pattern, most uint64) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		s.Type, s.OneOf = "", []*jsonschema.Schema{
+			{Const: "all"},
+			{Type: "integer", Minimum: "1", Maximum: json.Number(strconv.FormatUint(most, 10))},
+			{Type: "array", Items: &jsonschema.Schema{Type: "string", Pattern: string(p)}, MinItems: new(uint64(1)), MaxItems: &most, UniqueItems: true},
 		}
 	}
 }

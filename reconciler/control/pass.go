@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -282,6 +283,11 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	// A backoff was logged with its failure.
 	if before := b.status; retryAt.IsZero() && (before.Reason != status.Reason || before.Message != status.Message) {
 		c.logTransition(status, b.dirtySince)
+	}
+	for _, w := range status.Warnings {
+		if !slices.Contains(b.status.Warnings, w) {
+			c.Log.Warn().Str("bottle", slug).Msg(w)
+		}
 	}
 	status.RetryAt = retryAt
 	c.publish(b, status, phase)

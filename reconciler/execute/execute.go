@@ -21,8 +21,6 @@ import (
 const (
 	// callTimeout limits each engine call that changes something, except image transfers.
 	callTimeout = 2 * time.Minute
-	// agentGrace is the time between SIGTERM and SIGKILL for an agent, as with `docker stop`.
-	agentGrace = 10 * time.Second
 	// agentStableAfter is the run time from which an agent counts as started.
 	agentStableAfter = 500 * time.Millisecond
 )
@@ -101,7 +99,7 @@ type execution struct {
 
 // perform executes one step. Calls that change the engine are not cancelled with ctx, only limited by callTimeout.
 func (r *execution) perform(ctx context.Context, s plan.Step) error {
-	call, cancel := withCallTimeout(context.WithoutCancel(ctx), callTimeout)
+	call, cancel := withCallTimeout(context.WithoutCancel(ctx), callTimeout+s.Grace)
 	defer cancel()
 	err := r.dispatch(ctx, call, s)
 	if err != nil && call.Err() != nil {
@@ -153,7 +151,7 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 		r.Cache.Forget(id)
 		return r.Engine.UpdateLimits(call, id, s.Declared.Container.Limits)
 	case plan.Stop:
-		return r.stop(call, id)
+		return r.stop(call, id, s.Grace)
 	case plan.Remove:
 		return r.remove(call, s)
 	}
@@ -205,8 +203,8 @@ func (r *execution) removeVolume(ctx context.Context, name string) error {
 	return nil
 }
 
-func (r *execution) stop(ctx context.Context, id string) error {
-	if err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, id, agentGrace) }); err != nil {
+func (r *execution) stop(ctx context.Context, id string, grace time.Duration) error {
+	if err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, id, grace) }); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -269,8 +267,8 @@ func (r *execution) reload(ctx context.Context, id, config string) error {
 }
 
 func (r *execution) remove(ctx context.Context, s plan.Step) error {
-	if s.Graceful {
-		err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, s.ContainerID, agentGrace) })
+	if s.Grace > 0 {
+		err := r.yieldSlotWhile(func() error { return r.Engine.StopContainer(ctx, s.ContainerID, s.Grace) })
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,7 @@ type Reconciler struct {
 	examined    map[string]declaration    // by slug: read for a pass to come (see InputsChanged)
 	generations map[string]generation     // by slug: of the newest declaration
 	running     map[string][]writtenPlace // by slug: what the containers that run can write
+	users       *engine.UserMapping       // of the engine; nil until it was asked
 	reserved    map[string]state.Subnets  // by slug: networks of bottles that are observed one by one may not exist yet
 }
 
@@ -76,6 +77,9 @@ func (r *Reconciler) observeAndPlan(ctx context.Context, m source.Snapshot, o Op
 	refs := r.knownImages(m)
 	have, err := r.Observer.Observe(ctx, observe.Options{Slug: o.Slug, Refs: refs, Deep: o.Deep})
 	if err != nil {
+		return planned{}, err
+	}
+	if err := r.learnUsers(ctx, m); err != nil {
 		return planned{}, err
 	}
 	r.recordWritable(have, o.Slug)

@@ -38,6 +38,7 @@ func (r *Reconciler) Warnings(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.setUsers(info.Users)
 	filtered, err := r.HostReversePathFilter()
 	if err != nil {
 		return nil, err

@@ -72,5 +72,9 @@ func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Rea
 			}
 		}
 	}
-	return resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: &r.builds, Writable: declared.With(running...)}
+	reader := resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: &r.builds, Writable: declared.With(running...)}
+	if r.users != nil {
+		reader.ContainerIDs = r.users.ContainerIDs
+	}
+	return reader
 }

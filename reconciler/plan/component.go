@@ -19,6 +19,9 @@ import (
 func (p *planner) component(m state.Component, changed map[string]bool) {
 	have := p.claim(m)
 	if m.Name == state.Agent {
+		p.warnMounts(m, have)
+	}
+	if m.Name == state.Agent {
 		if status, finished := p.finished(m, have); finished {
 			p.plan.Components = append(p.plan.Components, status)
 			return
@@ -182,7 +185,7 @@ func (p *planner) repair(m state.Component, have observe.ObservedContainer, drif
 	case engine.StateRunning:
 		if p.isToRestart(m, have) {
 			p.interrupt(have)
-			step(Stop, causeRestart, nil)
+			step(Stop, causeRestart, func(s *Step) { s.Grace = have.Container.StopTimeout() })
 			step(Start, causeRestart, nil)
 		} else if action, cause := p.refresh(m, have, changed); action != "" {
 			step(action, cause, nil)

@@ -149,10 +149,11 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 }
 
 func removeStep(c observe.ObservedContainer, cause string) Step {
-	return Step{
-		Action: Remove, Component: c.Component(), Object: c.Name, Cause: cause,
-		ContainerID: c.ID, mounted: mountSources(c), Graceful: !c.Orphan && kinds.All.Of(c.Component()).Workload && c.State == engine.StateRunning,
+	s := Step{Action: Remove, Component: c.Component(), Object: c.Name, Cause: cause, ContainerID: c.ID, mounted: mountSources(c)}
+	if !c.Orphan && kinds.All.Of(c.Component()).Workload && c.State == engine.StateRunning {
+		s.Grace = c.Container.StopTimeout()
 	}
+	return s
 }
 
 func mountSources(c observe.ObservedContainer) []string {

@@ -10,7 +10,7 @@ import (
 // StatusOf returns the status of a bottle by its plan and the error of its execution, if there was one.
 func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	s := reconciler.BottleStatus{Slug: p.Slug, Components: p.Components, Volumes: p.Volumes, Reason: reconciler.ReasonReady}
-	s.Cut = p.Cut
+	s.Cut, s.Warnings = p.Cut, p.Warnings
 	suspended := false
 	if d := p.Desired; d != nil {
 		s.Generation, s.ObservedGeneration, s.SpecHash, s.ObservedSpecHash = d.Generation, d.Generation, d.SpecHash, d.SpecHash

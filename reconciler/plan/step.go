@@ -51,9 +51,9 @@ type Step struct {
 	Volume      state.Volume
 	Attachment  state.Attachment
 	Dir         state.Dir
-	EndIsFinal  bool      // a Start whose container may end in failure at once: that is no failure of the step
-	Graceful    bool      // give the container time to end
-	LastRun     time.Time // when the container ended last; what it said after that, it said in the run to come
+	EndIsFinal  bool          // a Start whose container may end in failure at once: that is no failure of the step
+	Grace       time.Duration // of a Stop or Remove: for the container to end; 0: it is killed
+	LastRun     time.Time     // when the container ended last; what it said after that, it said in the run to come
 
 	halts   bool     // an Unpause that only allows the Stop after it
 	mounted []string // sources of the mounts of a container that goes
@@ -76,6 +76,8 @@ type BottlePlan struct {
 	Desired *state.Bottle
 	// Runs is what has to be on record of the agent's runs before the steps are done; nil when it is already.
 	Runs *state.AgentRuns
+	// Warnings are about what is as declared and hardly meant.
+	Warnings []string
 	// Partial reports that steps are left out (see Without): the bottle is not as desired when the others are done.
 	Partial    bool
 	Components []reconciler.ComponentStatus

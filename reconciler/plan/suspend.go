@@ -39,7 +39,7 @@ func (p *planner) stop(c observe.ObservedContainer) (cause string) {
 		fallthrough
 	case engine.StateRunning:
 		p.interrupt(c)
-		step.Action = Stop
+		step.Action, step.Grace = Stop, c.Container.StopTimeout()
 		p.add(step)
 		return causeSuspended
 	}

@@ -19,6 +19,9 @@ type SessionRuntime interface {
 	CreateSession(ctx context.Context, c state.Container, tty *Terminal) (id string, err error)
 	// StartSession starts the container of a session with its terminal, or its pipes, attached. For mounts see Writer.StartContainer.
 	StartSession(ctx context.Context, id string, mounts []state.Mount, tty *Terminal) (Process, error)
+	// Attach connects to the first process of a running container: to its output and, if it was declared with one, its input or
+	// terminal. The process goes on when the connection is closed.
+	Attach(ctx context.Context, id string) (Process, error)
 	// Exec runs a command in a running container, with or without a stdin.
 	Exec(ctx context.Context, id string, command []string, stdin bool, tty *Terminal) (Process, error)
 	// CopyFrom returns an archive (tar) of a file or directory of a container, running or not. The path's last element is not followed if it

@@ -109,7 +109,7 @@ type Usage struct {
 type ImageDefaults struct {
 	Entrypoint, Command []string
 	Env                 map[string]string
-	User                string
+	User, WorkDir       string
 }
 
 // Slug returns the name of the bottle that the container belongs to.

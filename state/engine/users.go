@@ -18,6 +18,15 @@ type UserMapping struct {
 // Remaps reports whether a container's user has another ID on the host.
 func (m UserMapping) Remaps() bool { return m != UserMapping{} }
 
+// ContainerIDs returns the IDs of a user and group of the host in containers, negative for those that these don't have, and whether that
+// is known.
+func (m UserMapping) ContainerIDs(uid, gid int) (containerUID, containerGID int, known bool) {
+	if m.Unknown {
+		return 0, 0, false
+	}
+	return max(uid-m.UID, -1), max(gid-m.GID, -1), true
+}
+
 // ErrUnknownMapping is returned where sidecars need files of their own and the user mapping is unknown.
 var ErrUnknownMapping = errors.New("a rootless engine does not report which users of this host its containers have, so cred-proxy and " +
 	"supervise could not read their files: use an engine with userns-remap, or bottles without credProxy and supervise")

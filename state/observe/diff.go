@@ -44,6 +44,7 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	d.compareList("entrypoint", got.Entrypoint, firstNonEmpty(want.Entrypoint, defaults.Entrypoint))
 	d.compareList("command", got.Command, wantCommand(want, defaults))
 	d.compareText("user", got.User, cmp.Or(want.User, defaults.User))
+	d.compareProcess(want, got, defaults)
 	d.compareEnv(want, got.Env, defaults.Env)
 	d.compareLabels(want.Labels, have.Labels)
 	d.compareMounts(want.Mounts, got.Mounts)
@@ -253,7 +254,7 @@ func (d *Drift) compareAttachments(want state.Container, have ObservedContainer,
 			d.Attach = append(d.Attach, a)
 		case networks[a.Network] != "" && e.NetworkID != "" && e.NetworkID != networks[a.Network]:
 			d.addRecreate("networks."+a.Network, shortID(e.NetworkID)+", which is gone", shortID(networks[a.Network]))
-		case !hasAliases(have.Container, a):
+		case !hasAliases(have.Container, a, want.Hostname):
 			d.Reattach = append(d.Reattach, a)
 		}
 	}
@@ -263,10 +264,14 @@ func (d *Drift) compareAttachments(want state.Container, have ObservedContainer,
 }
 
 // hasAliases reports whether the container has exactly the declared aliases: with a further one it could impersonate another component.
-func hasAliases(c state.Container, want state.Attachment) bool {
+// Engines before 25 make the host name an alias.
+func hasAliases(c state.Container, want state.Attachment, hostname string) bool {
 	for _, got := range c.Networks {
 		if got.Network == want.Network {
-			return slices.Equal(slices.Sorted(slices.Values(got.Aliases)), slices.Sorted(slices.Values(want.Aliases)))
+			aliases := slices.DeleteFunc(slices.Sorted(slices.Values(got.Aliases)), func(alias string) bool {
+				return alias == hostname && !slices.Contains(want.Aliases, alias)
+			})
+			return slices.Equal(aliases, slices.Sorted(slices.Values(want.Aliases)))
 		}
 	}
 	return false

@@ -3,7 +3,7 @@ package observe
 import "github.com/bot-bottle/bottled/state"
 
 // SessionDrift compares the isolation of a session's container with state.Sealed. Its other settings are those of the declaration when it
-// started, and stay. networks are the IDs of the existing networks by name.
+// started, and stay, but for devices: it has none that the agent must not have. networks are the IDs of the existing networks by name.
 func SessionDrift(b state.Bottle, have ObservedContainer, networks map[string]string) Drift {
 	want := state.Sealed(state.Attachment{Network: b.Networks[0].Name})
 	got := have.Container
@@ -14,5 +14,11 @@ func SessionDrift(b state.Bottle, have ObservedContainer, networks map[string]st
 	d.compareSet("capAdd", got.CapAdd, want.CapAdd)
 	d.compareSet("securityOpt", got.SecurityOpt, want.SecurityOpt)
 	d.compareSet("extras", got.Extras, want.Extras)
+	for _, m := range b.Components {
+		if m.Name == state.Agent {
+			want = m.Container
+		}
+	}
+	d.compareRights(want, got)
 	return d
 }

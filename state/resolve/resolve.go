@@ -27,6 +27,10 @@ type Inputs struct {
 	// Env holds the agent's variables from env files and by reference; nil when there are none, or when one can't be read.
 	Env   map[string]string
 	Build *buildcontext.Context
+	// User ("uid:gid") is the agent's where its manifest says auto; "" is the image's.
+	User string
+	// Devices are the paths of the agent's devices without symbolic links, by their source.
+	Devices map[string]string
 }
 
 // MountSource identifies the source of a mount at the time of its check.
@@ -34,6 +38,7 @@ type MountSource struct {
 	Path      string // without symbolic links
 	ID        safepath.ID
 	Directory bool
+	Owner     state.Owner
 }
 
 // Reader reads the inputs of manifests.
@@ -43,6 +48,9 @@ type Reader struct {
 	Builds   *buildcontext.Reader
 	// Writable are the places that agents can write to: nothing there is read or mounted.
 	Writable safepath.Set
+	// ContainerIDs returns the IDs that containers have for those of this host, negative for none, and whether that is known. nil: they
+	// have the same.
+	ContainerIDs func(uid, gid int) (containerUID, containerGID int, known bool)
 }
 
 // InputError is about something that a field of a manifest refers to.
@@ -84,6 +92,10 @@ func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
 	failed = append(failed, r.readCredentials(&in, m)...)
 	failed = append(failed, r.readEnv(&in, m)...)
 	var err error
+	if in.User, err = r.user(m, in.Mounts); err != nil {
+		failed = append(failed, inputError(m, v1alpha1.UserField, err))
+	}
+	failed = append(failed, r.readDevices(&in, m)...)
 	if in.Build, err = r.Build(m); err != nil {
 		failed = append(failed, inputError(m, v1alpha1.BuildField, err))
 	}
@@ -136,7 +148,7 @@ func (r Reader) resolveMount(m v1alpha1.Mount) (MountSource, error) {
 	if own, shows, err := exposedOwnDir(r.Settings, o.Location()); err != nil || shows {
 		return MountSource{}, errors.Join(err, fmt.Errorf("it would expose bottled's own files in %s to the agent: mount another directory", own))
 	}
-	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir()}, r.Settings.CheckShared(o.Real)
+	return MountSource{Path: o.Real, ID: o.ID, Directory: o.Info.IsDir(), Owner: r.ownerOf(o.Info)}, r.Settings.CheckShared(o.Real)
 }
 
 // unwrapPathError strips the path from an error of opening it, since the message names it already.

@@ -229,6 +229,9 @@ func noteLines(bottles []reconciler.BottleStatus) []Line {
 			note(of.name + ": " + c.Message)
 			said += c.Message
 		}
+		for _, w := range b.Warnings {
+			lines = append(lines, Line{Text: b.Slug + ": warning: " + Flat(w), Wrap: true})
+		}
 	}
 	return lines
 }

@@ -40,6 +40,42 @@ func (s *Service) Exec(ctx context.Context, to Target, command []string, user At
 	return code, err
 }
 
+// AgentStreams returns whether the running agent of a bottle has an input, and a terminal.
+func (s *Service) AgentStreams(ctx context.Context, bottle string) (stdin, tty bool, err error) {
+	err = s.withContainer(ctx, Target{bottle, state.Agent}, func(e Engine, c engine.Summary) error {
+		detail, err := e.Inspect(ctx, c.ID)
+		stdin, tty = detail.Container.Stdin, detail.Container.TTY
+		return err
+	})
+	return stdin, tty, err
+}
+
+// Attach connects a user to the running agent of a bottle until that ends, and returns its exit code.
+func (s *Service) Attach(ctx context.Context, bottle string, user Attachment) (code int, err error) {
+	err = s.withContainer(ctx, Target{bottle, state.Agent}, func(e Engine, c engine.Summary) error {
+		began := time.Now()
+		p, err := e.Attach(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if t := user.Terminal(); t != nil {
+			// Another size, then this one: a program draws its screen anew when the size changes.
+			err = errors.Join(p.Resize(ctx, t.Width+1, t.Height+1), p.Resize(ctx, t.Width, t.Height))
+		}
+		if err == nil {
+			code, err = user.Converse(context.WithoutCancel(ctx), p)
+		}
+		if err == nil {
+			s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Agent, since: began})
+		}
+		return errors.Join(err, p.Close())
+	})
+	return code, err
+}
+
+// ErrNotRunning marks a component that does not run.
+var ErrNotRunning = errors.New("it does not run")
+
 // withContainer calls do with the running container of a component.
 func (s *Service) withContainer(ctx context.Context, of Target, do func(e Engine, c engine.Summary) error) (err error) {
 	e, err := s.connect(ctx, state.Settings{})
@@ -73,5 +109,5 @@ func (s *Service) runningContainer(ctx context.Context, e Engine, of Target) (en
 		}
 		now = c.State
 	}
-	return engine.Summary{}, fmt.Errorf("it does not run, it is %s: see bottled status %s", now, of.Bottle)
+	return engine.Summary{}, fmt.Errorf("%w, it is %s: see bottled status %s", ErrNotRunning, now, of.Bottle)
 }

@@ -35,7 +35,8 @@ func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot
 	}
 	reader := resolve.Reader{Settings: settings, Getenv: os.LookupEnv, Builds: new(buildcontext.Reader), Writable: snapshot.Writable}
 	for _, b := range snapshot.Bottles {
-		_, failed := reader.Examine(b)
+		in, failed := reader.Examine(b)
+		snapshot.Warnings = append(snapshot.Warnings, unwritableMounts(b, in)...)
 		for _, f := range failed {
 			p := parse.Problem{File: f.File, Line: f.Line, Column: 1, Field: f.Field, Reason: f.Err.Error(), Slug: b.Metadata.Name}
 			if errors.Is(f, resolve.ErrUnavailable) {
@@ -47,6 +48,35 @@ func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot
 	}
 	snapshot.Warnings = append(snapshot.Warnings, s.unknownRuntimes(ctx, settings, snapshot.Bottles)...)
 	return snapshot, nil
+}
+
+// unwritableMounts warns of mounts that the agent's user can't write to, where that is known without its image.
+func unwritableMounts(b v1alpha1.Bottle, in resolve.Inputs) []parse.Problem {
+	agent := b.Spec.Agent
+	if agent == nil {
+		return nil
+	}
+	user := agent.User
+	if user == v1alpha1.UserAuto {
+		user = in.User
+	}
+	if user == "" {
+		return nil
+	}
+	var warnings []parse.Problem
+	for i, m := range agent.Mounts {
+		source, resolved := in.Mounts[m.Source]
+		if m.ReadOnly || !resolved {
+			continue
+		}
+		if warning := source.Owner.Warn(user, source.Path, m.Target); warning != "" {
+			field := parse.ElementOf(v1alpha1.MountsField, i)
+			warnings = append(warnings, parse.Problem{
+				File: b.Source.Path, Line: b.Source.LineOf(field), Column: 1, Field: field, Slug: b.Metadata.Name, Reason: warning,
+			})
+		}
+	}
+	return warnings
 }
 
 // unknownRuntimes warns of runtimes that this host's engine does not have. Without an engine there is nothing to say.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	mobyterm "github.com/moby/term"
 	"golang.org/x/term"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
@@ -32,7 +33,15 @@ type Attachment struct {
 	stdin   bool // input goes to the program
 	tty     bool // the program has a terminal
 	signals chan os.Signal
+	// detached is closed by the keys that detach, and by the end of a terminal's input; nil for a program that ends with its session.
+	detached chan struct{}
 }
+
+// ErrDetached is returned for a user who left a program that goes on.
+var ErrDetached = errors.New("detached")
+
+// detachKeys are Ctrl-P and Ctrl-Q, as with docker attach.
+var detachKeys = []byte{0x10, 0x11}
 
 // Attach prepares a session on this process' stdin, stdout and stderr. It catches the signals until release is called.
 func Attach(stdin, tty bool) (a *Attachment, release func()) {
@@ -40,6 +49,13 @@ func Attach(stdin, tty bool) (a *Attachment, release func()) {
 	signal.Notify(a.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE) // a reader that goes away must not keep a session from being cleaned up
 	return a, func() { signal.Stop(a.signals) }
+}
+
+// Visit prepares a visit to a program that goes on when the user leaves: by the keys that detach or, without a terminal, by a signal.
+func Visit(stdin, tty bool) (a *Attachment, release func()) {
+	a, release = Attach(stdin, tty)
+	a.detached = make(chan struct{})
+	return a, release
 }
 
 // Stdin says whether input goes to the program.
@@ -96,7 +112,12 @@ func (a *Attachment) await(ctx context.Context, p engine.Process, ended <-chan e
 			return e.code, e.err
 		case <-giveUp:
 			n = maxSignals
+		case <-a.detached:
+			return 0, ErrDetached
 		case s := <-a.signals:
+			if a.detached != nil {
+				return 0, ErrDetached
+			}
 			n++
 			last, _ = s.(syscall.Signal) // as all are on Unix
 			if why = p.Signal(ctx, last); why != nil {
@@ -126,6 +147,10 @@ func (a *Attachment) raw() (restore func(), err error) {
 
 // send copies the input. A pipe's end closes the program's stdin; a terminal's is sent as the key that ends input.
 func (a *Attachment) send(p engine.Process) {
+	if a.detached != nil {
+		a.sendUntilDetached(p)
+		return
+	}
 	_, err := io.Copy(p, a.in)
 	if a.tty {
 		_, err = io.WriteString(p, endOfInput)
@@ -133,6 +158,18 @@ func (a *Attachment) send(p engine.Process) {
 		err = p.CloseWrite()
 	}
 	_ = err // the connection's end, which the other direction reports
+}
+
+// sendUntilDetached copies the input. Its end ends a visit at a terminal, and leaves the program's stdin open.
+func (a *Attachment) sendUntilDetached(p engine.Process) {
+	in := io.Reader(a.in)
+	if a.tty {
+		in = mobyterm.NewEscapeProxy(a.in, detachKeys)
+	}
+	_, _ = io.Copy(p, in) // the connection's end is reported by the other direction, and the detach keys are an error here
+	if a.tty {
+		close(a.detached)
+	}
 }
 
 // followSize keeps the program's terminal as large as this one until stop is called.

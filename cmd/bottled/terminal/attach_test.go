@@ -60,3 +60,55 @@ func TestGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// TestVisit shows how a visit ends while its program goes on: by the keys that detach, by the end of the terminal, or by a signal where
+// there is none.
+func TestVisit(t *testing.T) {
+	for name, c := range map[string]struct {
+		tty    bool
+		typed  string
+		signal bool
+		sent   string
+		stays  bool
+	}{
+		"the keys":                       {tty: true, typed: "a\x10b\x10\x11c", sent: "a\x10b"},
+		"the end of the terminal":        {tty: true, typed: "abc", sent: "abc"},
+		"a signal without a terminal":    {typed: "a\x10\x11", signal: true, sent: "a\x10\x11"},
+		"the end of a pipe is no reason": {typed: "a", sent: "a", stays: true},
+	} {
+		in, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.WriteString(c.typed); err != nil {
+			t.Fatal(err)
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p := &typedTo{}
+		a := &Attachment{in: in, tty: c.tty, signals: make(chan os.Signal, 1), detached: make(chan struct{})}
+		a.send(p)
+		ended := make(chan end, 1)
+		if c.signal {
+			a.signals <- syscall.SIGINT
+		} else if c.stays {
+			ended <- end{code: 3}
+		}
+		code, err := a.await(t.Context(), p, ended)
+		if left := errors.Is(err, ErrDetached); left == c.stays || c.stays && code != 3 || p.text.String() != c.sent {
+			t.Errorf("%s: %q was sent, %d, %v", name, p.text.String(), code, err)
+		}
+		if err := in.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// typedTo is a program that is typed to.
+type typedTo struct {
+	engine.Process
+	text strings.Builder
+}
+
+func (p *typedTo) Write(b []byte) (int, error) { return p.text.Write(b) }

@@ -16,6 +16,7 @@ const endedByTerm = exitCode(128 + 15)
 func agentCommand() *cobra.Command {
 	var takes time.Duration
 	var code int
+	var deaf bool
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Wait for SIGTERM or SIGINT and exit with 143 or, as a task, for some time and exit with a code",
@@ -28,15 +29,20 @@ func agentCommand() *cobra.Command {
 			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "the agent is at work"); err != nil {
 				return err
 			}
+			signalled := cmd.Context().Done() // see main
+			if deaf {
+				signalled = nil
+			}
 			select {
 			case <-done:
 				return exitCode(code)
-			case <-cmd.Context().Done(): // ended by the signals, see main
+			case <-signalled:
 				return endedByTerm
 			}
 		},
 	}
 	cmd.Flags().DurationVar(&takes, "task", 0, "how long the task takes")
+	cmd.Flags().BoolVar(&deaf, "deaf", false, "ignore SIGTERM and SIGINT")
 	cmd.Flags().IntVar(&code, "code", 0, "exit code of the task")
 	return cmd
 }

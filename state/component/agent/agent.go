@@ -33,6 +33,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	a := c.Manifest.Spec.Agent
 	made := c.Container(c.AgentImage)
 	made.Command, made.Runtime = a.Command, a.Runtime
+	setProcess(c, &made)
 	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, v1alpha1.DefaultPids)}
 	made.OOMScore, made.Additions.Init = oomScore, true
 	if err := setEnv(c, &made); err != nil {
@@ -43,7 +44,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 		if !judged {
 			return state.Component{}, nil, fmt.Errorf("spec.agent.mounts: %s was not judged", m.Source)
 		}
-		made.Mounts = append(made.Mounts, state.Mount{Source: source.Path, Target: m.Target, ReadOnly: m.ReadOnly, ID: source.ID})
+		made.Mounts = append(made.Mounts, state.Mount{Source: source.Path, Target: m.Target, ReadOnly: m.ReadOnly, ID: source.ID, Owner: source.Owner})
 	}
 	made.Volumes = c.VolumeMounts(a.Volumes)
 	if held := heldDirectories(c); held != "" {

@@ -48,7 +48,7 @@ func Run(t *testing.T, s Subject) {
 	for name, test := range map[string]func(*run){
 		"networks": networks, "containers": containers, "drift": drift, "ends": ends, "commands": commands, "interruptions": interruptions, "attachments": attachments,
 		"limits": limits, "missing": missing, "events": events, "files": files, "reload": reload, "images": images, "sessions": sessions, "copies": copies,
-		"volumes": volumes,
+		"volumes": volumes, "terminals": terminals,
 	} {
 		t.Run(name, func(t *testing.T) { test(&run{T: t, Subject: s, slug: name}) })
 	}
@@ -121,20 +121,34 @@ func containers(r *run) {
 // drift: what was created is read back as it was declared.
 func drift(r *run) {
 	n := r.network("drift", 0)
-	want := r.container("d", n.Name)
-	id := r.start(want)
-	s, _ := r.find(id)
-	detail, err := r.Engine.Inspect(r.Context(), id)
-	r.must(err)
-	have := observe.ObservedContainer{Summary: s, Detail: detail}
-	d := observe.Diff(want, have, map[string]string{n.Name: n.ID}, s.ImageID)
-	if len(d.Recreate)+len(d.Limits)+len(d.Attach)+len(d.Detach)+len(d.Reattach) > 0 {
-		r.Errorf("a container as declared differs: %+v", d)
+	for name, declare := range map[string]func(*state.Container){"d": func(*state.Container) {}, "p": declareProcess} {
+		want := r.container(name, n.Name)
+		declare(&want)
+		id := r.start(want)
+		have := r.observed(id)
+		d := observe.Diff(want, have, map[string]string{n.Name: n.ID}, have.ImageID)
+		if len(d.Recreate)+len(d.Limits)+len(d.Attach)+len(d.Detach)+len(d.Reattach) > 0 {
+			r.Errorf("a container as declared differs: %+v", d)
+		}
+		want.Env = map[string]string{"A": "c"}
+		if d := observe.Diff(want, have, map[string]string{n.Name: n.ID}, have.ImageID); len(d.Recreate) == 0 {
+			r.Error("another environment is no difference")
+		}
 	}
-	want.Env = map[string]string{"A": "c"}
-	if d := observe.Diff(want, have, map[string]string{n.Name: n.ID}, s.ImageID); len(d.Recreate) == 0 {
-		r.Error("another environment is no difference")
+	// The engine need not have GPUs until the start.
+	want := r.container("g", n.Name)
+	want.GPUs = state.GPUs{Count: state.AllGPUs}
+	if d := observe.Diff(want, r.observed(r.create(want)), map[string]string{n.Name: n.ID}, ""); slices.ContainsFunc(d.Recreate, func(c observe.Change) bool { return c.Field != "networks."+n.Name }) {
+		r.Errorf("a container with GPUs differs: %+v", d)
 	}
+}
+
+// declareProcess declares what a container otherwise leaves to its image and the engine.
+func declareProcess(c *state.Container) {
+	c.User, c.WorkDir, c.Hostname, c.TTY, c.Stdin = "1000:1000", "/tmp", "own-name", true, true
+	c.ShmSize, c.StopGrace = 1<<20, 3*time.Second
+	c.Tmpfs = []state.Tmpfs{{Target: "/tmp", Size: 1 << 20, Mode: 0o1777}, {Target: "/cache", Size: 2 << 20, Mode: 0o700}}
+	c.Devices = []state.Device{{Source: "/dev/zero", Target: "/dev/own", Permissions: "r"}}
 }
 
 // ends: a container that ends while it is awaited.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/observe"
 )
 
 // run is one test, with its own network and names.
@@ -103,6 +104,15 @@ func (r *run) find(id string) (engine.Summary, bool) {
 		return engine.Summary{}, false
 	}
 	return all[i], true
+}
+
+// observed returns a container as an observation shows it.
+func (r *run) observed(id string) observe.ObservedContainer {
+	r.Helper()
+	s, _ := r.find(id)
+	detail, err := r.Engine.Inspect(r.Context(), id)
+	r.must(err)
+	return observe.ObservedContainer{Summary: s, Detail: detail}
 }
 
 func (r *run) shows(id, containerState string) {

@@ -16,6 +16,8 @@ const (
 	imageAdvice   = "load the image (docker load), build it, or log in to its registry (docker login)"
 	baseAdvice    = "the base image could not be pulled: load it (docker load), or log in to its registry (docker login)"
 	initAdvice    = "agents need the engine's init, which reaps orphans: install it (Debian and Ubuntu: apt-get install tini; Docker's own packages contain it)"
+	gpuAdvice     = "GPUs need their vendor's container toolkit on this host (nvidia-container-toolkit), and a restart of the engine"
+	userAdvice    = "the image has no such user or group: write numbers, like \"1000:1000\", or add it to the image"
 	runtimeAdvice = "docker info lists this engine's runtimes; gVisor's is usually called runsc"
 )
 
@@ -35,14 +37,18 @@ func adviseRuntime(err error) error {
 	return err
 }
 
-// explainStart adds what to do about a start that failed for want of the engine's init, and marks the error of a command that a runtime
-// could not execute: of a container without an init.
+// explainStart adds what to do about a start that failed, and marks the error of a command that a runtime could not execute: of a
+// container without an init.
 func explainStart(err error) error {
 	text := err.Error()
 	has := func(words string) bool { return strings.Contains(text, words) }
 	switch {
 	case has(initName):
 		return fmt.Errorf("%w; %s", err, initAdvice)
+	case has("could not select device driver"):
+		return fmt.Errorf("%w; %s", err, gpuAdvice)
+	case has("no matching entries in passwd file"), has("no matching entries in group file"):
+		return fmt.Errorf("%w; %s", err, userAdvice)
 	case !has(`exec: "`) && !has("executable"):
 		return err
 	case has("executable file not found"), has("no such file or directory"):

@@ -46,7 +46,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) 
 	defaults, err := e.imageDefaults(ctx, c.Image)
 	if errors.Is(err, engine.ErrNotFound) {
 		// The image was removed while the container uses it: assume that what runs are the image's defaults.
-		defaults = engine.ImageDefaults{Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User}
+		defaults = engine.ImageDefaults{Entrypoint: c.Config.Entrypoint, Command: c.Config.Cmd, Env: envMap(c.Config.Env), User: c.Config.User, WorkDir: c.Config.WorkingDir}
 	} else if err != nil {
 		return engine.Detail{}, err
 	}

@@ -23,12 +23,13 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		config.Env = append(config.Env, k+"="+env[k])
 	}
+	toProcess(c, config)
 	if h := c.Health; len(h.Command) > 0 {
 		config.Healthcheck = &container.HealthConfig{Test: append([]string{"CMD"}, h.Command...), Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 	}
 	host := &container.HostConfig{
 		NetworkMode: container.NetworkMode(c.Networks[0].Network), DNS: c.DNS, Runtime: c.Runtime, Resources: toResources(c.Limits),
-		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, ShmSize: shmSize, Init: &c.Additions.Init,
+		IpcMode: container.IPCModePrivate, CgroupnsMode: container.CgroupnsModePrivate, Init: &c.Additions.Init,
 		MaskedPaths: maskedPaths(), ReadonlyPaths: readonlyPaths,
 		OomScoreAdj: c.OOMScore, ReadonlyRootfs: c.ReadOnlyRoot, CapAdd: c.CapAdd, CapDrop: c.CapDrop, SecurityOpt: seccomp.Expand(c.SecurityOpt),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyMode(c.Restart)},
@@ -40,6 +41,7 @@ func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
 	for _, v := range c.Volumes {
 		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: v.Volume, Target: v.Target})
 	}
+	toHost(c, host)
 	host.Ulimits = ulimits()
 	// Only with a DNS server of its own: otherwise Docker before 26 would look for the host's loopback resolvers inside the container.
 	// pipelock, which uses those, queries absolute names only.
@@ -131,6 +133,7 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
 		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(c.NetworkSettings.Networks[name].Aliases, c.ID)})
 	}
+	fromProcess(c, &got)
 	got.Extras = extras(c, got)
 	d := engine.Detail{Container: got, Defaults: defaults}
 	if c.State != nil {

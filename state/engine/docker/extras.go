@@ -23,9 +23,6 @@ var (
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
-// shmSize is Docker's own default for /dev/shm, in bytes.
-const shmSize = 64 << 20
-
 // maskedPaths are the masked paths of Docker 28.5, since older engines leave some of them open. Paths that the kernel lacks are
 // ignored.
 var maskedPaths = sync.OnceValue(func() []string {

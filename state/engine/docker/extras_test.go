@@ -39,14 +39,13 @@ var harmlessChanges = map[string]string{
 	"Mounts[0].Name": "of a volume", "Mounts[0].Driver": "of a volume",
 	"Mounts[0].Mode": "SELinux labels: RW and Propagation have the rest",
 
-	"Config.Hostname": "a name of its own", "Config.Domainname": "a name of its own", "Config.AttachStdin": "a session's",
-	"Config.AttachStdout": "a session's", "Config.AttachStderr": "a session's", "Config.Tty": "a session's",
-	"Config.OpenStdin": "a session's",
+	"Config.Domainname": "a name of its own", "Config.AttachStdin": "a session's",
+	"Config.AttachStdout": "a session's", "Config.AttachStderr": "a session's",
 	"Config.StdinOnce": "a session's", "Config.ExposedPorts": "published ones count", "Config.ArgsEscaped": "of Windows",
-	"Config.Volumes": "empty volumes of its own; others are in Mounts", "Config.WorkingDir": "the image's",
+	"Config.Volumes":         "empty volumes of its own; others are in Mounts",
 	"Config.NetworkDisabled": "less, not more",
 	"Config.MacAddress":      "nothing trusts one", "Config.OnBuild": "of builds", "Config.StopSignal": "the image's",
-	"Config.StopTimeout": "bottled says how long", "Config.Shell": "of builds", "Config.Labels": "an image may bring more",
+	"Config.Shell": "of builds", "Config.Labels": "an image may bring more",
 	"Config.Healthcheck.StartPeriod":   "delays a verdict",
 	"Config.Healthcheck.StartInterval": "delays a verdict",
 
@@ -72,6 +71,9 @@ var harmlessChanges = map[string]string{
 func testContainer() state.Container {
 	return state.Container{
 		Name: "agent", Image: "image", Entrypoint: []string{"/entry"}, Command: []string{"run"}, Env: map[string]string{"A": "b"}, User: "1:1",
+		WorkDir: "/work", Hostname: "dev", TTY: true, Stdin: true, ShmSize: 1 << 30, StopGrace: time.Minute,
+		Tmpfs:   []state.Tmpfs{{Target: "/tmp", Size: 1 << 20, Mode: 0o1777}},
+		Devices: []state.Device{{Source: "/dev/kvm", Target: "/dev/kvm", Permissions: "rw"}}, GPUs: state.GPUs{IDs: []string{"GPU-1"}},
 		Labels: map[string]string{"team": "core"}, Mounts: []state.Mount{{Source: "/src", Target: "/dst", ReadOnly: true}},
 		Networks: []state.Attachment{{Network: "net", Aliases: []string{"agent"}}}, DNS: []string{"127.0.0.1"},
 		Limits: state.Limits{Memory: 1 << 30, NanoCPUs: 1e9, Pids: 64}, OOMScore: 500,
@@ -85,7 +87,7 @@ func testContainer() state.Container {
 func inspected(c state.Container) container.InspectResponse {
 	config, host := toCreate(c)
 	off := false
-	host.OomKillDisable, host.Binds, host.Devices = &off, []string{}, []container.DeviceMapping{} // engines fill these in
+	host.OomKillDisable, host.Binds, host.Links = &off, []string{}, []string{} // engines fill these in
 	shown := container.InspectResponse{
 		ContainerJSONBase: &container.ContainerJSONBase{ID: "id", Name: "/" + c.Name, HostConfig: host},
 		Config:            config,

@@ -109,7 +109,7 @@ func (e *Engine) imageDefaults(ctx context.Context, id string) (engine.ImageDefa
 		return engine.ImageDefaults{}, wrap(err, "inspect image %s", id)
 	}
 	if c := img.Config; c != nil {
-		defaults = engine.ImageDefaults{Entrypoint: c.Entrypoint, Command: c.Cmd, Env: envMap(c.Env), User: c.User}
+		defaults = engine.ImageDefaults{Entrypoint: c.Entrypoint, Command: c.Cmd, Env: envMap(c.Env), User: c.User, WorkDir: c.WorkingDir}
 	}
 	e.mu.Lock()
 	e.images[id] = defaults

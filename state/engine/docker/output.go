@@ -1,10 +1,12 @@
 package docker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -19,13 +21,53 @@ func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions,
 	if o.Tail >= 0 {
 		options.Tail = fmt.Sprint(o.Tail)
 	}
+	c, err := e.client.ContainerInspect(ctx, id)
+	if err != nil {
+		return wrap(err, "read log")
+	}
 	raw, err := e.client.ContainerLogs(ctx, id, options)
 	if err != nil {
 		return wrap(err, "read log")
 	}
+	if c.Config.Tty {
+		return errors.Join(wrap(streamTerminal(raw, handle), "read log"), raw.Close())
+	}
 	stdout, stderr := &lineWriter{handle: handle}, &lineWriter{handle: handle}
 	_, err = stdcopy.StdCopy(stdout, stderr, raw)
 	return errors.Join(wrap(err, "read log"), stdout.flush(), stderr.flush(), raw.Close())
+}
+
+// streamTerminal calls handle for every line of the log of a container with a terminal, which has no frames: each entry is its time and
+// its text. The entries of a line of more than 16 KiB are not told apart, and their times stay in it.
+func streamTerminal(raw io.Reader, handle func(engine.LogLine) error) error {
+	lines := bufio.NewReaderSize(raw, maxStreamedLine)
+	line := engine.LogLine{}
+	for begins := true; ; {
+		text, err := lines.ReadSlice('\n')
+		if begins && len(text) > 0 {
+			stamp, rest, _ := bytes.Cut(text, []byte(" "))
+			at, invalid := time.Parse(time.RFC3339Nano, string(stamp))
+			if invalid != nil {
+				return fmt.Errorf("a log entry without its time: %w", invalid)
+			}
+			line.At, text = at, rest
+		}
+		begins = err == nil
+		if end, is := bytes.CutSuffix(text, []byte("\r\n")); is {
+			text = append(end, '\n')
+		}
+		if line.Text = translateInit(text); len(text) > 0 {
+			if err := handle(line); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		}
+	}
 }
 
 // maxStreamedLine limits the memory for an unfinished line; a longer line is passed on in pieces.

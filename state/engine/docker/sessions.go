@@ -52,8 +52,46 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 		cancel()
 		return nil, wrap(err, "attach to container")
 	}
-	p := &process{
-		conn: conn, tty: tty != nil, hasInit: true, cancelWait: cancel,
+	p := e.attached(id, conn, waiting{ended, failed, cancel})
+	p.tty, p.hasInit = tty != nil, true
+	e.sizeEarly(waits, p, tty)
+	if err := e.StartContainer(ctx, id, mounts); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Attach connects to the first process of a running container.
+func (e *Engine) Attach(ctx context.Context, id string) (engine.Process, error) {
+	c, err := e.inspectRunning(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	waits, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended, failed := e.client.ContainerWait(waits, id, container.WaitConditionNotRunning)
+	conn, err := e.client.ContainerAttach(ctx, id, container.AttachOptions{
+		Stream: true, Stdin: c.Config.OpenStdin, Stdout: true, Stderr: true, DetachKeys: noDetach,
+	})
+	if err != nil {
+		cancel()
+		return nil, wrap(err, "attach to container")
+	}
+	p := e.attached(id, conn, waiting{ended, failed, cancel})
+	p.tty = c.Config.Tty
+	return p, nil
+}
+
+// waiting is a wait for the end of a container.
+type waiting struct {
+	ended  <-chan container.WaitResponse
+	failed <-chan error
+	cancel func()
+}
+
+// attached returns the first process of a container.
+func (e *Engine) attached(id string, conn types.HijackedResponse, w waiting) *process {
+	return &process{
+		conn: conn, cancelWait: w.cancel,
 		resize: func(ctx context.Context, size container.ResizeOptions) error {
 			return e.client.ContainerResize(ctx, id, size)
 		},
@@ -64,18 +102,13 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 			select {
 			case <-ctx.Done():
 				return 0, ctx.Err()
-			case err := <-failed:
+			case err := <-w.failed:
 				return 0, err
-			case end := <-ended:
+			case end := <-w.ended:
 				return int(end.StatusCode), nil
 			}
 		},
 	}
-	e.sizeEarly(waits, p, tty)
-	if err := e.StartContainer(ctx, id, mounts); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
-	return p, nil
 }
 
 // Exec runs a command in a running container.

@@ -146,6 +146,9 @@ func (c *container) detail() engine.Detail {
 	if got.User == "" {
 		got.User = defaults.User
 	}
+	if got.WorkDir == "" {
+		got.WorkDir = defaults.WorkDir
+	}
 	got.Env = cloneMap(defaults.Env)
 	maps.Copy(got.Env, c.spec.FullEnv())
 	got.Additions = state.Additions{Init: c.spec.Additions.Init}

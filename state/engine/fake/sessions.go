@@ -27,6 +27,18 @@ func (e *Engine) StartSession(ctx context.Context, id string, mounts []state.Mou
 	return &process{e: e, id: id}, nil
 }
 
+// Attach connects to a container's program, which prints nothing.
+func (e *Engine) Attach(ctx context.Context, id string) (engine.Process, error) {
+	err := e.read(ctx, func() error {
+		_, err := e.running(id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &process{e: e, id: id}, nil
+}
+
 // Exec runs a command that ends at once with success.
 func (e *Engine) Exec(ctx context.Context, id string, _ []string, _ bool, _ *engine.Terminal) (engine.Process, error) {
 	err := e.read(ctx, func() error {
@@ -116,11 +128,16 @@ func (p *process) Wait(ctx context.Context) (int, error) {
 	if p.id == "" {
 		return 0, nil
 	}
+	code := 0
 	err := p.e.wait(ctx, func() (bool, error) {
-		_, err := p.e.find(p.id)
-		return errors.Is(err, engine.ErrNotFound), nil
+		c, err := p.e.find(p.id)
+		if err != nil { // a session's is removed
+			return errors.Is(err, engine.ErrNotFound), nil
+		}
+		code = c.run.exitCode
+		return c.run.state == engine.StateExited, nil
 	})
-	return 0, err
+	return code, err
 }
 
 func (p *process) Close() error { return nil }

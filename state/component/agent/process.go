@@ -1,0 +1,27 @@
+package agent
+
+import (
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
+)
+
+// setProcess sets what the manifest says about the agent's process and its surroundings.
+func setProcess(c component.Context, made *state.Container) {
+	a := c.Manifest.Spec.Agent
+	made.User = a.User
+	if a.User == v1alpha1.UserAuto {
+		made.User = c.Inputs.User
+	}
+	made.WorkDir, made.Hostname, made.TTY, made.Stdin = a.Workdir, a.Hostname, a.TTY, a.Stdin
+	made.ShmSize, made.StopGrace = a.ShmBytes(), a.StopGrace()
+	for _, t := range a.Tmpfs {
+		made.Tmpfs = append(made.Tmpfs, state.Tmpfs{Target: t.Target, Size: t.SizeBytes(), Mode: t.Permissions()})
+	}
+	for _, d := range a.Devices {
+		made.Devices = append(made.Devices, state.Device{Source: c.Inputs.Devices[d.Source], Target: d.Target, Permissions: d.Permissions})
+	}
+	if a.GPUs != nil {
+		made.GPUs = state.GPUs{Count: a.GPUs.Count, IDs: a.GPUs.IDs}
+	}
+}
