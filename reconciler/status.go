@@ -35,6 +35,8 @@ type BottleStatus struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Traffic is nil when nothing was refused, and unless a running controller reports the status.
 	Traffic *Traffic `json:"traffic,omitempty"`
+	// StaleTokens are those whose commands fail, with the reasons; the condition TokenStale has them.
+	StaleTokens []string `json:"-"`
 	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running
 	// controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
@@ -75,6 +77,7 @@ const (
 	// These are listed only while they are True.
 	ConditionCut                = "EgressCut"          // an operator cut the bottle off
 	ConditionCredentialRejected = "CredentialRejected" //nolint:gosec // no credential: the one of a route does not work
+	ConditionTokenStale         = "TokenStale"         // a command that prints a token fails; the last token is kept in use
 	ConditionCompleted          = "AgentCompleted"     // its agent has ended, as it should
 	ConditionFailed             = "AgentFailed"        // its agent has ended in failure, and is not started again
 )

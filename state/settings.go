@@ -35,6 +35,8 @@ type Settings struct {
 	// Shared are the directories with the same path here and on the engine's host, where bottled runs in a container. nil where it runs
 	// on the host itself, so that all have.
 	Shared []string
+	// TokenExec are the commands that routes may name for their tokens.
+	TokenExec []CommandPattern
 	// User ("uid:gid") runs the sidecars and owns their files; never root.
 	User string
 }
@@ -82,6 +84,16 @@ func (s Settings) CheckShared(path string) error {
 		return nil
 	}
 	return fmt.Errorf("bottled runs in a container, and %s is not the engine's host's: start that container with -v %s:%s, the same path on both sides", path, path, path)
+}
+
+// CheckTokenExec returns an error for a command that the operator does not allow.
+func (s Settings) CheckTokenExec(command []string) error {
+	for _, p := range s.TokenExec {
+		if p.Allows(command) {
+			return nil
+		}
+	}
+	return errors.New("bottled's operator does not allow this command: manifests run none unless the setting allow-token-exec names it")
 }
 
 // RecordFile is the name of a bottle's record (package store) in its BottleDir.

@@ -221,6 +221,8 @@ type File struct {
 	Content Content
 	Mode    uint32 // permission bits
 	Secret  bool   // never shown, not even in a diff
+	// Unknown says where the content comes from, when a plan is all that it is for; such a file can't be delivered.
+	Unknown string
 }
 
 // ObservedFile is a file as observed in a delivered directory.

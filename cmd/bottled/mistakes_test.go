@@ -37,6 +37,11 @@ func (fakeEngine) Close() error                                  { return nil }
 
 const devManifest = "apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: dev, labels: {team: core}}\nspec:\n  agent: {image: 'agent:1', command: [wait]}\n"
 
+// withRoute is a manifest with a route.
+func withRoute(token string) string {
+	return strings.Replace(devManifest, "agent:", "credProxy: {routes: [{path: /a/, upstream: https://a.example.com, "+token+"}]}\n  agent:", 1)
+}
+
 // newWorld is a directory with manifests, and an engine in memory with the bottles dev and review.
 func newWorld(t *testing.T) (dir string, open func(state.Settings) (service.Engine, error)) {
 	t.Helper()
@@ -109,6 +114,9 @@ func TestMistakes(t *testing.T) {
 	}
 	withEnv := strings.Replace(devManifest, "command: [wait]", "envFile: [my.env, gone.env], env: {NAME: {env: BOTTLED_TEST_UNSET}}", 1)
 	if err := errors.Join(os.WriteFile(dir+"/env.yaml", []byte(withEnv), 0o600), os.WriteFile(dir+"/my.env", []byte("PATH=$PATH:/opt/bin\nTOKEN\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/exec.yaml", []byte(withRoute("token: {exec: [op, read, x]}")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(dir+"/empty", 0o700); err != nil {
@@ -209,6 +217,8 @@ var mistakes = map[string][]mistake{
 		{args: "status --subnet-pool 10.213.0.1/16"},
 		{args: "status --subnet-pool 8.8.0.0/16"},
 		{args: "status --agent-image My/Image"},
+		{args: "status --allow-token-exec *"},
+		{args: "status", env: "BOTTLED_ALLOW_TOKEN_EXEC=op * read"},
 		{args: "reconcile --once DIR/bottles --state-dir /proc/nope"},
 		{args: "reconcile DIR/bottles --listen 0.0.0.0:9300"},
 		{args: "version --log-level loud"},
@@ -227,6 +237,9 @@ var mistakes = map[string][]mistake{
 		{args: "validate -", stdin: devManifest + "---\n" + devManifest},
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "envFile: .env", 1)},
 		{args: "validate -f DIR/env.yaml"},
+		{args: "validate -", stdin: withRoute("token: op://vault/item/field")},
+		{args: "validate -", stdin: withRoute("token: {exec: op read}")},
+		{args: "reconcile --once -f DIR/exec.yaml"},
 		{args: "plan -f DIR/bottles/none.yaml"},
 		{args: "reconcile --git nowhere#"},
 	},

@@ -26,7 +26,7 @@ func (d *Document) refuseLiteral(n *yaml.Node, field string) {
 		d.mismatch(n, field, "a secret must not be written into a manifest", scalar.SecretFix)
 		return
 	}
-	d.mismatch(n, field, "a mapping is expected, found "+d.describe(n, field), "write {env: NAME} or {file: PATH}")
+	d.mismatch(n, field, "a mapping is expected, found "+d.describe(n, field), "write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}")
 }
 
 var (
@@ -43,10 +43,10 @@ func placeholder(value string) (reason, fix string) {
 	case variable.MatchString(value):
 		return "it is a placeholder, but bottled does not expand manifests", "name the variable instead: token: {env: NAME}"
 	case template.MatchString(value):
-		return "it is a placeholder, but bottled does not expand manifests", "write {env: NAME} or {file: PATH}"
+		return "it is a placeholder, but bottled does not expand manifests", "write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}"
 	case secretURL.MatchString(value):
-		return "it is a secret manager's reference, which bottled cannot resolve",
-			"have the tool (op read, vault agent, sops -d) write the secret to a file, and write token: {file: PATH}; bottled notices when the file changes"
+		return "it is a secret manager's reference, which bottled cannot resolve by itself",
+			"have the manager's tool print the secret: token: {exec: [op, read, REFERENCE]}; or have it write the secret to a file: token: {file: PATH}"
 	}
 	return "", ""
 }

@@ -52,14 +52,20 @@ func (c *checker) checkToken(field string, token SecretRef) {
 	if !c.fields.Usable(field) {
 		return
 	}
-	env, file := c.fields.Has(field+".env"), c.fields.Has(field+".file")
-	if env == file {
-		reason := "it does not say where the token is found"
-		if env {
-			reason = "env and file are both given"
+	var given []string
+	for _, key := range []string{"env", "file", "exec"} {
+		if c.fields.Has(field + "." + key) {
+			given = append(given, key)
 		}
-		c.report(field, reason, "write either {env: NAME} or {file: PATH}")
 	}
+	const fix = "write {env: NAME}, {file: PATH} or {exec: [PROGRAM, ARGUMENT, …]}"
+	switch {
+	case len(given) == 0:
+		c.report(field, "it does not say where the token is found", fix)
+	case len(given) > 1:
+		c.report(field, strings.Join(given, " and ")+" are given", fix)
+	}
+	c.checkTokenExec(field, token)
 	// The value is not shown: it may be the token itself, put in the wrong place.
 	if c.fields.Usable(field+".env") && !scalar.EnvNamePattern.Matches(token.Env) {
 		c.report(field+".env", "it is not the name of an environment variable", "write the name of the variable that holds the token, not the token; letters, digits and underscores, at most 120")

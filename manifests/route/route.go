@@ -26,7 +26,7 @@ type Route struct {
 	AuthQuery  string `json:"authQuery,omitempty" jsonschema_description:"The query parameter whose value is the token; instead of authScheme."`
 	// Token is where the controller finds the token. It stays in the manifest: a routes.json has TokenSlot instead, the
 	// base name of the file in cred-proxy's token directory.
-	Token     SecretRef `json:"token" jsonschema_description:"Where bottled finds the token. Exactly one of env and file; never the token itself."`
+	Token     SecretRef `json:"token" jsonschema_description:"Where bottled finds the token. Exactly one of env, file and exec; never the token itself."`
 	TokenSlot string    `json:"-"`
 	Roles     []Role    `json:"roles,omitempty" jsonschema_description:"What the agent's programs use the route for."`
 	// Methods are those allowed; GET includes HEAD. None: all but CONNECT, TRACE and TRACK.
@@ -61,11 +61,15 @@ type RateLimit struct {
 	Burst int64 `json:"burst,omitempty" jsonschema_description:"How many requests may come at once. Unset: as many as a minute allows."`
 }
 
-// SecretRef says where a secret is found when it is needed; exactly one field is set. A manifest never
+// SecretRef says where a secret is found when it is needed; exactly one of Env, File and Exec is set. A manifest never
 // holds the secret itself.
 type SecretRef struct {
 	Env  string `json:"env,omitempty" jsonschema_description:"The environment variable of bottled that holds the token."`
 	File string `json:"file,omitempty" jsonschema_description:"The file that holds the token. Relative to the manifest's directory."` // absolute after Load
+	// Exec is a program with its arguments. No shell is involved.
+	Exec []string `json:"exec,omitempty" jsonschema_description:"The program that prints the token, and its arguments. bottled runs it if its setting allow-token-exec says so."`
+	// Refresh is unset for the default: see RefreshInterval.
+	Refresh string `json:"refresh,omitempty" jsonschema_description:"How often exec is run, like 15m; 1m to 168h. Unset: 1h."`
 }
 
 // Role is what the agent's programs use a route for.

@@ -112,7 +112,13 @@ func claimOf(d *declaration) claim {
 	if proxy := d.Bottle.Spec.CredProxy; proxy != nil {
 		add(&c.refs, v1alpha1.CredProxyField+".caBundle", proxy.CABundle, refFix)
 		for i, r := range proxy.Routes {
-			add(&c.refs, parse.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token.File, refFix)
+			field := parse.ElementOf(v1alpha1.RoutesField, i) + ".token"
+			add(&c.refs, field, r.Token.File, refFix)
+			for _, word := range r.Token.Exec {
+				if path.IsAbs(word) {
+					add(&c.refs, field, word, refFix)
+				}
+			}
 		}
 	}
 	if agent := d.Bottle.Spec.Agent; agent != nil {

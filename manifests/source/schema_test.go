@@ -101,7 +101,7 @@ func TestSchemaRefuses(t *testing.T) {
 	for old, new := range map[string]string{
 		"authScheme: Bearer": "authHeader: a_b", "roles: [anthropic-base-url]": "methods: [get]",
 		"supervise: true": "supervise: 1", "dlpAction: block": "dlpAction: blok", "192.168.7.0/24]": "192.168.7.0]", "api.github.com,": "https://api.github.com,",
-		"/anthropic/": "anthropic", "https://api": "ftp://api", "Bearer": `"Bearer x"`, "{env: CLAUDE_BOTTLE_OAUTH_TOKEN}": "{env: A, file: b}",
+		"/anthropic/": "anthropic", "https://api": "ftp://api", "Bearer": `"Bearer x"`, "{env: CLAUDE_BOTTLE_OAUTH_TOKEN}": "{env: A, file: b}", "env: CLAUDE_BOTTLE_OAUTH_TOKEN": "exec: []", "CLAUDE_BOTTLE_OAUTH_TOKEN}": "A, exec: [b]}", "{env: CLAUDE_BOTTLE_OAUTH": "{exec: [a], refresh: 1d} #",
 		"[anthropic-base-url]": "[tea-login, tea-login]", "LANG:": "9LANG:", "target: /work": "target: work", "memory: 2Gi": "memory: 2GB", "pids: 512": "pids: 0",
 		"runtime: runsc": "runtime: a/b", "env: {LANG: C.UTF-8}": "env: {LANG: {env: A, file: b}}", "LANG: C": "X: {}, LANG: C", ": C.UTF-8": ": {value: a}", "command: [claude]": "envFile: x", "my-agent:latest": `""`, "readOnly: false": "readonly: false",
 		"    image: my-agent:latest\n": "", "image: my-agent:latest": "image: x\n    build: {context: x}", "image: my": "build: {context: x, network: host}\n    #",

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -27,7 +28,7 @@ const (
 
 // publish replaces the status of a bottle and computes its conditions.
 func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
-	s.Traffic = b.traffic.Summary()
+	s.Traffic, s.StaleTokens = b.traffic.Summary(), b.staleTokens
 	s.Conditions = conditions(b.status.Conditions, s, p, time.Now())
 	b.status, b.phase = s, p
 }
@@ -60,6 +61,11 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 	if message := s.Traffic.RejectedMessage(); message != "" {
 		all = append(all, reconciler.Condition{
 			Type: reconciler.ConditionCredentialRejected, Status: statusTrue, Reason: "CredentialRejected", Message: message,
+		})
+	}
+	if len(s.StaleTokens) > 0 {
+		all = append(all, reconciler.Condition{
+			Type: reconciler.ConditionTokenStale, Status: statusTrue, Reason: "CommandFailed", Message: strings.Join(s.StaleTokens, "; "),
 		})
 	}
 	if agent := s.Agent(); agent != nil && agent.Ended != nil {

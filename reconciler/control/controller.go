@@ -94,6 +94,7 @@ type bottle struct {
 	removing     bool                    // undeclared, and the prune guard allows its removal
 	phase        phase
 	traffic      traffic.Table
+	staleTokens  []string        // tokens whose commands fail, with the reasons
 	trafficDue   bool            // its publication is scheduled
 	awaitedSince time.Time       // when a resync found work for a pass that has not ended yet; zero when none did
 	ordered      bool            // an operator's order is carried out by the pass that is awaited
@@ -149,6 +150,7 @@ func (c *Controller) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.dispatch(ctx) })
 	loops.Go(func() { c.keepConnected(ctx) })
+	loops.Go(func() { c.Reconciler.TokenCommands.Run(ctx) })
 	if audit := c.Reconciler.Executor.Audit; audit != nil {
 		loops.Go(func() { audit.Run(ctx) })
 	}
@@ -171,6 +173,7 @@ func (c *Controller) watchSource(ctx context.Context, retryAfter time.Duration) 
 		case <-ctx.Done():
 			return
 		case <-c.Source.Changes():
+		case <-c.Reconciler.TokenCommands.Changes():
 		case <-retry.C:
 		case <-c.resyncRequested:
 			full, deep = true, true

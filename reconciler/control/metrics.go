@@ -84,7 +84,7 @@ func (k conditionCollector) Collect(ch chan<- prometheus.Metric) {
 			count[[2]string{kind, status}] = 0
 		}
 	}
-	for _, kind := range []string{reconciler.ConditionCut, reconciler.ConditionCredentialRejected} { // listed only while they are true
+	for _, kind := range []string{reconciler.ConditionCut, reconciler.ConditionCredentialRejected, reconciler.ConditionTokenStale} { // listed only while they are true
 		count[[2]string{kind, statusTrue}] = 0
 	}
 	for _, b := range k.c.Status().Bottles {

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -275,6 +276,8 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 	status.ObservedGeneration, status.ObservedSpecHash = status.Generation, status.SpecHash // failed or not
 	phase := settled
 	switch {
+	case errors.Is(errors.Join(planned.Err, planned.Stale), state.ErrPending):
+		phase = retrying
 	case b.isStalled() || status.Reason == reconciler.ReasonAgentFailed || planned.Err != nil || planned.Stale != nil || planned.Held != "":
 		phase = stalled
 	case !retryAt.IsZero():

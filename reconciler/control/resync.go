@@ -51,6 +51,7 @@ func (c *Controller) Sync(confirm bool) int64 {
 	for _, b := range c.bottles {
 		b.retryNow()
 	}
+	c.Reconciler.TokenCommands.Retry()
 	if confirm {
 		c.pruneConfirmed = time.Now().Add(confirmationLasts)
 	}

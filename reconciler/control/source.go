@@ -20,6 +20,7 @@ func (c *Controller) readSource() (retryAfter time.Duration) {
 	revision, pullErr := c.Source.Revision()
 	var inputs map[string]inputsState
 	if err == nil {
+		c.Reconciler.FollowTokenCommands(snapshot)
 		inputs = c.examineInputs(snapshot)
 		c.Reconciler.Declare(snapshot)
 	}
@@ -49,6 +50,7 @@ func (c *Controller) readSource() (retryAfter time.Duration) {
 		c.pruneNotBefore = time.Now().Add(initialPruneDelay)
 	}
 	gone := c.enqueueChanged(before, snapshot, inputs)
+	c.publishStaleTokens()
 	if first || gone || c.heldBottleDeclared() {
 		c.requestResync()
 	}
@@ -169,6 +171,21 @@ func (c *Controller) enqueueIfInputsChanged(slug string, inputs inputsState) {
 			b.interrupt(errSuperseded)
 		}
 		c.enqueue(slug)
+	}
+}
+
+// publishStaleTokens publishes and logs which tokens of the declared bottles are not refreshed.
+func (c *Controller) publishStaleTokens() {
+	for slug, m := range bottlesByName(c.snapshot) {
+		b, stale := c.bottle(slug), c.Reconciler.StaleTokens(m)
+		if slices.Equal(stale, b.staleTokens) {
+			continue
+		}
+		for _, text := range stale {
+			c.Log.Warn().Str("bottle", slug).Msg(text)
+		}
+		b.staleTokens = stale
+		c.publish(b, b.status, b.phase)
 	}
 }
 

@@ -108,6 +108,16 @@ func (r *execution) perform(ctx context.Context, s plan.Step) error {
 	return err
 }
 
+// writeFiles delivers a directory, unless the content of a file is not known.
+func (r *execution) writeFiles(ctx context.Context, dir state.Dir) error {
+	for name, f := range dir.Files {
+		if f.Unknown != "" {
+			return fmt.Errorf("internal error: %s/%s (%s) was only planned", dir.Path, name, f.Unknown)
+		}
+	}
+	return r.Engine.WriteFiles(ctx, dir)
+}
+
 // dispatch calls the engine for a step: waits end with ctx, changes with call.
 func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 	id := r.containerID(s)
@@ -125,7 +135,7 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 	case plan.RemoveVolume:
 		return r.removeVolume(call, s.Object)
 	case plan.WriteFiles:
-		return r.Engine.WriteFiles(call, s.Dir)
+		return r.writeFiles(call, s.Dir)
 	case plan.RemoveFiles:
 		return r.Engine.RemoveFiles(call, s.Object)
 	case plan.Create:

@@ -258,9 +258,9 @@ func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]ui
 	for _, b := range snapshot.Bottles {
 		in, err := reader.Read(b)
 		must(t, err)
-		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[route.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}}
-		for ref, token := range in.Tokens {
-			moved.Tokens[route.SecretRef{Env: ref.Env, File: recorded(ref.File)}] = token
+		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}}
+		for _, ref := range tokensOf(b) {
+			moved.Tokens[state.TokenSlot(route.SecretRef{Env: ref.Env, File: recorded(ref.File)})] = in.Tokens[state.TokenSlot(ref)]
 		}
 		for source, m := range in.Mounts {
 			m.Path = recorded(m.Path)
@@ -270,6 +270,17 @@ func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]ui
 		all = append(all, declaration{moveManifest(t, b, root), moved})
 	}
 	return all
+}
+
+// tokensOf returns where a bottle's tokens are found.
+func tokensOf(b v1alpha1.Bottle) []route.SecretRef {
+	var refs []route.SecretRef
+	if b.Spec.CredProxy != nil {
+		for _, r := range b.Spec.CredProxy.Routes {
+			refs = append(refs, r.Token)
+		}
+	}
+	return refs
 }
 
 // recordedTokens were in the environment of bottled.

@@ -19,6 +19,7 @@ import (
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -28,6 +29,8 @@ type Reconciler struct {
 	Observer observe.Observer
 	Executor *execute.Executor
 	Getenv   func(string) (string, bool) // where tokens named by `env` are found
+	// TokenCommands run the commands of tokens; nil in a process that only plans.
+	TokenCommands *resolve.TokenCommands
 	// HostReversePathFilter reports whether the host is known to drop packets whose senders it has no route back to.
 	HostReversePathFilter func() (bool, error)
 
@@ -120,8 +123,8 @@ func RetryDelay(attempt int) time.Duration { return time.Duration(attempt) * 200
 // to do. The stages of a pass:
 //
 //  1. observe: what runs, what exists, and so what agents can write (state/observe).
-//  2. resolve: what the manifests refer to is read, once: tokens, the CA bundle, the sources of mounts, build contexts. No lock is
-//     held, since a file system may take its time. What can't be read fails its own bottle only, which is then kept as it was
+//  2. resolve: what the manifests refer to is read, once: tokens, the CA bundle, the sources of mounts, the agents' environment, build
+//     contexts. The commands of tokens have been run before, once for all bottles. No lock is held, since a file system may take its time. What can't be read fails its own bottle only, which is then kept as it was
 //     declared last (resolve).
 //  3. place: each bottle gets its subnets. Nothing else of what is desired depends on what was observed (place).
 //  4. render: a resolved, placed declaration becomes networks, containers and files. It is pure (state/render).
@@ -132,6 +135,8 @@ func RetryDelay(attempt int) time.Duration { return time.Duration(attempt) * 200
 // A pass whose plan turns out to be outdated is made again, from the first stage.
 func (r *Reconciler) Once(ctx context.Context, m source.Snapshot, o Options) (Result, error) {
 	r.Declare(m)
+	r.FollowTokenCommands(m)
+	r.TokenCommands.RunOnce(ctx)
 	var result Result
 	for attempt := 1; ; attempt++ {
 		p, err := r.observeAndPlan(ctx, m, o)

@@ -312,7 +312,7 @@ func dirChanges(want state.Dir, have map[string]state.ObservedFile) []observe.Ch
 	for _, name := range slices.Sorted(maps.Keys(want.Files)) {
 		w := want.Files[name]
 		h, ok := have[name]
-		same := ok && string(h.Content.Reveal()) == string(w.Content.Reveal())
+		same := ok && w.Unknown == "" && string(h.Content.Reveal()) == string(w.Content.Reveal())
 		switch {
 		case !same:
 			before, after := describe(h, w, ok)
@@ -332,6 +332,8 @@ func dirChanges(want state.Dir, have map[string]state.ObservedFile) []observe.Ch
 // describe returns the lines that differ, and nothing of a secret.
 func describe(have state.ObservedFile, want state.File, exists bool) (before, after string) {
 	switch {
+	case want.Unknown != "":
+		return "(none)", "(" + want.Unknown + ")"
 	case !exists:
 		return "(none)", "written"
 	case want.Secret:

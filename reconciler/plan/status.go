@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // StatusOf returns the status of a bottle by its plan and the error of its execution, if there was one.
@@ -43,6 +44,8 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	switch {
 	case errors.Is(err, reconciler.ErrInvalid):
 		s.Reason, s.Message = reconciler.ReasonInvalid, err.Error()
+	case errors.Is(err, state.ErrPending):
+		s.Reason, s.Message = reconciler.ReasonNotReady, err.Error()
 	case err != nil:
 		s.Reason, s.Message = reconciler.ReasonFailed, err.Error()
 	case suspended && !p.Changes():
@@ -58,6 +61,9 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	s.Ready = s.Reason == reconciler.ReasonReady
 	if p.Stale != nil && err == nil {
 		s.Ready, s.Reason = false, reconciler.ReasonInvalid
+		if errors.Is(p.Stale, state.ErrPending) {
+			s.Reason = reconciler.ReasonNotReady
+		}
 		s.Message = strings.Trim(p.Stale.Error()+"; "+s.Message, "; ")
 	}
 	if p.Held != "" {

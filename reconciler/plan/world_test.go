@@ -68,10 +68,10 @@ func newWorld(t *testing.T) *world {
 // desire builds the bottle from the world's manifest as it is now.
 func (w *world) desire(t *testing.T) state.Bottle {
 	t.Helper()
-	tokens := map[route.SecretRef]state.Content{}
+	tokens := map[string]state.Content{}
 	if w.manifest.Spec.CredProxy != nil {
 		for _, r := range w.manifest.Spec.CredProxy.Routes {
-			tokens[r.Token] = state.NewContent([]byte(w.token))
+			tokens[state.TokenSlot(r.Token)] = state.NewContent([]byte(w.token))
 		}
 	}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}

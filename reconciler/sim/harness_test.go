@@ -34,6 +34,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/fake"
 	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/resolve"
 )
 
 const (
@@ -56,6 +57,8 @@ type world struct {
 	audited  bool              // the controller collects what the sidecars decide
 	tasks    bool              // agents are to complete
 	before   map[string]string // the volumes, with what stands for their content
+	// commands are run for tokens.
+	commands func(ctx context.Context, command []string) ([]byte, error)
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 	// programOfContainer may change what a container does; it is called at each start.
@@ -254,8 +257,9 @@ func (builtin) Load(ctx context.Context, e engine.Engine) error {
 func (w *world) reconciler(e engine.Engine) *pass.Reconciler {
 	cache := observe.OpenCache(filepath.Join(w.settings.StateDir, "cache.json"))
 	return &pass.Reconciler{
-		Settings: w.settings,
-		Observer: observe.Observer{Engine: e, Settings: w.settings, Cache: cache, Routes: func() ([]netip.Prefix, error) { return nil, nil }},
+		TokenCommands: resolve.NewTokenCommands(w.commands),
+		Settings:      w.settings,
+		Observer:      observe.Observer{Engine: e, Settings: w.settings, Cache: cache, Routes: func() ([]netip.Prefix, error) { return nil, nil }},
 		Executor: &execute.Executor{
 			Engine: e, Settings: w.settings, Cache: cache, BuiltinImage: builtin{}, Parallel: 4, Timeout: 30 * time.Second,
 			OnProgress: w.progress,

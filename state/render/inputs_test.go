@@ -114,7 +114,7 @@ func TestReadInputs(t *testing.T) {
 	} {
 		m := v1alpha1.Bottle{Spec: v1alpha1.Spec{CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Token: c.ref}}}}}
 		in, err := resolve.Reader{Getenv: env}.Read(m)
-		if c.says == "" && (err != nil || string(in.Tokens[c.ref].Reveal()) != c.want) {
+		if c.says == "" && (err != nil || string(in.Tokens[state.TokenSlot(c.ref)].Reveal()) != c.want) {
 			t.Errorf("%+v: %v, %v", c.ref, in, err)
 		}
 		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "routes[0].token")) {

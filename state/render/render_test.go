@@ -54,9 +54,9 @@ func fullManifest() v1alpha1.Bottle {
 }
 
 func inputsOf(m v1alpha1.Bottle) resolve.Inputs {
-	in := resolve.Inputs{Tokens: map[route.SecretRef]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
+	in := resolve.Inputs{Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
 	for _, r := range m.Spec.CredProxy.Routes {
-		in.Tokens[r.Token] = state.NewContent([]byte("the-secret-token"))
+		in.Tokens[state.TokenSlot(r.Token)] = state.NewContent([]byte("the-secret-token"))
 	}
 	if m.Spec.Agent != nil {
 		for i, mount := range m.Spec.Agent.Mounts {
@@ -205,7 +205,7 @@ func TestRouteReachesTheCredProxy(t *testing.T) {
 			Paths: &route.PathRules{Allow: []string{"/v1/models/gemini-pro:generateContent", "/v1beta/models/*"}}, MaxRequestBody: "1000000",
 		},
 		{
-			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: credproxy.TokenSlot(route.SecretRef{File: "/run/secrets/wiki"}),
+			Path: "/wiki/", Upstream: "https://wiki.example.com", AuthScheme: "Basic", TokenSlot: state.TokenSlot(route.SecretRef{File: "/run/secrets/wiki"}),
 			Paths: &route.PathRules{Deny: []string{"/*/*/admin"}}, RateLimit: &route.RateLimit{RequestsPerMinute: 1}, AllowSetCookie: true,
 		},
 	}

@@ -21,7 +21,9 @@ const (
 
 // Inputs hold what a manifest refers to but does not contain. They are read before planning.
 type Inputs struct {
-	Tokens   map[route.SecretRef]state.Content
+	Tokens map[string]state.Content // by state.TokenSlot
+	// NotRun are the slots of tokens that a command prints which this process does not run: it only plans.
+	NotRun   map[string]bool
 	CABundle []byte
 	Mounts   map[string]MountSource // by a mount's source
 	// Env holds the agent's variables from env files and by reference; nil when there are none, or when one can't be read.
@@ -46,6 +48,8 @@ type Reader struct {
 	Settings state.Settings
 	Getenv   func(string) (string, bool) // os.LookupEnv, for tokens and the agent's variables by `env`
 	Builds   *buildcontext.Reader
+	// Commands have run the commands of tokens; nil in a process that runs none.
+	Commands *TokenCommands
 	// Writable are the places that agents can write to: nothing there is read or mounted.
 	Writable safepath.Set
 	// ContainerIDs returns the IDs that containers have for those of this host, negative for none, and whether that is known. nil: they
@@ -73,7 +77,7 @@ func inputError(m v1alpha1.Bottle, field string, err error) *InputError {
 	return &InputError{File: m.Source.Path, Line: m.Source.LineOf(field), Field: m.Source.Spell(field), Err: err}
 }
 
-// Read reads a manifest's inputs: the tokens from the environment or files, the CA bundle, the sources of the mounts, the agent's
+// Read reads a manifest's inputs: the tokens from the environment, files or commands, the CA bundle, the sources of the mounts, the agent's
 // environment, and the build context. The error joins all failures, which are InputErrors.
 func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
 	in, failed := r.Examine(m)
@@ -86,7 +90,7 @@ func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
 
 // Examine is Read with the failures one by one.
 func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
-	in := Inputs{Tokens: map[route.SecretRef]state.Content{}}
+	in := Inputs{Tokens: map[string]state.Content{}}
 	var failed []*InputError
 	in.Mounts, failed = r.mounts(m)
 	failed = append(failed, r.readCredentials(&in, m)...)
@@ -166,12 +170,19 @@ func (r Reader) readCredentials(in *Inputs, m v1alpha1.Bottle) []*InputError {
 	}
 	var failed []*InputError
 	for i, route := range m.Spec.CredProxy.Routes {
-		token, err := r.resolveToken(route.Token)
-		if err != nil {
+		slot := state.TokenSlot(route.Token)
+		token, err := r.resolveToken(m.Metadata.Name, route.Token)
+		switch {
+		case errors.Is(err, errNotRun):
+			if in.NotRun == nil {
+				in.NotRun = map[string]bool{}
+			}
+			in.NotRun[slot] = true
+		case err != nil:
 			failed = append(failed, inputError(m, fmt.Sprintf("%s[%d].token", v1alpha1.RoutesField, i), err))
-			continue
+		default:
+			in.Tokens[slot] = token
 		}
-		in.Tokens[route.Token] = token
 	}
 	if path := m.Spec.CredProxy.CABundle; path != "" {
 		var err error

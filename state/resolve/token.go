@@ -21,7 +21,10 @@ type unavailable struct{ error }
 func (u unavailable) Is(target error) bool { return target == ErrUnavailable }
 func (u unavailable) Unwrap() error        { return u.error }
 
-func (r Reader) resolveToken(ref route.SecretRef) (state.Content, error) {
+func (r Reader) resolveToken(slug string, ref route.SecretRef) (state.Content, error) {
+	if len(ref.Exec) > 0 {
+		return r.commandToken(slug, ref)
+	}
 	value, from, err := r.readSecret(ref)
 	if err != nil {
 		return state.Content{}, err
@@ -31,6 +34,21 @@ func (r Reader) resolveToken(ref route.SecretRef) (state.Content, error) {
 		return state.Content{}, fmt.Errorf("%s %w", from, err)
 	}
 	return state.NewContent([]byte(value)), nil
+}
+
+// commandToken returns what a command printed last, in this process or an earlier one.
+func (r Reader) commandToken(slug string, ref route.SecretRef) (state.Content, error) {
+	if err := r.CheckCommand(ref.Exec); err != nil {
+		return state.Content{}, err
+	}
+	token, err := r.Commands.token(ref)
+	if err == nil {
+		return token, nil
+	}
+	if token, found := r.delivered(slug, state.TokenSlot(ref)); found {
+		return token, nil
+	}
+	return state.Content{}, err
 }
 
 func (r Reader) readSecret(ref route.SecretRef) (value, from string, err error) {

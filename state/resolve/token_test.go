@@ -20,7 +20,7 @@ func TestTokens(t *testing.T) {
 		if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		content, err := Reader{}.resolveToken(route.SecretRef{File: path})
+		content, err := Reader{}.resolveToken("dev", route.SecretRef{File: path})
 		switch {
 		case want == "" && (err != nil || string(content.Reveal()) != strings.TrimRight(value, "\r\n")):
 			t.Errorf("%q: %v", value, err)

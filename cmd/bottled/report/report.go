@@ -208,6 +208,7 @@ var notedConditions = []struct{ kind, name string }{
 	{reconciler.ConditionReconciling, "reconciling"},
 	{reconciler.ConditionCut, "cut off"},
 	{reconciler.ConditionCredentialRejected, "credential rejected"},
+	{reconciler.ConditionTokenStale, "warning"},
 }
 
 // noteLines explain the bottles that are not as they should be.

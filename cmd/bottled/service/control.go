@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -42,6 +43,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	r.TokenCommands = resolve.NewTokenCommands(resolve.RunTokenCommand)
 	r.Executor.OnProgress = s.logStep // the controller reports how the bottle is
 	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
 	if err != nil {

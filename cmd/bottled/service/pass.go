@@ -12,6 +12,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -100,6 +101,7 @@ func (s *Service) Reconcile(ctx context.Context, snapshot source.Snapshot, o pas
 	if err := rememberWritable(r.Settings, snapshot); err != nil {
 		return PassResult{}, errors.Join(err, release())
 	}
+	r.TokenCommands = resolve.NewTokenCommands(resolve.RunTokenCommand)
 	warnings := warningsOf(ctx, r)
 	collected := make(chan error, 1)
 	go func() { collected <- r.Executor.Audit.Collect(ctx) }()

@@ -28,6 +28,7 @@ type Settings struct {
 	Config, Owner, Prefix, StateDir, RunDir string
 	SubnetPool                              string
 	Images                                  map[state.ComponentName]*string
+	AllowTokenExec                          []string // see state.ParseCommandPattern
 	LogLevel                                string
 	Parallel                                int
 	Timeout                                 time.Duration
@@ -46,6 +47,7 @@ func (s *Settings) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.RunDir, "run-dir", "", "`directory` of the tokens, best on a tmpfs (default: below /run for root, below XDG_RUNTIME_DIR for others)")
 	f.StringVar(&s.SubnetPool, "subnet-pool", state.DefaultPool.String(), "IPv4 `range` that the bottles' networks are cut from")
 	s.imageFlags(f)
+	f.StringSliceVar(&s.AllowTokenExec, "allow-token-exec", nil, "`commands` that manifests may have run for tokens, separated by commas; a last word * stands for any further words")
 	f.IntVar(&s.Parallel, "parallel", 2*runtime.NumCPU()+4, "bottles worked on at once")
 	f.DurationVar(&s.Timeout, "timeout", time.Minute, "how long a component may take to become ready")
 	f.StringVar(&s.LogLevel, "log-level", "info", "least `level` of what is logged: debug, info, warn, error")
@@ -83,8 +85,8 @@ func legacyVariable(flag string) string {
 func (s *Settings) Resolve(f *pflag.FlagSet) error {
 	var failed []error
 	s.origins = map[string]string{}
-	set := func(flag *pflag.Flag, value, from string) {
-		if err := f.Set(flag.Name, value); err != nil {
+	set := func(flag *pflag.Flag, value any, from string) {
+		if err := setFlag(f, flag, value); err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", from, ExplainValue(err)))
 		}
 		s.origins[flag.Name] = from
@@ -107,13 +109,27 @@ func (s *Settings) Resolve(f *pflag.FlagSet) error {
 		case flag == nil && !slices.Contains(commandSettings, name):
 			failed = append(failed, fmt.Errorf("%s: unknown setting %q%s", path, name, suggestSetting(name, append(flagNames(f), commandSettings...))))
 		case flag != nil && !flag.Changed:
-			set(flag, fmt.Sprint(value), path)
+			set(flag, value, path)
 		}
 	}
 	if len(failed) == 0 { // a value that was not taken is not judged
 		failed = s.check()
 	}
 	return errors.Join(failed...)
+}
+
+// setFlag sets a flag to a value of the configuration file or the environment. Only the former has lists.
+func setFlag(f *pflag.FlagSet, flag *pflag.Flag, value any) error {
+	list, isList := value.([]any)
+	slice, takesLists := flag.Value.(pflag.SliceValue)
+	if !isList || !takesLists {
+		return f.Set(flag.Name, fmt.Sprint(value))
+	}
+	var texts []string
+	for _, element := range list {
+		texts = append(texts, fmt.Sprint(element))
+	}
+	return slice.Replace(texts)
 }
 
 func (s *Settings) configFile() (map[string]any, string, error) {
@@ -165,6 +181,9 @@ func (s *Settings) check() []error {
 	if s.Timeout <= 0 {
 		failed = append(failed, fmt.Errorf("--timeout %s: must be positive", s.Timeout))
 	}
+	if _, err := s.tokenExec(); err != nil {
+		failed = append(failed, err)
+	}
 	if pool, err := netip.ParsePrefix(s.SubnetPool); err != nil {
 		failed = append(failed, fmt.Errorf("--subnet-pool: %w", err))
 	} else if err := state.CheckPool(pool); err != nil {
@@ -207,8 +226,26 @@ func (s *Settings) uncheckedStateSettings(builtinImage string) (state.Settings, 
 			images[name] = *ref
 		}
 	}
+	allowed, err := s.tokenExec()
+	if err != nil {
+		return state.Settings{}, err
+	}
 	return state.Settings{
 		Owner: s.Owner, Prefix: s.Prefix, StateDir: stateDir, RunDir: runDir, Pool: netip.MustParsePrefix(s.SubnetPool),
 		Images: images, AgentImage: s.Image(state.Agent), BuiltinImage: builtinImage, User: user,
+		TokenExec: allowed,
 	}, nil
+}
+
+// tokenExec returns the commands that manifests may have run.
+func (s *Settings) tokenExec() ([]state.CommandPattern, error) {
+	var allowed []state.CommandPattern
+	for _, text := range s.AllowTokenExec {
+		pattern, err := state.ParseCommandPattern(text)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-token-exec: %w", err)
+		}
+		allowed = append(allowed, pattern)
+	}
+	return allowed, nil
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,37 @@ func TestSettingsPrecedence(t *testing.T) {
 		s.Image(state.Supervise) != "from-legacy-env" || s.Image(state.CredProxy) != "from-env" || s.Image(state.Pipelock) != "builtin" ||
 		s.Image(state.Agent) != "from-legacy-env" {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestAllowTokenExec: the setting is a list in the configuration file, and separated by commas elsewhere. None is the default.
+func TestAllowTokenExec(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"list": "allow-token-exec: [\"op read *\", /bin/a]\n", "one": "allow-token-exec: op read *\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		env, want string
+		args      []string
+	}{
+		{"", "[]", nil},
+		{"", "[[op read *] [/bin/a]]", []string{"--config", filepath.Join(dir, "list")}},
+		{"", "[[op read *]]", []string{"--config", filepath.Join(dir, "one")}},
+		{"vault x,b *", "[[vault x] [b *]]", []string{"--config", filepath.Join(dir, "list")}},
+		{"vault", "[[c] [d *]]", []string{"--config", filepath.Join(dir, "list"), "--allow-token-exec", "c", "--allow-token-exec", "d *"}},
+	} {
+		if c.env != "" {
+			t.Setenv("BOTTLED_ALLOW_TOKEN_EXEC", c.env)
+		}
+		s, err := resolveSettings(t, c.args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.tokenExec(); err != nil || fmt.Sprint(got) != c.want {
+			t.Errorf("%s %v: %v (%v), want %s", c.env, c.args, got, err, c.want)
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot
 	if err != nil { // in CI, a user may have no home: nothing of bottled's own is there that could be mounted
 		s.Log.Debug().Err(err).Msg("mounts are not compared with bottled's own directories")
 		settings = state.Settings{}
+		if settings.TokenExec, err = s.Settings.tokenExec(); err != nil {
+			return snapshot, err
+		}
 	}
 	reader := resolve.Reader{Settings: settings, Getenv: os.LookupEnv, Builds: new(buildcontext.Reader), Writable: snapshot.Writable}
 	for _, b := range snapshot.Bottles {

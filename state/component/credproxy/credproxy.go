@@ -47,10 +47,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 		config[CAFile] = c.Inputs.CABundle
 		files[CAFile] = state.File{Content: state.NewContent(c.Inputs.CABundle), Mode: 0o444}
 	}
-	tokens := state.Dir{Path: c.Settings.TokenDir(c.Slug()), Files: map[string]state.File{}}
-	for ref, token := range c.Inputs.Tokens {
-		tokens.Files[TokenSlot(ref)] = state.File{Content: token, Mode: 0o400, Secret: true}
-	}
+	tokens := tokenDir(c)
 	dir := c.Dir("cred-proxy", files)
 	m.Container.Env["HTTPS_PROXY"] = contract.Pipelock.URL() // and no egress network: there is no other way out
 	m.Container.Mounts = []state.Mount{
@@ -67,16 +64,19 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 func Routes(c component.Context) ([]byte, error) {
 	routes := slices.Clone(c.Routes())
 	for i := range routes {
-		routes[i].TokenSlot = TokenSlot(routes[i].Token)
+		routes[i].TokenSlot = state.TokenSlot(routes[i].Token)
 	}
 	return route.Render(routes)
 }
 
-// TokenSlot names the file in which a token reaches cred-proxy. It depends on where the token comes from, so that reordering
-// routes moves no token.
-func TokenSlot(ref route.SecretRef) string {
-	if ref.Env != "" {
-		return "env-" + ref.Env
+// tokenDir holds the tokens of the routes.
+func tokenDir(c component.Context) state.Dir {
+	dir := state.Dir{Path: c.Settings.TokenDir(c.Slug()), Files: map[string]state.File{}}
+	for slot, token := range c.Inputs.Tokens {
+		dir.Files[slot] = state.File{Content: token, Mode: 0o400, Secret: true}
 	}
-	return "file-" + state.DigestJSON(ref.File)
+	for slot := range c.Inputs.NotRun {
+		dir.Files[slot] = state.File{Mode: 0o400, Secret: true, Unknown: "from exec"}
+	}
+	return dir
 }
