@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
@@ -206,8 +209,9 @@ func TestAttackSecretCompressed(t *testing.T) {
 	for encoding, want := range map[string]string{
 		"gzip":                            "403 blocked: request body contains secret: github-pat",
 		"GZIP":                            "403 blocked: request body contains secret: github-pat",
-		"identity\r\nContent-Encoding: x": "403 blocked: request body has a Content-Encoding that cannot be looked into (gzip and deflate can)",
-		"br":                              "403 blocked: request body has a Content-Encoding that cannot be looked into (gzip and deflate can)",
+		"identity\r\nContent-Encoding: x": "415 blocked: request body has a Content-Encoding that cannot be undone (possible are gzip, deflate, br, zstd, and two of them)",
+		"br":                              "403 blocked: request body is not what its Content-Encoding says",
+		"x, gzip":                         "415 blocked: request body has a Content-Encoding that cannot be undone (possible are gzip, deflate, br, zstd, and two of them)",
 		"deflate":                         "403 blocked: request body is not what its Content-Encoding says",
 	} {
 		s := startSeen(t, "local.test")
@@ -222,6 +226,52 @@ func TestAttackSecretCompressed(t *testing.T) {
 	}
 }
 
+// TestCompressedPasses: a compressed body without a secret arrives as it was sent.
+func TestCompressedPasses(t *testing.T) {
+	for encoding, sent := range map[string]string{
+		"zstd":       "\x28\xb5\x2f\xfd\x04\x58\x29\x00\x00hello\xa3\x6d\x9f\x88",
+		"br":         "\x0b\x02\x80hello\x03",
+		"br, zstd":   "\x28\xb5\x2f\xfd\x20\x09\x49\x00\x00\x0b\x02\x80hello\x03",
+		"identity":   "hello",
+		"zstd, zstd": "", // no body at all
+	} {
+		s := startSeen(t, "local.test")
+		p := startProxy(t, withDLP("block", "local.test"), map[string][]string{"local.test": toLoopback})
+		resp := p.ask(fmt.Sprintf("POST %s/ HTTP/1.1\r\nHost: x\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s", s.base, encoding, len(sent), sent))
+		if got := body(t, resp); resp.StatusCode != http.StatusOK || !strings.HasSuffix(s.bytes.String(), "\r\n\r\n"+sent) || !strings.Contains(s.bytes.String(), "Content-Encoding: "+encoding+"\r\n") {
+			t.Errorf("%q: %s %q, and the upstream got %q", encoding, resp.Status, got, s.bytes.String())
+		}
+		p.until("all memory to be free", func() bool {
+			free := p.buffers.TryAcquire(buffersCost)
+			if free {
+				p.buffers.Release(buffersCost)
+			}
+			return free
+		})
+	}
+}
+
+// TestUnknownCoding: the answer says which codings are possible.
+func TestUnknownCoding(t *testing.T) {
+	p := startProxy(t, withDLP("block", "local.test"), map[string][]string{"local.test": toLoopback})
+	resp := p.ask("POST http://local.test/ HTTP/1.1\r\nHost: x\r\nContent-Encoding: compress\r\nContent-Length: 1\r\n\r\nx")
+	if resp.StatusCode != http.StatusUnsupportedMediaType || resp.Header.Get("Accept-Encoding") != "gzip, deflate, br, zstd" {
+		t.Errorf("%s, %v", resp.Status, resp.Header)
+	}
+}
+
+// TestNoMemoryForCoding: without memory to decompress, a body is refused rather than passed on.
+func TestNoMemoryForCoding(t *testing.T) {
+	t.Parallel() // it waits
+	s := startSeen(t, "local.test")
+	p := startProxy(t, withDLP("block", "local.test"), map[string][]string{"local.test": toLoopback})
+	p.buffers, p.shareTime = semaphore.NewWeighted(plainCost+scanCost), 100*time.Millisecond
+	resp := p.ask("POST " + s.base + "/ HTTP/1.1\r\nHost: x\r\nContent-Encoding: zstd\r\nContent-Length: 18\r\n\r\n\x28\xb5\x2f\xfd\x04\x58\x29\x00\x00hello\xa3\x6d\x9f\x88")
+	if got := body(t, resp); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(s.bytes.String(), "hello") {
+		t.Errorf("%s %q, and the upstream got %q", resp.Status, got, s.bytes.String())
+	}
+}
+
 func TestAttackOversizeBody(t *testing.T) {
 	big := strings.Repeat("word ", 1<<20/5+2)
 	for _, action := range []string{"block", "warn"} {
@@ -231,7 +281,7 @@ func TestAttackOversizeBody(t *testing.T) {
 		} {
 			s := startSeen(t, "local.test")
 			p := startProxy(t, withDLP(action, "local.test"), map[string][]string{"local.test": toLoopback})
-			if got, want := attack(t, p, s, fmt.Sprintf(request, s.base)), "403 blocked: request body exceeds max_body_bytes (1048576)"; got != want {
+			if got, want := attack(t, p, s, fmt.Sprintf(request, s.base)), "413 blocked: request body exceeds max_body_bytes (1048576)"; got != want {
 				t.Errorf("%s, %s: got %q, want %q", action, name, got, want)
 			}
 		}

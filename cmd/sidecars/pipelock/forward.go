@@ -101,7 +101,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, x *exchange) err
 	}})
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &revocableBody{x.policy.secrets.body(x, r, &countedBody{r.Body, &x.sent, idleTimer}), x}
+		r.Body = &revocableBody{p.scan(x, r, &countedBody{r.Body, &x.sent, idleTimer}), x}
 	}
 
 	out := &countedWriter{ResponseWriter: w, count: &x.received, idle: idleTimer}

@@ -25,8 +25,7 @@ const (
 const (
 	tunnelCost = 2*copyBytes + 32<<10
 	plainCost  = 96 << 10
-	scanCost   = 64 << 10  // additional cost of scanning the body
-	unzipCost  = 256 << 10 // additional cost of decompressing it
+	scanCost   = 64 << 10 // additional cost of scanning the body; that of undoing its codings is reserved by dlp.Body
 	// helloFree bytes of a ClientHello are part of tunnelCost. Each further byte is held several times, here and by crypto/tls, in buffers
 	// that double.
 	helloFree      = 4 << 10

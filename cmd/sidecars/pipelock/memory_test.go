@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/bot-bottle/bottled/cmd/sidecars/internal/sidecartest"
 )
@@ -180,12 +184,20 @@ var memoryAttacks = map[string]func(b *besieged) string{
 	"requests in one another's go": func(*besieged) string {
 		return strings.Repeat("GET /health HTTP/1.1\r\nHost: x\r\n"+longLine+"\r\n", 4)
 	},
-	"bodies":       (*besieged).upload,
+	"bodies":          (*besieged).upload,
+	"windows of br":   func(b *besieged) string { return b.coded("br") },
+	"windows of zstd": func(b *besieged) string { return b.coded("zstd") },
+	"empty blocks of gzip": func(b *besieged) string {
+		return b.head("POST") + "Content-Encoding: gzip\r\nContent-Length: 2000000\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x00" + strings.Repeat("\x00\x00\x00\xff\xff", 90_000)
+	},
 	"ClientHellos": (*besieged).hello,
 }
 
 // everyDay names the attacks that are made every day, one of each kind; the others are nightly. So is all of it at once.
-var everyDay = []string{"headers of one long line", "ClientHellos"}
+var everyDay = []string{"headers of one long line", "ClientHellos", "windows of br"}
+
+// takeAll names the attacks that take all of the budget that each exchange needs a share of: then a client that behaves may be refused.
+var takeAll = []string{"bodies", "ClientHellos", "windows of br", "windows of zstd", "empty blocks of gzip"}
 
 func (b *besieged) head(method string) string {
 	return method + " http://" + b.upstream + "/ HTTP/1.1\r\nHost: x\r\n"
@@ -195,14 +207,33 @@ func (b *besieged) upload() string {
 	return b.head("POST") + "Content-Length: 1000000\r\n\r\n" + strings.Repeat("some words ", 20<<10/11)
 }
 
+// coded uploads what fills the largest window that a coding may have, and of which the end is missing.
+func (b *besieged) coded(encoding string) string {
+	var out bytes.Buffer
+	w := io.WriteCloser(brotli.NewWriterOptions(&out, brotli.WriterOptions{Quality: 1, LGWin: 24}))
+	if encoding == "zstd" {
+		z, err := zstd.NewWriter(&out, zstd.WithWindowSize(8<<20), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		w = z
+	}
+	if _, err := io.Copy(w, io.LimitReader(&repeated{text: []byte(strings.Repeat("some words ", 1000))}, 20<<20)); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return fmt.Sprintf("%sContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s", b.head("POST"), encoding, out.Len(), out.Bytes()[:out.Len()-8])
+}
+
 // hello asks for a tunnel, with a ClientHello of 60 KB in records, of which the last is missing.
 func (b *besieged) hello() string {
 	return "CONNECT " + b.upstream + " HTTP/1.1\r\nHost: x\r\n\r\n" +
 		"\x16\x03\x01\x40\x00\x01\x00\xf0\x00" + strings.Repeat("\x00", 0x4000-4) + strings.Repeat("\x16\x03\x01\x40\x00"+strings.Repeat("\x00", 0x4000), 2)
 }
 
-// TestAttackMemory: pipelock stays within its memory, and serves a client that behaves. Bodies and ClientHellos take all of the budget
-// that each exchange needs a share of: then the client may be refused.
+// TestAttackMemory: pipelock stays within its memory, and serves a client that behaves.
 func TestAttackMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute")
@@ -215,7 +246,7 @@ func TestAttackMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := besiege(t, executable)
 			a := b.attack(clients, sent(b))
-			if name == "bodies" || name == "ClientHellos" {
+			if slices.Contains(takeAll, name) {
 				a.all.Wait()
 				t.Logf("answers: %v", a.got)
 				return

@@ -21,6 +21,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/coding"
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
 	"github.com/bot-bottle/bottled/state/configdigest"
@@ -183,9 +184,12 @@ func (p *proxy) fail(w http.ResponseWriter, x *exchange, err error) {
 	if refused.status == http.StatusBadRequest || x.refused.Load() != nil {
 		w.Header().Set("Connection", "close") // the start of the next request may be ambiguous, or far away
 	}
-	if refused.status == http.StatusUpgradeRequired {
+	switch refused.status {
+	case http.StatusUpgradeRequired: // RFC 9110, section 15.5.22: the protocol to use instead
 		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "HTTP/1.1") // as RFC 9110, section 15.5.22, requires: the protocol to use instead
+		w.Header().Set("Upgrade", "HTTP/1.1")
+	case http.StatusUnsupportedMediaType: // RFC 9110, section 12.5.3: the codings to use instead
+		w.Header().Set("Accept-Encoding", coding.Known)
 	}
 	prefix := "blocked: "
 	if x.method == http.MethodConnect {

@@ -89,6 +89,11 @@ func secret(reason string) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
+// unscannable refuses a body that can't be scanned.
+func unscannable(status int, reason string) *refusal {
+	return &refusal{status: status, code: audit.CodeDLP, reason: reason}
+}
+
 // blockedAddress refuses an address that no setting allows.
 func blockedAddress(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeAddressBlocked, reason: "SSRF blocked: " + fmt.Sprintf(format, args...)}

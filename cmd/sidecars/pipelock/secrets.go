@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/coding"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock/dlp"
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
@@ -114,33 +115,40 @@ func (p *proxy) fromCredProxy(r *http.Request) bool {
 	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == client.Addr().Unmap() })
 }
 
-// checkBody refuses a body that is announced to be too large, and returns the cost of scanning it.
+// checkBody refuses a body that is announced to be too large, or in a coding that can't be undone, and returns the cost of scanning it. What
+// undoing a coding takes is reserved when it begins.
 func (p *secretPolicy) checkBody(r *http.Request) (cost int64, err error) {
-	switch {
-	case p == nil || r.Body == http.NoBody:
+	if p == nil || r.Body == http.NoBody {
 		return 0, nil
-	case r.ContentLength > p.bodyBytes:
-		return 0, secret(fmt.Sprintf("request body exceeds max_body_bytes (%d)", p.bodyBytes))
-	case len(r.Header.Values("Content-Encoding")) == 0:
-		return scanCost, nil
 	}
-	return scanCost + unzipCost, nil
+	if r.ContentLength > p.bodyBytes {
+		return 0, unscannable(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body exceeds max_body_bytes (%d)", p.bodyBytes))
+	}
+	if _, err := coding.Parse(contentEncoding(r)); err != nil && !p.warn {
+		return 0, unscannable(http.StatusUnsupportedMediaType, "request body has a "+err.Error())
+	}
+	return scanCost, nil
 }
 
-// body scans a body while it is sent.
-func (p *secretPolicy) body(x *exchange, r *http.Request, body io.ReadCloser) io.ReadCloser {
-	if p == nil {
+func contentEncoding(r *http.Request) string {
+	return strings.Join(r.Header.Values("Content-Encoding"), ",")
+}
+
+// scan scans a body while it is sent.
+func (p *proxy) scan(x *exchange, r *http.Request, body io.ReadCloser) io.ReadCloser {
+	s := x.policy.secrets
+	if s == nil {
 		return body
 	}
 	var warn func(error)
-	if p.warn {
+	if s.warn {
 		warn = func(err error) {
 			text := err.Error()
 			x.warned.Store(&text)
 		}
 	}
-	encoding := strings.Join(r.Header.Values("Content-Encoding"), ",")
-	return &checkedBody{p.detector.Body(body, encoding, p.bodyBytes, warn), x}
+	reserve := func(bytes int64) (func(), error) { return p.reserve(x.revoked, bytes) }
+	return &checkedBody{s.detector.Body(body, contentEncoding(r), s.bodyBytes, warn, reserve), x}
 }
 
 // checkedBody records why a body was refused, since the response may have begun by then.
@@ -153,10 +161,17 @@ func (b *checkedBody) Read(buf []byte) (int, error) {
 	n, err := b.Body.Read(buf)
 	var found *dlp.Finding
 	var unreadable *dlp.Unreadable
-	if errors.As(err, &found) || errors.As(err, &unreadable) {
-		refused := secret(err.Error())
-		b.x.refused.Store(refused)
-		return n, refused
+	var refused *refusal // for want of memory
+	switch {
+	case errors.As(err, &found):
+		refused = secret(err.Error())
+	case errors.As(err, &unreadable) && unreadable.TooLarge:
+		refused = unscannable(http.StatusRequestEntityTooLarge, err.Error())
+	case errors.As(err, &unreadable):
+		refused = unscannable(http.StatusForbidden, err.Error())
+	case !errors.As(err, &refused):
+		return n, err
 	}
-	return n, err
+	b.x.refused.CompareAndSwap(nil, refused)
+	return n, refused
 }

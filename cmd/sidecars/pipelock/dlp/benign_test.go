@@ -223,7 +223,7 @@ func TestBenignPayloads(t *testing.T) {
 			if id := d.Find([]byte(text)); id != "" {
 				t.Errorf("%s is taken for %s", name, id)
 			}
-			if got, err := io.ReadAll(d.Body(io.NopCloser(strings.NewReader(text)), "", 64<<20, nil)); err != nil || string(got) != text {
+			if got, err := io.ReadAll(d.Body(io.NopCloser(strings.NewReader(text)), "", 64<<20, nil, nil)); err != nil || string(got) != text {
 				t.Errorf("%s in a body: %d bytes of %d, %v", name, len(got), len(text), err)
 			}
 		}

@@ -7,11 +7,18 @@ import (
 	"compress/zlib"
 	"errors"
 	"io"
+	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/bot-bottle/bottled/cmd/sidecars/internal/coding"
 )
 
 const limit = 1 << 20
@@ -33,23 +40,52 @@ func (p *pieces) Read(buf []byte) (int, error) {
 func (p *pieces) Close() error { return nil }
 
 func body(d *Detector, encoding string, list ...[]byte) *Body {
-	return d.Body(&pieces{list}, encoding, limit, nil)
+	return d.Body(&pieces{list}, encoding, limit, nil, nil)
 }
 
+// codings are all that can be undone, by one and by two.
+var codings = []string{"gzip", "deflate", "br", "zstd", "gzip, zstd", "zstd, gzip", "br, deflate", "zstd,br", "br, zstd", "gzip, gzip"}
+
+// compress applies codings, from the left to the right.
 func compress(t testing.TB, encoding string, data []byte) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	w := io.WriteCloser(gzip.NewWriter(&out))
-	if encoding == "deflate" {
-		w = zlib.NewWriter(&out)
+	for name := range strings.SplitSeq(encoding, ",") {
+		var out bytes.Buffer
+		w := compressor(t, strings.TrimSpace(name), &out)
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data = out.Bytes()
 	}
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
+	return data
+}
+
+type flushCloser interface {
+	io.WriteCloser
+	Flush() error
+}
+
+func compressor(t testing.TB, name string, out io.Writer) flushCloser {
+	t.Helper()
+	switch name {
+	case "gzip":
+		return gzip.NewWriter(out)
+	case "deflate":
+		return zlib.NewWriter(out)
+	case "br":
+		return brotli.NewWriterOptions(out, brotli.WriterOptions{Quality: 4, LGWin: 18})
+	case "zstd":
+		w, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<18))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	t.Fatalf("no coding %q", name)
+	return nil
 }
 
 // text of words, digits and noise, of a length.
@@ -70,23 +106,38 @@ func text(rng *rand.Rand, length int) []byte {
 	return b.Bytes()[:length]
 }
 
+// inPieces is a body that comes in pieces of a size.
+func inPieces(sent []byte, size int) io.Reader {
+	p := &pieces{}
+	for piece := range slices.Chunk(sent, size) {
+		p.list = append(p.list, bytes.Clone(piece))
+	}
+	return p
+}
+
 // TestBodyUnchanged: a body without a secret comes out as it was, however it comes in.
-func TestBodyUnchanged(t *testing.T) {
+func TestBodyUnchanged(t *testing.T) { synctest.Test(t, testBodyUnchanged) } // it waits in pace
+
+func testBodyUnchanged(t *testing.T) {
 	d := detector(t)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, length := range []int{0, 1, 100, undecidedBytes, 3*chunkBytes + 7} {
 		plain := text(rng, length)
-		for encoding, sent := range map[string][]byte{
-			"": plain, "identity": plain, "gzip": compress(t, "gzip", plain), "X-GZIP": compress(t, "gzip", plain), "deflate": compress(t, "deflate", plain),
-		} {
+		bodies := map[string][]byte{
+			"": plain, "identity": plain, "X-GZIP": compress(t, "gzip", plain), " ,identity, GZip ,,": compress(t, "gzip", plain),
+		}
+		for _, encoding := range codings {
+			bodies[encoding] = compress(t, encoding, plain)
+		}
+		for encoding, sent := range bodies {
 			all := map[string]io.Reader{
-				"at once": bytes.NewReader(sent), "half": iotest.HalfReader(bytes.NewReader(sent)), "with the end": iotest.DataErrReader(bytes.NewReader(sent)),
+				"in pieces": inPieces(sent, 1+length/100), "at once": bytes.NewReader(sent), "half": iotest.HalfReader(bytes.NewReader(sent)), "with the end": iotest.DataErrReader(bytes.NewReader(sent)),
 			}
-			if length < undecidedBytes {
+			if length < undecidedBytes && (encoding == "" || length <= 1) {
 				all["one byte each"] = iotest.OneByteReader(bytes.NewReader(sent))
 			}
 			for how, in := range all {
-				got, err := io.ReadAll(d.Body(io.NopCloser(in), encoding, limit, nil))
+				got, err := io.ReadAll(d.Body(io.NopCloser(in), encoding, limit, nil, nil))
 				if err != nil || !bytes.Equal(got, sent) {
 					t.Errorf("%d bytes, %q, %s: %d bytes of %d, %v", length, encoding, how, len(got), len(sent), err)
 				}
@@ -145,7 +196,7 @@ func testBodyByBytes(t *testing.T) {
 	d := detector(t)
 	for _, before := range []int{0, 1, undecidedBytes, chunkBytes} {
 		whole := append(bytes.Repeat([]byte("word "), before/5+1), token()+" and more"...)
-		got, err := io.ReadAll(d.Body(io.NopCloser(iotest.OneByteReader(bytes.NewReader(whole))), "", limit, nil))
+		got, err := io.ReadAll(d.Body(io.NopCloser(iotest.OneByteReader(bytes.NewReader(whole))), "", limit, nil, nil))
 		if err == nil || len(got) != (before/5+1)*5 {
 			t.Errorf("behind %d bytes: %d came out, %v", before, len(got), err)
 		}
@@ -156,7 +207,7 @@ func testBodyByBytes(t *testing.T) {
 func TestBodyFlows(t *testing.T) {
 	d := detector(t)
 	r, w := io.Pipe()
-	b := d.Body(r, "", limit, nil)
+	b := d.Body(r, "", limit, nil, nil)
 	for _, line := range []string{"data: one\n", "{\"key\": \"they\"}", "(a)", "monkey\r\n"} {
 		go w.Write([]byte(line))
 		got := make([]byte, len(line))
@@ -168,19 +219,21 @@ func TestBodyFlows(t *testing.T) {
 
 // TestCompressedFlows: what a client has flushed comes out before more comes in.
 func TestCompressedFlows(t *testing.T) {
-	d := detector(t)
+	for _, encoding := range []string{"gzip", "deflate", "br", "zstd"} {
+		t.Run(encoding, func(t *testing.T) { testCompressedFlows(t, encoding) })
+	}
+}
+
+func testCompressedFlows(t *testing.T, encoding string) {
 	r, w := io.Pipe()
 	plain, out := io.Pipe()
 	go func() {
-		z, err := gzip.NewReader(plain)
-		if err == nil {
-			_, err = io.Copy(w, z)
-		}
+		_, err := io.Copy(w, coding.New(known(t, encoding), plain, 16, func(int64) error { return nil }))
 		w.CloseWithError(err)
 	}()
 	source, sink := io.Pipe()
-	go io.Copy(out, d.Body(source, "gzip", limit, nil))
-	z := gzip.NewWriter(sink)
+	go io.Copy(out, detector(t).Body(source, encoding, limit, nil, nil))
+	z := compressor(t, encoding, sink)
 	for _, line := range []string{"data: one\n", strings.Repeat("two words ", 10_000), "three\n"} {
 		flushed := make(chan struct{})
 		go func() {
@@ -196,8 +249,19 @@ func TestCompressedFlows(t *testing.T) {
 	}
 }
 
+func known(t *testing.T, encoding string) coding.Coding {
+	t.Helper()
+	codings, err := coding.Parse(encoding)
+	if err != nil || len(codings) != 1 {
+		t.Fatalf("%q: %v, %v", encoding, codings, err)
+	}
+	return codings[0]
+}
+
 // TestCompressedSecret: a secret in compressed data is found, and what came out before doesn't decode to it.
-func TestCompressedSecret(t *testing.T) {
+func TestCompressedSecret(t *testing.T) { synctest.Test(t, testCompressedSecret) } // it waits in pace
+
+func testCompressedSecret(t *testing.T) {
 	d := detector(t)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for _, before := range []int{0, 1000, 200_000} {
@@ -206,10 +270,10 @@ func TestCompressedSecret(t *testing.T) {
 			noise[i] = "abcdefgh ,.\n"[rng.IntN(12)]
 		}
 		plain := bytes.Join([][]byte{noise, []byte(token()), []byte("and more")}, []byte(" "))
-		for _, encoding := range []string{"gzip", "deflate"} {
+		for _, encoding := range codings {
 			sent := compress(t, encoding, plain)
-			for how, in := range map[string]io.Reader{"at once": bytes.NewReader(sent), "one byte each": iotest.OneByteReader(bytes.NewReader(sent))} {
-				got, err := io.ReadAll(d.Body(io.NopCloser(in), encoding, limit, nil))
+			for how, in := range map[string]io.Reader{"at once": bytes.NewReader(sent), "in pieces": inPieces(sent, 1+before/100)} {
+				got, err := io.ReadAll(d.Body(io.NopCloser(in), encoding, limit, nil, nil))
 				var found *Finding
 				if !errors.As(err, &found) || found.Rule != "github-pat" {
 					t.Errorf("%s behind %d, %s: %v", encoding, before, how, err)
@@ -224,16 +288,15 @@ func TestCompressedSecret(t *testing.T) {
 
 // decodable is as much as can be decoded of the beginning of compressed data.
 func decodable(encoding string, data []byte) []byte {
-	in := bytes.NewReader(data)
-	var z io.Reader
-	var err error
-	if z, err = gzip.NewReader(in); encoding == "deflate" {
-		z, err = zlib.NewReader(in)
-	}
+	codings, err := coding.Parse(encoding)
 	if err != nil {
 		return nil
 	}
-	text, _ := io.ReadAll(z)
+	in := io.Reader(bytes.NewReader(data))
+	for _, c := range codings {
+		in = coding.New(c, in, 16, func(int64) error { return nil })
+	}
+	text, _ := io.ReadAll(in)
 	return text
 }
 
@@ -265,11 +328,38 @@ func TestCompressedTricks(t *testing.T) {
 		"deflate without zlib's header":     {"deflate", raw.Bytes(), "not what its Content-Encoding says"},
 		"cut off":                           {"gzip", harmless[:len(harmless)-3], "not what its Content-Encoding says"},
 		"bomb":                              {"gzip", compress(t, "gzip", make([]byte, limit+1)), "decoded request body exceeds max_body_bytes"},
-		"twice":                             {"gzip,gzip", compress(t, "gzip", secret), "cannot be looked into"},
-		"gzip and identity":                 {"identity, gzip", secret, "cannot be looked into"},
-		"brotli":                            {"br", []byte("x"), "cannot be looked into"},
-		"zstd":                              {"zstd", []byte("x"), "cannot be looked into"},
-		"unknown":                           {"x", []byte("x"), "cannot be looked into"},
+		"gzip and identity":                 {"identity, gzip", secret, "contains secret: github-pat"},
+		"three":                             {"gzip, br, zstd", compress(t, "gzip, br, zstd", []byte("x")), "cannot be undone"},
+		"unknown":                           {"x", []byte("x"), "cannot be undone"},
+		"known and unknown":                 {"x, gzip", secret, "cannot be undone"},
+		"gzip that says zstd":               {"zstd", secret, "not what its Content-Encoding says"},
+		"gzip that says br":                 {"br", secret, "not what its Content-Encoding says"},
+		"gzip that says gzip and zstd":      {"gzip, zstd", secret, "not what its Content-Encoding says"},
+		"gzip that says zstd and gzip":      {"zstd, gzip", secret, "contains secret: github-pat"},
+		"secret in a second zstd frame":     {"zstd", append(compress(t, "zstd", []byte("x")), compress(t, "zstd", []byte(token()))...), "contains secret: github-pat"},
+		"secret behind zstd's end":          {"zstd", append(compress(t, "zstd", []byte("x")), token()...), "contains secret: github-pat"},
+		"text behind zstd's end":            {"zstd", append(compress(t, "zstd", []byte("x")), "text"...), "not what its Content-Encoding says"},
+		"three bytes behind zstd's end":     {"zstd", append(compress(t, "zstd", []byte("x")), "\x28\xb5\x2f"...), "not what its Content-Encoding says"},
+		"secret in a skippable frame":       {"zstd", append(skippable(token()), compress(t, "zstd", []byte("x"))...), "contains secret: github-pat"},
+		"gzip in a skippable frame":         {"zstd", append(skippable(string(secret)), token()...), "not what its Content-Encoding says"},
+		"a larger window in a second frame": {"zstd", append(compress(t, "zstd", []byte("x")), zstdFrame(1<<23)...), "not what its Content-Encoding says"},
+		"a window of 9 MiB":                 {"zstd", zstdFrame(9 << 20), "a window of more than 8 MiB"},
+		"a window of 2 GiB":                 {"zstd", zstdFrame(2 << 30), "a window of more than 8 MiB"},
+		"zstd with a dictionary":            {"zstd", []byte("\x28\xb5\x2f\xfd\x21\x07\x01\x09\x00\x00x"), "not what its Content-Encoding says"},
+		"zstd cut off":                      {"zstd", cut(compress(t, "zstd", []byte("x"))), "not what its Content-Encoding says"},
+		"zstd's beginning":                  {"zstd", []byte("\x28\xb5"), "not what its Content-Encoding says"},
+		"zstd with a wrong checksum":        {"zstd", append(cut(compress(t, "zstd", []byte("x"))), 'x'), "not what its Content-Encoding says"},
+		"br cut off":                        {"br", cut(compress(t, "br", []byte("hello"))), "not what its Content-Encoding says"},
+		"secret behind br's end":            {"br", append(compress(t, "br", []byte("x")), token()...), "not what its Content-Encoding says"},
+		"br with a large window":            {"br", []byte("\x11\x1d\x00"), "not what its Content-Encoding says"},
+		"secret in br's metadata":           {"br", brotliMetadata(token()), "contains secret: github-pat"},
+		"secret between two codings":        {"gzip, zstd", compress(t, "zstd", named.Bytes()), "contains secret: github-pat"},
+		"bomb of zstd":                      {"zstd", compress(t, "zstd", make([]byte, limit+1)), "decoded request body exceeds max_body_bytes"},
+		"bomb of br":                        {"br", compress(t, "br", make([]byte, limit+1)), "decoded request body exceeds max_body_bytes"},
+		"bomb in a bomb":                    {"gzip, br", compress(t, "gzip, br", make([]byte, 8*limit)), "decoded request body exceeds max_body_bytes"},
+		"empty blocks of gzip":              {"gzip", emptyBlocks(t), "too much that decodes to nothing"},
+		"empty blocks of zstd":              {"zstd", append([]byte("\x28\xb5\x2f\xfd\x00\x58"), bytes.Repeat([]byte{0, 0, 0}, limit/4)...), "too much that decodes to nothing"},
+		"a large skippable frame":           {"zstd", skippable(strings.Repeat("word ", limit/6)), "too much that decodes to nothing"},
 	} {
 		got, err := io.ReadAll(body(d, c.encoding, c.sent))
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "ghp_") {
@@ -281,6 +371,35 @@ func TestCompressedTricks(t *testing.T) {
 	}
 }
 
+func cut(data []byte) []byte { return data[:len(data)-1] }
+
+// skippable is a frame of zstd that decoders skip.
+func skippable(text string) []byte {
+	n := len(text)
+	return append([]byte{0x50, 0x2a, 0x4d, 0x18, byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}, text...)
+}
+
+// zstdFrame is a frame of one byte, x, that asks for a window.
+func zstdFrame(window int) []byte {
+	exponent := bits.Len(uint(window)) - 1
+	mantissa := window>>(exponent-3)&7 + map[bool]int{true: 0, false: 1}[window%(1<<(exponent-3)) == 0]
+	return []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte((exponent-10)<<3 | mantissa), 1 | 1<<3, 0, 0, 'x'}
+}
+
+// brotliMetadata is a stream of a metablock that decoders skip, and an empty one.
+func brotliMetadata(text string) []byte {
+	n := len(text) - 1 // window bits: 0 for 16; not last: 0; nibbles: 3 for none; reserved: 0; bytes of the length: 1; the length
+	head := 3<<2 | 1<<5 | n<<7
+	return append(append([]byte{byte(head), byte(head >> 8)}, text...), 3)
+}
+
+// emptyBlocks is gzip with stored blocks of no length.
+func emptyBlocks(t *testing.T) []byte {
+	t.Helper()
+	header := compress(t, "gzip", nil)[:10]
+	return append(header, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, limit/6)...)
+}
+
 func TestBodyLimit(t *testing.T) {
 	d := detector(t)
 	words := bytes.Repeat([]byte("word "), limit/5+2)
@@ -288,7 +407,7 @@ func TestBodyLimit(t *testing.T) {
 		t.Errorf("at the limit: %d bytes, %v", len(got), err)
 	}
 	for _, warn := range []func(error){nil, func(error) {}} {
-		got, err := io.ReadAll(d.Body(io.NopCloser(bytes.NewReader(words)), "", limit, warn))
+		got, err := io.ReadAll(d.Body(io.NopCloser(bytes.NewReader(words)), "", limit, warn, nil))
 		if err == nil || !strings.Contains(err.Error(), "exceeds max_body_bytes (1048576)") || len(got) > limit {
 			t.Errorf("over the limit: %d bytes, %v", len(got), err)
 		}
@@ -296,7 +415,9 @@ func TestBodyLimit(t *testing.T) {
 }
 
 // TestBodyWarns: with warn, a body passes whole, and it is told once why.
-func TestBodyWarns(t *testing.T) {
+func TestBodyWarns(t *testing.T) { synctest.Test(t, testBodyWarns) } // it waits in pace
+
+func testBodyWarns(t *testing.T) {
 	d := detector(t)
 	long := append(bytes.Repeat([]byte("word "), 20_000), token()+" "+strings.Repeat("more ", 20_000)...)
 	for name, c := range map[string]struct {
@@ -306,14 +427,17 @@ func TestBodyWarns(t *testing.T) {
 	}{
 		"secret":            {"", long, "request body contains secret: github-pat"},
 		"compressed secret": {"gzip", compress(t, "gzip", long), "request body contains secret: github-pat"},
-		"brotli":            {"br", long, "cannot be looked into"},
+		"unknown":           {"x", long, "cannot be undone"},
+		"no br":             {"br", long, "not what its Content-Encoding says"},
+		"empty blocks":      {"gzip", emptyBlocks(t), "too much that decodes to nothing"},
+		"two codings":       {"br, zstd", compress(t, "br, zstd", long), "request body contains secret: github-pat"},
 		"no gzip":           {"gzip", long, "not what its Content-Encoding says"},
 		"bomb":              {"deflate", compress(t, "deflate", make([]byte, 2*limit)), "exceeds max_body_bytes"},
 		"harmless":          {"", []byte("hello"), ""},
 	} {
 		for how, in := range map[string]io.Reader{"in pieces": &pieces{[][]byte{c.sent}}, "with the end": iotest.DataErrReader(bytes.NewReader(c.sent))} {
 			var told []string
-			b := d.Body(io.NopCloser(in), c.encoding, limit, func(err error) { told = append(told, err.Error()) })
+			b := d.Body(io.NopCloser(in), c.encoding, limit, func(err error) { told = append(told, err.Error()) }, nil)
 			got, err := io.ReadAll(iotest.HalfReader(b))
 			if err != nil || !bytes.Equal(got, c.sent) {
 				t.Errorf("%s, %s: %d bytes of %d, %v", name, how, len(got), len(c.sent), err)
@@ -328,14 +452,14 @@ func TestBodyWarns(t *testing.T) {
 // TestBodyBroken: trouble with the connection stays what it is, with warn or without.
 func TestBodyBroken(t *testing.T) {
 	gone := errors.New("the client is gone")
-	for _, encoding := range []string{"", "gzip", "deflate"} {
+	for _, encoding := range append([]string{""}, codings...) {
 		for _, warn := range []func(error){nil, func(err error) { t.Errorf("%q: told %v", encoding, err) }} {
-			sent := compress(t, "gzip", []byte("harmless"))
-			if encoding == "deflate" {
-				sent = compress(t, "deflate", []byte("harmless"))
+			sent := []byte("harmless")
+			if encoding != "" {
+				sent = compress(t, encoding, sent)
 			}
 			in := io.MultiReader(bytes.NewReader(sent[:len(sent)-5]), iotest.ErrReader(gone))
-			if _, err := io.ReadAll(detector(t).Body(io.NopCloser(in), encoding, limit, warn)); !errors.Is(err, gone) {
+			if _, err := io.ReadAll(detector(t).Body(io.NopCloser(in), encoding, limit, warn, nil)); !errors.Is(err, gone) {
 				t.Errorf("%q: %v", encoding, err)
 			}
 		}

@@ -59,7 +59,7 @@ func TestAttackSmallPieces(t *testing.T) {
 		begin := time.Now()
 		const size = 2000
 		text := strings.Repeat("ab cd ", size/6)
-		if _, err := io.ReadAll(detector(t).Body(io.NopCloser(iotest.OneByteReader(strings.NewReader(text))), "", limit, nil)); err != nil {
+		if _, err := io.ReadAll(detector(t).Body(io.NopCloser(iotest.OneByteReader(strings.NewReader(text))), "", limit, nil, nil)); err != nil {
 			t.Fatal(err)
 		}
 		if waited := time.Since(begin); waited < size/2*paceTime {

@@ -112,23 +112,15 @@ func (w *wire) fill() error {
 	return err
 }
 
-// Read implements io.Reader for a decompressor.
+// Read implements io.Reader for a decoder.
 func (w *wire) Read(p []byte) (int, error) {
+	if len(w.kept)-w.loose > keptBytes {
+		return 0, &Unreadable{reason: "request body has too much that decodes to nothing"}
+	}
 	ahead, err := w.peek()
 	n := copy(p, ahead)
 	w.take(n)
 	return n, err
-}
-
-// ReadByte implements io.ByteReader: with it, a decompressor reads no more than it needs.
-func (w *wire) ReadByte() (byte, error) {
-	ahead, err := w.peek()
-	if err != nil {
-		return 0, err
-	}
-	b := ahead[0]
-	w.take(1)
-	return b, nil
 }
 
 // from returns what was taken from an offset on, which was not released.
