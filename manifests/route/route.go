@@ -34,7 +34,7 @@ type Route struct {
 	Paths     *PathRules `json:"paths,omitempty" jsonschema_description:"Which paths of the upstream are allowed. Unset: all."`
 	RateLimit *RateLimit `json:"rateLimit,omitempty" jsonschema_description:"How often the route may be used. Unset: no limit."`
 	// MaxRequestBody is a Kubernetes quantity of bytes.
-	MaxRequestBody string `json:"maxRequestBody,omitempty" jsonschema_description:"The largest body of a request, as a Kubernetes quantity, like 512Ki or 10Mi. Unset: 1Gi."`
+	MaxRequestBody string `json:"maxRequestBody,omitempty" jsonschema_description:"The largest body of a request, as a Kubernetes quantity, like 512Ki or 10Mi. Unset: 32Mi."`
 	// AllowQuery are the query parameters that are sent on although they are named like credentials.
 	AllowQuery []string `json:"allowQuery,omitempty" jsonschema_description:"Query parameters that are sent to the upstream although they are named like credentials; others of this kind are refused."`
 	// Headers are set in each request, in place of the client's; those of listHeaders are added to the client's list.

@@ -112,7 +112,7 @@ func (c *checker) checkBody(field string, r Route) {
 	switch {
 	case !c.strict:
 		if _, err := strconv.ParseInt(text, 10, 64); bytes < 0 || err != nil && !scalar.QuantityPattern.Matches(text) {
-			c.report(field, scalar.Quote(text)+" is not a number of bytes", "write one, or remove it for 1 GiB")
+			c.report(field, scalar.Quote(text)+" is not a number of bytes", "write one, or remove it for 32 MiB")
 		}
 	case !scalar.QuantityPattern.Matches(text):
 		c.report(field, scalar.Quote(text)+" is not a quantity of bytes", scalar.SuggestQuantity(text))

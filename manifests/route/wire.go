@@ -16,8 +16,9 @@ import (
 const (
 	// MaxBytes bounds a routes.json.
 	MaxBytes = 256 << 10
-	// DefaultMaxRequestBody bounds a request's body, in bytes, where a route does not.
-	DefaultMaxRequestBody = 1 << 30
+	// DefaultMaxRequestBody bounds a request's body, in bytes, where a route does not. It is pipelock's limit too, which a route with a
+	// larger one raises: the agent's requests pass both.
+	DefaultMaxRequestBody = 32 << 20
 )
 
 // file is a routes.json.

@@ -303,6 +303,33 @@ func TestDesirePorts(t *testing.T) {
 	}
 }
 
+// TestDesireMaxRequestBody: pipelock passes what the route with the largest limit takes, and is reloaded for it. The official one can't.
+func TestDesireMaxRequestBody(t *testing.T) {
+	official := testSettings
+	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
+	fixed := map[string]string{}
+	for declared, want := range map[string]int64{"": 32 << 20, "1Mi": 32 << 20, "32Mi": 32 << 20, "1Gi": 1 << 30} {
+		m := fullManifest()
+		m.Spec.CredProxy.Routes[1].MaxRequestBody = declared
+		b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := pipelockconf.Parse(b.Dirs[0].Files["pipelock.yaml"].Content.Reveal())
+		if err != nil || config.RequestBodyScanning.MaxBodyBytes != want {
+			t.Errorf("%q: %+v, %v, want %d", declared, config.RequestBodyScanning, err, want)
+		}
+		fixed[b.Components[0].Container.Labels[state.LabelFixed]] = declared
+		_, err = Bottle(m, inputsOf(m), testNets, official)
+		if refused := err != nil && strings.Contains(err.Error(), "spec.credProxy.routes[1].maxRequestBody: the pipelock image in use"); refused != (want > 32<<20) {
+			t.Errorf("%q with the official image: %v", declared, err)
+		}
+	}
+	if len(fixed) != 1 {
+		t.Errorf("another limit needs another container: %v", fixed)
+	}
+}
+
 // TestDesireDLP: block unless the manifest says warn, with any pipelock image.
 func TestDesireDLP(t *testing.T) {
 	official := testSettings

@@ -89,9 +89,15 @@ func secret(reason string) *refusal {
 	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
+const hintTooLarge = "The limit is the largest maxRequestBody of all routes in spec.credProxy of the bottle's manifest, and 32Mi at least."
+
 // unscannable refuses a body that can't be scanned.
 func unscannable(status int, reason string) *refusal {
-	return &refusal{status: status, code: audit.CodeDLP, reason: reason}
+	r := &refusal{status: status, code: audit.CodeDLP, reason: reason}
+	if status == http.StatusRequestEntityTooLarge {
+		r.hint = hintTooLarge
+	}
+	return r
 }
 
 // blockedAddress refuses an address that no setting allows.

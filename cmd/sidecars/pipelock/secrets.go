@@ -42,7 +42,7 @@ func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, e
 	}
 	p := &secretPolicy{detector: detector, warn: config.Action == pipelockconf.ActionWarn, bodyBytes: defaultBodyBytes}
 	if config.MaxBodyBytes > 0 {
-		p.bodyBytes = int64(config.MaxBodyBytes)
+		p.bodyBytes = config.MaxBodyBytes
 	}
 	return p, nil
 }

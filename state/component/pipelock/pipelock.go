@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
@@ -53,8 +54,8 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	if err != nil {
 		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
 	}
-	// Everything but the allowlist is read once: pipelock refuses to loosen the rest while it runs.
-	o.Allowlist = nil
+	// The built-in pipelock reloads these. Everything else is read once; the official one refuses to loosen it while it runs.
+	o.Allowlist, o.MaxRequestBody = nil, 0
 	fixed, err := pipelockconf.Render(o)
 	if err != nil {
 		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
@@ -84,6 +85,15 @@ func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 		}
 	}
 	o := pipelockconf.Options{Allowlist: Allowlist(c), IPAllowlist: []netip.Prefix{c.Subnets.Internal}, Official: !builtin, DLPAction: string(e.DLPAction)}
+	for i, r := range c.Routes() {
+		limit := r.MaxRequestBodyBytes()
+		if !builtin && limit > route.DefaultMaxRequestBody {
+			return pipelockconf.Options{}, fmt.Errorf(
+				"%s: the pipelock image in use keeps bodies in memory, and refuses those over 32Mi: "+
+					"write at most 32Mi, or use the built-in pipelock", c.Manifest.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].maxRequestBody", i)))
+		}
+		o.MaxRequestBody = max(o.MaxRequestBody, limit)
+	}
 	for _, cidr := range e.PrivateCIDRs {
 		p, err := netip.ParsePrefix(cidr)
 		if err != nil {

@@ -414,6 +414,37 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
+// TestLargeBody: with a larger limit, large bodies pass, compressed ones only if they are not far larger than what was sent.
+func TestLargeBody(t *testing.T) {
+	const large = bombBytes + 1<<20
+	rng := rand.New(rand.NewPCG(7, 8))
+	prose := make([]byte, large)
+	for i := range prose {
+		prose[i] = "abcdefghijk ,.\n"[rng.IntN(15)]
+	}
+	for name, c := range map[string]struct {
+		encoding string
+		plain    []byte
+		want     string
+	}{
+		"plain":        {"", prose, ""},
+		"zstd":         {"zstd", prose, ""},
+		"zeros":        {"zstd", make([]byte, large), "decoded request body is far larger than what was sent"},
+		"zeros, twice": {"gzip, zstd", make([]byte, large), "decoded request body is far larger than what was sent"},
+		"small zeros":  {"zstd", make([]byte, bombBytes), ""},
+	} {
+		sent := c.plain
+		if c.encoding != "" {
+			sent = compress(t, c.encoding, c.plain)
+		}
+		n, err := io.Copy(io.Discard, detector(t).Body(io.NopCloser(bytes.NewReader(sent)), c.encoding, 2*large, nil, nil))
+		var unreadable *Unreadable
+		if c.want == "" && (err != nil || n != int64(len(sent))) || c.want != "" && (!errors.As(err, &unreadable) || !unreadable.TooLarge || err.Error() != c.want) {
+			t.Errorf("%s: %d bytes of %d, %v, want %q", name, n, len(sent), err, c.want)
+		}
+	}
+}
+
 // TestBodyWarns: with warn, a body passes whole, and it is told once why.
 func TestBodyWarns(t *testing.T) { synctest.Test(t, testBodyWarns) } // it waits in pace
 

@@ -2,6 +2,7 @@ package pipelockconf
 
 import (
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/route"
 )
 
 // Version is the official pipelock whose schema this is.
@@ -28,9 +29,9 @@ const (
 	exchangeSeconds = 24 * 60 * 60
 	// urlBytes is the longest URL (default 2048, less than a registry's or a forge's cursors).
 	urlBytes = 16 << 10
-	// bodyBytes is the largest request body over plain HTTP; larger ones are refused. Language model
-	// APIs take up to 32 MB (default 5 MiB).
-	bodyBytes = 32 << 20
+	// bodyBytes is the largest request body over plain HTTP, unless a route of cred-proxy allows more; larger ones are refused. Language
+	// model APIs take up to 32 MB (default 5 MiB).
+	bodyBytes = route.DefaultMaxRequestBody
 	// eventBytes is the largest server-sent event; a larger one ends its stream. Some language model APIs
 	// repeat the whole answer in the last event (default 64 KiB).
 	eventBytes = 4 << 20
@@ -86,7 +87,7 @@ type Monitoring struct {
 type RequestBodyScanning struct {
 	Enabled      bool   `yaml:"enabled"`
 	Action       string `yaml:"action,omitempty"` // block, warn
-	MaxBodyBytes int    `yaml:"max_body_bytes,omitempty"`
+	MaxBodyBytes int64  `yaml:"max_body_bytes,omitempty"`
 }
 
 // DLP says what a secret is.

@@ -29,6 +29,9 @@ type Options struct {
 	Allowlist   []string       // effective: names and "*." wildcards, in any order; a port behind them only when not Official
 	IPAllowlist []netip.Prefix // private ranges that those names may resolve to
 	DLPAction   string         // "" (block), "block" or "warn"
+	// MaxRequestBody is the largest body that a route of cred-proxy allows, in bytes. The built-in proxy scans a body while it passes; the
+	// official program keeps it in memory, and has the usual limit.
+	MaxRequestBody int64
 	// Official: the image in use is not the built-in one. It looks into answers and its environment, too,
 	// and allows a host on every port.
 	Official bool
@@ -94,7 +97,10 @@ func (o Options) bodyScanning() (*RequestBodyScanning, error) {
 	if action != ActionBlock && action != ActionWarn {
 		return nil, fmt.Errorf("dlpAction %q is neither %q nor %q", action, ActionBlock, ActionWarn)
 	}
-	return &RequestBodyScanning{Enabled: true, Action: action, MaxBodyBytes: bodyBytes}, nil
+	if o.Official && o.MaxRequestBody > bodyBytes {
+		return nil, fmt.Errorf("request_body_scanning.max_body_bytes: %d is more than pipelock %s can keep in memory", o.MaxRequestBody, Version)
+	}
+	return &RequestBodyScanning{Enabled: true, Action: action, MaxBodyBytes: max(bodyBytes, o.MaxRequestBody)}, nil
 }
 
 // responseScanning stays on in an image that has it. Switched off, the official program still buffers

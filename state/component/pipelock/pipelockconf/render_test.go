@@ -33,7 +33,8 @@ var variants = map[string]Options{
 		IPAllowlist: prefixes("192.168.7.0/24", "10.201.0.16/28", "10.201.0.16/28"),
 		Official:    true,
 	},
-	"builtin-warn": {Allowlist: []string{"git.example.com:8443", "*.example.com", "[fd00:1::7]:8443"}, DLPAction: ActionWarn},
+	"builtin-large-bodies": {Allowlist: []string{"cred-proxy"}, MaxRequestBody: 1 << 30},
+	"builtin-warn":         {Allowlist: []string{"git.example.com:8443", "*.example.com", "[fd00:1::7]:8443"}, DLPAction: ActionWarn},
 	"official-warn": {
 		Allowlist:   []string{"api.github.com"},
 		IPAllowlist: prefixes("10.201.0.16/28", "fd00:1::/64"),
@@ -179,6 +180,7 @@ func TestRenderRefuses(t *testing.T) {
 		`"[fd00::1]:443" would match nothing`: {Official: true, Allowlist: []string{"[fd00::1]:443"}},
 		"0.0.0.0/0 would allow every address": {IPAllowlist: prefixes("0.0.0.0/0")},
 		"write 10.0.0.0/24":                   {IPAllowlist: prefixes("10.0.0.5/24")},
+		"max_body_bytes: 33554433 is more":    {Official: true, MaxRequestBody: 32<<20 + 1},
 		"an invalid range":                    {IPAllowlist: []netip.Prefix{{}}},
 	} {
 		if got, err := Render(o); err == nil || !strings.Contains(err.Error(), want) {
