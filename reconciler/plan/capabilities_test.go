@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/bot-bottle/bottled/state"
@@ -12,17 +13,18 @@ func TestEngineThatCannotRepair(t *testing.T) {
 	for name, c := range map[string]struct {
 		lacks func(*engine.Capabilities)
 		drift func(t *testing.T, w *world)
+		more  state.ComponentName // that is replaced beside pipelock
 	}{
-		"limits": {func(c *engine.Capabilities) { c.UpdateLimits = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.Limits.Pids = 7 }},
-		"pause":  {func(c *engine.Capabilities) { c.Unpause = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).State = engine.StatePaused }},
+		"limits": {func(c *engine.Capabilities) { c.UpdateLimits = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).Container.Limits.Pids = 7 }, ""},
+		"pause":  {func(c *engine.Capabilities) { c.Unpause = false }, func(_ *testing.T, w *world) { w.container(state.Pipelock).State = engine.StatePaused }, ""},
 		"networks": {func(c *engine.Capabilities) { c.Reconnect = false }, func(_ *testing.T, w *world) {
 			pipelock := w.container(state.Pipelock)
 			pipelock.Endpoints = append(pipelock.Endpoints, engine.Endpoint{Network: "bridge", NetworkID: "b"})
-		}},
+		}, ""},
 		"reload": {func(c *engine.Capabilities) { c.Reload = false }, func(t *testing.T, w *world) {
 			w.manifest.Spec.Egress.Allowlist = []string{"example.org"}
 			w.desire(t)
-		}},
+		}, state.CredProxy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -39,8 +41,11 @@ func TestEngineThatCannotRepair(t *testing.T) {
 					replaced[s.Action] += string(s.Component)
 				}
 			}
-			if replaced[Remove] != "pipelock" || replaced[Create] != "pipelock" || replaced[Start] != "pipelock" {
-				t.Errorf("got %v, want pipelock removed, created and started", replaced)
+			want := map[Action]string{
+				Remove: string(c.more + state.Pipelock), Create: string(state.Pipelock + c.more), Start: string(state.Pipelock + c.more),
+			}
+			if !maps.Equal(replaced, want) {
+				t.Errorf("got %v, want %v", replaced, want)
 			}
 		})
 	}

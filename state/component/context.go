@@ -2,6 +2,7 @@ package component
 
 import (
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/route"
@@ -109,6 +110,15 @@ func (c Context) Sidecar(args ...string) state.Component {
 // Dir is a directory of files below the bottle's own.
 func (c Context) Dir(name string, files map[string]state.File) state.Dir {
 	return state.Dir{Path: c.Settings.BottleDir(c.Slug()) + "/" + name, Files: files}
+}
+
+// Lines is the content of a file with an element of a list on each line.
+func Lines(list []string) string {
+	var text strings.Builder
+	for _, line := range list {
+		text.WriteString(line + "\n")
+	}
+	return text.String()
 }
 
 // SidecarLimits are the limits of a sidecar that has no reason for others.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	egress "github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
 	"github.com/bot-bottle/bottled/cmd/sidecars/sidecar"
 	model "github.com/bot-bottle/bottled/manifests/route"
 	kind "github.com/bot-bottle/bottled/state/component/credproxy"
@@ -23,9 +24,11 @@ import (
 )
 
 const (
-	routesFile = kind.RoutesFile
-	caFile     = kind.CAFile
-	maxCABytes = 4 << 20
+	routesFile        = kind.RoutesFile
+	caFile            = kind.CAFile
+	allowlistFile     = kind.AllowlistFile
+	maxCABytes        = 4 << 20
+	maxAllowlistBytes = 2 << 20
 )
 
 type logger = zerolog.Logger
@@ -36,7 +39,8 @@ type directories struct{ config, token string }
 // request keeps the one it began with.
 type table struct {
 	digest string
-	routes []*route // the longest path first
+	routes []*route     // the longest path first
+	hosts  egress.Hosts // that the client may be redirected to
 }
 
 type route struct {
@@ -118,6 +122,9 @@ func (l *loader) load() (sidecar.Loaded, error) {
 	}
 	old := l.table.Load()
 	next := &table{digest: configdigest.Of(files)}
+	if next.hosts, err = egress.NewHosts(strings.Fields(string(files[allowlistFile]))); err != nil {
+		return sidecar.Loaded{}, fmt.Errorf("%s: %w", allowlistFile, err)
+	}
 	for _, r := range conf {
 		parsed, err := l.newRoute(r, old.at(r.Path), dialer)
 		if err != nil {
@@ -141,12 +148,14 @@ func (l *loader) readFiles() (map[string][]byte, error) {
 		return nil, err
 	}
 	files := map[string][]byte{routesFile: routes}
-	ca, err := readLimited(filepath.Join(l.dirs.config, caFile), maxCABytes)
-	switch {
-	case err == nil:
-		files[caFile] = ca
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+	for name, limit := range map[string]int64{caFile: maxCABytes, allowlistFile: maxAllowlistBytes} {
+		data, err := readLimited(filepath.Join(l.dirs.config, name), limit)
+		switch {
+		case err == nil:
+			files[name] = data
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, err
+		}
 	}
 	return files, nil
 }

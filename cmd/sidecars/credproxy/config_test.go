@@ -146,7 +146,7 @@ func (b *bench) upstreams() *upstreams { return b.loader.table.Load().at("/a/").
 func (b *bench) digest() string {
 	b.t.Helper()
 	files := map[string][]byte{}
-	for _, name := range []string{routesFile, caFile} {
+	for _, name := range []string{routesFile, caFile, allowlistFile} {
 		data, err := os.ReadFile(filepath.Join(b.dirs.config, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue

@@ -110,7 +110,8 @@ func (x *exchange) checkResponse(resp *http.Response) error {
 		return fmt.Errorf("the upstream's status %d is none", resp.StatusCode)
 	}
 	x.route.rewritePackages(resp)
-	return x.route.rewriteLocation(resp)
+	x.route.rewriteLinks(resp.Header)
+	return x.rewriteLocation(resp)
 }
 
 // noteRejection notes, for the audit log, that the upstream did not accept the credential. Without TLS the response may be

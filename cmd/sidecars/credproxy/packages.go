@@ -18,11 +18,10 @@ func (r *route) rewritePackages(resp *http.Response) {
 	if !r.npm || resp.StatusCode != http.StatusOK || resp.Request.Method != http.MethodGet || !isPlainJSON(resp.Header) {
 		return
 	}
-	upstream := r.upstream.Scheme + "://" + r.upstream.Host + upstreamPath(r.upstream)
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{&replacing{from: resp.Body, old: []byte(`"` + upstream), new: []byte(`"` + ownURL + r.path)}, resp.Body}
+	}{&replacing{from: resp.Body, old: []byte(`"` + r.upstreamURL()), new: []byte(`"` + ownURL + r.path)}, resp.Body}
 	resp.ContentLength = -1
 	for _, name := range []string{"Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 		resp.Header.Del(name)

@@ -214,7 +214,11 @@ func TestRedirects(t *testing.T) {
 		w.Header().Set("Location", location)
 		w.WriteHeader(status)
 	})
-	b := newBench(t, u.ca(), to("/a/", u.URL), to("/base/", u.URL+"/api/v1"))
+	plain := httptest.NewServer(u.Config.Handler)
+	defer plain.Close()
+	b := newBench(t, u.ca(), to("/a/", u.URL), to("/base/", u.URL+"/api/v1"), to("/plain/", plain.URL))
+	b.write(b.dirs.config, allowlistFile, "files.test\n*.storage.test\n*.storage.test:8443\n"+u.host()+"\nbottle.test\n")
+	b.reload()
 	tests := map[string]struct {
 		path, location string
 		status         int
@@ -226,13 +230,36 @@ func TestRedirects(t *testing.T) {
 		"same route, no path":       {"/a/x", u.URL, 302, "/a/"},
 		"same route, encoded":       {"/a/x", "/y%2Fz%20", 302, "/a/y%2Fz%20"},
 		"below the base":            {"/base/x", u.URL + "/api/v1/y", 308, "/base/y"},
-		"out of the base":           {"/base/x", u.URL + "/admin", 302, "outside of this route"},
-		"out of the base by dots":   {"/base/x", u.URL + "/api/v1/../admin", 302, "outside of this route"},
-		"out by encoded dots":       {"/base/x", u.URL + "/api/v1/%2e%2e/admin", 302, "outside of this route"},
-		"other host":                {"/a/x", other.URL + "/stolen?sig=" + marker, 302, "outside of this route"},
-		"other host, no scheme":     {"/a/x", "//evil.example/x", 302, "redirected to evil.example"},
-		"other scheme":              {"/a/x", "http://" + u.host() + "/y", 302, "outside of this route"},
-		"credentials in it":         {"/a/x", "https://u:p@" + u.host() + "/y", 302, "outside of this route"},
+		"credentials in it":         {"/a/x", "https://u:p@" + u.host() + "/y", 302, "/a/y"},
+		"out of the base":           {"/base/x", u.URL + "/admin", 302, u.URL + "/admin"},
+		"out of the base by dots":   {"/base/x", u.URL + "/api/v1/../admin", 302, u.URL + "/api/admin"},
+		"out by encoded dots":       {"/base/x", u.URL + "/api/v1/%2e%2e/admin", 302, u.URL + "/api/v1/%2e%2e/admin"},
+		"allowed host":              {"/a/x", "https://files.test/blob?sig=abc&X-Amz-Signature=def#f", 302, "https://files.test/blob?sig=abc&X-Amz-Signature=def#f"},
+		"allowed host, other case":  {"/a/x", "HTTPS://Files.TEST/blob", 307, "https://Files.TEST/blob"},
+		"allowed host, no scheme":   {"/a/x", "//files.test/blob", 302, "https://files.test/blob"},
+		"allowed host, user":        {"/a/x", "https://u:p4ss@files.test/blob", 302, "https://files.test/blob"},
+		"allowed wildcard":          {"/a/x", "https://eu.storage.test/blob", 302, "https://eu.storage.test/blob"},
+		"allowed port":              {"/a/x", "https://eu.storage.test:8443/blob", 302, "https://eu.storage.test:8443/blob"},
+		"created at an allowed one": {"/a/x", "https://files.test/1", 201, "https://files.test/1"},
+		"plain to plain":            {"/plain/x", "http://files.test:8080/y", 302, "http://files.test:8080/y"},
+		"plain to TLS":              {"/plain/x", "https://files.test/y", 302, "https://files.test/y"},
+		"other port":                {"/a/x", "https://files.test:8443/blob", 302, "add files.test:8443 to spec.egress.allowlist"},
+		"other host":                {"/a/x", other.URL + "/stolen?sig=abc", 302, "add " + other.host() + " to spec.egress.allowlist"},
+		"other host, no scheme":     {"/a/x", "//evil.example/x", 302, "redirected to evil.example, which is outside of this route"},
+		"below no wildcard":         {"/a/x", "https://xstorage.test/", 302, "add xstorage.test to"},
+		"to clear text":             {"/a/x", "http://files.test/y", 302, "redirected to http://files.test: what it sends there could be read"},
+		"other scheme":              {"/a/x", "http://" + u.host() + "/y", 302, "could be read"},
+		"another route":             {"/plain/x", "http://cred-proxy:9099/a/y", 302, "a part of this bottle"},
+		"another component":         {"/plain/x", "http://Supervise.:9100/mcp", 302, "a part of this bottle"},
+		"this machine":              {"/plain/x", "http://localhost/", 302, "add localhost to"},
+		"an odd address":            {"/plain/x", "http://0177.1/", 302, "outside of this route"},
+		"no host":                   {"/a/x", "https:///y", 302, "not one of HTTP with a host"},
+		"script":                    {"/a/x", "javascript:alert(1)", 302, "not one of HTTP with a host"},
+		"a file":                    {"/a/x", "file:///etc/passwd", 302, "not one of HTTP with a host"},
+		"long host":                 {"/a/x", "https://" + strings.Repeat("a.", 300) + "test/", 302, "not one of HTTP with a host"},
+		"the token for others":      {"/a/x", "https://files.test/y?t=" + marker, 302, "has the route's token in it"},
+		"the encoded token":         {"/a/x", "https://files.test/y?t=" + escapeLetters(marker), 302, "has the route's token in it"},
+		"the token as a name":       {"/a/x", "https://u:" + marker + "@files.test/y", 302, "has the route's token in it"},
 		"malformed":                 {"/a/x", "http://[", 302, "malformed"},
 		"created on the route":      {"/a/x", u.URL + "/items/1", 201, "/a/items/1"},
 		"created elsewhere":         {"/a/x", "https://evil.example/1", 201, ""},
@@ -243,7 +270,7 @@ func TestRedirects(t *testing.T) {
 			location, status = test.location, test.status
 			resp := b.get(test.path)
 			got := resp.Header.Get("Location")
-			if strings.HasPrefix(test.want, "/") || test.want == "" {
+			if strings.Contains(test.want, "/") && !strings.Contains(test.want, " ") || test.want == "" {
 				if resp.StatusCode != test.status || got != test.want {
 					t.Errorf("%s, Location %q; want %d and %q", resp.Status, got, test.status, test.want)
 				}
@@ -259,6 +286,23 @@ func TestRedirects(t *testing.T) {
 	}
 	if seen := other.requests(); len(seen) > 0 {
 		t.Errorf("a redirect was followed to another host: %v", seen[0].URL)
+	}
+}
+
+// Lists of many pages are followed by the Link header, without a token if it names the upstream itself.
+func TestLinks(t *testing.T) {
+	var u *upstream
+	u = newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Link", "<"+u.URL+"/api/items?page=2>; rel=\"next\", <"+u.URL+"/api/items?page=9>; rel=\"last\"")
+		w.Header().Add("Link", "<https://docs.example/>; rel=help, <"+u.URL+"/other>; rel=up")
+	})
+	b := newBench(t, u.ca(), to("/a/", u.URL+"/api"))
+	got, want := b.get("/a/items").Header.Values("Link"), []string{
+		`<http://cred-proxy:9099/a/items?page=2>; rel="next", <http://cred-proxy:9099/a/items?page=9>; rel="last"`,
+		"<https://docs.example/>; rel=help, <" + u.URL + "/other>; rel=up",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -9,15 +9,18 @@ import (
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
+	"github.com/bot-bottle/bottled/state/component/pipelock"
 	"github.com/bot-bottle/bottled/state/configdigest"
 )
 
 // What the container has inside.
 const (
 	ConfigDir  = "/etc/cred-proxy"
-	RoutesFile = "routes.json"             // in ConfigDir
-	CAFile     = "ca.pem"                  // in ConfigDir, optional
-	TokenDir   = "/run/secrets/cred-proxy" //nolint:gosec // a path, no credential
+	RoutesFile = "routes.json" // in ConfigDir
+	CAFile     = "ca.pem"      // in ConfigDir, optional
+	// AllowlistFile, in ConfigDir, has the hosts to which an upstream may redirect clients, one entry of the allowlist a line.
+	AllowlistFile = "allowlist"
+	TokenDir      = "/run/secrets/cred-proxy" //nolint:gosec // a path, no credential
 )
 
 // GoMemoryLimit is the program's soft limit of memory, in bytes.
@@ -41,8 +44,11 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	if err != nil {
 		return state.Component{}, nil, err
 	}
-	config := map[string][]byte{RoutesFile: routes}
-	files := map[string]state.File{RoutesFile: {Content: state.NewContent(routes), Mode: 0o600}}
+	config := map[string][]byte{RoutesFile: routes, AllowlistFile: []byte(component.Lines(pipelock.Hosts(c)))}
+	files := map[string]state.File{
+		RoutesFile:    {Content: state.NewContent(routes), Mode: 0o600},
+		AllowlistFile: {Content: state.NewContent(config[AllowlistFile]), Mode: 0o444},
+	}
 	if c.Inputs.CABundle != nil {
 		config[CAFile] = c.Inputs.CABundle
 		files[CAFile] = state.File{Content: state.NewContent(c.Inputs.CABundle), Mode: 0o444}

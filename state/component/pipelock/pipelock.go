@@ -104,19 +104,26 @@ func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 	return o, nil
 }
 
-// Allowlist is the effective allowlist: the declared hosts, the routes' upstreams, and the names of the bottle's components that
-// the agent asks by name; sorted, without duplicates.
+// Allowlist is the effective allowlist: the hosts, and the names of the bottle's components that the agent asks by name; sorted, without
+// duplicates.
 func Allowlist(c component.Context) []string {
+	list := Hosts(c)
+	for _, k := range c.Kinds {
+		if k.Reachable {
+			list = append(list, k.Name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Hosts are the hosts outside of the bottle that it reaches: those declared, and the routes' upstreams; sorted, without duplicates.
+func Hosts(c component.Context) []string {
 	list := slices.Clone(c.Manifest.Spec.Egress.Allowlist)
 	builtin := c.Builtin(state.Pipelock)
 	for _, r := range c.Routes() {
 		if host := upstreamEntry(r.Upstream, builtin); host != "" {
 			list = append(list, host)
-		}
-	}
-	for _, k := range c.Kinds {
-		if k.Reachable {
-			list = append(list, k.Name)
 		}
 	}
 	slices.Sort(list)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
@@ -73,9 +72,9 @@ func currentConfig(c component.Context) (state.Dir, error) {
 	}
 	files := map[string]state.File{
 		"routes.json": file(string(routes)),
-		"allowlist":   file(lines(pipelock.Allowlist(c))),
+		"allowlist":   file(component.Lines(pipelock.Allowlist(c))),
 		// Without it supervise could not check which addresses can be allowed at all.
-		"private-cidrs": file(lines(c.Manifest.Spec.Egress.PrivateCIDRs)),
+		"private-cidrs": file(component.Lines(c.Manifest.Spec.Egress.PrivateCIDRs)),
 	}
 	if c.AgentImage != "" {
 		files["Dockerfile"] = file(dockerfile(c))
@@ -89,14 +88,6 @@ func dockerfile(c component.Context) string {
 		return string(c.Inputs.Build.Text)
 	}
 	return "FROM " + c.AgentImage + "\n"
-}
-
-func lines(list []string) string {
-	var text strings.Builder
-	for _, line := range list {
-		text.WriteString(line + "\n")
-	}
-	return text.String()
 }
 
 // forAgent mounts the current configuration for the agent, and configures Claude Code to use the MCP server.
