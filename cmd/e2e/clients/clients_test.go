@@ -69,7 +69,7 @@ func (b bottle) versions() map[string]string {
 	out, _ := b.shell(all.String() + "wait")
 	found := map[string]string{}
 	for client := range versionCommands {
-		line := regexp.MustCompile(`(?m)^` + client + ` \d[^ ]*$`).FindString(out)
+		line := regexp.MustCompile(`(?m)^` + client + ` \d\S*$`).FindString(out)
 		if line == "" {
 			b.t.Fatalf("%s does not tell its version:\n%s\nGet all clients with: task setup:clients", client, out)
 		}

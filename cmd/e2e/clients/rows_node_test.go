@@ -20,6 +20,14 @@ cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
 		upstream: []string{"GET https://npm.example/registry/locked/-/locked-1.0.0.tgz auth=token"},
 	},
 	{
+		// network/fetch/src/fetchFromRegistry.ts of pnpm/pnpm.
+		client: "curl", does: "asks the npm registry for a scoped package as pnpm does", gets: "metadata whose tarballs are on the route",
+		script: `curl -fsS --compressed -H 'Accept: application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' -A pnpm \
+	"${npm_config_registry}@acme%2Fgadget"`,
+		prints:   []string{`"tarball":"http://cred-proxy:9099/npm/@acme/gadget/-/gadget-1.0.0.tgz"`},
+		upstream: []string{"GET https://npm.example/registry/@acme%2Fgadget auth=token"},
+	},
+	{
 		client: "npm", does: "installs from a registry that is not allowed", gets: "an error that says why",
 		script: `npm install --fetch-retries 0 --registry https://other.example/ left-pad`, fails: true,
 		prints: []string{refusal},

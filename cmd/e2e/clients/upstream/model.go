@@ -76,6 +76,8 @@ func (m *model) reader(id string) chan struct{} {
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	_ = json.NewEncoder(w).Encode(v) // fails only when the client is gone
 }

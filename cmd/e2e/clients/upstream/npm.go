@@ -28,6 +28,10 @@ func npmMetadata(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	digest := sha512.Sum512(archive)
+	const abbreviated = "application/vnd.npm.install-v1+json"
+	if strings.HasPrefix(r.Header.Get("Accept"), abbreviated) {
+		w.Header().Set("Content-Type", abbreviated)
+	}
 	writeJSON(w, map[string]any{
 		"name": name, "dist-tags": map[string]string{"latest": "1.0.0"},
 		"versions": map[string]any{"1.0.0": map[string]any{"name": name, "version": "1.0.0", "dist": map[string]string{
