@@ -84,7 +84,7 @@ func (b bottle) run(r row) {
 	out, code := b.shell("cd \"$(mktemp -d)\"\n" + r.script)
 	defer func() {
 		if b.t.Failed() {
-			b.t.Logf("the script:\n%s\nit printed:\n%s", r.script, out)
+			b.t.Logf("the script:\n%s\nit printed:\n%s\nthe services logged:\n%s", r.script, out, b.env.In(b.t).Docker("logs", "--tail", "20", b.upstream))
 		}
 	}()
 	if (code != 0) != r.fails {

@@ -84,6 +84,17 @@ echo "$secret" | gzip | curl -sS -H 'Content-Encoding: gzip' --data-binary @- -o
 		prints: []string{"model-1", "\n2\n"},
 	},
 	{
+		client: "curl", does: "downloads a release's asset, which a route redirects to an allowed host", gets: "the asset; the other host gets no token",
+		script:   `curl -fsSL "${ANTHROPIC_BASE_URL}v1/assets/files.example/tool"`,
+		prints:   []string{"the asset tool"},
+		upstream: []string{"GET https://files.example/assets/tool?X-Amz-Signature=s3 auth=none"},
+	},
+	{
+		client: "curl", does: "follows a route's redirect to a host that is not allowed", gets: "502 that names the host, and what to do",
+		script: `curl -sSL -w '%{http_code}\n' "${ANTHROPIC_BASE_URL}v1/assets/other.example/tool"`,
+		prints: []string{"add other.example to spec.egress.allowlist", "502\n"},
+	},
+	{
 		// Codex tries a WebSocket first, and goes on with HTTP at once only after 426: openai/codex#43353, openai/codex#10139.
 		client: "curl", does: "opens a WebSocket on a route as Codex does, also inside CONNECT or directly", gets: "426 at once",
 		script: `for way in '-x http://pipelock:8888' '-p -x http://pipelock:8888' '--noproxy *'; do

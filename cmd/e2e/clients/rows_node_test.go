@@ -20,6 +20,13 @@ cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
 		upstream: []string{"GET https://npm.example/registry/locked/-/locked-1.0.0.tgz auth=token"},
 	},
 	{
+		client: "npm", does: "installs a package whose download the registry redirects to an allowed host, as GitHub Packages does", gets: "the package",
+		script: `npm install --no-audit --no-fund elsewhere-package
+cat node_modules/elsewhere-package/package.json`,
+		prints:   []string{`"elsewhere-package"`},
+		upstream: []string{"GET https://files.example/npm/elsewhere-package?X-Amz-Signature=s3 auth=none"},
+	},
+	{
 		// network/fetch/src/fetchFromRegistry.ts of pnpm/pnpm.
 		client: "curl", does: "asks the npm registry for a scoped package as pnpm does", gets: "metadata whose tarballs are on the route",
 		script: `curl -fsS --compressed -H 'Accept: application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' -A pnpm \

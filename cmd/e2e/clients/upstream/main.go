@@ -81,11 +81,11 @@ func (i internet) serve(ctx context.Context, certs string) error {
 
 // ServeHTTP logs the request, and has the service that it names answer.
 func (i internet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	scheme := "http"
+	scheme, host := "http", strings.TrimSuffix(r.Host, ":80")
 	if r.TLS != nil {
-		scheme = "https"
+		scheme, host = "https", strings.TrimSuffix(r.Host, ":443")
 	}
-	line := fmt.Sprintf("%s %s://%s%s auth=%s", r.Method, scheme, r.Host, r.URL.RequestURI(), i.credential(r))
+	line := fmt.Sprintf("%s %s://%s%s auth=%s", r.Method, scheme, host, r.URL.RequestURI(), i.credential(r))
 	for _, name := range []string{"Content-Encoding", "Anthropic-Beta"} {
 		if value := r.Header.Get(name); value != "" {
 			line += fmt.Sprintf(" %s=%q", strings.ToLower(name), value)
