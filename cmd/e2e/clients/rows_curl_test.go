@@ -55,16 +55,40 @@ curl -fsS -T file -H 'Expect: 100-continue' "${ANTHROPIC_BASE_URL}v1/files/large
 		upstream: []string{"PUT https://api.model.example/v1/files/large auth=token"},
 	},
 	{
-		client: "curl", does: "sends a body in `Content-Encoding: gzip`", gets: "it arrives as it was sent",
-		script:   `printf '{"messages":[]}' | gzip | curl -fsS -H 'Content-Encoding: gzip' --data-binary @- "${ANTHROPIC_BASE_URL}v1/responses?gzip"`,
-		prints:   []string{`"encoding":"gzip"`},
-		upstream: []string{`/v1/responses?gzip auth=token content-encoding="gzip"`},
+		// Codex sends zstd, made by libzstd as here: BYK/loreai#1049.
+		client: "zstd", does: "compresses a body as Codex does (`Content-Encoding: zstd`); so do gzip, Brotli, and two of them", gets: "it arrives as it was sent",
+		script: compressed + `send zstd zstd '{"messages":[]}'
+send gzip gzip '{"messages":[]}'
+send br brotli '{"messages":[]}'
+send 'gzip, zstd' gzip_zstd '{"messages":[]}'
+cat answers`,
+		prints: []string{"200 200 200 200 "},
+		upstream: []string{
+			`/v1/responses?zstd auth=token content-encoding="zstd"`, `/v1/responses?gzip auth=token content-encoding="gzip"`,
+			`/v1/responses?brotli auth=token content-encoding="br"`, `/v1/responses?gzip_zstd auth=token content-encoding="gzip, zstd"`,
+		},
 	},
 	{
-		client: "curl", does: "sends a secret, in clear or compressed by gzip", gets: "403 that names the rule",
-		script: secret + `echo "$secret" | curl -sS --data-binary @- "$url"
-echo "$secret" | gzip | curl -sS -H 'Content-Encoding: gzip' --data-binary @- -o /dev/null -w '%{http_code}\n' "$url"`,
-		prints: []string{"aws-access-token", "403\n"},
+		client: "zstd", does: "compresses a secret; so do gzip, Brotli, and two of them", gets: "403 that names the rule",
+		script: compressed + secret + `send zstd zstd "$secret" secret
+send gzip gzip "$secret" secret
+send br brotli "$secret" secret
+send 'gzip, zstd' gzip_zstd "$secret" secret
+cat answers`,
+		prints: []string{"403 403 403 403 ", "aws-access-token"},
+		never:  []string{"received /v1/responses?secret"},
+	},
+	{
+		client: "curl", does: "sends a body in another `Content-Encoding`", gets: "415 that names those that work",
+		script: compressed + `send compress cat x
+cat answers`,
+		prints: []string{"415 ", "zstd"},
+		never:  []string{"received /v1/responses?cat"},
+	},
+	{
+		client: "curl", does: "sends a secret", gets: "403 that names the rule",
+		script: secret + `curl -sS --data-binary "$secret" "$url"`,
+		prints: []string{"aws-access-token"},
 		never:  []string{"received /v1/messages?secret"},
 	},
 	{
@@ -111,6 +135,15 @@ done`,
 		never:  []string{"received /v1/messages?secret"},
 	},
 }
+
+// compressed sends bodies: CODING PROGRAM BODY [NAME].
+const compressed = `brotli() { node -e 'process.stdout.write(require("zlib").brotliCompressSync(require("fs").readFileSync(0)))'; }
+gzip_zstd() { gzip | zstd; }
+send() {
+	printf %s "$3" | "$2" | curl -sS -o answer -w '%{http_code} ' -H "Content-Encoding: $1" --data-binary @- "${ANTHROPIC_BASE_URL}v1/responses?${4:-$2}"
+	cat answer >> answers
+}
+`
 
 // secret makes one that no file of this repository has.
 const secret = `secret=AKIA$(printf 'QYLPMN5HHHFPZAM2')

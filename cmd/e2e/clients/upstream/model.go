@@ -33,7 +33,7 @@ func newModel() http.Handler {
 	return mux
 }
 
-// received tells what arrived whole, in the log and as the answer: the size of the body, its digest and its coding.
+// received tells what arrived whole, in the log and as the answer: its size and digest.
 func received(w http.ResponseWriter, r *http.Request) {
 	digest := sha256.New()
 	size, err := io.Copy(digest, r.Body)
@@ -42,7 +42,7 @@ func received(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Println("received", r.URL.RequestURI())
-	writeJSON(w, map[string]any{"bytes": size, "sha256": fmt.Sprintf("%x", digest.Sum(nil)), "encoding": r.Header.Get("Content-Encoding")})
+	writeJSON(w, map[string]any{"bytes": size, "sha256": fmt.Sprintf("%x", digest.Sum(nil))})
 }
 
 // stream sends an event, waits until its reader has it, and sends another one: whoever collects the answer first never gets there.
