@@ -39,7 +39,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 		Streams: f.Streams, Has: f.Service.AgentStreams, Attach: f.Service.Attach,
 		Log:        logs.Options{Streams: f.Streams, Logs: f.Service.Logs, Output: "table", Select: service.LogsOptions{Follow: true, Tail: lastLines}},
 		Visit:      func(stdin, tty bool) (service.Attachment, func()) { return terminal.Visit(stdin, tty) },
-		OnTerminal: func() bool { return terminal.IsTerminal(os.Stdin) && terminal.IsTerminal(os.Stdout) },
+		OnTerminal: func() bool { return terminal.IsTerminal(os.Stdin) && f.Out.IsTerminal() },
 	}
 	cmd := &cobra.Command{
 		Use:   "attach BOTTLE",
