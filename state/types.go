@@ -52,6 +52,7 @@ type Container struct {
 	Home       []HomeFile    `json:",omitempty"` // written when it is created
 	Networks   []Attachment  // it is created on the first one
 	DNS        []string      `json:",omitempty"`
+	Hosts      []string      `json:",omitempty"` // names of addresses that the container alone resolves: NAME:ADDRESS
 	Limits     Limits
 	// OOMScore is the container's oom_score_adj, 0 to 1000: the higher, the sooner it is killed when the host is out of memory.
 	OOMScore     int `json:",omitempty"`
@@ -95,6 +96,8 @@ type Mount struct {
 type Attachment struct {
 	Network string // name
 	Aliases []string
+	// Links are names that the container alone resolves, in the form TARGET:NAME. The target is another container's alias.
+	Links []string `json:",omitempty"`
 }
 
 // Limits are a container's resource limits; 0 is no limit.

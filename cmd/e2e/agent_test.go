@@ -33,7 +33,7 @@ func TestAgentAsDeclared(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
 	work := workOf(t, e, 1000, 1001, 0o755)
-	e.Write("one.yaml", strings.Replace(small("one"), "[agent]", fmt.Sprintf(`[agent], user: auto, workdir: /work, hostname: dev, shmSize: 1Mi, stopGracePeriod: 7s,
+	e.Write("one.yaml", strings.Replace(small("one"), "[agent]", fmt.Sprintf(`[agent], user: auto, workdir: /work, hostname: dev, shmSize: 1Mi, stopGracePeriod: 7s, extraHosts: {db.internal: pipelock, local.test: 127.0.0.1},
     mounts: [{source: %s, target: /work}], tmpfs: [{target: /tmp, size: 2Mi}, {target: /private, mode: "700"}],
     devices: [{source: /dev/zero, target: /dev/own, permissions: r, allowDangerous: true}]`, work), 1))
 	e.Reconcile(exitDone)
@@ -57,7 +57,19 @@ workdir /work
 			t.Errorf("%s:\n%s\nwant:\n%s", where, got, want)
 		}
 	}
+	names := []string{"resolve", "db.internal", "local.test"}
+	if out, code := e.Agent("one", names...); code != 0 {
+		t.Errorf("the agent does not resolve its names:\n%s", out)
+	}
+	e.Expect(exitDone, append([]string{"run", "one", "--"}, names...)...)
 	noSessions(t, e)
+	// A name by the engine's DNS is there again after a repair, and leads to pipelock wherever that is.
+	e.Docker("network", "disconnect", "-f", e.Network("net", "one"), e.Name(state.Agent, "one"))
+	e.Docker("rm", "-f", e.Name(state.Pipelock, "one"))
+	e.Reconcile(exitDone)
+	if out, code := e.Agent("one", "dial", "db.internal:8888"); code != 0 {
+		t.Errorf("the agent does not reach pipelock by its own name for it:\n%s", out)
+	}
 	if got := e.Docker("inspect", "-f", "{{.Config.StopTimeout}} {{(index .HostConfig.Devices 0).PathInContainer}}", e.Name(state.Agent, "one")); got != "7 /dev/own" {
 		t.Errorf("stop timeout and device: %s", got)
 	}

@@ -16,7 +16,6 @@ var unsupported = map[string]string{
 	"ports":              "not supported yet; nothing outside of a bottle reaches its agent",
 	"services":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
 	"sidecars":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
-	"extrahosts":         "not supported; names are resolved by pipelock, on the host's side",
 	"dns":                "not supported; names are resolved by pipelock, on the host's side",
 	"networks":           "not supported; a bottle has its own networks, and spec.egress says what it reaches",
 	"privileged":         "not supported; agents run without privileges",

@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	userPattern     scalar.Pattern = `^[A-Za-z0-9_][-A-Za-z0-9_.]{0,31}(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,31})?$`
-	modePattern     scalar.Pattern = `^[01]?[0-7]{3}$`
-	hostnamePattern scalar.Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
-	durationPattern scalar.Pattern = `^([0-9]+(\.[0-9]+)?(s|m|h))+$`
-	workdirPattern  scalar.Pattern = `^/`
+	userPattern      scalar.Pattern = `^[A-Za-z0-9_][-A-Za-z0-9_.]{0,31}(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,31})?$`
+	modePattern      scalar.Pattern = `^[01]?[0-7]{3}$`
+	hostnamePattern  scalar.Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+	durationPattern  scalar.Pattern = `^([0-9]+(\.[0-9]+)?(s|m|h))+$`
+	extraHostPattern scalar.Pattern = `^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`
+	workdirPattern   scalar.Pattern = `^/`
 )
 
 const (
@@ -34,13 +35,14 @@ const (
 	defaultTmpfsMode   = "1777"
 )
 
-// validateContainer judges the fields that Docker's users know from docker run.
-func validateContainer(d *parse.Document, agent *v1alpha1.Agent) {
+// validateContainer judges the fields that Docker's users know from docker run. targets has what is mounted already.
+func validateContainer(d *parse.Document, agent *v1alpha1.Agent, targets map[string]string) {
 	validateUser(d, agent)
 	reportFault(d, v1alpha1.AgentField+".workdir", func() *scalar.Fault { return checkWorkdir(agent.Workdir) })
 	reportFault(d, v1alpha1.AgentField+".stopGracePeriod", func() *scalar.Fault { return checkGrace(agent.StopGracePeriod) })
 	reportFault(d, v1alpha1.AgentField+".hostname", func() *scalar.Fault { return checkHostname(d, agent.Hostname) })
-	validateMemoryFiles(d, agent)
+	validateMemoryFiles(d, agent, targets)
+	validateExtraHosts(d, agent.ExtraHosts)
 	validateDevices(d, agent)
 }
 
@@ -133,7 +135,7 @@ func declaredHosts(d *parse.Document) []string {
 }
 
 // validateMemoryFiles judges what is in memory instead of on a disk: it counts as the agent's.
-func validateMemoryFiles(d *parse.Document, agent *v1alpha1.Agent) {
+func validateMemoryFiles(d *parse.Document, agent *v1alpha1.Agent, targets map[string]string) {
 	const shm = v1alpha1.AgentField + ".shmSize"
 	total := int64(0)
 	if d.Given(shm) {
@@ -143,7 +145,7 @@ func validateMemoryFiles(d *parse.Document, agent *v1alpha1.Agent) {
 			total = agent.ShmBytes()
 		}
 	}
-	total += validateTmpfs(d, agent)
+	total += validateTmpfs(d, agent, targets)
 	memory := agent.Resources.MemoryBytes()
 	if field := v1alpha1.AgentField + ".resources.memory"; d.Given(field) && memory > 0 && total > memory {
 		d.Report(field, fmt.Sprintf("it is less than the %dMi that shmSize and tmpfs may take of it", total>>20), "raise it, or make those smaller")
@@ -151,13 +153,9 @@ func validateMemoryFiles(d *parse.Document, agent *v1alpha1.Agent) {
 }
 
 // validateTmpfs judges the tmpfs and returns their size in all.
-func validateTmpfs(d *parse.Document, agent *v1alpha1.Agent) (total int64) {
+func validateTmpfs(d *parse.Document, agent *v1alpha1.Agent, targets map[string]string) (total int64) {
 	if len(agent.Tmpfs) > maxTmpfs {
 		d.Report(v1alpha1.TmpfsField, fmt.Sprintf("it has more than %d entries", maxTmpfs), "remove some")
-	}
-	holders := map[string]string{}
-	for i, m := range agent.Mounts {
-		holders[m.Target] = fmt.Sprintf("mounts[%d]", i)
 	}
 	for i, t := range agent.Tmpfs {
 		field := parse.ElementOf(v1alpha1.TmpfsField, i)
@@ -173,15 +171,7 @@ func validateTmpfs(d *parse.Document, agent *v1alpha1.Agent) (total int64) {
 		if d.Given(field+".mode") && !modePattern.Matches(t.Mode) {
 			d.Report(field+".mode", scalar.Quote(t.Mode)+" is not a mode", `write octal digits in quotes, like "1777" or "700"`)
 		}
-		if !d.Given(field + ".target") {
-			continue
-		}
-		if f := checkTarget(t.Target); f != nil {
-			d.Report(field+".target", f.Reason, f.Fix)
-		} else if holder := holders[t.Target]; holder != "" {
-			d.Report(field+".target", fmt.Sprintf("%s is the target of %s too", scalar.Quote(t.Target), holder), "choose another target")
-		}
-		holders[t.Target] = fmt.Sprintf("tmpfs[%d]", i)
+		validateTarget(d, field+".target", t.Target, parse.ElementOf("tmpfs", i), targets)
 	}
 	return total
 }

@@ -96,6 +96,7 @@ var constraints = []constraint{
 	{"Tmpfs.mode", both(matching(modePattern), byDefault(defaultTmpfsMode))},
 	{"Agent.stopGracePeriod", matching(durationPattern)},
 	{"Agent.hostname", matching(hostnamePattern)},
+	{"Agent.extraHosts", mapOf(extraHostPattern, notEmpty)},
 	{"Agent.devices", between(0, maxDevices)},
 	{"Device.source", matching(devicePattern)},
 	{"Device.target", matching(devicePattern)},

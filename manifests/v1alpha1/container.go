@@ -9,8 +9,9 @@ import (
 
 // The paths of fields that several rules speak of.
 const (
-	UserField  = AgentField + ".user"
-	TmpfsField = AgentField + ".tmpfs"
+	UserField       = AgentField + ".user"
+	TmpfsField      = AgentField + ".tmpfs"
+	ExtraHostsField = AgentField + ".extraHosts"
 )
 
 // UserAuto as the user of an agent is the owner of the source of its first writable mount.

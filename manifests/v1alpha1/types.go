@@ -103,16 +103,17 @@ type Agent struct {
 	Restart      Restart `json:"restart,omitempty" jsonschema_description:"When the agent is started again after it ended: onFailure (unless its exit code is 0), never or always. Unset: onFailure."`
 	BackoffLimit *int64  `json:"backoffLimit,omitempty" jsonschema_description:"How often a failed agent is started again with restart: onFailure before it counts as failed for good. Unset: 5."`
 	// User is a name or number, optionally with a group, or UserAuto; empty: the image's.
-	User            string   `json:"user,omitempty" jsonschema_description:"The user of the agent's processes: a name or number, USER:GROUP, or auto for the owner of the first writable mount's source. Unset: the image's."`
-	Workdir         string   `json:"workdir,omitempty" jsonschema_description:"The absolute path of the working directory. Unset: the image's."`
-	TTY             bool     `json:"tty,omitempty" jsonschema_description:"Whether the agent has a terminal."`
-	Stdin           bool     `json:"stdin,omitempty" jsonschema_description:"Whether the agent has an input, which bottled attach passes on."`
-	ShmSize         string   `json:"shmSize,omitempty" jsonschema_description:"The size of /dev/shm as a Kubernetes quantity. What is in it counts as the agent's memory. Unset: 64Mi."`
-	Tmpfs           []Tmpfs  `json:"tmpfs,omitempty" jsonschema_description:"File systems in memory."`
-	StopGracePeriod string   `json:"stopGracePeriod,omitempty" jsonschema_description:"How long the agent has to end after SIGTERM, like 30s or 1m30s; at most 10m. Unset: 10s."`
-	Devices         []Device `json:"devices,omitempty" jsonschema_description:"Devices of the host that the agent may use."`
-	GPUs            *GPUs    `json:"gpus,omitempty" jsonschema_description:"GPUs that the agent may use: all, a number, or a list of IDs. The engine needs the vendor's container toolkit."`
-	Hostname        string   `json:"hostname,omitempty" jsonschema_description:"The agent's own host name: one label. Unset: the engine's choice."`
+	User            string            `json:"user,omitempty" jsonschema_description:"The user of the agent's processes: a name or number, USER:GROUP, or auto for the owner of the first writable mount's source. Unset: the image's."`
+	Workdir         string            `json:"workdir,omitempty" jsonschema_description:"The absolute path of the working directory. Unset: the image's."`
+	TTY             bool              `json:"tty,omitempty" jsonschema_description:"Whether the agent has a terminal."`
+	Stdin           bool              `json:"stdin,omitempty" jsonschema_description:"Whether the agent has an input, which bottled attach passes on."`
+	ShmSize         string            `json:"shmSize,omitempty" jsonschema_description:"The size of /dev/shm as a Kubernetes quantity. What is in it counts as the agent's memory. Unset: 64Mi."`
+	Tmpfs           []Tmpfs           `json:"tmpfs,omitempty" jsonschema_description:"File systems in memory."`
+	StopGracePeriod string            `json:"stopGracePeriod,omitempty" jsonschema_description:"How long the agent has to end after SIGTERM, like 30s or 1m30s; at most 10m. Unset: 10s."`
+	ExtraHosts      map[string]string `json:"extraHosts,omitempty" jsonschema_description:"Host names of the agent's own, each for a loopback address or for another container of the bottle."`
+	Devices         []Device          `json:"devices,omitempty" jsonschema_description:"Devices of the host that the agent may use."`
+	GPUs            *GPUs             `json:"gpus,omitempty" jsonschema_description:"GPUs that the agent may use: all, a number, or a list of IDs. The engine needs the vendor's container toolkit."`
+	Hostname        string            `json:"hostname,omitempty" jsonschema_description:"The agent's own host name: one label. Unset: the engine's choice."`
 }
 
 // Build says what an image is built from.

@@ -149,12 +149,12 @@ func (r *execution) dispatch(ctx, call context.Context, s plan.Step) error {
 	case plan.Unpause:
 		return r.Engine.UnpauseContainer(call, id)
 	case plan.Connect:
-		return r.Engine.Connect(call, s.Attachment.Network, id, s.Attachment.Aliases)
+		return r.Engine.Connect(call, id, s.Attachment)
 	case plan.Reconnect:
 		if err := r.Engine.Disconnect(call, s.Attachment.Network, id); err != nil {
 			return err
 		}
-		return r.Engine.Connect(call, s.Attachment.Network, id, s.Attachment.Aliases)
+		return r.Engine.Connect(call, id, s.Attachment)
 	case plan.Disconnect:
 		return r.Engine.Disconnect(call, s.Attachment.Network, id)
 	case plan.UpdateLimits:

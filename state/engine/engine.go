@@ -74,7 +74,7 @@ type Writer interface {
 	// UpdateLimits sets the limits of a running container, and its restart policy to "no".
 	UpdateLimits(ctx context.Context, id string, l state.Limits) error
 	// Connect attaches a container to a network.
-	Connect(ctx context.Context, network, id string, aliases []string) error
+	Connect(ctx context.Context, id string, a state.Attachment) error
 	// Disconnect detaches a container from a network. A container that is not attached is success.
 	Disconnect(ctx context.Context, network, id string) error
 	// LoadImage loads a docker-save archive (Docker: POST /images/load).

@@ -130,8 +130,8 @@ func (i intercepted) UpdateLimits(ctx context.Context, id string, l state.Limits
 	return i.call(ctx, "update_container", id, func(ctx context.Context) error { return i.Engine.UpdateLimits(ctx, id, l) })
 }
 
-func (i intercepted) Connect(ctx context.Context, network, id string, aliases []string) error {
-	return i.call(ctx, "connect_network", id, func(ctx context.Context) error { return i.Engine.Connect(ctx, network, id, aliases) })
+func (i intercepted) Connect(ctx context.Context, id string, a state.Attachment) error {
+	return i.call(ctx, "connect_network", id, func(ctx context.Context) error { return i.Engine.Connect(ctx, id, a) })
 }
 
 func (i intercepted) Disconnect(ctx context.Context, network, id string) error {

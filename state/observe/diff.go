@@ -254,7 +254,7 @@ func (d *Drift) compareAttachments(want state.Container, have ObservedContainer,
 			d.Attach = append(d.Attach, a)
 		case networks[a.Network] != "" && e.NetworkID != "" && e.NetworkID != networks[a.Network]:
 			d.addRecreate("networks."+a.Network, shortID(e.NetworkID)+", which is gone", shortID(networks[a.Network]))
-		case !hasAliases(have.Container, a, want.Hostname):
+		case !hasNames(have.Container, a, want.Hostname):
 			d.Reattach = append(d.Reattach, a)
 		}
 	}
@@ -263,15 +263,16 @@ func (d *Drift) compareAttachments(want state.Container, have ObservedContainer,
 	}
 }
 
-// hasAliases reports whether the container has exactly the declared aliases: with a further one it could impersonate another component.
-// Engines before 25 make the host name an alias.
-func hasAliases(c state.Container, want state.Attachment, hostname string) bool {
+// hasNames reports whether the container has exactly the declared aliases and links: with a further alias it could impersonate another
+// component. The engine makes the host name an alias.
+func hasNames(c state.Container, want state.Attachment, hostname string) bool {
 	for _, got := range c.Networks {
 		if got.Network == want.Network {
 			aliases := slices.DeleteFunc(slices.Sorted(slices.Values(got.Aliases)), func(alias string) bool {
 				return alias == hostname && !slices.Contains(want.Aliases, alias)
 			})
-			return slices.Equal(aliases, slices.Sorted(slices.Values(want.Aliases)))
+			return slices.Equal(aliases, slices.Sorted(slices.Values(want.Aliases))) &&
+				slices.Equal(slices.Sorted(slices.Values(got.Links)), slices.Sorted(slices.Values(want.Links)))
 		}
 	}
 	return false

@@ -27,6 +27,7 @@ func (d *Drift) compareProcess(want, got state.Container, defaults engine.ImageD
 	if got.ShmSize != want.ShmSize {
 		d.addRecreate("shmSize", formatShm(got.ShmSize), formatShm(want.ShmSize))
 	}
+	d.compareSet("extraHosts", got.Hosts, want.Hosts)
 	d.compareSet("tmpfs", texts(got.Tmpfs), texts(want.Tmpfs))
 	d.compareSet("devices", texts(got.Devices), texts(want.Devices))
 	d.compareText("gpus", got.GPUs.String(), want.GPUs.String())

@@ -5,8 +5,14 @@ import "github.com/bot-bottle/bottled/state"
 // SessionDrift compares the isolation of a session's container with state.Sealed. Its other settings are those of the declaration when it
 // started, and stay, but for devices: it has none that the agent must not have. networks are the IDs of the existing networks by name.
 func SessionDrift(b state.Bottle, have ObservedContainer, networks map[string]string) Drift {
-	want := state.Sealed(state.Attachment{Network: b.Networks[0].Name})
 	got := have.Container
+	internal := state.Attachment{Network: b.Networks[0].Name}
+	for _, a := range got.Networks {
+		if a.Network == internal.Network {
+			internal.Links = a.Links // names inside the bottle
+		}
+	}
+	want := state.Sealed(internal)
 	var d Drift
 	d.compareAttachments(want, have, networks)
 	d.compareList("dns", got.DNS, want.DNS)

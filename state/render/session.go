@@ -23,7 +23,7 @@ func Session(b state.Bottle, prefix string, command []string) (state.Container, 
 	}
 	c := b.Components[i].Container
 	c.Name = state.ContainerName(prefix, state.Session, b.Slug) + "-" + strings.ToLower(rand.Text()[:8])
-	c.Networks = []state.Attachment{{Network: c.Networks[0].Network}}
+	c.Networks = []state.Attachment{{Network: c.Networks[0].Network, Links: c.Networks[0].Links}}
 	c.Log = state.Log{Driver: "none"}
 	c.TTY, c.Stdin = false, false // the session's own, by its terminal
 	c.Hostname = ""               // which would be an alias

@@ -1,6 +1,10 @@
 package agent
 
 import (
+	"maps"
+	"net/netip"
+	"slices"
+
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
@@ -15,6 +19,7 @@ func setProcess(c component.Context, made *state.Container) {
 	}
 	made.WorkDir, made.Hostname, made.TTY, made.Stdin = a.Workdir, a.Hostname, a.TTY, a.Stdin
 	made.ShmSize, made.StopGrace = a.ShmBytes(), a.StopGrace()
+	setExtraHosts(a.ExtraHosts, made)
 	for _, t := range a.Tmpfs {
 		made.Tmpfs = append(made.Tmpfs, state.Tmpfs{Target: t.Target, Size: t.SizeBytes(), Mode: t.Permissions()})
 	}
@@ -23,5 +28,18 @@ func setProcess(c component.Context, made *state.Container) {
 	}
 	if a.GPUs != nil {
 		made.GPUs = state.GPUs{Count: a.GPUs.Count, IDs: a.GPUs.IDs}
+	}
+}
+
+// setExtraHosts sets names of the agent's own: an address in its hosts file, or a link to another container, whose address the engine
+// knows.
+func setExtraHosts(hosts map[string]string, made *state.Container) {
+	internal := &made.Networks[0]
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		if _, err := netip.ParseAddr(hosts[name]); err == nil {
+			made.Hosts = append(made.Hosts, name+":"+hosts[name])
+		} else {
+			internal.Links = append(internal.Links, hosts[name]+":"+name)
+		}
 	}
 }

@@ -146,6 +146,7 @@ func drift(r *run) {
 // declareProcess declares what a container otherwise leaves to its image and the engine.
 func declareProcess(c *state.Container) {
 	c.User, c.WorkDir, c.Hostname, c.TTY, c.Stdin = "1000:1000", "/tmp", "own-name", true, true
+	c.Hosts, c.Networks[0].Links = []string{"b.internal:127.0.0.1", "a.internal:::1"}, []string{"db:db.internal", "alias:own.internal"}
 	c.ShmSize, c.StopGrace = 1<<20, 3*time.Second
 	c.Tmpfs = []state.Tmpfs{{Target: "/tmp", Size: 1 << 20, Mode: 0o1777}, {Target: "/cache", Size: 2 << 20, Mode: 0o700}}
 	c.Devices = []state.Device{{Source: "/dev/zero", Target: "/dev/own", Permissions: "r"}}
@@ -238,14 +239,14 @@ func attachments(r *run) {
 		}
 		return on
 	}
-	r.must(r.Engine.Connect(r.Context(), other.Name, id, []string{"second-alias"}))
+	r.must(r.Engine.Connect(r.Context(), id, state.Attachment{Network: other.Name, Aliases: []string{"second-alias"}, Links: []string{"alias:own.internal"}}))
 	if on := endpoints(); !on[n.Name] || !on[other.Name] {
 		r.Errorf("attached to %v", on)
 	}
 	detail, err := r.Engine.Inspect(r.Context(), id)
 	r.must(err)
 	i := slices.IndexFunc(detail.Container.Networks, func(a state.Attachment) bool { return a.Network == other.Name })
-	if i < 0 || !slices.Equal(detail.Container.Networks[i].Aliases, []string{"second-alias"}) {
+	if i < 0 || !slices.Equal(detail.Container.Networks[i].Aliases, []string{"second-alias"}) || !slices.Equal(detail.Container.Networks[i].Links, []string{"alias:own.internal"}) {
 		r.Errorf("attachments: %+v", detail.Container.Networks)
 	}
 	r.must(r.Engine.Disconnect(r.Context(), other.Name, id))

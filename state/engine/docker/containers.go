@@ -82,7 +82,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string
 
 func (e *Engine) create(ctx context.Context, c state.Container, config *container.Config, host *container.HostConfig) (string, error) {
 	first := c.Networks[0]
-	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: {Aliases: first.Aliases}}}
+	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: toEndpoint(first)}}
 	created, err := e.client.ContainerCreate(ctx, config, host, endpoints, nil, c.Name)
 	if err != nil {
 		return "", wrap(adviseRuntime(err), "create container %s", c.Name)
@@ -96,7 +96,7 @@ func (e *Engine) create(ctx context.Context, c state.Container, config *containe
 // attachAndSeedHome completes a created container: its further networks and the files in its user's home.
 func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Container) error {
 	for _, a := range c.Networks[1:] {
-		if err := e.Connect(ctx, a.Network, id, a.Aliases); err != nil {
+		if err := e.Connect(ctx, id, a); err != nil {
 			return err
 		}
 	}

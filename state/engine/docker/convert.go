@@ -131,7 +131,8 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
-		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(c.NetworkSettings.Networks[name].Aliases, c.ID)})
+		n := c.NetworkSettings.Networks[name]
+		got.Networks = append(got.Networks, state.Attachment{Network: name, Aliases: aliases(n.Aliases, c.ID), Links: n.Links})
 	}
 	fromProcess(c, &got)
 	got.Extras = extras(c, got)

@@ -102,9 +102,6 @@ func endpointExtras(c container.InspectResponse) []string {
 		if e.GlobalIPv6Address != "" {
 			found = append(found, "IPv6 on "+name+"="+e.GlobalIPv6Address)
 		}
-		if len(e.Links) > 0 {
-			found = append(found, "links on "+name+"="+strings.Join(e.Links, ","))
-		}
 		for option, value := range e.DriverOpts { // sysctls among them
 			found = append(found, option+" on "+name+"="+value)
 		}

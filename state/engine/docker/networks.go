@@ -63,10 +63,14 @@ func (e *Engine) NetworkMembers(ctx context.Context, id string) ([]string, error
 	return names, nil
 }
 
+func toEndpoint(a state.Attachment) *network.EndpointSettings {
+	return &network.EndpointSettings{Aliases: a.Aliases, Links: a.Links}
+}
+
 // Connect attaches a container to a network.
-func (e *Engine) Connect(ctx context.Context, networkName, id string, aliases []string) error {
-	err := e.client.NetworkConnect(ctx, networkName, id, &network.EndpointSettings{Aliases: aliases})
-	return wrap(err, "connect to network %s", networkName)
+func (e *Engine) Connect(ctx context.Context, id string, a state.Attachment) error {
+	err := e.client.NetworkConnect(ctx, a.Network, id, toEndpoint(a))
+	return wrap(err, "connect to network %s", a.Network)
 }
 
 // Disconnect detaches a container from a network; one that is not attached is success.

@@ -30,7 +30,7 @@ func toProcess(c state.Container, config *container.Config) {
 
 // toHost converts what a container declares about its surroundings.
 func toHost(c state.Container, host *container.HostConfig) {
-	host.ShmSize = shmSize
+	host.ExtraHosts, host.ShmSize = c.Hosts, shmSize
 	if c.ShmSize > 0 {
 		host.ShmSize = c.ShmSize
 	}
@@ -55,6 +55,7 @@ func fromProcess(c container.InspectResponse, got *state.Container) {
 	if seconds := c.Config.StopTimeout; seconds != nil {
 		got.StopGrace = time.Duration(*seconds) * time.Second
 	}
+	got.Hosts = host.ExtraHosts
 	if host.ShmSize != shmSize {
 		got.ShmSize = host.ShmSize
 	}

@@ -44,6 +44,7 @@ type endpoint struct {
 	network *network
 	id      string
 	aliases []string
+	links   []string
 }
 
 type logLine struct {
@@ -159,7 +160,7 @@ func (c *container) detail() engine.Detail {
 	}
 	got.Networks = nil
 	for _, a := range c.attached {
-		got.Networks = append(got.Networks, state.Attachment{Network: a.network.spec.Name, Aliases: slices.Clone(a.aliases)})
+		got.Networks = append(got.Networks, state.Attachment{Network: a.network.spec.Name, Aliases: slices.Clone(a.aliases), Links: slices.Clone(a.links)})
 	}
 	seen := c.visible()
 	d := engine.Detail{Container: got, Defaults: defaults, ExitCode: seen.exitCode, OOMKilled: seen.oom, EndedAt: seen.endedAt, StartedAt: seen.started, Checked: c.health()}
@@ -209,7 +210,7 @@ func (e *Engine) create(spec state.Container, session bool) (string, error) {
 	}
 	c := &container{id: e.id("c"), name: spec.Name, spec: spec, image: img, session: session, run: run{state: engine.StateCreated}}
 	for _, a := range spec.Networks { // which are found at the start
-		c.attached = append(c.attached, endpoint{network: &network{spec: state.Network{Name: a.Network}}, aliases: a.Aliases})
+		c.attached = append(c.attached, endpoint{network: &network{spec: state.Network{Name: a.Network}}, aliases: a.Aliases, links: a.Links})
 	}
 	e.containers[c.id] = c
 	return c.id, nil

@@ -113,7 +113,9 @@ func (h Hands) Connect(name, networkName string, aliases ...string) error {
 		h.e.networks[n.id] = n
 	}
 	h.e.mu.Unlock()
-	return h.to(name, func(c *container) error { return h.e.connect(networkName, c.id, aliases) })
+	return h.to(name, func(c *container) error {
+		return h.e.connect(c.id, state.Attachment{Network: networkName, Aliases: aliases})
+	})
 }
 
 // Disconnect detaches a container from a network.

@@ -110,11 +110,12 @@ func (e *Engine) NetworkMembers(ctx context.Context, id string) (names []string,
 }
 
 // Connect attaches a container. One that is attached stays as it is.
-func (e *Engine) Connect(ctx context.Context, networkRef, id string, aliases []string) error {
-	return e.write(ctx, func() error { return e.connect(networkRef, id, aliases) })
+func (e *Engine) Connect(ctx context.Context, id string, a state.Attachment) error {
+	return e.write(ctx, func() error { return e.connect(id, a) })
 }
 
-func (e *Engine) connect(networkRef, id string, aliases []string) error {
+func (e *Engine) connect(id string, to state.Attachment) error {
+	networkRef := to.Network
 	c, err := e.find(id)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func (e *Engine) connect(networkRef, id string, aliases []string) error {
 			return nil
 		}
 	}
-	c.attached = append(c.attached, endpoint{network: n, aliases: aliases})
+	c.attached = append(c.attached, endpoint{network: n, aliases: to.Aliases, links: to.Links})
 	if c.live() {
 		c.attached[len(c.attached)-1].id = e.id("f")
 		e.emit(engine.EventConnected, c, n.spec.Name)
