@@ -22,10 +22,11 @@ func validateAgent(d *parse.Document) {
 		}
 	}
 	validateEnv(d, agent)
-	validateVolumes(d, v1alpha1.VolumesField, agent.Volumes, validateMounts(d, agent.Mounts))
+	targets := validateMounts(d, agent.Mounts)
+	validateVolumes(d, v1alpha1.VolumesField, agent.Volumes, targets)
 	validateResources(d, agent.Resources)
 	validateRestart(d, agent)
-	validateContainer(d, agent)
+	validateContainer(d, agent, targets)
 	if field := v1alpha1.AgentField + ".runtime"; d.Given(field) && !runtimePattern.Matches(agent.Runtime) {
 		d.Report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}
