@@ -1,6 +1,8 @@
 package recipes
 
 import (
+	"encoding/json"
+	"encoding/xml"
 	"os"
 	"path"
 	"path/filepath"
@@ -8,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/contract"
@@ -92,6 +96,9 @@ func checkAddresses(t *testing.T, r Recipe, b v1alpha1.Bottle) {
 		t.Fatal(err)
 	}
 	for name, content := range image {
+		if err := parse(name, content); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 		for rest := string(content); ; {
 			_, after, found := strings.Cut(rest, contract.CredProxy.URL())
 			if !found {
@@ -115,6 +122,20 @@ func checkAddresses(t *testing.T, r Recipe, b v1alpha1.Bottle) {
 			t.Errorf("%s does not lead to pipelock", name)
 		}
 	}
+}
+
+// parse reads a configuration file.
+func parse(name string, content []byte) error {
+	var value any
+	switch path.Ext(name) {
+	case ".json":
+		return json.Unmarshal(content, &value)
+	case ".toml":
+		return toml.Unmarshal(content, &value)
+	case ".xml":
+		return xml.Unmarshal(content, new(struct{ XMLName xml.Name }))
+	}
+	return nil
 }
 
 // TestManifest gives every recipe another name, also one that YAML readers take for something else.
