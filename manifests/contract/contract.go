@@ -14,6 +14,7 @@ const (
 	PipelockName  = "pipelock"
 	CredProxyName = "cred-proxy"
 	SuperviseName = "supervise"
+	IngressName   = "ingress"
 	AgentName     = "agent"
 )
 
@@ -47,16 +48,20 @@ const CurrentConfigDir = "/etc/claude-bottle/current-config"
 // QueueDir is where supervise finds the proposals and their answers.
 const QueueDir = "/run/supervise/queue"
 
+// IngressDir is where the ingress finds the socket of the host.
+const IngressDir = "/run/ingress"
+
 // The components of the published contract.
 var (
 	Pipelock  = Component{Name: PipelockName, Port: 8888}
 	CredProxy = Component{Name: CredProxyName, Port: 9099, Reachable: true}
 	Supervise = Component{Name: SuperviseName, Port: 9100, Reachable: true, Direct: true, AgentPaths: []string{"/run/supervise", "/etc/claude-bottle"}}
+	Ingress   = Component{Name: IngressName} // it connects to the host, and listens nowhere
 	Agent     = Component{Name: AgentName}
 )
 
 // components are the published ones and those that were reserved.
-var components = []Component{Pipelock, CredProxy, Supervise, Agent}
+var components = []Component{Pipelock, CredProxy, Supervise, Ingress, Agent}
 
 // Reserve adds a component's name and paths to those that manifests may not use. A name that is reserved already stays as it is.
 // The registry of components calls it while the program is initialised; it is not safe for concurrent use.

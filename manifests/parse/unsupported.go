@@ -13,7 +13,7 @@ var unsupported = map[string]string{
 	"gpu":                "write it as spec.agent.gpus",
 	"entrypoint":         "write the program and all its arguments as spec.agent.command",
 	"args":               "write the program and all its arguments as spec.agent.command",
-	"ports":              "not supported yet; nothing outside of a bottle reaches its agent",
+	"ports":              "write it as spec.agent.ports, a list like [{container: 3000, host: 127.0.0.1:3000}]",
 	"services":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
 	"sidecars":           "not supported yet; run what the agent needs beside it, like a database, inside its image",
 	"dns":                "not supported; names are resolved by pipelock, on the host's side",

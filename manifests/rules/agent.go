@@ -27,6 +27,7 @@ func validateAgent(d *parse.Document) {
 	validateResources(d, agent.Resources)
 	validateRestart(d, agent)
 	validateContainer(d, agent, targets)
+	validatePorts(d, agent.Ports)
 	if field := v1alpha1.AgentField + ".runtime"; d.Given(field) && !runtimePattern.Matches(agent.Runtime) {
 		d.Report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
 	}

@@ -33,6 +33,7 @@ func Complete(b *v1alpha1.Bottle) {
 		for i := range agent.Mounts {
 			agent.Mounts[i].Source = rootedAt(dir, agent.Mounts[i].Source)
 		}
+		completePorts(agent.Ports)
 	}
 }
 

@@ -14,6 +14,7 @@ func Check(d *parse.Document) {
 	if d.IsConvertible() {
 		Complete(&d.Bottle)
 		warnMounts(d)
+		warnPorts(d)
 	}
 }
 

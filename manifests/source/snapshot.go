@@ -173,6 +173,7 @@ func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snap
 	rules.RefuseDuplicates(plain(documents))
 	snapshot.Writable = judge(documents, known)
 	rules.RefuseTokens(plain(documents))
+	rules.RefusePortConflicts(plain(documents))
 	snapshot.add(documents)
 	snapshot.reportLost(known, contents, ignored)
 	slices.Sort(snapshot.Foreign)

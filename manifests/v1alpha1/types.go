@@ -97,6 +97,7 @@ type Agent struct {
 	Mounts    []Mount             `json:"mounts,omitempty" jsonschema_description:"Directories and files of the host that the agent sees."`
 	Volumes   []Volume            `json:"volumes,omitempty" jsonschema_description:"Directories that the engine keeps for the agent: they outlive its container."`
 	Resources Resources           `json:"resources,omitempty" jsonschema_description:"What the agent may use at most."`
+	Ports     []Port              `json:"ports,omitempty" jsonschema_description:"TCP ports of the agent that the controller serves on the host."`
 	// Runtime is the engine's name of the OCI runtime (runsc for gVisor); empty: the engine's default.
 	Runtime string `json:"runtime,omitempty" jsonschema_description:"The engine's name of the OCI runtime, like runsc for gVisor. Unset: the engine's default."`
 	// Restart and BackoffLimit are unset for the defaults: see RestartPolicy and Retries.
