@@ -3,6 +3,7 @@ package reconciler
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/bot-bottle/bottled/state"
 )
@@ -42,6 +43,17 @@ func (b BottleStatus) Condition(kind string) *Condition {
 func (b BottleStatus) IsTrue(kind string) bool {
 	c := b.Condition(kind)
 	return c != nil && c.Status == "True"
+}
+
+// PortsMessage says which declared ports are not listened on, and why; "" when all are.
+func (b BottleStatus) PortsMessage() string {
+	var all []string
+	for _, p := range b.Ports {
+		if !p.Listening {
+			all = append(all, p.Host+": "+p.Error)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // Restarts is the sum of its components' restarts.

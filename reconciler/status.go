@@ -29,6 +29,8 @@ type BottleStatus struct {
 	RetryAt time.Time `json:"retryAt,omitzero"`
 	// Cut reports that an operator cut the bottle off: its sidecars have no way out.
 	Cut bool `json:"cut,omitempty"`
+	// Ports are those that the bottle declares, while they are served. Empty unless a running controller reports the status.
+	Ports []PortStatus `json:"ports,omitempty"`
 	// Volumes are those that the bottle declares.
 	Volumes []VolumeStatus `json:"volumes,omitempty"`
 	// Warnings are about what is as declared and hardly meant, each with the remedy. A bottle with warnings may be ready.
@@ -80,6 +82,7 @@ const (
 	ConditionTokenStale         = "TokenStale"         // a command that prints a token fails; the last token is kept in use
 	ConditionCompleted          = "AgentCompleted"     // its agent has ended, as it should
 	ConditionFailed             = "AgentFailed"        // its agent has ended in failure, and is not started again
+	ConditionPortUnavailable    = "PortUnavailable"    // a port that it declares can't be listened on
 )
 
 // The reasons of a bottle's status.
@@ -98,6 +101,14 @@ const (
 	ReasonCrashing    = "CrashLooping"      // a component ends again and again
 	ReasonUnreachable = "EngineUnreachable" // the engine does not answer, so the state is unknown
 )
+
+// PortStatus is the state of a port that a bottle declares.
+type PortStatus struct {
+	Container int64  `json:"container"`
+	Host      string `json:"host"` // address and port
+	Listening bool   `json:"listening"`
+	Error     string `json:"error,omitempty"` // why it is not listening
+}
 
 // The phases of an agent.
 const (

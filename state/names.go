@@ -14,10 +14,16 @@ const (
 	Pipelock  ComponentName = contract.PipelockName
 	CredProxy ComponentName = contract.CredProxyName
 	Supervise ComponentName = contract.SuperviseName
+	Ingress   ComponentName = contract.IngressName
 	Agent     ComponentName = contract.AgentName
 	// Session is the container of a session (bottled run). It is never declared, and lives as long as its session.
 	Session ComponentName = "run"
+	// PortForward is the container through which bottled port-forward reaches the agent; it is a session, too.
+	PortForward ComponentName = "port-forward"
 )
+
+// IsSession reports whether a command makes the component for as long as it runs.
+func (n ComponentName) IsSession() bool { return n == Session || n == PortForward }
 
 // The two networks of a bottle.
 const (

@@ -22,8 +22,8 @@ var DefaultPool = netip.MustParsePrefix("10.213.0.0/16")
 type Settings struct {
 	Owner  string
 	Prefix string // of the names of containers and networks
-	// StateDir holds the sidecars' configuration and the proposal queues. RunDir holds the tokens, on a tmpfs where there is one. Both
-	// are absolute paths and get bind-mounted, so the engine must be on this host.
+	// StateDir holds the sidecars' configuration and the proposal queues. RunDir holds the tokens and the ingresses' sockets, on a tmpfs
+	// where there is one. Both are absolute paths and get bind-mounted, so the engine must be on this host.
 	StateDir, RunDir string
 	Pool             netip.Prefix
 	// Images are the sidecars' images: a reference or Builtin, which is the default.
@@ -113,6 +113,14 @@ func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir
 
 // AuditDir returns the directory of the audit logs. No container mounts it.
 func (s Settings) AuditDir() string { return filepath.Join(s.StateDir, "audit") }
+
+// IngressDir is the directory of the socket to which the ingress of a bottle connects.
+func (s Settings) IngressDir(slug string) string { return filepath.Join(s.RunDir, slug, "ingress") }
+
+// PortForwardDir is the same for one port-forward.
+func (s Settings) PortForwardDir(slug, id string) string {
+	return filepath.Join(s.RunDir, slug, string(PortForward)+"-"+id)
+}
 
 // CheckoutDir returns the directory of the checkouts of manifest repositories.
 func (s Settings) CheckoutDir() string { return filepath.Join(s.StateDir, "git") }

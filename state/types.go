@@ -215,7 +215,7 @@ type Component struct {
 type Dir struct {
 	Path  string
 	Files map[string]File
-	// Spool marks a directory that the sidecar writes to: bottled creates it and leaves its content alone.
+	// Spool marks a directory whose content is not declared, such as a queue: bottled creates it and leaves its content alone.
 	Spool bool
 }
 

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -34,7 +37,7 @@ func (b box) attackFromAgent() {
 }
 
 func (b box) attackFromSidecars() {
-	for _, part := range []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise} {
+	for _, part := range []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Ingress} {
 		if part == state.CredProxy && !nightly() {
 			continue // supervise has the same image, networks and limits
 		}
@@ -50,9 +53,22 @@ func (b box) attackFromSidecars() {
 			b.run("write its own files", func(b box) {
 				b.denied(string(part), b.attack(part, "overwrite", "/bottled"))
 				b.denied(string(part), b.attack(part, "alter", "/bottled", "/etc/hosts"))
+				if part == state.Ingress {
+					b.alterSocketDirectory()
+				}
 			})
 		})
 	}
+}
+
+// alterSocketDirectory tries to put something into the way of the host, in the directory in which it makes the ingress' socket.
+func (b box) alterSocketDirectory() {
+	file := filepath.Join(b.e.RunDir, "one", "ingress", "mine")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chown(file, 65532, 65532)); err != nil {
+		b.Fatal(err)
+	}
+	b.denied("ingress", b.attack(state.Ingress, "overwrite", "/run/ingress/mine"))
+	b.denied("ingress", b.attack(state.Ingress, "alter", "/run/ingress/mine"))
 }
 
 // attackNetwork is for parts that are on the internal network only.
@@ -159,7 +175,7 @@ func (b box) attackOtherBottle(part state.ComponentName) {
 	})
 	b.run("another bottle by name", func(b box) {
 		var names []string
-		for _, p := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise} {
+		for _, p := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise, state.Ingress} {
 			names = append(names, b.e.Name(p, "two"))
 		}
 		b.denied(string(part), b.attack(part, append([]string{"resolve"}, names...)...))

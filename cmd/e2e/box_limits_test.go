@@ -16,7 +16,7 @@ import (
 func (b box) exhaust() {
 	b.granted("an ordinary container", b.outsider(nil, "forks", "300"))
 	b.granted("an ordinary container", b.outsider(nil, "memory", "400"))
-	for _, part := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise} {
+	for _, part := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise, state.Ingress} {
 		b.run("process IDs, by "+string(part), func(b box) {
 			for _, a := range b.attack(part, "forks", "300") {
 				if a.Granted || a.Error != "EAGAIN" {
@@ -75,7 +75,7 @@ func (b box) takeOverPipelock() {
 			b.forgeOverlay(wall.name, false)
 			b.machine.Sysctl("ipv4/conf/all/rp_filter", "0") // with which datagrams arrive, without the rules
 			targets := append(slices.Clone(services), "255.255.255.255:"+servicePort, "224.0.0.1:"+servicePort)
-			for _, part := range []state.ComponentName{state.Agent, state.CredProxy, state.Supervise} {
+			for _, part := range []state.ComponentName{state.Agent, state.CredProxy, state.Supervise, state.Ingress} {
 				if got := b.heard(part, wall.name, targets); len(got) > 0 {
 					b.Errorf("the host hears %q", got)
 				}

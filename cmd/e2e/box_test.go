@@ -106,8 +106,9 @@ spec:
     image: %s
     command: [agent]
     mounts: [{source: %s, target: /tools, readOnly: true}]
+    ports: [{container: 3000, host: %s}]
     %s
-`, slug, harness.AgentImage, tools, more)
+`, slug, harness.AgentImage, tools, map[string]string{"one": "127.0.0.1:3000", "two": "127.0.0.1:3001"}[slug], more)
 }
 
 func (b box) in(t *testing.T) box {

@@ -164,7 +164,7 @@ func (c *Controller) applyBackoff(ctx context.Context, plan plan.BottlePlan) pla
 // recordCrashes puts the components that crashed repeatedly in backoff. After its first crash a component is restarted at once.
 func (c *Controller) recordCrashes(ctx context.Context, plan plan.BottlePlan) {
 	for _, p := range plan.Components {
-		if p.State != engine.StateExited || p.Ended != nil || p.Component == state.Session || plan.Desired != nil && plan.Desired.Suspended || plan.Remove {
+		if p.State != engine.StateExited || p.Ended != nil || p.Component.IsSession() || plan.Desired != nil && plan.Desired.Suspended || plan.Remove {
 			continue
 		}
 		n := c.countCrash(plan.Slug, p)

@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/ports"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
@@ -32,8 +33,8 @@ func newTestController() *Controller {
 	registry := prometheus.NewRegistry()
 	return NewController(ControllerConfig{
 		Reconciler: &pass.Reconciler{Settings: state.Settings{Owner: "o", Prefix: "p"}, Executor: &execute.Executor{}, Observer: observe.Observer{Cache: observe.OpenCache("/nonexistent")}},
-		Source:     empty{},
-		Metrics:    NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Minute,
+		Source:     empty{}, Ports: &ports.Server{},
+		Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Minute,
 	})
 }
 

@@ -28,7 +28,7 @@ const (
 
 // publish replaces the status of a bottle and computes its conditions.
 func (b *bottle) publish(s reconciler.BottleStatus, p phase) {
-	s.Traffic, s.StaleTokens = b.traffic.Summary(), b.staleTokens
+	s.Traffic, s.StaleTokens, s.Ports = b.traffic.Summary(), b.staleTokens, b.ports
 	s.Conditions = conditions(b.status.Conditions, s, p, time.Now())
 	b.status, b.phase = s, p
 }
@@ -67,6 +67,9 @@ func conditions(before []reconciler.Condition, s reconciler.BottleStatus, p phas
 		all = append(all, reconciler.Condition{
 			Type: reconciler.ConditionTokenStale, Status: statusTrue, Reason: "CommandFailed", Message: strings.Join(s.StaleTokens, "; "),
 		})
+	}
+	if message := s.PortsMessage(); message != "" {
+		all = append(all, reconciler.Condition{Type: reconciler.ConditionPortUnavailable, Status: statusTrue, Reason: "NotListening", Message: message})
 	}
 	if agent := s.Agent(); agent != nil && agent.Ended != nil {
 		all = append(all, agentCondition(*agent))

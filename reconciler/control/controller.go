@@ -17,6 +17,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/ports"
 	"github.com/bot-bottle/bottled/reconciler/traffic"
 	"github.com/bot-bottle/bottled/state"
 )
@@ -45,6 +46,7 @@ type ControllerConfig struct {
 	Source     Source
 	Prune      plan.PrunePolicy
 	Resync     time.Duration // interval between full resyncs, with 10 % jitter
+	Ports      *ports.Server
 	Metrics    *Metrics
 	Registry   prometheus.Registerer
 	Log        zerolog.Logger
@@ -94,7 +96,8 @@ type bottle struct {
 	removing     bool                    // undeclared, and the prune guard allows its removal
 	phase        phase
 	traffic      traffic.Table
-	staleTokens  []string        // tokens whose commands fail, with the reasons
+	staleTokens  []string // tokens whose commands fail, with the reasons
+	ports        []reconciler.PortStatus
 	trafficDue   bool            // its publication is scheduled
 	awaitedSince time.Time       // when a resync found work for a pass that has not ended yet; zero when none did
 	ordered      bool            // an operator's order is carried out by the pass that is awaited
@@ -116,7 +119,7 @@ const initialPruneDelay = 2 * time.Second
 const maxObservations = 8
 
 // NewController returns a controller that does nothing before Run. It registers gauges and takes over the executor's OnProgress,
-// which it calls on.
+// which it calls on, and the ports' OnChange.
 func NewController(config ControllerConfig) *Controller {
 	c := &Controller{
 		ControllerConfig: config,
@@ -140,6 +143,7 @@ func NewController(config ControllerConfig) *Controller {
 	if audit := config.Reconciler.Executor.Audit; audit != nil {
 		audit.OnStatement = c.recordTraffic
 	}
+	config.Ports.OnChange = c.portsChanged
 	c.registerGauges(config.Registry)
 	return c
 }
@@ -151,6 +155,7 @@ func (c *Controller) Run(ctx context.Context) {
 	loops.Go(func() { c.dispatch(ctx) })
 	loops.Go(func() { c.keepConnected(ctx) })
 	loops.Go(func() { c.Reconciler.TokenCommands.Run(ctx) })
+	loops.Go(func() { c.Ports.Run(ctx) })
 	if audit := c.Reconciler.Executor.Audit; audit != nil {
 		loops.Go(func() { audit.Run(ctx) })
 	}

@@ -70,7 +70,7 @@ func (c *Controller) runs(ctx context.Context, slug string, component state.Comp
 	runs, found := map[state.ComponentName]state.Run{}, component == ""
 	for _, o := range have.Containers {
 		name := o.Component()
-		if name == state.Session || component != "" && name != component {
+		if name.IsSession() || component != "" && name != component {
 			continue
 		}
 		found = true

@@ -221,6 +221,7 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 			Bottle: plan.Slug, Type: reconciler.EventWarning, Reason: reconciler.EventDriftFound, Message: pass.DescribeSteps(plan.Steps),
 		})
 	}
+	c.closePorts(plan)
 	c.publishProgress(plan)
 	return drift
 }
@@ -293,6 +294,7 @@ func (c *Controller) finishPass(slug string, planned plan.BottlePlan, err error)
 		}
 	}
 	status.RetryAt = retryAt
+	c.servePorts(planned)
 	c.publish(b, status, phase)
 }
 

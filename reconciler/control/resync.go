@@ -191,6 +191,7 @@ func (c *Controller) forgetBottle(slug string) {
 		c.recordEvent(reconciler.Event{Bottle: slug, Reason: reconciler.EventRemoved, Message: "it is not declared, and nothing of it is left"})
 	}
 	delete(c.bottles, slug)
+	c.Ports.Set(slug, "", nil)
 	c.Metrics.denied.DeletePartialMatch(prometheus.Labels{"bottle": slug})
 	c.Metrics.rejected.DeletePartialMatch(prometheus.Labels{"bottle": slug})
 	c.Reconciler.Forget(slug)

@@ -21,6 +21,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/ports"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/observe"
@@ -140,7 +141,7 @@ func runStormIn(t *testing.T, stateDir string, do func(*storm)) {
 				},
 				HostReversePathFilter: func() (bool, error) { return true, nil },
 			},
-			Source: empty{}, Prune: plan.PruneNone, Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Hour,
+			Source: empty{}, Prune: plan.PruneNone, Ports: &ports.Server{}, Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Hour,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})

@@ -75,6 +75,10 @@ func kept(p BottlePlan, o owned) BottlePlan {
 		return p
 	}
 	for _, c := range o.containers {
+		if c.Component() == state.PortForward {
+			p.Steps = append(p.Steps, removeStep(c, causeCut))
+			continue
+		}
 		for _, e := range c.Endpoints {
 			internal := slices.ContainsFunc(o.networks, func(n engine.ObservedNetwork) bool {
 				return n.Internal && n.Name == e.Network && (e.NetworkID == "" || n.ID == e.NetworkID)
@@ -294,7 +298,7 @@ func (p *planner) network(w state.Network, same []engine.ObservedNetwork) {
 
 // unwanted plans the removal of containers whose component is not declared.
 func (p *planner) unwanted() {
-	wanted := map[state.ComponentName]bool{state.Session: true} // see sessions
+	wanted := map[state.ComponentName]bool{state.Session: true, state.PortForward: true} // see sessions
 	for _, m := range p.want.Components {
 		wanted[m.Name] = true
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/bot-bottle/bottled/state/observe"
 )
 
-// sessions plans the containers of sessions (bottled run). As long as they are confined to the bottle they are neither repaired nor
+// sessions plans the containers of sessions (bottled run, bottled port-forward). As long as they are confined to the bottle they are neither repaired nor
 // replaced. They are removed when their process has ended, or when the bottle does not run.
 func (p *planner) sessions() {
 	for _, c := range p.have.containers {
-		if c.Component() != state.Session {
+		if !c.Component().IsSession() {
 			continue
 		}
 		cause := p.endSession(c)
@@ -30,6 +30,8 @@ func (p *planner) endSession(c observe.ObservedContainer) string {
 	switch {
 	case p.want.Suspended:
 		return causeSuspended
+	case p.want.Cut && c.Component() == state.PortForward:
+		return causeCut // a page of the agent in somebody's browser is a way out
 	case c.Orphan:
 		return "nobody is there for whom it runs"
 	case p.remade[p.want.Networks[0].Name]:

@@ -29,6 +29,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/ports"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/configdigest"
 	"github.com/bot-bottle/bottled/state/engine"
@@ -59,6 +60,7 @@ type world struct {
 	before   map[string]string // the volumes, with what stands for their content
 	// commands are run for tokens.
 	commands func(ctx context.Context, command []string) ([]byte, error)
+	network  hostNetwork // on which the controller listens for agents
 	// program may change what a component does.
 	program func(name state.ComponentName, p *fake.Program)
 	// programOfContainer may change what a container does; it is called at each start.
@@ -284,6 +286,7 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 	w.metrics = registry
 	w.controller = control.NewController(control.ControllerConfig{
 		Reconciler: r, Source: w.source, Prune: w.prune, Resync: 5 * time.Minute,
+		Ports:   &ports.Server{Listen: w.network.listen, Open: w.openBridge, Budget: ports.NewBudget(100), Log: zerolog.New(&w.said)},
 		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())

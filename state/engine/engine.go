@@ -93,7 +93,7 @@ type Delivery interface {
 	Files(ctx context.Context, slug string) (map[string]map[string]state.ObservedFile, error)
 	// WriteFiles makes a directory hold exactly its files, each replaced atomically, readable by the sidecars' user.
 	WriteFiles(ctx context.Context, dir state.Dir) error
-	// RemoveFiles removes the configuration and the tokens of a bottle, but not its spools.
+	// RemoveFiles removes all directories of a bottle but its proposal queue.
 	RemoveFiles(ctx context.Context, slug string) error
 	// Reload signals a component to read its files again, and returns its report once it serves config. If the component has just
 	// started, it waits for its first report before. With config "", for a component that does not report, it returns after the signal.

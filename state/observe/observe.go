@@ -149,7 +149,7 @@ func (o Observer) inspectAll(ctx context.Context, summaries []engine.Summary, op
 	o.Cache.put(containers, options.Slug)
 	for i, c := range containers {
 		containers[i].Unresponsive = o.Cache.isUnresponsive(c.ID)
-		containers[i].Orphan = c.Component() == state.Session && !store.SessionLocked(o.Settings, c.Name)
+		containers[i].Orphan = c.Component().IsSession() && !store.SessionLocked(o.Settings, c.Name)
 	}
 	slices.SortFunc(containers, func(a, b ObservedContainer) int { return strings.Compare(a.Name, b.Name) })
 	return containers, nil

@@ -209,6 +209,7 @@ var notedConditions = []struct{ kind, name string }{
 	{reconciler.ConditionCut, "cut off"},
 	{reconciler.ConditionCredentialRejected, "credential rejected"},
 	{reconciler.ConditionTokenStale, "warning"},
+	{reconciler.ConditionPortUnavailable, "port unavailable"},
 }
 
 // noteLines explain the bottles that are not as they should be.

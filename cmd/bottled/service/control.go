@@ -18,6 +18,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
+	"github.com/bot-bottle/bottled/reconciler/ports"
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
@@ -56,6 +57,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	}
 	c := control.NewController(control.ControllerConfig{
 		Reconciler: r, Source: source, Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
+		Ports:    &ports.Server{Listen: ports.Listen, Open: ports.Open, Budget: ports.NewBudget(maxConnections()), Log: s.Log},
 		Identity: reconciler.ControllerStatus{Version: Version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: names},
 	})
 	server, err := s.listen(ctx, c, registry, o.Listen)
@@ -94,6 +96,17 @@ func (s *Service) listen(ctx context.Context, c *control.Controller, metrics pro
 		err = exit.Usage(err)
 	}
 	return server, err
+}
+
+// maxConnections is how many connections to agents a controller carries at once. Each has two descriptors, and the controller needs some
+// for everything else.
+func maxConnections() int64 {
+	const most, share = 8192, 4
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 / share // what every system allows
+	}
+	return int64(min(limit.Cur/share, most))
 }
 
 // notify reports a state to systemd, where it started this process and asked for reports.

@@ -106,7 +106,8 @@ func (s *Service) offlineReconciler(ctx context.Context, meter func(engine.Engin
 	}, nil
 }
 
-// builtinImage is the image of this very executable. When no sidecar is built in, it need not be able to serve.
+// builtinImage is the image of this very executable. When no sidecar of every bottle is built in, it need not be able to serve: then there
+// is no reference, and a bottle that needs it fails.
 func (s *Service) builtinImage() (*selfimage.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -114,11 +115,14 @@ func (s *Service) builtinImage() (*selfimage.Image, error) {
 	}
 	image, err := selfimage.Of(self, "bottled")
 	for name, configured := range s.Settings.Images {
-		if name != state.Agent && *configured == state.Builtin {
+		if name != state.Agent && name != state.Ingress && *configured == state.Builtin {
 			return image, err
 		}
 	}
-	return &selfimage.Image{}, nil
+	if err != nil {
+		return &selfimage.Image{}, nil //nolint:nilerr // as documented
+	}
+	return image, nil
 }
 
 // logProgress logs the executor's steps, and the end of every bottle.

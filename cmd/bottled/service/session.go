@@ -161,7 +161,7 @@ func sessionObstacle(status reconciler.Status, bottle string) (string, error) {
 	sidecars := 0
 	for _, c := range found[0].Components {
 		switch {
-		case c.Component == state.Agent || c.Component == state.Session:
+		case c.Component == state.Agent || c.Component.IsSession():
 			continue
 		case !c.Ready:
 			return report.Because(string(c.Component), c.Cause), nil

@@ -31,13 +31,13 @@ func newRoot() *cobra.Command {
 		Short: "The demo's agent, its clients and its upstream",
 		Long: `bottled-demo is a static program that serves the demo and the tests on a real engine.
 
-In an agent's container: agent, fetch, dial, resolve, env, tools, console, orphans, self.
+In an agent's container: agent, fetch, dial, resolve, env, tools, console, orphans, self, serve.
 As an API for agents:    upstream (with files made by prepare).
 On the host:             prepare, image.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(), consoleCommand(), orphansCommand(), selfCommand(),
+	root.AddCommand(agentCommand(), fetchCommand(), dialCommand(), resolveCommand(), envCommand(), toolsCommand(), consoleCommand(), orphansCommand(), selfCommand(), serveCommand(),
 		upstreamCommand(), prepareCommand(), imageCommand())
 	return root
 }

@@ -41,7 +41,7 @@ type Server interface {
 // Program is one sidecar.
 type Program struct {
 	Role   string // as in the container's label: pipelock, cred-proxy, supervise
-	Listen string // host:port
+	Listen string // host:port; "" for a program that listens nowhere
 	// Subnet is the bottle's internal network. Only clients in it and on loopback are served.
 	Subnet netip.Prefix
 	Server Server

@@ -25,8 +25,11 @@ type subnetListener struct {
 	refused logCounter
 }
 
-// listen opens the program's listener.
+// listen opens the program's listener; nil for none.
 func (p *Program) listen(ctx context.Context) (net.Listener, error) {
+	if p.Listen == "" {
+		return nil, nil //nolint:nilnil // as documented
+	}
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // other addresses can join such a connection later
 	l, err := config.Listen(ctx, "tcp", p.Listen)

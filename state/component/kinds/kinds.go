@@ -5,6 +5,7 @@ import (
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/agent"
 	"github.com/bot-bottle/bottled/state/component/credproxy"
+	"github.com/bot-bottle/bottled/state/component/ingress"
 	"github.com/bot-bottle/bottled/state/component/pipelock"
 	"github.com/bot-bottle/bottled/state/component/session"
 	"github.com/bot-bottle/bottled/state/component/supervise"
@@ -15,6 +16,8 @@ var All = component.NewRegistry(
 	pipelock.Kind,
 	credproxy.Kind,
 	supervise.Kind,
+	ingress.Kind,
 	agent.Kind,
 	session.Kind,
+	ingress.PortForward,
 )

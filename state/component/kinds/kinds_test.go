@@ -18,6 +18,7 @@ func TestContract(t *testing.T) {
 	const want = `pipelock http://pipelock:8888 reachable=false direct=false [] pipelock-image CLAUDE_BOTTLE_PIPELOCK_IMAGE
 cred-proxy http://cred-proxy:9099 reachable=true direct=false [] cred-proxy-image CLAUDE_BOTTLE_CRED_PROXY_IMAGE
 supervise http://supervise:9100 reachable=true direct=true [/run/supervise /etc/claude-bottle] supervise-image CLAUDE_BOTTLE_SUPERVISE_IMAGE
+ingress http://ingress:0 reachable=false direct=false [] ingress-image 
 agent http://agent:0 reachable=false direct=false [] agent-image CLAUDE_BOTTLE_AGENT_IMAGE
 `
 	var got strings.Builder
@@ -31,8 +32,10 @@ agent http://agent:0 reachable=false direct=false [] agent-image CLAUDE_BOTTLE_A
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if contract.IsName(string(state.Session)) {
-		t.Error("a session has no alias, and yet its name is reserved")
+	for _, k := range All.Kinds() {
+		if k.ComponentName().IsSession() && contract.IsName(k.Name) {
+			t.Errorf("%s has no alias, and yet its name is reserved", k.Name)
+		}
 	}
 }
 
@@ -40,13 +43,13 @@ agent http://agent:0 reachable=false direct=false [] agent-image CLAUDE_BOTTLE_A
 func TestSidecarsAreComplete(t *testing.T) {
 	ports := map[int]string{}
 	for _, k := range All.Kinds() {
-		if k.Workload {
+		if k.Workload || k.ComponentName().IsSession() {
 			continue
 		}
 		if k.Needed == nil || k.Render == nil || k.Limits.NanoCPUs <= 0 || k.Limits.Pids <= 0 || k.GoMemoryLimit <= 0 || k.GoMemoryLimit >= k.Limits.Memory {
 			t.Errorf("%s: %+v", k.Name, k)
 		}
-		if ports[k.Port] != "" {
+		if k.Port != 0 && ports[k.Port] != "" {
 			t.Errorf("%s and %s listen on port %d", k.Name, ports[k.Port], k.Port)
 		}
 		ports[k.Port] = k.Name
@@ -54,9 +57,9 @@ func TestSidecarsAreComplete(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	names := []state.ComponentName{"later", state.Session, state.Agent, state.Supervise, state.CredProxy, state.Pipelock}
+	names := []state.ComponentName{"later", state.Session, state.Agent, state.Ingress, state.Supervise, state.CredProxy, state.Pipelock}
 	slices.SortStableFunc(names, All.Compare)
-	want := []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Agent, "later", state.Session}
+	want := []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Ingress, state.Agent, "later", state.Session}
 	if !slices.Equal(names, want) {
 		t.Errorf("%v, want %v", names, want)
 	}

@@ -66,11 +66,11 @@ func (e *Engine) WriteFiles(ctx context.Context, want state.Dir) error {
 	})
 }
 
-// RemoveFiles removes a bottle's directories but for its spools.
+// RemoveFiles removes a bottle's directories but for its proposal queue.
 func (e *Engine) RemoveFiles(ctx context.Context, slug string) error {
 	return e.write(ctx, func() error {
-		for path, d := range e.dirs {
-			if e.of(path, slug) && !d.spool {
+		for path := range e.dirs {
+			if e.of(path, slug) && path != e.options.Settings.QueueDir(slug) {
 				delete(e.dirs, path)
 			}
 		}

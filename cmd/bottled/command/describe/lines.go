@@ -3,6 +3,7 @@ package describe
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ func lines(d service.Description, now time.Time) []report.Line {
 	if d.Manifest != "" {
 		section("Egress", egress(d.Spec))
 	}
+	section("Ports", ports(d))
 	section("Networks", networks(d.Networks))
 	section("Volumes", report.Volumes(d.Status))
 	section("Limits", limits(d.Limits))
@@ -117,6 +119,27 @@ func egress(spec v1alpha1.Spec) []report.Line {
 		all = plain([]string{"nothing may be reached"})
 	}
 	return append(all, line("DLP         %s", cmp.Or(spec.Egress.DLPAction, v1alpha1.DLPBlock)))
+}
+
+// ports are what is listened on or, without a controller, what is declared.
+func ports(d service.Description) []report.Line {
+	var all []report.Line
+	for _, p := range d.Status.Ports {
+		state := "listening"
+		if a, err := netip.ParseAddrPort(p.Host); err == nil && !a.Addr().IsLoopback() {
+			state += ", for everybody who reaches this address"
+		}
+		if !p.Listening {
+			state = p.Error
+		}
+		all = append(all, line("%s leads to port %d of the agent: %s", p.Host, p.Container, state))
+	}
+	if len(all) == 0 && d.Spec.Agent != nil {
+		for _, p := range d.Spec.Agent.Ports {
+			all = append(all, line("%s leads to port %d of the agent: not listening", p.Host, p.Container))
+		}
+	}
+	return all
 }
 
 func networks(of []service.DescribedNetwork) []report.Line {

@@ -42,6 +42,11 @@ func once(ctx context.Context, opts *Options) error {
 		}
 		result, err = makePass(ctx, opts, snapshot)
 	}
+	for _, b := range snapshot.Bottles {
+		if len(b.ListensOn()) > 0 {
+			opts.Log.Warn().Str("bottle", b.Metadata.Name).Msg("nothing listens for its ports: a controller does, as long as it runs")
+		}
+	}
 	for _, w := range result.Warnings {
 		opts.Log.Warn().Msg(w)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/logs"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/observe"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/portforward"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/reconcile"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/restart"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/resume"
@@ -40,6 +41,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
+	"github.com/bot-bottle/bottled/cmd/sidecars/ingress"
 	"github.com/bot-bottle/bottled/cmd/sidecars/pipelock"
 	"github.com/bot-bottle/bottled/cmd/sidecars/supervise"
 	"github.com/bot-bottle/bottled/manifests/scalar"
@@ -80,7 +82,7 @@ wait --for completed and reconcile --once --wait-completed with that of an agent
 	controller := reconcile.New(f, nil)
 	root.AddCommand(
 		controller, plan.New(f, nil), validate.New(f, nil), initialize.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
-		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
+		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), portforward.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil), volumes.New(f, nil),
 		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), sidecars(),
 	)
@@ -129,7 +131,7 @@ func sidecars() *cobra.Command {
 		// Not the root's: a sidecar has no settings of the controller's.
 		PersistentPreRun: func(*cobra.Command, []string) {},
 	}
-	cmd.AddCommand(pipelock.Command(), credproxy.Command(), supervise.Command())
+	cmd.AddCommand(pipelock.Command(), credproxy.Command(), supervise.Command(), ingress.Command())
 	return cmd
 }
 
