@@ -15,6 +15,7 @@ func Complete(b *v1alpha1.Bottle) {
 	for i, host := range spec.Egress.Allowlist {
 		spec.Egress.Allowlist[i] = scalar.CanonicalHost(host)
 	}
+	completeDLPExceptions(&spec.Egress)
 	if proxy := spec.CredProxy; proxy != nil {
 		proxy.CABundle = rootedAt(dir, proxy.CABundle)
 		for i := range proxy.Routes {

@@ -41,6 +41,7 @@ func validateEgress(d *parse.Document) []netip.Prefix {
 		}
 	}
 	validateDLPAction(d, egress.DLPAction)
+	validateDLPExceptions(d, private)
 	return private
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -49,6 +50,10 @@ var constraints = []constraint{
 	{"Spec.supervise", byDefault(false)},
 	{"Egress.allowlist", each(matching(scalar.AllowedPattern))},
 	{"Egress.dlpAction", oneOf(dlpActions)},
+	{"Egress.dlpExceptions", both(between(0, maxDLPExceptions), both(each(exactlyOne("route", "host")), unique))},
+	{"DLPException.rule", oneOf(contract.DLPRules())},
+	{"DLPException.route", matching(route.PathPattern)},
+	{"DLPException.host", matching(scalar.AllowedPattern)},
 	{"Egress.privateCIDRs", each(matching(cidrPattern))},
 	{"CredProxy.caBundle", notEmpty},
 	{"CredProxy.routes", between(1, route.MaxRoutes)},

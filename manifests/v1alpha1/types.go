@@ -75,6 +75,8 @@ type Egress struct {
 	// leading "*.", which stands for every subdomain. A port may follow.
 	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. HOST:PORT opens that port, HOST opens 443 (and any for plain http). The upstreams of credProxy are added by themselves."`
 	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a plain-http request that carries a secret in its URL, header or body. Unset: block."`
+	// DLPExceptions are for text that is no secret, such as the samples of public documentation.
+	DLPExceptions []DLPException `json:"dlpExceptions,omitempty" jsonschema_description:"What rules may match without a refusal, each in the requests to one place."`
 	// PrivateCIDRs are private ranges that allowlisted names may resolve to (self-hosted upstreams).
 	PrivateCIDRs []string `json:"privateCIDRs,omitempty" jsonschema_description:"Private ranges that the hosts may be in; otherwise only public addresses are reached."`
 }

@@ -69,6 +69,7 @@ type Statement struct {
 	Route    Text   `json:"route,omitempty"`
 	Refused  bool   `json:"refused,omitempty"`
 	Path     Text   `json:"path,omitempty"`
+	Rule     Text   `json:"rule,omitempty"` // egress: by which a secret was found
 	Tool     Text   `json:"tool,omitempty"`
 	Status   Text   `json:"status,omitempty"`
 	Code     Text   `json:"code,omitempty"`   // stable, for programs: one of the Code constants

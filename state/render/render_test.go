@@ -330,6 +330,41 @@ func TestDesireMaxRequestBody(t *testing.T) {
 	}
 }
 
+// TestDesireDLPExceptions: an exception is for a URL, for two if the route's upstream is plain HTTP, and pipelock is reloaded for it.
+func TestDesireDLPExceptions(t *testing.T) {
+	m := fullManifest()
+	m.Spec.CredProxy.Routes[1].Upstream, m.Spec.CredProxy.Routes[1].InsecureUpstream = "http://192.168.7.9:4873/npm", true
+	without, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Spec.Egress.DLPExceptions = []v1alpha1.DLPException{
+		{Rule: "jwt", Route: "/npm/"}, {Rule: "jwt", Route: "/anthropic/"}, {Rule: "private-key", Host: "docs.example.com:8080"}, {Rule: "jwt", Host: "fd12::1"},
+	}
+	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pipelockconf.Parse(b.Dirs[0].Files["pipelock.yaml"].Content.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]pipelockconf.Suppress{
+		{Rule: "jwt", Path: "http://192.168.7.9:4873/npm/"}, {Rule: "jwt", Path: "http://[fd12::1]/"}, {Rule: "jwt", Path: "http://cred-proxy:9099/anthropic/"},
+		{Rule: "jwt", Path: "http://cred-proxy:9099/npm/"}, {Rule: "private-key", Path: "http://docs.example.com:8080/"},
+	}, config.Suppress); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if a, b := without.Components[0].Container.Labels[state.LabelFixed], b.Components[0].Container.Labels[state.LabelFixed]; a != b {
+		t.Error("an exception needs another container")
+	}
+	official := testSettings
+	official.Images = map[state.ComponentName]string{state.Pipelock: "ghcr.io/luckypipewrench/pipelock:2.3.0"}
+	if _, err := Bottle(m, inputsOf(m), testNets, official); err == nil || !strings.Contains(err.Error(), "spec.egress.dlpExceptions: the pipelock image in use") {
+		t.Errorf("with the official image: %v", err)
+	}
+}
+
 // TestDesireDLP: block unless the manifest says warn, with any pipelock image.
 func TestDesireDLP(t *testing.T) {
 	official := testSettings

@@ -67,7 +67,7 @@ func egressDetails(s *audit.Statement) []string {
 	}
 	// The host stands in front of it already.
 	reason := strings.TrimSuffix(string(s.Reason), ": "+string(s.Host))
-	return []string{strings.TrimSpace(string(s.Method) + " " + host), string(s.Status), strings.TrimPrefix(reason, "domain ")}
+	return []string{strings.TrimSpace(string(s.Method) + " " + host + string(s.Path)), string(s.Status), strings.TrimPrefix(reason, "domain ")}
 }
 
 func requestDetails(s *audit.Statement) (verb string, details []string) {

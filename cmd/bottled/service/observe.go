@@ -8,8 +8,10 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/audit"
@@ -18,10 +20,12 @@ import (
 // Observed is something that an agent asked for and did not get.
 type Observed struct {
 	// Entry is what would allow it in spec.egress.allowlist; "" where nothing there would.
-	Entry  string    `json:"entry,omitempty"`
-	Reason string    `json:"reason"` // of the last refusal
-	Count  uint64    `json:"count"`
-	Last   time.Time `json:"last"`
+	Entry string `json:"entry,omitempty"`
+	// Exception is what would let it pass in spec.egress.dlpExceptions, if what was found is no secret; "" where nothing there would.
+	Exception string    `json:"exception,omitempty"`
+	Reason    string    `json:"reason"` // of the last refusal
+	Count     uint64    `json:"count"`
+	Last      time.Time `json:"last"`
 }
 
 // Observe returns what a bottle's audit log has of refused requests, without those that its present declaration allows: first what the
@@ -40,7 +44,7 @@ func (s *Service) Observe(ctx context.Context, bottle string, since time.Time) (
 		if o.judge, err = newJudge(m, subnets, settings); err != nil {
 			return nil, err
 		}
-		o.private = privateRanges(m)
+		o.private, o.spec = privateRanges(m), m.Spec
 	}
 	if err := s.Traffic(ctx, TrafficOptions{Bottles: []string{bottle}, Denied: true, Since: since}, o.add); err != nil {
 		return nil, err
@@ -52,10 +56,11 @@ func (s *Service) Observe(ctx context.Context, bottle string, since time.Time) (
 type observer struct {
 	judge   *judge // nil: nothing is allowed
 	private []netip.Prefix
+	spec    v1alpha1.Spec
 	seen    map[observedKey]*Observed
 }
 
-type observedKey struct{ entry, reason string }
+type observedKey struct{ entry, exception, reason string }
 
 func (o *observer) add(r audit.Record) error {
 	switch {
@@ -64,26 +69,27 @@ func (o *observer) add(r audit.Record) error {
 		for _, n := range r.Dropped {
 			missing += n
 		}
-		o.count("", "of any outcome, missing in the log", missing, r.At())
+		o.count(observedKey{}, "of any outcome, missing in the log", missing, r.At())
 	case r.Statement != nil:
 		s := r.Statement
 		entry, reason := o.entry(s), cmp.Or(string(s.Reason), string(s.Code), "refused with status "+string(s.Status))
-		if entry == "" || !o.allowed(entry) {
-			o.count(entry, reason, max(s.Count, 1), r.At())
+		exception, excepted := o.exception(s)
+		if entry != "" && o.allowed(entry) || excepted {
+			return nil
 		}
+		o.count(observedKey{entry: entry, exception: exception}, reason, max(s.Count, 1), r.At())
 	}
 	return nil
 }
 
-// count counts what has one entry, or without any, one reason.
-func (o *observer) count(entry, reason string, n uint64, at time.Time) {
-	key := observedKey{entry: entry}
-	if entry == "" {
+// count counts what has one entry, or without any, one exception and reason.
+func (o *observer) count(key observedKey, reason string, n uint64, at time.Time) {
+	if key.entry == "" {
 		key.reason = reason
 	}
 	seen := o.seen[key]
 	if seen == nil {
-		seen = &Observed{Entry: entry}
+		seen = &Observed{Entry: key.entry, Exception: key.exception}
 		o.seen[key] = seen
 	}
 	seen.Count += n
@@ -107,6 +113,42 @@ func (o *observer) entry(s *audit.Statement) string {
 	return entry
 }
 
+// exception is the exception for what a rule has found, if a manifest may have it, and whether the present one has it.
+func (o *observer) exception(s *audit.Statement) (text string, given bool) {
+	e := v1alpha1.DLPException{Rule: string(s.Rule), Host: string(s.Host)}
+	switch {
+	case s.Code != audit.CodeDLP || s.Host == "" || !contract.IsDLPRule(e.Rule) || s.Method == http.MethodConnect:
+		return "", false
+	case e.Host == contract.CredProxyName:
+		if e.Route = o.route(string(s.Path)); e.Route == "" {
+			return "", false
+		}
+		return "{rule: " + e.Rule + ", route: " + e.Route + "}", o.isGiven(v1alpha1.DLPException{Rule: e.Rule, Route: e.Route})
+	case s.Port != 80:
+		e.Host = net.JoinHostPort(e.Host, strconv.Itoa(int(s.Port)))
+	}
+	if scalar.CheckAllowed(e.Host, o.private) != nil {
+		return "", false
+	}
+	return "{rule: " + e.Rule + ", host: " + strconv.Quote(e.Host) + "}", o.isGiven(e)
+}
+
+func (o *observer) isGiven(e v1alpha1.DLPException) bool {
+	return slices.Contains(o.spec.Egress.DLPExceptions, e)
+}
+
+// route is the path of the declared route that a request's path belongs to; "" for none.
+func (o *observer) route(path string) string {
+	if o.spec.CredProxy != nil {
+		for _, r := range o.spec.CredProxy.Routes {
+			if strings.HasPrefix(path, r.Path) {
+				return r.Path
+			}
+		}
+	}
+	return ""
+}
+
 // allowed reports whether the present declaration allows what an entry stands for.
 func (o *observer) allowed(entry string) bool {
 	if o.judge == nil {
@@ -125,7 +167,7 @@ func (o *observer) all() []Observed {
 		if (a.Entry == "") != (b.Entry == "") {
 			return cmp.Compare(b.Entry, a.Entry) // "" last
 		}
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Entry, b.Entry), cmp.Compare(a.Exception, b.Exception), cmp.Compare(a.Reason, b.Reason))
 	})
 	return all
 }

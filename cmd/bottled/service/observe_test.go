@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/render"
@@ -56,14 +57,14 @@ func TestObserve(t *testing.T) {
 		`{"time":"2026-01-01T00:00:12Z","kind":"gap","lost":3,"dropped":{"egress":2}}`)
 	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
 	want := []Observed{
-		{"b.test:8443", "port not in allowlist", 7, at(3)},
-		{"a.test", "domain not in allowlist", 2, at(2)},
-		{"", "of any outcome, missing in the log", 5, at(12)},
-		{"", "domain not in allowlist", 2, at(6)},
-		{"", "SSRF blocked", 1, at(8)},
-		{"", "refused with status 404", 1, at(11)},
-		{"", "request URL contains secret: github-pat", 1, at(7)},
-		{"", "route /x/ allows only GET", 1, at(10)},
+		{"b.test:8443", "", "port not in allowlist", 7, at(3)},
+		{"a.test", "", "domain not in allowlist", 2, at(2)},
+		{"", "", "of any outcome, missing in the log", 5, at(12)},
+		{"", "", "domain not in allowlist", 2, at(6)},
+		{"", "", "SSRF blocked", 1, at(8)},
+		{"", "", "refused with status 404", 1, at(11)},
+		{"", "", "request URL contains secret: github-pat", 1, at(7)},
+		{"", "", "route /x/ allows only GET", 1, at(10)},
 	}
 	got, err := s.Observe(t.Context(), "one", time.Time{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -78,5 +79,49 @@ func TestObserve(t *testing.T) {
 	}
 	if got, err := s.Observe(t.Context(), "none", time.Time{}); err == nil {
 		t.Errorf("of none: %+v", got)
+	}
+}
+
+// TestObserveExceptions: what a rule has found is shown with the exception that lets it pass, unless the manifest has it.
+func TestObserveExceptions(t *testing.T) {
+	s, _ := auditService(t)
+	settings, err := s.Settings.StateSettings("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "one"}, Source: v1alpha1.Source{Path: "/m/one.yaml"}}
+	m.Spec.CredProxy = &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/openai/", Upstream: "https://api.openai.com", Token: route.SecretRef{Env: "T"}}}}
+	m.Spec.Egress.DLPExceptions = []v1alpha1.DLPException{{Rule: "private-key", Route: "/openai/"}}
+	nets, _ := state.Allocate(settings.Pool, []string{"one"}, nil, nil)
+	b, err := render.Bottle(m, resolve.Inputs{Tokens: map[route.SecretRef]state.Content{{Env: "T"}: state.NewContent([]byte("t"))}}, nets["one"], settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SaveRecord(settings, b); err != nil {
+		t.Fatal(err)
+	}
+	denied := func(rest string) string {
+		return `{"time":"2026-01-01T00:00:01Z","kind":"egress","action":"deny","method":"POST","code":"dlp","reason":"request body contains secret",` + rest + `}`
+	}
+	writeAudit(t, s, "one",
+		denied(`"host":"cred-proxy","port":9099,"path":"/openai/v1/responses","rule":"jwt"`),
+		denied(`"host":"cred-proxy","port":9099,"path":"/openai/v1/responses","rule":"private-key"`),
+		denied(`"host":"cred-proxy","port":9099,"path":"/other/","rule":"jwt"`),
+		denied(`"host":"a.test","port":80,"rule":"jwt"`),
+		denied(`"host":"a.test","port":8080,"rule":"jwt"`),
+		denied(`"host":"a.test","port":80,"rule":"jwt, host: x}"`),
+		denied(`"host":"x} y","port":80,"rule":"jwt"`))
+	got, err := s.Observe(t.Context(), "one", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]uint64{}
+	for _, o := range got {
+		counts[o.Exception] += o.Count
+	}
+	if diff := cmp.Diff(map[string]uint64{
+		"{rule: jwt, route: /openai/}": 1, `{rule: jwt, host: "a.test"}`: 1, `{rule: jwt, host: "a.test:8080"}`: 1, "": 3,
+	}, counts); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

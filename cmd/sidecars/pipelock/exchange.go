@@ -27,7 +27,10 @@ type exchange struct {
 	start      time.Time
 	policy     *policy
 	target     target
+	exception  *exception // of the secrets' rules; nil for none
 	action     string
+	rule       string          // by which a secret was found
+	path       string          // to cred-proxy, in which nothing was found
 	code       string          // why it was denied, as in the audit log
 	reason     string          // why it was denied or failed; it never has a path, query, header or body
 	address    string          // of the upstream connection
@@ -67,13 +70,19 @@ func (x *exchange) log(decisions *sidecar.Decisions) {
 		if x.address != "" {
 			e = e.Str("address", x.address)
 		}
+		if x.rule != "" {
+			e = e.Str("rule", x.rule)
+			if x.path != "" { // which shows the route
+				e = e.Str("path", sidecar.Clip(x.path))
+			}
+		}
 		return e.Int64("duration_ms", max(0, time.Since(x.start).Milliseconds()))
 	})
 }
 
 // deny notes why the exchange was denied.
 func (x *exchange) deny(why *refusal) {
-	x.action, x.code, x.reason = actionDeny, why.code, why.reason
+	x.action, x.code, x.reason, x.rule = actionDeny, why.code, why.reason, why.rule
 }
 
 // clip limits the length of a method, which the client chooses.

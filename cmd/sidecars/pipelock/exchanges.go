@@ -90,6 +90,9 @@ func (p *policy) review(x *exchange) error {
 	if !x.grant.given {
 		return nil
 	}
+	if !p.secrets.allows(x.exception) {
+		return &refusal{status: http.StatusForbidden, code: audit.CodeRevoked, reason: "an exception from a rule of request_body_scanning was removed"}
+	}
 	if err := p.checkHost(x.target, x.grant.tunnel); err != nil || !x.grant.connected.IsValid() {
 		return err
 	}

@@ -60,7 +60,7 @@ func newPolicy(data []byte, internal netip.Prefix, dial dialFunc) (*policy, erro
 	if p.ranges, err = config.Ranges(); err != nil {
 		return nil, err
 	}
-	if p.secrets, err = newSecretPolicy(config.RequestBodyScanning); err != nil {
+	if p.secrets, err = newSecretPolicy(config.RequestBodyScanning, config.Suppress); err != nil {
 		return nil, err
 	}
 	p.transport = newTransport(p, dial)

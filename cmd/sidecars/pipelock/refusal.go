@@ -15,6 +15,7 @@ type refusal struct {
 	code   string // of the audit log
 	reason string
 	hint   string // what to do about it; "" for nothing
+	rule   string // by which a secret was found; "" for none
 }
 
 func (r *refusal) Error() string { return r.reason }
@@ -26,8 +27,11 @@ const (
 		"A self-hosted service needs its range in spec.egress.privateCIDRs of the bottle's manifest."
 )
 
-const hintSecret = "The text matches the named rule of gitleaks. Take it out of the request; a credential for an " +
-	"upstream belongs into a route of cred-proxy. If it is no secret, a human can set spec.egress.dlpAction: warn in the bottle's manifest."
+const (
+	hintRule = "The text matches the named rule of gitleaks. Take it out of the request; a credential for an " +
+		"upstream belongs into a route of cred-proxy. If it is no secret, a human can"
+	hintSecret = hintRule + " set spec.egress.dlpAction: warn in the bottle's manifest."
+)
 
 const hintName = "Below a wildcard of the allowlist, this name looks like data. If it is a host's, it can be added by its whole name to " +
 	"spec.egress.allowlist of the bottle's manifest. Ask for it with the supervise tool pipelock-block."
@@ -82,11 +86,6 @@ func closedPort(t target) *refusal {
 		reason: fmt.Sprintf("port %d of %s not in allowlist", t.port, t.host),
 		hint:   hintPort,
 	}
-}
-
-// secret refuses a request with a secret. The reason names the rule and never quotes the match.
-func secret(reason string) *refusal {
-	return &refusal{status: http.StatusForbidden, code: audit.CodeDLP, reason: reason, hint: hintSecret}
 }
 
 const hintTooLarge = "The limit is the largest maxRequestBody of all routes in spec.credProxy of the bottle's manifest, and 32Mi at least."

@@ -24,12 +24,13 @@ const defaultBodyBytes = 5 << 20
 
 // secretPolicy is request_body_scanning. As in the official program, it also covers URLs and headers.
 type secretPolicy struct {
-	detector  *dlp.Detector
-	warn      bool
-	bodyBytes int64
+	detector   *dlp.Detector
+	exceptions []exception
+	warn       bool
+	bodyBytes  int64
 }
 
-func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, error) {
+func newSecretPolicy(config *pipelockconf.RequestBodyScanning, suppress []pipelockconf.Suppress) (*secretPolicy, error) {
 	if config == nil || !config.Enabled {
 		return nil, nil //nolint:nilnil // there is none, and nothing failed
 	}
@@ -44,7 +45,16 @@ func newSecretPolicy(config *pipelockconf.RequestBodyScanning) (*secretPolicy, e
 	if config.MaxBodyBytes > 0 {
 		p.bodyBytes = config.MaxBodyBytes
 	}
-	return p, nil
+	p.exceptions, err = newExceptions(suppress, detector)
+	return p, err
+}
+
+// detectorFor returns the detector for an exchange.
+func (p *secretPolicy) detectorFor(x *exchange) *dlp.Detector {
+	if x.exception != nil {
+		return x.exception.detector
+	}
+	return p.detector
 }
 
 // stricterThan reports whether p refuses requests that old allows.
@@ -58,7 +68,8 @@ func (p *proxy) checkURL(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
 	}
-	id := x.policy.secrets.detector.FindURL(r.Method, r.RequestURI)
+	x.exception = x.policy.secrets.exceptionFor(r)
+	id := x.policy.secrets.detectorFor(x).FindURL(r.Method, r.RequestURI)
 	x.hideTarget = id != ""
 	return p.decide(r, x, "URL", id)
 }
@@ -68,7 +79,10 @@ func (p *proxy) checkHeader(r *http.Request, x *exchange) error {
 	if x.policy.secrets == nil {
 		return nil
 	}
-	return p.decide(r, x, "header", x.policy.secrets.detector.FindHeader(r.Header))
+	if x.target.host == credProxy {
+		x.path = r.URL.EscapedPath()
+	}
+	return p.decide(r, x, "header", x.policy.secrets.detectorFor(x).FindHeader(r.Header))
 }
 
 // checkName scans the labels of a host's name that match a wildcard, before the name is resolved: the DNS query would leak them. Hosts that
@@ -96,11 +110,8 @@ func (p *proxy) decide(r *http.Request, x *exchange, where, id string) error {
 		x.warned.Store(&reason)
 		return nil
 	}
-	refused := secret(reason)
-	if id == dlp.DataInName {
-		refused.hint = hintName
-	}
-	return refused
+	t, _ := absoluteTarget(r.URL) // in a URL, something is found before its target is known
+	return x.found("request "+where, id, t)
 }
 
 // fromCredProxy reports whether the client is cred-proxy, by its address. Without the capability NET_RAW, the agent can't forge one.
@@ -148,7 +159,7 @@ func (p *proxy) scan(x *exchange, r *http.Request, body io.ReadCloser) io.ReadCl
 		}
 	}
 	reserve := func(bytes int64) (func(), error) { return p.reserve(x.revoked, bytes) }
-	return &checkedBody{s.detector.Body(body, contentEncoding(r), s.bodyBytes, warn, reserve), x}
+	return &checkedBody{s.detectorFor(x).Body(body, contentEncoding(r), s.bodyBytes, warn, reserve), x}
 }
 
 // checkedBody records why a body was refused, since the response may have begun by then.
@@ -164,7 +175,7 @@ func (b *checkedBody) Read(buf []byte) (int, error) {
 	var refused *refusal // for want of memory
 	switch {
 	case errors.As(err, &found):
-		refused = secret(err.Error())
+		refused = b.x.found("request body", found.Rule, b.x.target)
 	case errors.As(err, &unreadable) && unreadable.TooLarge:
 		refused = unscannable(http.StatusRequestEntityTooLarge, err.Error())
 	case errors.As(err, &unreadable):

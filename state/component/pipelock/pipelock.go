@@ -56,7 +56,7 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
 	}
 	// The built-in pipelock reloads these. Everything else is read once; the official one refuses to loosen it while it runs.
-	o.Allowlist, o.MaxRequestBody = nil, 0
+	o.Allowlist, o.MaxRequestBody, o.Exceptions = nil, 0, nil
 	fixed, err := pipelockconf.Render(o)
 	if err != nil {
 		return state.Component{}, nil, fmt.Errorf("%s: %w", configName, err)
@@ -95,6 +95,11 @@ func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 		}
 		o.MaxRequestBody = max(o.MaxRequestBody, limit)
 	}
+	if !builtin && len(e.DLPExceptions) > 0 {
+		return pipelockconf.Options{}, fmt.Errorf("%s: the pipelock image in use has rules with other names: remove the exceptions, or use the built-in pipelock",
+			c.Manifest.Source.Spell("spec.egress.dlpExceptions"))
+	}
+	o.Exceptions = exceptions(c)
 	for _, cidr := range e.PrivateCIDRs {
 		p, err := netip.ParsePrefix(cidr)
 		if err != nil {
@@ -103,6 +108,33 @@ func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 		o.IPAllowlist = append(o.IPAllowlist, p)
 	}
 	return o, nil
+}
+
+// exceptions are the exceptions by the URLs that they are for. A route's requests pass pipelock a second time on the way to an upstream of
+// plain HTTP.
+func exceptions(c component.Context) []pipelockconf.Suppress {
+	var all []pipelockconf.Suppress
+	for _, e := range c.Manifest.Spec.Egress.DLPExceptions {
+		if e.Host != "" {
+			all = append(all, pipelockconf.Suppress{Rule: e.Rule, Path: "http://" + urlHost(e.Host) + "/"})
+			continue
+		}
+		all = append(all, pipelockconf.Suppress{Rule: e.Rule, Path: contract.CredProxy.URL() + e.Route})
+		for _, r := range c.Routes() {
+			if r.Path == e.Route && strings.HasPrefix(r.Upstream, "http://") {
+				all = append(all, pipelockconf.Suppress{Rule: e.Rule, Path: strings.TrimSuffix(r.Upstream, "/") + "/"})
+			}
+		}
+	}
+	return all
+}
+
+// urlHost puts brackets around an IPv6 address without a port.
+func urlHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 // Allowlist is the effective allowlist: the hosts, and the names of the bottle's components that the agent asks by name; sorted, without

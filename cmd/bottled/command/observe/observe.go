@@ -78,7 +78,11 @@ func patch(bottle string, all []service.Observed) (string, error) {
 	for _, o := range all {
 		comment := fmt.Sprintf("%d refused, last %s", o.Count, o.Last.Local().Format(time.DateTime))
 		if o.Entry == "" {
-			others = append(others, "#   "+comment+": "+printable.Line(o.Reason)+"\n")
+			line := "#   " + comment + ": " + printable.Line(o.Reason)
+			if o.Exception != "" {
+				line += "; if it is none, spec.egress.dlpExceptions can have " + printable.Line(o.Exception)
+			}
+			others = append(others, line+"\n")
 			continue
 		}
 		item, err := yaml.Marshal([]string{o.Entry})

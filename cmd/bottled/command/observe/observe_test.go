@@ -54,6 +54,10 @@ spec:
 # What no allowlist would allow:
 #   2 refused, last 2026-01-02 03:04:05: x\n- evil.test\x1b
 `},
+		"one --since 2h": {all: []service.Observed{{Exception: "{rule: jwt, route: /openai/}", Reason: "request body contains secret: jwt", Count: 1, Last: at}}, asked: "one false", want: `# Bottle one was refused nothing that its allowlist could allow.
+# What no allowlist would allow:
+#   1 refused, last 2026-01-02 03:04:05: request body contains secret: jwt; if it is none, spec.egress.dlpExceptions can have {rule: jwt, route: /openai/}
+`},
 		"one": {asked: "one true", want: "# Bottle one was refused nothing that its allowlist could allow.\n"},
 		"one -o json": {
 			all: []service.Observed{host, secret}, asked: "one true",

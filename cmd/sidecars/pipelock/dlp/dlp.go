@@ -38,6 +38,22 @@ func newDetector() (*Detector, error) {
 	return d, nil
 }
 
+// Has reports whether there is a rule with an ID.
+func (d *Detector) Has(id string) bool {
+	return slices.ContainsFunc(d.rules, func(rules []*rule) bool {
+		return slices.ContainsFunc(rules, func(r *rule) bool { return r.id == id })
+	})
+}
+
+// Without returns a detector without some of the rules.
+func (d *Detector) Without(ids []string) *Detector {
+	fewer := &Detector{keywords: d.keywords, rules: make([][]*rule, len(d.rules))}
+	for i, rules := range d.rules {
+		fewer.rules[i] = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return slices.Contains(ids, r.id) })
+	}
+	return fewer
+}
+
 // Find returns the ID of the rule that matches a secret in text, plain or encoded; TooEncoded; or "".
 func (d *Detector) Find(text []byte) string {
 	s := newScan(d)

@@ -59,6 +59,14 @@ type Config struct {
 	MediaPolicy         *Switch              `yaml:"media_policy,omitempty"`
 	TLSInterception     *Switch              `yaml:"tls_interception,omitempty"`
 	SSRF                SSRF                 `yaml:"ssrf,omitempty"`
+	Suppress            []Suppress           `yaml:"suppress,omitempty"`
+}
+
+// Suppress lets a rule's matches pass in requests to URLs that begin with Path. Only the built-in proxy gets entries: the rules of the
+// official program have other names.
+type Suppress struct {
+	Rule string `yaml:"rule"`
+	Path string `yaml:"path"` // http://HOST[:PORT]/PREFIX/
 }
 
 // ForwardProxy is what the agent's HTTP_PROXY points at.

@@ -32,6 +32,7 @@ type Options struct {
 	// MaxRequestBody is the largest body that a route of cred-proxy allows, in bytes. The built-in proxy scans a body while it passes; the
 	// official program keeps it in memory, and has the usual limit.
 	MaxRequestBody int64
+	Exceptions     []Suppress // in any order; only when not Official
 	// Official: the image in use is not the built-in one. It looks into answers and its environment, too,
 	// and allows a host on every port.
 	Official bool
@@ -66,6 +67,9 @@ func (o Options) config() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Official && len(o.Exceptions) > 0 {
+		return nil, fmt.Errorf("suppress: pipelock %s has no rule %q", Version, o.Exceptions[0].Rule)
+	}
 	on := true
 	return &Config{
 		Mode:          ModeStrict,
@@ -89,6 +93,7 @@ func (o Options) config() (*Config, error) {
 		DLP:                 &DLP{ScanEnv: o.Official},
 		ResponseScanning:    o.responseScanning(),
 		SSRF:                SSRF{IPAllowlist: ranges},
+		Suppress:            o.exceptions(),
 	}, nil
 }
 
@@ -128,6 +133,13 @@ func (o Options) allowlist() ([]string, error) {
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(o.Allowlist))), nil
+}
+
+// exceptions are sorted and have no duplicates.
+func (o Options) exceptions() []Suppress {
+	return slices.Compact(slices.SortedFunc(slices.Values(o.Exceptions), func(a, b Suppress) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Rule, b.Rule))
+	}))
 }
 
 // HasPort distinguishes an allowlist entry HOST:PORT from a host or an address alone.

@@ -34,7 +34,10 @@ var variants = map[string]Options{
 		Official:    true,
 	},
 	"builtin-large-bodies": {Allowlist: []string{"cred-proxy"}, MaxRequestBody: 1 << 30},
-	"builtin-warn":         {Allowlist: []string{"git.example.com:8443", "*.example.com", "[fd00:1::7]:8443"}, DLPAction: ActionWarn},
+	"builtin-exceptions": {Allowlist: []string{"cred-proxy"}, Exceptions: []Suppress{
+		{"jwt", "http://docs.example.com/"}, {"jwt", "http://cred-proxy:9099/openai/"}, {"private-key", "http://cred-proxy:9099/openai/"}, {"jwt", "http://docs.example.com/"},
+	}},
+	"builtin-warn": {Allowlist: []string{"git.example.com:8443", "*.example.com", "[fd00:1::7]:8443"}, DLPAction: ActionWarn},
 	"official-warn": {
 		Allowlist:   []string{"api.github.com"},
 		IPAllowlist: prefixes("10.201.0.16/28", "fd00:1::/64"),
@@ -175,13 +178,14 @@ func mustYAML(t *testing.T, v any) string {
 
 func TestRenderRefuses(t *testing.T) {
 	for want, o := range map[string]Options{
-		`dlpAction "strip" is neither`:        {DLPAction: "strip"},
-		`"*.a.test:8443" would match nothing`: {Official: true, Allowlist: []string{"fd00::1", "*.a.test:8443"}},
-		`"[fd00::1]:443" would match nothing`: {Official: true, Allowlist: []string{"[fd00::1]:443"}},
-		"0.0.0.0/0 would allow every address": {IPAllowlist: prefixes("0.0.0.0/0")},
-		"write 10.0.0.0/24":                   {IPAllowlist: prefixes("10.0.0.5/24")},
-		"max_body_bytes: 33554433 is more":    {Official: true, MaxRequestBody: 32<<20 + 1},
-		"an invalid range":                    {IPAllowlist: []netip.Prefix{{}}},
+		`dlpAction "strip" is neither`:         {DLPAction: "strip"},
+		`"*.a.test:8443" would match nothing`:  {Official: true, Allowlist: []string{"fd00::1", "*.a.test:8443"}},
+		`"[fd00::1]:443" would match nothing`:  {Official: true, Allowlist: []string{"[fd00::1]:443"}},
+		"0.0.0.0/0 would allow every address":  {IPAllowlist: prefixes("0.0.0.0/0")},
+		"write 10.0.0.0/24":                    {IPAllowlist: prefixes("10.0.0.5/24")},
+		"suppress: pipelock 2.3.0 has no rule": {Official: true, Exceptions: []Suppress{{"jwt", "http://a.test/"}}},
+		"max_body_bytes: 33554433 is more":     {Official: true, MaxRequestBody: 32<<20 + 1},
+		"an invalid range":                     {IPAllowlist: []netip.Prefix{{}}},
 	} {
 		if got, err := Render(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v\n%s", want, err, got)
