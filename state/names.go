@@ -45,6 +45,9 @@ const (
 	LabelMounts = "bottled.mounts"
 	// LabelFixed is the digest of the configuration that a sidecar reads only at its start: a change needs a new container.
 	LabelFixed = "bottled.fixed-config"
+	// LabelAdded has the names and a digest of the variables that were added to the declared ones when the container was created
+	// (Additions).
+	LabelAdded = "bottled.added-env"
 	// LabelBuild is the digest of a build context. It is on images that bottled built, and so on every container of those, whoever
 	// created it.
 	LabelBuild = "bottled.build"

@@ -75,13 +75,6 @@ type Container struct {
 	Extras []string `json:",omitempty"`
 }
 
-// Additions are settings that a new version of bottled gives to the containers that it creates. A container that an earlier version
-// made is left without them until it is replaced for another reason: an update of bottled must not interrupt an agent's work.
-type Additions struct {
-	Init bool              `json:",omitempty"` // an init as PID 1, which reaps orphans
-	Env  map[string]string `json:",omitempty"` // Container.Env takes precedence
-}
-
 // Mount is a bind mount.
 type Mount struct {
 	Source, Target string
@@ -135,22 +128,6 @@ func (c Container) Hash() string {
 		c.Mounts[i].ID, c.Mounts[i].Owner = safepath.ID{}, Owner{}
 	}
 	return DigestJSON(c)
-}
-
-// AddEnv adds variables to the Additions.
-func (c *Container) AddEnv(env map[string]string) {
-	if c.Additions.Env == nil && len(env) > 0 {
-		c.Additions.Env = map[string]string{}
-	}
-	maps.Copy(c.Additions.Env, env)
-}
-
-// FullEnv is Env with the Additions.
-func (c Container) FullEnv() map[string]string {
-	env := map[string]string{}
-	maps.Copy(env, c.Additions.Env)
-	maps.Copy(env, c.Env)
-	return env
 }
 
 // DigestJSON returns the first 8 bytes of the SHA-256 of v's JSON form, in hex. v must be marshallable.

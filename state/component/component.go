@@ -66,9 +66,11 @@ func (k Kind) ImageFlag() string { return k.Name + "-image" }
 // AgentSetup is what a component adds to the agent's container.
 type AgentSetup struct {
 	Env map[string]string
-	// AddedEnv is what a newer bottled sets in addition (state.Additions): agents that run without it are not replaced.
-	AddedEnv map[string]string
-	Home     []state.HomeFile
-	Mounts   []state.Mount
-	Dirs     []state.Dir // host directories of Mounts
+	// AddedEnv and AddedHome are what a newer bottled sets in addition (state.Additions): agents that run without it are not replaced.
+	// A variable of the manifest or the image takes precedence over one of AddedEnv.
+	AddedEnv  map[string]string
+	Home      []state.HomeFile
+	AddedHome []state.HomeFile
+	Mounts    []state.Mount
+	Dirs      []state.Dir // host directories of Mounts
 }

@@ -45,7 +45,7 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	d.compareList("command", got.Command, wantCommand(want, defaults))
 	d.compareText("user", got.User, cmp.Or(want.User, defaults.User))
 	d.compareProcess(want, got, defaults)
-	d.compareEnv(want, got.Env, defaults.Env)
+	d.compareEnv(want, have)
 	d.compareLabels(want.Labels, have.Labels)
 	d.compareMounts(want.Mounts, got.Mounts)
 	d.compareMaps("volumes", byTarget(got.Volumes), byTarget(want.Volumes))
@@ -115,17 +115,12 @@ func (d *Drift) compareSet(field string, before, after []string) {
 	d.compareList(field, slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after)))
 }
 
-// compareEnv compares the environment. The declaration's additions may be missing.
-func (d *Drift) compareEnv(want state.Container, got, defaults map[string]string) {
-	effective := map[string]string{}
-	maps.Copy(effective, defaults)
-	for name, value := range want.Additions.Env {
-		if got[name] == value {
-			effective[name] = value
-		}
-	}
-	maps.Copy(effective, want.Env)
-	d.compareMaps("env", got, effective)
+// compareEnv compares the environment. Additions may be missing, or those of another version.
+func (d *Drift) compareEnv(want state.Container, have ObservedContainer) {
+	declared := map[string]string{}
+	maps.Copy(declared, have.Defaults.Env)
+	maps.Copy(declared, want.Env)
+	d.compareMaps("env", state.WithoutAdditions(have.Container.Env, have.Labels, declared), declared)
 }
 
 // compareLabels compares the declared labels; others come from the image.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -73,6 +74,7 @@ func setEnv(c component.Context, made *state.Container) error {
 // component comes first: the order of the files is part of the hash label of containers that run.
 func setUp(c component.Context, made *state.Container) ([]state.Dir, error) {
 	var dirs []state.Dir
+	declared := slices.Collect(maps.Keys(made.Env))
 	for _, k := range slices.Backward(c.Kinds) {
 		if k.ForAgent == nil {
 			continue
@@ -82,12 +84,22 @@ func setUp(c component.Context, made *state.Container) ([]state.Dir, error) {
 			return nil, err
 		}
 		maps.Copy(made.Env, setup.Env)
-		made.AddEnv(setup.AddedEnv)
+		made.AddEnv(without(setup.AddedEnv, declared))
+		made.Additions.Home = append(made.Additions.Home, setup.AddedHome...)
 		made.Home = append(made.Home, setup.Home...)
 		made.Mounts = append(made.Mounts, setup.Mounts...)
 		dirs = append(dirs, setup.Dirs...)
 	}
 	return dirs, nil
+}
+
+// without returns the variables that the manifest does not set itself, in any case: npm takes both for one.
+func without(env map[string]string, declared []string) map[string]string {
+	env = maps.Clone(env)
+	maps.DeleteFunc(env, func(name, _ string) bool {
+		return slices.ContainsFunc(declared, func(other string) bool { return strings.EqualFold(name, other) })
+	})
+	return env
 }
 
 // heldDirectories is a digest of which directories are mounted, "" for none: a container holds on to the directory that it was

@@ -76,7 +76,11 @@ func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string
 	if err := e.prepareVolumes(ctx, c); err != nil {
 		return "", err
 	}
-	config, host := toCreate(c)
+	env, err := e.imageEnv(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	config, host := toCreate(c, env)
 	return e.create(ctx, c, config, host)
 }
 
@@ -100,14 +104,14 @@ func (e *Engine) attachAndSeedHome(ctx context.Context, id string, c state.Conta
 			return err
 		}
 	}
-	if len(c.Home) == 0 {
+	if len(c.HomeFiles()) == 0 {
 		return nil
 	}
 	h, err := e.resolveHome(ctx, id, c)
 	if err != nil {
 		return err
 	}
-	return h.seed(ctx, slices.DeleteFunc(slices.Clone(c.Home), func(f state.HomeFile) bool {
+	return h.seed(ctx, slices.DeleteFunc(c.HomeFiles(), func(f state.HomeFile) bool {
 		return h.inMount(path.Join(h.dir, f.Path)) // mounts are their owner's, and volumes are prepared
 	}))
 }

@@ -15,11 +15,13 @@ import (
 
 // toCreate converts a container to Docker's types; fromInspect is its inverse for everything that bottled sets. Settings that have a
 // default in the engine's daemon.json, or that weaken the isolation, are always explicit (docs/engine-defaults.md).
-func toCreate(c state.Container) (*container.Config, *container.HostConfig) {
+// image is the environment of the container's image.
+func toCreate(c state.Container, image map[string]string) (*container.Config, *container.HostConfig) {
 	config := &container.Config{
-		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User, Labels: c.Labels,
+		Image: c.Image, Entrypoint: c.Entrypoint, Cmd: c.Command, User: c.User,
 	}
-	env := c.FullEnv()
+	var env map[string]string
+	env, config.Labels = c.NewEnv(image)
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		config.Env = append(config.Env, k+"="+env[k])
 	}

@@ -67,7 +67,7 @@ var comparedElsewhere = map[string]string{
 func extras(c container.InspectResponse, got state.Container) []string {
 	first := got
 	first.Networks = []state.Attachment{{}}
-	_, want := toCreate(first)
+	_, want := toCreate(first, nil)
 	have := *c.HostConfig
 	have.Ulimits = ownUlimits(have.Ulimits)
 	slices.SortFunc(want.Mounts, byTarget)

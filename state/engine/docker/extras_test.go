@@ -85,7 +85,7 @@ func testContainer() state.Container {
 
 // inspected is what an engine shows of a container that it made as declared.
 func inspected(c state.Container) container.InspectResponse {
-	config, host := toCreate(c)
+	config, host := toCreate(c, nil)
 	off := false
 	host.OomKillDisable, host.Binds, host.Links = &off, []string{}, []string{} // engines fill these in
 	shown := container.InspectResponse{

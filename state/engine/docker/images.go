@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/pkg/jsonmessage"
 
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -95,6 +96,21 @@ func authKey(domain string) string {
 // readProgress reads a progress stream to its end, where Docker puts the error.
 func readProgress(r io.Reader) error {
 	return jsonmessage.DisplayJSONMessagesStream(r, io.Discard, 0, false, nil)
+}
+
+// imageEnv returns the environment of a container's image as far as the container depends on it: for its additions.
+func (e *Engine) imageEnv(ctx context.Context, c state.Container) (map[string]string, error) {
+	if len(c.Additions.Env) == 0 {
+		return nil, nil
+	}
+	img, err := e.client.ImageInspect(ctx, c.Image)
+	if err != nil {
+		return nil, wrap(err, "create container %s", c.Name)
+	}
+	if img.Config == nil {
+		return nil, nil
+	}
+	return envMap(img.Config.Env), nil
 }
 
 func (e *Engine) imageDefaults(ctx context.Context, id string) (engine.ImageDefaults, error) {

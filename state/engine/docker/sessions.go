@@ -30,7 +30,11 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty *engi
 	if err := e.checkVolumes(ctx, c); err != nil { // they were prepared for the agent
 		return "", err
 	}
-	config, host := toCreate(c)
+	env, err := e.imageEnv(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	config, host := toCreate(c, env)
 	if size := consoleSize(tty); size != nil {
 		host.ConsoleSize = *size
 	}

@@ -46,7 +46,7 @@ func prepareVolume(ctx context.Context, h homeSeed, id string, c state.Container
 	if err := h.ownVolume(ctx, v.Target); err != nil {
 		return err
 	}
-	return h.seed(ctx, slices.DeleteFunc(slices.Clone(c.Home), func(f state.HomeFile) bool {
+	return h.seed(ctx, slices.DeleteFunc(slices.Clone(c.HomeFiles()), func(f state.HomeFile) bool {
 		return innermost(c, path.Join(h.dir, f.Path)) != v.Target
 	}))
 }
@@ -57,10 +57,10 @@ func (e *Engine) withVolume(ctx context.Context, c state.Container, v state.Volu
 	labels := maps.Clone(c.Labels)
 	labels[state.LabelRole] = state.VolumeRole
 	holder := state.Container{
-		Name: v.Volume + "-" + strings.ToLower(rand.Text()[:8]), Image: c.Image, Entrypoint: c.Entrypoint, Command: c.Command, Env: c.FullEnv(), User: c.User,
+		Name: v.Volume + "-" + strings.ToLower(rand.Text()[:8]), Image: c.Image, Entrypoint: c.Entrypoint, Command: c.Command, Env: c.Env, User: c.User,
 		Labels: labels, Volumes: []state.VolumeMount{v}, Networks: []state.Attachment{{Network: "none"}}, Restart: "no", Log: state.Log{Driver: "none"},
 	}
-	config, host := toCreate(holder)
+	config, host := toCreate(holder, nil)
 	created, err := e.client.ContainerCreate(ctx, config, host, nil, nil, holder.Name)
 	if err != nil {
 		return wrap(err, "create container %s", holder.Name)

@@ -151,7 +151,7 @@ func (c *container) detail() engine.Detail {
 		got.WorkDir = defaults.WorkDir
 	}
 	got.Env = cloneMap(defaults.Env)
-	maps.Copy(got.Env, c.spec.FullEnv())
+	maps.Copy(got.Env, c.spec.Env)
 	got.Additions = state.Additions{Init: c.spec.Additions.Init}
 	got.Labels = cloneMap(c.spec.Labels)
 	got.Mounts = nil
@@ -208,6 +208,8 @@ func (e *Engine) create(spec state.Container, session bool) (string, error) {
 			return "", fmt.Errorf("create container %s: %w", spec.Name, err)
 		}
 	}
+	spec.Env, spec.Labels = spec.NewEnv(img.defaults.Env)
+	spec.Additions.Env = nil
 	c := &container{id: e.id("c"), name: spec.Name, spec: spec, image: img, session: session, run: run{state: engine.StateCreated}}
 	for _, a := range spec.Networks { // which are found at the start
 		c.attached = append(c.attached, endpoint{network: &network{spec: state.Network{Name: a.Network}}, aliases: a.Aliases, links: a.Links})
