@@ -1,6 +1,9 @@
 package render
 
 import (
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,14 +48,99 @@ func TestRolesForAgent(t *testing.T) {
 		"GIT_CONFIG_KEY_5": "url.http://cred-proxy:9099/forge/two/.insteadOf", "GIT_CONFIG_VALUE_5": "ssh://git@two.example.com/",
 		"npm_config_registry": "http://cred-proxy:9099/npm/", "npm_config_omit_lockfile_registry_resolved": "true",
 	}
-	got := map[string]string{}
-	for name, value := range agent.Env {
-		if strings.HasPrefix(name, "GIT_") || strings.HasPrefix(name, "npm_") {
-			got[name] = value
+	of := func(env map[string]string, prefixes ...string) map[string]string {
+		got := map[string]string{}
+		for name, value := range env {
+			if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+				got[name] = value
+			}
+		}
+		return got
+	}
+	if diff := cmp.Diff(want, of(agent.Env, "GIT_", "npm_")); diff != "" {
+		t.Errorf("the environment (-want +got)\n%s", diff)
+	}
+	added := map[string]string{
+		"npm_config_replace_registry_host": "registry.npmjs.org", "pnpm_config_registry": "http://cred-proxy:9099/npm/",
+		"COREPACK_NPM_REGISTRY": "http://cred-proxy:9099/npm", "BUN_CONFIG_REGISTRY": "http://cred-proxy:9099/npm/",
+		"YARN_NPM_REGISTRY_SERVER": "http://cred-proxy:9099/npm", "YARN_UNSAFE_HTTP_WHITELIST": "cred-proxy",
+		"YARN_HTTP_PROXY": "http://pipelock:8888", "YARN_HTTPS_PROXY": "http://pipelock:8888", "NODE_USE_ENV_PROXY": "1",
+	}
+	if diff := cmp.Diff(added, of(agent.Additions.Env, "npm_", "pnpm_", "COREPACK_", "BUN_", "YARN_", "NODE_")); diff != "" {
+		t.Errorf("the additions (-want +got)\n%s", diff)
+	}
+}
+
+// What a manifest sets itself stays, in whatever case.
+func TestManifestSetsAdditions(t *testing.T) {
+	m := fullManifest()
+	m.Spec.CredProxy.Routes = []route.Route{{Path: "/npm/", Upstream: "https://a.example", Token: route.SecretRef{Env: "A"}, Roles: []route.Role{route.RoleNPMRegistry}}}
+	m.Spec.Agent.Env = map[string]v1alpha1.EnvValue{
+		"JAVA_TOOL_OPTIONS": {Text: "-Xmx1g"}, "NODE_USE_ENV_PROXY": {Text: "0"}, "NPM_CONFIG_REPLACE_REGISTRY_HOST": {Text: "npmjs"},
+	}
+	env, _ := agentOf(t, m).NewEnv(nil)
+	for name, want := range map[string]string{
+		"JAVA_TOOL_OPTIONS": "-Xmx1g", "NODE_USE_ENV_PROXY": "0", "NPM_CONFIG_REPLACE_REGISTRY_HOST": "npmjs", "npm_config_replace_registry_host": "",
+		"pnpm_config_registry": "http://cred-proxy:9099/npm/",
+	} {
+		if env[name] != want {
+			t.Errorf("%s is %q, want %q", name, env[name], want)
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the environment (-want +got)\n%s", diff)
+}
+
+// Git itself says where it goes for a URL.
+func TestGitGoesToTheRoute(t *testing.T) {
+	m := fullManifest()
+	role := []route.Role{route.RoleGitInsteadOf}
+	m.Spec.CredProxy.Routes = []route.Route{
+		{Path: "/hub/", Upstream: "https://github.com", Token: route.SecretRef{Env: "A"}, Roles: role},
+		{Path: "/azure/", Upstream: "https://dev.azure.com/acme", Token: route.SecretRef{Env: "A"}, Roles: role, GitURLs: []string{"https://acme@dev.azure.com/acme/"}},
+		{Path: "/own/", Upstream: "https://git.lan:8443/", Token: route.SecretRef{Env: "A"}, Roles: role, GitURLs: []string{"ssh://git@git.lan:2222/", "https://Git.LAN:8443/"}},
+	}
+	env, _ := agentOf(t, m).NewEnv(nil)
+	environment := []string{"HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "PATH=" + os.Getenv("PATH")}
+	for name, value := range env {
+		if strings.HasPrefix(name, "GIT_") {
+			environment = append(environment, name+"="+value)
+		}
+	}
+	const proxy = "http://cred-proxy:9099"
+	for url, want := range map[string]string{
+		"https://github.com/o/r.git":                  proxy + "/hub/o/r.git",
+		"https://git@github.com/o/r":                  proxy + "/hub/o/r",
+		"https://github.com:443/o/r.git":              proxy + "/hub/o/r.git",
+		"https://git@github.com:443/o/r.git":          proxy + "/hub/o/r.git",
+		"http://github.com/o/r":                       proxy + "/hub/o/r",
+		"git://github.com/o/r":                        proxy + "/hub/o/r",
+		"git@github.com:o/r.git":                      proxy + "/hub/o/r.git",
+		"git@github.com:/o/r.git":                     proxy + "/hub//o/r.git", // two slashes behind a route's path are one
+		"github.com:o/r.git":                          proxy + "/hub/o/r.git",
+		"ssh://git@github.com/o/r.git":                proxy + "/hub/o/r.git",
+		"ssh://git@github.com:22/o/r.git":             proxy + "/hub/o/r.git",
+		"ssh://github.com/o/r.git":                    proxy + "/hub/o/r.git",
+		"git+ssh://git@github.com/o/r.git":            proxy + "/hub/o/r.git",
+		"ssh+git://git@github.com/o/r.git":            proxy + "/hub/o/r.git",
+		"https://dev.azure.com/acme/p/_git/r":         proxy + "/azure/p/_git/r",
+		"https://acme@dev.azure.com/acme/p/_git/r":    proxy + "/azure/p/_git/r",
+		"git@dev.azure.com:/acme/p/r":                 proxy + "/azure/p/r",
+		"https://git.lan:8443/o/r":                    proxy + "/own/o/r",
+		"https://git@git.lan:8443/o/r":                proxy + "/own/o/r",
+		"https://Git.LAN:8443/o/r":                    proxy + "/own/o/r",
+		"ssh://git@git.lan:2222/o/r":                  proxy + "/own/o/r",
+		"https://git.lan/o/r":                         "https://git.lan/o/r", // another server
+		"https://other@dev.azure.com/acme/p/_git/r":   "https://other@dev.azure.com/acme/p/_git/r",
+		"https://dev.azure.com/other/p/_git/r":        "https://dev.azure.com/other/p/_git/r",
+		"https://github.com.evil.example/o/r":         "https://github.com.evil.example/o/r",
+		"git@github.com.evil.example:o/r":             "git@github.com.evil.example:o/r",
+		"https://gitlab.com/o/r.git?x=git@github.com": "https://gitlab.com/o/r.git?x=git@github.com",
+	} {
+		cmd := exec.Command("git", "ls-remote", "--get-url", url)
+		cmd.Env = environment
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", url, got, err, want)
+		}
 	}
 }
 

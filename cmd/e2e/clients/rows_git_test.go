@@ -17,6 +17,17 @@ var gitRows = []row{
 		script: gitClone("ssh://git@git.example/team/project.git"), prints: []string{"the project"},
 	},
 	{
+		client: "git", does: "clones `https://git@HOST/…`, `https://HOST:443/…`, `ssh://git@HOST:22/…`, `git+ssh://git@HOST/…`, `git@HOST:/…` and `HOST:…`", gets: "the repository, by the route",
+		script: `for url in https://git@git.example/ https://git.example:443/ ssh://git@git.example:22/ git+ssh://git@git.example/ git@git.example:/ git.example:; do
+	git clone -q "${url}team/project.git" project
+	cat project/README
+	rm -r project
+done
+echo all of them`,
+		prints: []string{"the project", "all of them"},
+		never:  []string{"https://git.example/team/project.git/info/refs?service=git-upload-pack auth=none"},
+	},
+	{
 		client: "git", does: "fetches 40 branches (the request is compressed), shallow and partial", gets: "them all",
 		script: `git clone -q --depth 1 --no-single-branch https://git.example/team/project.git .
 git branch -r | grep -c topic-

@@ -37,8 +37,8 @@ python3 -c 'import greeting; print(greeting.GREETING)'`,
 
 var javaRows = []row{
 	{
-		client: "Java", does: "sends JSON to a route, and opens HTTP and HTTPS pages, by `HttpClient` with the proxy's properties (it offers h2c)", gets: "all",
-		script: `java -XX:TieredStopAtLevel=1 -Dhttp.proxyHost=pipelock -Dhttp.proxyPort=8888 -Dhttps.proxyHost=pipelock -Dhttps.proxyPort=8888 \
+		client: "Java", does: "sends JSON to a route, and opens HTTP and HTTPS pages, by `HttpClient` (it offers h2c)", gets: "all",
+		script: `java -XX:TieredStopAtLevel=1 \
 	/programs/Client.java "${ANTHROPIC_BASE_URL}v1/messages?java" http://docs.example/ https://docs.example/`,
 		prints:   []string{`200 {"bytes":15`, "200 the documentation\n\n200 the documentation\n"},
 		upstream: []string{"POST https://api.model.example/v1/messages?java auth=token"},

@@ -14,8 +14,15 @@ cat node_modules/left-pad/package.json node_modules/@acme/widget/package.json
 		},
 	},
 	{
-		client: "npm", does: "installs by a lock file that names registry.npmjs.org", gets: "the package, by the route",
-		script:   npmLock("locked", "https://registry.npmjs.org/locked/-/locked-1.0.0.tgz"),
+		client: "npm", does: "installs by a lock file that names the route's upstream", gets: "the package, by the route",
+		script:   npmLock("own", "https://npm.example/registry/own/-/own-1.0.0.tgz"),
+		prints:   []string{`"own"`},
+		upstream: []string{"GET https://npm.example/registry/own/-/own-1.0.0.tgz auth=token"},
+		never:    []string{"/own-1.0.0.tgz auth=none", "/registry/registry/"},
+	},
+	{
+		client: "npm", does: "installs by a lock file that names registry.npmjs.org, with `npm_config_replace_registry_host=npmjs`", gets: "the package, by the route",
+		script:   "export npm_config_replace_registry_host=npmjs\n" + npmLock("locked", "https://registry.npmjs.org/locked/-/locked-1.0.0.tgz"),
 		prints:   []string{`"locked"`},
 		upstream: []string{"GET https://npm.example/registry/locked/-/locked-1.0.0.tgz auth=token"},
 	},

@@ -28,6 +28,22 @@ func (r *route) rewritePackages(resp *http.Response) {
 	}
 }
 
+// withoutRepeatedBase returns the path of a package of npm as it is below the route. For a package that a lock file has at the upstream's
+// own address, npm appends the whole path of that to the registry's (replace-registry-host; npm/cli#9672 mended it in 2026), with the upstream's path
+// in it.
+func (r *route) withoutRepeatedBase(path string) string {
+	if !r.npm {
+		return path
+	}
+	base := strings.TrimPrefix(upstreamPath(r.upstream), "/")
+	rest, repeated := strings.CutPrefix(strings.TrimPrefix(path, r.path), base)
+	// Only a package's path has this segment, and its name has no slash but for the one of a scope.
+	if !repeated || base == "" || base[0] == '@' || !strings.Contains(rest, "/-/") {
+		return path
+	}
+	return r.path + rest
+}
+
 // isPlainJSON tells of JSON, whatever it is called, that is not compressed.
 func isPlainJSON(h http.Header) bool {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))

@@ -51,3 +51,43 @@ func TestPackages(t *testing.T) {
 		})
 	}
 }
+
+// TestPackagesOfLockFiles: npm before 2026 appends the path of a locked package's address to the registry's.
+func TestPackagesOfLockFiles(t *testing.T) {
+	u := newUpstream(t, nil)
+	registry, bare, scoped := to("/npm/", u.URL+"/api/npm"), to("/bare/", u.URL), to("/scoped/", u.URL+"/@acme")
+	registry.Roles = []model.Role{model.RoleNPMRegistry}
+	registry.Paths = &model.PathRules{Deny: []string{"/secret"}}
+	bare.Roles, scoped.Roles = nil, nil
+	b := newBench(t, u.ca(), registry, bare, scoped, to("/other/", u.URL+"/api/npm"))
+	for path, want := range map[string]string{
+		"/npm/a/-/a-1.tgz":                         "/api/npm/a/-/a-1.tgz",
+		"/npm/api/npm/a/-/a-1.tgz":                 "/api/npm/a/-/a-1.tgz",
+		"/npm/api/npm/@acme/a/-/a-1.tgz":           "/api/npm/@acme/a/-/a-1.tgz",
+		"/npm/api/npm/api/npm/-/x.tgz":             "/api/npm/api/npm/-/x.tgz",
+		"/npm/api/npm":                             "/api/npm/api/npm",
+		"/npm/api/npm/latest":                      "/api/npm/api/npm/latest",
+		"/npm/api/npm/-/npm-1.tgz":                 "/api/npm/api/npm/-/npm-1.tgz", // of a package that is called so
+		"/npm/-/npm/v1/security/advisories/bulk":   "/api/npm/-/npm/v1/security/advisories/bulk",
+		"/bare/a/-/a-1.tgz":                        "/a/-/a-1.tgz",
+		"/scoped/@acme/a/-/a-1.tgz":                "/@acme/@acme/a/-/a-1.tgz",
+		"/other/api/npm/a/-/a-1.tgz":               "/api/npm/api/npm/a/-/a-1.tgz",
+		"/npm/api/npm/secret/-/secret-1.tgz":       "", // the rules apply to what is sent
+		"/npm/api/npm/..%2f..%2fadmin/-/x.tgz":     "",
+		"/npm/api/npm/a/-/../../../../admin/x/-/y": "",
+		"/npm/api/npm/git-receive-pack/-/a.tgz":    "",
+		"/npm/api/npm//evil.example/-/a.tgz":       "",
+		"/npm//api/npm/a/-/a-1.tgz":                "/api/npm/a/-/a-1.tgz",
+		"/npm/api%2fnpm/a/-/a-1.tgz":               "/api/npm/api%2fnpm/a/-/a-1.tgz",
+	} {
+		before := len(u.requests())
+		resp := b.get(path)
+		var got string
+		if seen := u.requests()[before:]; len(seen) > 0 {
+			got = seen[0].RequestURI
+		}
+		if got != want {
+			t.Errorf("%s: the upstream saw %q, want %q (%s %q)", path, got, want, resp.Status, resp.body)
+		}
+	}
+}

@@ -112,10 +112,11 @@ func TestRefuses(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, seed := range []string{"/a/b?c=d", "/a/%2e%2e/", "/a/@s%2fx", "/a/r.git/git%2dreceive-pack", "/?token=x&a;service=git-receive-pack", "/%25%32%65"} {
+	for _, seed := range []string{"/a/b?c=d", "/a/%2e%2e/", "/a/@s%2fx", "/a/r.git/git%2dreceive-pack", "/?token=x&a;service=git-receive-pack", "/%25%32%65", "/npm/api/npm/a/-/a.tgz"} {
 		f.Add(seed)
 	}
-	routes := &table{routes: []*route{{path: "/a/"}, {path: "/"}}}
+	registry := &url.URL{Scheme: "https", Host: "a.example", Path: "/api/npm"}
+	routes := &table{routes: []*route{{path: "/npm/", npm: true, upstream: registry}, {path: "/a/"}, {path: "/"}}}
 	f.Fuzz(func(t *testing.T, uri string) {
 		var got target
 		path, query, d := routes.parseTarget(uri)

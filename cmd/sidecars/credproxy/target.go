@@ -36,14 +36,17 @@ type target struct {
 	query string // still encoded
 }
 
-// parseTarget checks the path of a request's target and parts it from the query. Nothing is normalised but slashes right behind
-// a route's path: what could mean one thing here and another to the upstream is refused.
+// parseTarget checks the path of a request's target and parts it from the query. Nothing is normalised but what follows right behind a
+// route's path (see joinSlashes and withoutRepeatedBase): what could mean one thing here and another to the upstream is refused.
 func (t *table) parseTarget(uri string) (path, query string, _ *denial) {
 	if !strings.HasPrefix(uri, "/") {
 		return "", "", deny(http.StatusBadRequest, "only paths are served here, not whole URLs: the upstream comes from the route")
 	}
 	path, query, _ = strings.Cut(uri, "?")
 	path = t.joinSlashes(path)
+	if r := t.match(path); r != nil {
+		path = r.withoutRepeatedBase(path)
+	}
 	return path, query, checkPath(path)
 }
 

@@ -3,7 +3,6 @@ package pipelock
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -175,16 +174,4 @@ func upstreamEntry(upstream string, builtin bool) string {
 		return net.JoinHostPort(host, port)
 	}
 	return host
-}
-
-// forAgent sends every HTTP client of the agent to pipelock, but for the components that are asked directly.
-func forAgent(c component.Context) (component.AgentSetup, error) {
-	names := append([]string{"localhost", "127.0.0.1", "::1"}, contract.DirectNames()...)
-	if a := c.Manifest.Spec.Agent; a != nil {
-		names = append(names, slices.Sorted(maps.Keys(a.ExtraHosts))...) // pipelock does not know them
-	}
-	proxy, direct := contract.Pipelock.URL(), strings.Join(names, ",")
-	return component.AgentSetup{Env: map[string]string{
-		"HTTP_PROXY": proxy, "http_proxy": proxy, "HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": direct, "no_proxy": direct,
-	}}, nil
 }
