@@ -151,6 +151,7 @@ spec:
         roles: [anthropic-base-url]
         headers: {anthropic-beta: oauth-2025-04-20}
         allowQuery: [key]
+        maxRequestBody: 64Mi
       - {path: /npm/, upstream: "https://npm.example/registry/", token: {file: ./certs/token}, roles: [npm-registry]}
       - {path: /git/, upstream: "https://git.example", token: {file: ./certs/login}, authScheme: Basic, roles: [git-insteadof]}
   agent:

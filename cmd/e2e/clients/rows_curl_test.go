@@ -49,10 +49,23 @@ done`,
 	{
 		client: "curl", does: "uploads 20 MB to a route (with `Expect: 100-continue`)", gets: "it arrives",
 		script: `head -c 20000000 /dev/urandom > file
-sha256sum file
-curl -fsS -T file -H 'Expect: 100-continue' "${ANTHROPIC_BASE_URL}v1/files/large"`,
+curl -fsS -T file -H 'Expect: 100-continue' "${npm_config_registry}-/files/large"`,
 		prints:   []string{`"bytes":20000000`},
-		upstream: []string{"PUT https://api.model.example/v1/files/large auth=token"},
+		upstream: []string{"PUT https://npm.example/registry/-/files/large auth=token"},
+	},
+	{
+		client: "curl", does: "uploads 40 MB to a route", gets: "413 that names the limit",
+		script: `head -c 40000000 /dev/urandom > file
+curl -sS -w '%{http_code}\n' -T file "${npm_config_registry}-/files/larger"`,
+		prints: []string{"33554432", "413\n"},
+		never:  []string{"received /registry/-/files/larger"},
+	},
+	{
+		client: "curl", does: "uploads 40 MB to a route with `maxRequestBody: 64Mi`", gets: "it arrives",
+		script: `head -c 40000000 /dev/urandom > file
+curl -fsS -T file "${ANTHROPIC_BASE_URL}v1/files/larger"`,
+		prints:   []string{`"bytes":40000000`},
+		upstream: []string{"PUT https://api.model.example/v1/files/larger auth=token"},
 	},
 	{
 		// Codex sends zstd, made by libzstd as here: BYK/loreai#1049.
