@@ -47,7 +47,7 @@ func wheel(project string) ([]byte, error) {
 	info := module + "-1.0.dist-info/"
 	return zipped(
 		file{module + ".py", "GREETING = 'installed'\n"},
-		file{info + "METADATA", "Metadata-Version: 2.1\nName: " + project + "\nVersion: 1.0\n"},
+		file{info + "METADATA", "Metadata-Version: 2.1\nName: " + module + "\nVersion: 1.0\n"},
 		file{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: upstream\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 		file{info + "RECORD", module + ".py,,\n" + info + "METADATA,,\n" + info + "WHEEL,,\n" + info + "RECORD,,\n"},
 	)
