@@ -93,7 +93,7 @@ func TestObserveExceptions(t *testing.T) {
 	m.Spec.CredProxy = &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/openai/", Upstream: "https://api.openai.com", Token: route.SecretRef{Env: "T"}}}}
 	m.Spec.Egress.DLPExceptions = []v1alpha1.DLPException{{Rule: "private-key", Route: "/openai/"}}
 	nets, _ := state.Allocate(settings.Pool, []string{"one"}, nil, nil)
-	b, err := render.Bottle(m, resolve.Inputs{Tokens: map[route.SecretRef]state.Content{{Env: "T"}: state.NewContent([]byte("t"))}}, nets["one"], settings)
+	b, err := render.Bottle(m, resolve.Inputs{Tokens: map[string]state.Content{state.TokenSlot(route.SecretRef{Env: "T"}): state.NewContent([]byte("t"))}}, nets["one"], settings)
 	if err != nil {
 		t.Fatal(err)
 	}
