@@ -16,6 +16,8 @@ const (
 	Supervise ComponentName = contract.SuperviseName
 	Ingress   ComponentName = contract.IngressName
 	Agent     ComponentName = contract.AgentName
+	// ServicePrefix is what the name of a service's component begins with.
+	ServicePrefix = "service-"
 	// Session is the container of a session (bottled run). It is never declared, and lives as long as its session.
 	Session ComponentName = "run"
 	// PortForward is the container through which bottled port-forward reaches the agent; it is a session, too.
@@ -53,8 +55,12 @@ const (
 	LabelBuild = "bottled.build"
 )
 
-// ContainerName returns the name of a component's container.
+// ContainerName returns the name of a component's container. Where the manifest names the component, a dot ends that name, so that no
+// other component of another bottle results in the same.
 func ContainerName(prefix string, component ComponentName, slug string) string {
+	if strings.HasPrefix(string(component), ServicePrefix) {
+		return prefix + "-" + string(component) + "." + slug
+	}
 	return prefix + "-" + string(component) + "-" + slug
 }
 

@@ -107,7 +107,9 @@ type Health struct {
 	Command  []string `json:",omitempty"`
 	Interval time.Duration
 	Timeout  time.Duration
-	Retries  int
+	// StartPeriod is the time after a start in which failed checks don't count. Since it only delays a verdict it is not observed.
+	StartPeriod time.Duration `json:",omitempty"`
+	Retries     int
 }
 
 // Log is the engine's logging driver and its options; the controller reads the sidecars' events from it.

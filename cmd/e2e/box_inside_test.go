@@ -36,6 +36,23 @@ func (b box) attackFromAgent() {
 	})
 }
 
+// attackFromService is a service that was taken over: it reaches what the agent reaches, and nothing leads it to more.
+func (b box) attackFromService() {
+	b.attackNetwork(boxService)
+	b.attackOtherBottle(boxService)
+	b.attackKernel(boxService)
+	b.readToken(boxService)
+	b.run("the agent reaches it by its name", func(b box) {
+		b.granted("the agent", b.attack(state.Agent, "connect", "db:5432"))
+		b.granted("the agent", b.attack(state.Agent, "resolve", "db"))
+	})
+	b.run("no proxy is given to it", func(b box) {
+		if env, _ := b.e.Exec(b.e.Name(boxService, "one"), "env"); strings.Contains(strings.ToLower(env), "proxy") {
+			b.Errorf("its environment:\n%s", env)
+		}
+	})
+}
+
 func (b box) attackFromSidecars() {
 	for _, part := range []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Ingress} {
 		if part == state.CredProxy && !nightly() {
@@ -170,12 +187,12 @@ func (b box) controlLinkLocal() {
 func (b box) attackOtherBottle(part state.ComponentName) {
 	b.run("another bottle by address", func(b box) {
 		b.denied(string(part), b.attack(part, append([]string{"connect"}, b.otherBottle()...)...))
-		b.granted("its own agent", plain(b.e.Attack(b.e.Name(state.Agent, "two"), append([]string{"connect"}, b.otherBottle()[:3]...)...)))
-		b.control([]string{"--network", b.e.Network("egress", "two")}, "connect", b.otherBottle()[3])
+		b.granted("its own agent", plain(b.e.Attack(b.e.Name(state.Agent, "two"), append([]string{"connect"}, b.otherBottle()[:4]...)...)))
+		b.control([]string{"--network", b.e.Network("egress", "two")}, "connect", b.otherBottle()[4])
 	})
 	b.run("another bottle by name", func(b box) {
 		var names []string
-		for _, p := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise, state.Ingress} {
+		for _, p := range []state.ComponentName{state.Agent, state.Pipelock, state.CredProxy, state.Supervise, state.Ingress, boxService} {
 			names = append(names, b.e.Name(p, "two"))
 		}
 		b.denied(string(part), b.attack(part, append([]string{"resolve"}, names...)...))

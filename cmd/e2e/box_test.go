@@ -28,6 +28,7 @@ func TestBox(t *testing.T) { // not beside others: its floods take the whole mac
 		run  func(box)
 	}{
 		{"agent", box.attackFromAgent},
+		{"service", box.attackFromService},
 		{"sidecars", box.attackFromSidecars},
 		{"proxy tricks", box.trickProxy},
 		{"doors", box.tryDoors},
@@ -48,6 +49,9 @@ const (
 	// A network with IPv6, which an ordinary container has.
 	sixNetwork, sixSubnet = "six", "fd00:b0::/64"
 )
+
+// boxService is the component of each bottle's service.
+const boxService state.ComponentName = state.ServicePrefix + "db"
 
 // box is two bottles and the world around them. Of bottle one every part is attacked from; bottle two is attacked.
 type box struct {
@@ -91,7 +95,7 @@ func newBox(t *testing.T) box {
 func boxManifest(slug, tools, more string) string {
 	return fmt.Sprintf(`apiVersion: bottled/v1alpha1
 kind: Bottle
-metadata: {name: %s}
+metadata: {name: %[1]s}
 spec:
   supervise: true
   egress:
@@ -102,12 +106,14 @@ spec:
       - path: /api/
         upstream: https://api.demo.example
         token: {file: ./certs/token}
+  services:
+    - {name: db, image: %[2]s, command: [upstream, --http, ":5432", --https=], healthcheck: {command: [/bottled-demo, dial, "127.0.0.1:5432"]}}
   agent:
-    image: %s
+    image: %[2]s
     command: [agent]
-    mounts: [{source: %s, target: /tools, readOnly: true}]
-    ports: [{container: 3000, host: %s}]
-    %s
+    mounts: [{source: %[3]s, target: /tools, readOnly: true}]
+    ports: [{container: 3000, host: %[4]s}]
+    %[5]s
 `, slug, harness.AgentImage, tools, map[string]string{"one": "127.0.0.1:3000", "two": "127.0.0.1:3001"}[slug], more)
 }
 
@@ -212,7 +218,7 @@ func (b box) hostServices() []string {
 func (b box) otherBottle() []string {
 	b.Helper()
 	var targets []string
-	ports := map[state.ComponentName]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100"}
+	ports := map[state.ComponentName]string{state.Pipelock: "8888", state.CredProxy: "9099", state.Supervise: "9100", boxService: "5432"}
 	for part, port := range ports {
 		targets = append(targets, net.JoinHostPort(b.address(part, "net", "two"), port))
 	}

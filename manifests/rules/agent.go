@@ -16,20 +16,24 @@ import (
 func validateAgent(d *parse.Document) {
 	agent := d.Bottle.Spec.Agent
 	validateImage(d, agent)
-	for i, word := range agent.Command {
-		if field := parse.ElementOf(v1alpha1.AgentField+".command", i); d.Given(field) && word == "" {
-			d.Report(field, "the word is empty", "remove it; the first word is the program, the others are its arguments")
-		}
-	}
+	validateCommand(d, v1alpha1.AgentField+".command", agent.Command)
 	validateEnv(d, agent)
 	targets := validateMounts(d, agent.Mounts)
 	validateVolumes(d, v1alpha1.VolumesField, agent.Volumes, targets)
-	validateResources(d, agent.Resources)
+	validateResources(d, v1alpha1.AgentField+".resources", agent.Resources)
 	validateRestart(d, agent)
 	validateContainer(d, agent, targets)
 	validatePorts(d, agent.Ports)
 	if field := v1alpha1.AgentField + ".runtime"; d.Given(field) && !runtimePattern.Matches(agent.Runtime) {
 		d.Report(field, scalar.Quote(agent.Runtime)+" is not the name of a runtime", "write a name that `docker info` lists under Runtimes, like runsc")
+	}
+}
+
+func validateCommand(d *parse.Document, field string, command []string) {
+	for i, word := range command {
+		if at := parse.ElementOf(field, i); d.Given(at) && word == "" {
+			d.Report(at, "the word is empty", "remove it; the first word is the program, the others are its arguments")
+		}
 	}
 }
 

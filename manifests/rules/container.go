@@ -109,7 +109,7 @@ func checkHostname(d *parse.Document, name string) *scalar.Fault {
 	switch {
 	case !hostnamePattern.Matches(name):
 		return scalar.NewFault(scalar.Quote(name)+" is not a host name", "write one label of lower-case letters, digits and inner dashes, like dev")
-	case name != contract.AgentName && contract.IsName(name), name == "localhost":
+	case name != contract.AgentName && contract.IsName(name), name == "localhost", hasService(d, name):
 		return scalar.NewFault(scalar.Quote(name)+" is another component's name", fix)
 	case slices.Contains(declaredHosts(d), name):
 		return scalar.NewFault(scalar.Quote(name)+" is the name of a host that the bottle reaches", fix)

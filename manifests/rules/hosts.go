@@ -29,6 +29,8 @@ func validateExtraHosts(d *parse.Document, hosts map[string]string) {
 		}
 		if f := checkExtraName(name, declared); f != nil {
 			d.Report(at, f.Reason, f.Fix)
+		} else if hasService(d, name) {
+			d.Report(at, scalar.Quote(name)+" is the name of a service", "choose another name, like db.internal")
 		} else if f := checkExtraTarget(d, hosts[name]); f != nil {
 			d.Report(at, f.Reason, f.Fix)
 		}
@@ -61,7 +63,7 @@ func checkExtraTarget(d *parse.Document, target string) *scalar.Fault {
 		return scalar.NewFault("requests to cred-proxy go through pipelock, which knows it by no other name", "use http://cred-proxy:9099, or "+fix)
 	case target == contract.SuperviseName && !d.Bottle.Spec.Supervise:
 		return scalar.NewFault("the bottle has no supervise", "set spec.supervise: true, or "+fix)
-	case !contract.IsName(target):
+	case !contract.IsName(target) && !hasService(d, target):
 		return scalar.NewFault(scalar.Quote(target)+" is not in the bottle", fix)
 	}
 	return nil

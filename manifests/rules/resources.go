@@ -16,8 +16,8 @@ const (
 	maxPids     = 1 << 22
 )
 
-func validateResources(d *parse.Document, r v1alpha1.Resources) {
-	const memory, cpus, pids = v1alpha1.AgentField + ".resources.memory", v1alpha1.AgentField + ".resources.cpus", v1alpha1.AgentField + ".resources.pids"
+func validateResources(d *parse.Document, field string, r v1alpha1.Resources) {
+	memory, cpus, pids := field+".memory", field+".cpus", field+".pids"
 	if f := checkMemory(r.Memory); f != nil && d.Given(memory) {
 		d.Report(memory, f.Reason, f.Fix)
 	}

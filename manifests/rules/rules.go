@@ -29,6 +29,8 @@ func validate(d *parse.Document) {
 	if d.Bottle.Spec.Agent != nil {
 		validateAgent(d)
 	}
+	validateServices(d)
+	refuseSharedVolumes(d)
 }
 
 // validatePath validates the path of a file on the host, and reports whether it is usable.

@@ -114,6 +114,17 @@ var constraints = []constraint{
 	{"Mount.target", matching(targetPattern)},
 	{"Mount.readOnly", byDefault(false)},
 	{"Mount.allowDangerous", byDefault(false)},
+	{"Spec.services", atMost(v1alpha1.MaxServices)},
+	{"Service.name", matching(v1alpha1.NamePattern)},
+	{"Service.image", notEmpty},
+	{"Service.command", each(notEmpty)},
+	{"Service.env", mapOf(scalar.EnvNamePattern, func(*jsonschema.Schema) {})},
+	{"Service.user", matching(userPattern)},
+	{"Healthcheck.command", both(atLeastOne, each(notEmpty))},
+	{"Healthcheck.interval", both(matching(durationPattern), byDefault(v1alpha1.DefaultHealthInterval.String()))},
+	{"Healthcheck.timeout", both(matching(durationPattern), byDefault(v1alpha1.DefaultHealthTimeout.String()))},
+	{"Healthcheck.startPeriod", both(matching(durationPattern), byDefault("1m"))},
+	{"Healthcheck.retries", both(numbered(1, maxHealthRetries), byDefault(v1alpha1.DefaultHealthRetries))},
 	{"Volume.name", matching(v1alpha1.NamePattern)},
 	{"Volume.target", matching(targetPattern)},
 	{"Volume.retain", byDefault(true)},
@@ -173,6 +184,12 @@ func between(least, most uint64) func(*jsonschema.Schema) {
 func sized(least, most uint64) func(*jsonschema.Schema) {
 	return func(s *jsonschema.Schema) { s.MinProperties, s.MaxProperties = &least, &most }
 }
+
+func atMost(most uint64) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) { s.MaxItems = &most }
+}
+
+func atLeastOne(s *jsonschema.Schema) { s.MinItems = new(uint64(1)) }
 
 func listOf(least, most uint64, p scalar.Pattern) func(*jsonschema.Schema) {
 	return both(both(between(least, most), each(matching(p))), unique)

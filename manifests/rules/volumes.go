@@ -28,3 +28,25 @@ func validateVolumes(d *parse.Document, field string, volumes []v1alpha1.Volume,
 		holders[v.Name] = i
 	}
 }
+
+// refuseSharedVolumes reports volumes of one container that another one of the bottle has: what one of them writes must not get into
+// the other unasked.
+func refuseSharedVolumes(d *parse.Document) {
+	holders := map[string]string{}
+	claim := func(container, field string, volumes []v1alpha1.Volume) {
+		for i, v := range volumes {
+			if other := holders[v.Name]; other != "" && other != container {
+				d.Report(parse.ElementOf(field, i)+".name", scalar.Quote(v.Name)+" is a volume of "+other+" too", "choose another name")
+				continue
+			}
+			holders[v.Name] = container
+		}
+	}
+	if agent := d.Bottle.Spec.Agent; agent != nil {
+		claim("the agent", v1alpha1.VolumesField, agent.Volumes)
+	}
+	for i, s := range d.Bottle.Spec.Services {
+		container := parse.ElementOf("services", i)
+		claim(container, parse.ElementOf(v1alpha1.ServicesField, i)+".volumes", s.Volumes)
+	}
+}

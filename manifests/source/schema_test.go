@@ -81,6 +81,7 @@ func TestSchemaRefusesBadInputs(t *testing.T) {
 		"wrong-kind", "wrong-apiversion", "foreign-document", "list-document", "text-document", "name-is-number", "name-too-long", "labels",
 		"routes-empty", "route-paths", "auth-scheme", "token-literal", "token-references", "roles", "commands", "env-names", "secret-in-label",
 		"auth-header", "auth-query", "methods", "path-rules", "rate-limit", "max-request-body", "allow-set-cookie",
+		"services", "volumes",
 	} {
 		text, err := os.ReadFile("../testdata/bad/" + name + ".yaml")
 		if err != nil {

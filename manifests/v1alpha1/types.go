@@ -57,6 +57,7 @@ type Spec struct {
 	Supervise bool       `json:"supervise,omitempty" jsonschema_description:"Whether the agent may ask a human for more, through an MCP server."`
 	Egress    Egress     `json:"egress,omitempty" jsonschema_description:"What the bottle may reach, through pipelock."`
 	CredProxy *CredProxy `json:"credProxy,omitempty" jsonschema_description:"Upstreams that the agent reaches with a token it never sees."`
+	Services  []Service  `json:"services,omitempty" jsonschema_description:"Containers that the agent needs beside it, like a database. Each is ready before the next one, and all are before the agent."`
 	Agent     *Agent     `json:"agent,omitempty" jsonschema_description:"The container that the bottle is for."`
 }
 

@@ -15,8 +15,12 @@ func (v Volume) IsRetained() bool { return v.Retain == nil || *v.Retain }
 
 // Volumes returns the volumes of all containers of the bottle.
 func (s Spec) Volumes() []Volume {
-	if s.Agent == nil {
-		return nil
+	var all []Volume
+	for _, service := range s.Services {
+		all = append(all, service.Volumes...)
 	}
-	return s.Agent.Volumes
+	if s.Agent != nil {
+		all = append(all, s.Agent.Volumes...)
+	}
+	return all
 }

@@ -21,8 +21,8 @@ import (
 const (
 	// callTimeout limits each engine call that changes something, except image transfers.
 	callTimeout = 2 * time.Minute
-	// agentStableAfter is the run time from which an agent counts as started.
-	agentStableAfter = 500 * time.Millisecond
+	// stableAfter is the run time from which a workload counts as started.
+	stableAfter = 500 * time.Millisecond
 )
 
 var (
@@ -248,8 +248,12 @@ func (r *execution) start(ctx, call context.Context, id string, s plan.Step) err
 	delete(r.unstarted, id)
 	r.mu.Unlock()
 	return r.yieldSlotWhile(func() error {
-		if kinds.All.Of(s.Declared.Name).Ready == component.ReadyWhenStable {
+		switch kinds.All.Of(s.Declared.Name).Ready {
+		case component.ReadyWhenStable:
 			return completion(s, r.awaitStable(ctx, id, began))
+		case component.ReadyWhenStableAndHealthy:
+			return r.awaitStable(ctx, id, began)
+		case component.ReadyWhenHealthy:
 		}
 		// Reports count from the end of the last run, not from this call: a killed execution may have started it before.
 		return r.awaitReady(ctx, id, engine.Readiness{Config: s.Declared.Config, Since: lastEnd}, began)

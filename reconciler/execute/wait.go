@@ -75,11 +75,11 @@ func (r *execution) yieldSlotWhile(wait func() error) error {
 	return err
 }
 
-// awaitStable waits until an agent has run for agentStableAfter, which shows that its command could be started: agents don't report.
+// awaitStable waits until a workload has run for stableAfter, which shows that its command could be started: workloads don't report.
 func (r *execution) awaitStable(ctx context.Context, id string, began time.Time) error {
 	select {
 	case <-ctx.Done(): // the next pass observes it
-	case <-time.After(agentStableAfter):
+	case <-time.After(stableAfter):
 	}
 	return r.awaitReady(ctx, id, engine.Readiness{}, began)
 }

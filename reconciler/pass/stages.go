@@ -31,14 +31,16 @@ type declaration struct {
 
 func (d declaration) slug() string { return d.manifest.Metadata.Name }
 
-// image is the reference of the agent's image; "" when there is no agent, or when the image can't be known, for which rendering
-// fails.
-func (d declaration) image(s state.Settings) string {
-	image, err := s.ImageOfAgent(d.manifest, d.inputs.Build)
-	if err != nil {
-		return ""
+// images are the references of the workloads' images. That of an agent is missing when it can't be known, for which rendering fails.
+func (d declaration) images(s state.Settings) []string {
+	var refs []string
+	if image, err := s.ImageOfAgent(d.manifest, d.inputs.Build); err == nil && image != "" {
+		refs = append(refs, image)
 	}
-	return image
+	for _, service := range d.manifest.Spec.Services {
+		refs = append(refs, service.Image)
+	}
+	return refs
 }
 
 // resolved is one bottle's outcome of the stage resolve.
@@ -158,38 +160,35 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 	return m
 }
 
-// knownImages returns the references of images that are known before build contexts are read: those of the sidecars, of agents
-// that are not built, and of agents as they were rendered last.
+// knownImages returns the references of images that are known before build contexts are read: those of the sidecars and services, of
+// agents that are not built, and of workloads as they were rendered last.
 func (r *Reconciler) knownImages(m source.Snapshot) []string {
-	refs := map[string]bool{}
-	for _, ref := range kinds.All.SidecarImages(r.Settings) {
-		refs[ref] = true
-	}
+	refs := kinds.All.SidecarImages(r.Settings)
 	slugs := slices.Collect(maps.Keys(m.InvalidSlugs()))
 	for _, b := range m.Bottles {
-		refs[declaration{manifest: b}.image(r.Settings)] = true
+		refs = append(refs, declaration{manifest: b}.images(r.Settings)...)
 		slugs = append(slugs, b.Metadata.Name)
 	}
 	for _, slug := range slugs {
 		if last, ok := r.lastApplied(slug); ok {
-			refs[last.image(r.Settings)] = true
+			refs = append(refs, last.images(r.Settings)...)
 		}
 	}
-	delete(refs, "")
-	return slices.Sorted(maps.Keys(refs))
+	slices.Sort(refs)
+	return slices.Compact(refs)
 }
 
-// images returns the references of the agents' images.
+// images returns the references of the workloads' images.
 func (r *Reconciler) images(bottles []resolved) []string {
-	refs := map[string]bool{}
+	var refs []string
 	for _, b := range bottles {
-		refs[b.image(r.Settings)] = true
+		refs = append(refs, b.images(r.Settings)...)
 		if b.last != nil {
-			refs[b.last.image(r.Settings)] = true
+			refs = append(refs, b.last.images(r.Settings)...)
 		}
 	}
-	delete(refs, "")
-	return slices.Sorted(maps.Keys(refs))
+	slices.Sort(refs)
+	return slices.Compact(refs)
 }
 
 // missing returns what of all is not among some.

@@ -196,6 +196,50 @@ var cases = map[string]func(*testing.T, *world){
 		w.have = observe.Observed{Capabilities: docker, Volumes: converged(w.withVolumes(t)).Volumes[:1]}
 		w.want = Desired{Failed: map[string]error{"other": reconciler.ErrInvalid}}
 	},
+	"services-nothing-there": func(t *testing.T, w *world) {
+		w.withServices(t)
+		w.have = observe.Observed{Capabilities: docker, Dirs: map[string]map[string]state.ObservedFile{}}
+	},
+	"services-added": func(t *testing.T, w *world) { w.withServices(t) },
+	"services-there": func(t *testing.T, w *world) { w.have = converged(w.withServices(t)) },
+	"service-removed": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.manifest.Spec.Services = w.manifest.Spec.Services[1:]
+		w.desire(t)
+	},
+	"service-image-changed": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.manifest.Spec.Services = slices.Clone(w.manifest.Spec.Services)
+		w.manifest.Spec.Services[0].Image = "postgres:18"
+		w.desire(t)
+	},
+	"service-starting": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.container(db).Health = engine.HealthStarting
+		w.without(state.Agent)
+	},
+	"service-unhealthy": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.container(db).Health = engine.HealthUnhealthy
+	},
+	"service-completed": func(t *testing.T, w *world) { // which is no reason not to start it again
+		w.have = converged(w.withServices(t))
+		w.container(cache).State = engine.StateExited
+	},
+	"service-on-another-network": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		c := w.container(db)
+		c.Endpoints = append(c.Endpoints, extra("claude-bottle-egress-dev"))
+	},
+	"services-suspended": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.manifest.Spec.Suspend = true
+		w.desire(t)
+	},
+	"services-manifest-gone": func(t *testing.T, w *world) {
+		w.have = converged(w.withServices(t))
+		w.want = Desired{Failed: map[string]error{"other": reconciler.ErrInvalid}}
+	},
 	"mount-source-replaced": func(t *testing.T, w *world) { w.workInode = 3; w.desire(t) },
 	"blocked-agent-exited": func(_ *testing.T, w *world) {
 		w.container(state.Agent).State = engine.StateExited

@@ -251,7 +251,7 @@ func (p *planner) refresh(m state.Component, have observe.ObservedContainer, cha
 		return Reload, "it serves an older configuration"
 	case m.Config != "" && m.Reloads && p.isOutdated(m, have):
 		return Reload, "its files are newer than what it serves"
-	case m.Config == "" && kinds.All.Of(m.Name).Ready == component.ReadyWhenHealthy && have.Health == engine.HealthStarting:
+	case m.Config == "" && kinds.All.Of(m.Name).Ready != component.ReadyWhenStable && have.Health == engine.HealthStarting:
 		return Await, "its health check has no outcome yet"
 	}
 	return "", ""

@@ -28,7 +28,7 @@ var rules = []rule{
 		return on.getsImage() && (s.takesDown() || s.Action == RemoveNetwork)
 	}},
 	{"the last component is removed or stopped first: an agent never outlives what confines it", func(s, on *Step) bool {
-		return s.takesDown() && on.takesDown() && kinds.All.Order(on.Component) > kinds.All.Order(s.Component)
+		return s.takesDown() && on.takesDown() && on.order > s.order
 	}},
 	{"a network is removed after the containers on it", func(s, on *Step) bool {
 		return s.Action == RemoveNetwork && on.takesDown()
@@ -58,7 +58,7 @@ var rules = []rule{
 		return on.Action == WriteFiles && (s.Action == Create || s.activates()) && slices.Contains(s.Declared.DirPaths, on.Dir.Path)
 	}},
 	{"a component starts when every one before it is ready", func(s, on *Step) bool {
-		return s.activates() && on.makesReady() && kinds.All.Order(on.Component) < kinds.All.Order(s.Component)
+		return s.activates() && on.makesReady() && on.order < s.order
 	}},
 }
 
@@ -88,8 +88,13 @@ func (s *Step) joins(network string) bool {
 	return false
 }
 
-// arrange orders the steps of a plan, numbers them and gives each its prerequisites.
-func (p *BottlePlan) arrange() {
+// arrange orders the steps of a plan, numbers them and gives each its prerequisites. declared are the components in the order in which
+// they are declared.
+func (p *BottlePlan) arrange(declared []state.Component) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		s.order = kinds.All.Order(s.Component)*(len(declared)+1) + slices.IndexFunc(declared, func(m state.Component) bool { return m.Name == s.Component })
+	}
 	sortSteps(p.Steps)
 	p.link(rules)
 }
@@ -104,7 +109,7 @@ func sortSteps(steps []Step) {
 		if a.takesDown() {
 			a, b = b, a
 		}
-		return kinds.All.Compare(a.Component, b.Component)
+		return a.order - b.order
 	})
 }
 

@@ -42,7 +42,7 @@ func TestGraphOfAnyWorld(t *testing.T) {
 		for _, p := range w.plan().Bottles {
 			checkGraph(rt, p)
 			held := map[state.ComponentName]string{}
-			for _, c := range rapid.SliceOfDistinct(rapid.SampledFrom(append([]state.ComponentName{""}, kinds.All.Names()...)), rapid.ID).Draw(rt, "held") {
+			for _, c := range rapid.SliceOfDistinct(rapid.SampledFrom(append([]state.ComponentName{"", db, cache}, kinds.All.Names()...)), rapid.ID).Draw(rt, "held") {
 				held[c] = "it failed"
 			}
 			less := p.Without(held)
@@ -60,6 +60,12 @@ func (w *world) disturb(t *testing.T, rt *rapid.T) {
 	}
 	if maybe("no supervise") {
 		w.manifest.Spec.Supervise = false
+	}
+	if maybe("services") {
+		w.withServices(t)
+		if maybe("converged") {
+			w.have = converged(w.want.Bottles[0])
+		}
 	}
 	if maybe("no agent") {
 		w.manifest.Spec.Agent = nil

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/component/kinds"
 )
 
 // Without returns the plan minus the steps of components in backoff; held maps each to its reason, "" stands for the whole bottle.
@@ -43,7 +42,7 @@ func (p BottlePlan) waiting(held map[state.ComponentName]string) map[state.Compo
 		for j := range p.Steps[:i] {
 			on := &p.Steps[j]
 			needs := s.Action == Create && on.getsImage() && on.Object == s.Declared.Container.Image ||
-				s.Action == Start && on.makesReady() && kinds.All.Order(on.Component) < kinds.All.Order(s.Component)
+				s.Action == Start && on.makesReady() && on.order < s.order
 			if needs && waits[on.Component] {
 				waits[s.Component] = true
 			}

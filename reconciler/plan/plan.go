@@ -91,7 +91,7 @@ func kept(p BottlePlan, o owned) BottlePlan {
 			}
 		}
 	}
-	p.arrange()
+	p.arrange(nil)
 	return p
 }
 
@@ -148,7 +148,7 @@ func Removal(slug string, o owned, stateDir, cause string) BottlePlan {
 		p.Steps = append(p.Steps, Step{Action: RemoveVolume, Object: v.Name, Cause: cause + ", and it has retain: false"})
 	}
 	p.Steps = append(p.Steps, Step{Action: RemoveFiles, Object: slug, Cause: cause})
-	p.arrange()
+	p.arrange(nil)
 	return p
 }
 
@@ -207,7 +207,7 @@ func planBottle(want state.Bottle, have owned, all observe.Observed, owner, stat
 	}
 	p.sessions()
 	p.unwanted()
-	p.plan.arrange()
+	p.plan.arrange(want.Components)
 	slices.SortStableFunc(p.plan.Components, func(a, b reconciler.ComponentStatus) int { return kinds.All.Compare(a.Component, b.Component) })
 	return p.plan
 }

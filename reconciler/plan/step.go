@@ -55,6 +55,7 @@ type Step struct {
 	Grace       time.Duration // of a Stop or Remove: for the container to end; 0: it is killed
 	LastRun     time.Time     // when the container ended last; what it said after that, it said in the run to come
 
+	order   int      // of the component, by dependency
 	halts   bool     // an Unpause that only allows the Stop after it
 	mounted []string // sources of the mounts of a container that goes
 }

@@ -132,6 +132,22 @@ func (w *world) withVolumes(t *testing.T) state.Bottle {
 	return w.desire(t)
 }
 
+// The services of withServices.
+const (
+	db    = state.ServicePrefix + "db"
+	cache = state.ServicePrefix + "cache"
+)
+
+// withServices gives the bottle two services, which are declared in another order than that of their names.
+func (w *world) withServices(t *testing.T) state.Bottle {
+	t.Helper()
+	w.manifest.Spec.Services = []v1alpha1.Service{
+		{Name: "db", Image: "postgres:17", User: "999:999", Volumes: []v1alpha1.Volume{{Name: "data", Target: "/data"}}, Healthcheck: &v1alpha1.Healthcheck{Command: []string{"pg_isready"}}},
+		{Name: "cache", Image: "redis:7"},
+	}
+	return w.desire(t)
+}
+
 // builds has the agent's image built from a context with this digest.
 func (w *world) builds(t *testing.T, digest string) {
 	t.Helper()

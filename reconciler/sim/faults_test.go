@@ -133,6 +133,8 @@ var scenarios = []scenario{
 	{name: "task", cold: true, task: &tasks{}, change: func(*world) {}},
 	{name: "task again", task: &tasks{again: 1}, change: func(w *world) { w.order(reconciler.OrderRestart, state.Agent) }},
 	{name: "volumes", cold: true, change: func(*world) {}, bottle: withVolumes, check: (*world).hasVolumes},
+	{name: "services", cold: true, change: func(*world) {}, bottle: withServices, check: func(w *world) error { return w.volumesAre("a/data", "b/data") }},
+	{name: "service removed", bottle: withServices, change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Services = services()[1:] }) }},
 	{name: "prune with volumes", bottle: withVolumes, check: (*world).keptVolumes, change: func(w *world) {
 		w.before = w.hands.Volumes()
 		w.withdraw("a")

@@ -89,6 +89,9 @@ func bottles(t *rapid.T) []v1alpha1.Bottle {
 		if rapid.Bool().Draw(t, slug+" has no routes") {
 			b.Spec.CredProxy = nil
 		}
+		if rapid.IntRange(0, 3).Draw(t, slug+" has services") == 0 {
+			b.Spec.Services = services()
+		}
 		if rapid.IntRange(0, 3).Draw(t, slug+" has no agent") == 0 {
 			b.Spec.Agent = nil
 		} else {
@@ -187,6 +190,9 @@ func (w *world) onlyDeclared(declared []v1alpha1.Bottle) error {
 		want[name(state.CredProxy, slug)] = b.Spec.CredProxy != nil
 		want[name(state.Supervise, slug)] = b.Spec.Supervise
 		want[name(state.Agent, slug)] = b.Spec.Agent != nil
+		for _, s := range b.Spec.Services {
+			want[serviceName(state.ComponentName(state.ServicePrefix+s.Name), slug)] = true
+		}
 		if b.Spec.Suspend {
 			return nil
 		}

@@ -1,7 +1,10 @@
 package component
 
 import (
+	"strings"
+
 	"github.com/bot-bottle/bottled/manifests/contract"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 )
 
@@ -9,8 +12,13 @@ import (
 type Kind struct {
 	contract.Component
 
-	// Needed reports whether a bottle has the component. Kinds without it are never declared: sessions.
+	// Prefix is what a component's name has before Name; "" where both are the same.
+	Prefix string
+	// Needed reports whether a bottle has the component.
 	Needed func(Context) bool
+	// Instances returns the kinds of components that a bottle has any number of, in order. Kinds with neither this nor Needed are never
+	// declared: sessions.
+	Instances func(Context) []Kind
 	// Render returns the component as declared, without its hash label, and the host directories that it mounts. It is pure.
 	Render func(Context) (state.Component, []state.Dir, error)
 	// ForAgent returns what the agent's container gets because the bottle has the component; nil for nothing.
@@ -40,8 +48,21 @@ type Kind struct {
 	Colour string
 }
 
-// ComponentName is the kind's name as state has it.
-func (k Kind) ComponentName() state.ComponentName { return state.ComponentName(k.Name) }
+// ComponentName is the name of the kind's component.
+func (k Kind) ComponentName() state.ComponentName { return state.ComponentName(k.Prefix + k.Name) }
+
+// isDeclared reports whether a manifest can declare the component.
+func (k Kind) isDeclared() bool { return k.Needed != nil || k.Instances != nil }
+
+// as returns the kind of a component with a name, if it is one of the kind's.
+func (k Kind) as(name state.ComponentName) (Kind, bool) {
+	if k.Instances == nil {
+		return k, k.ComponentName() == name
+	}
+	alias, is := strings.CutPrefix(string(name), k.Prefix)
+	k.Name = alias
+	return k, is && v1alpha1.IsName(alias)
+}
 
 // Readiness is how a component is judged ready.
 type Readiness int
@@ -51,6 +72,8 @@ const (
 	ReadyWhenHealthy Readiness = iota
 	// ReadyWhenStable waits whether the program stays: one that can't run its command ends at once, and says so by nothing else.
 	ReadyWhenStable
+	// ReadyWhenStableAndHealthy waits for both.
+	ReadyWhenStableAndHealthy
 )
 
 // ImageSetting is the flag, the variable and the key in the configuration file that set a component's image.

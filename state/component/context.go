@@ -1,6 +1,7 @@
 package component
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (c Context) Container(image string) state.Container {
 	name := c.Kind.ComponentName()
 	made := state.Sealed(state.Attachment{Network: c.Network(state.InternalNetwork), Aliases: []string{c.Kind.Name}})
 	made.Name, made.Image = state.ContainerName(c.Settings.Prefix, name, c.Slug()), image
-	made.Env, made.Labels = map[string]string{}, c.Labels(c.Kind.Name)
+	made.Env, made.Labels = map[string]string{}, c.Labels(string(name))
 	made.Restart, made.Log = "no", state.Log{Driver: "json-file", Options: map[string]string{"max-size": "10m", "max-file": "3"}}
 	return made
 }
@@ -119,6 +120,14 @@ func Lines(list []string) string {
 		text.WriteString(line + "\n")
 	}
 	return text.String()
+}
+
+// WorkloadOOMScore makes the kernel end what an agent runs, when that has taken all of the host's memory, before anything else.
+const WorkloadOOMScore = 1000
+
+// DeclaredLimits are the limits of a workload's container.
+func DeclaredLimits(r v1alpha1.Resources) state.Limits {
+	return state.Limits{Memory: r.MemoryBytes(), NanoCPUs: r.NanoCPUs(), Pids: cmp.Or(r.Pids, v1alpha1.DefaultPids)}
 }
 
 // SidecarLimits are the limits of a sidecar that has no reason for others.

@@ -28,7 +28,7 @@ type Cache struct {
 
 // cacheFormat is the version of the fields that an inspection reads, part of the fingerprint: it invalidates the entries of other
 // versions.
-const cacheFormat = "5"
+const cacheFormat = "6"
 
 type cacheEntry struct {
 	Slug       string

@@ -63,7 +63,7 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	d.compareSet("extras", got.Extras, want.Extras)
 	d.compareText("oomScore", strconv.Itoa(got.OOMScore), strconv.Itoa(want.OOMScore))
 	if len(want.Health.Command) > 0 {
-		d.compareText("health", fmt.Sprint(got.Health), fmt.Sprint(want.Health))
+		d.compareText("health", formatHealth(got.Health), formatHealth(want.Health))
 	}
 	d.compareLog(want.Log, got.Log)
 	d.compareLimits(want, got)
@@ -182,6 +182,11 @@ func (d *Drift) compareMounts(want, got []state.Mount) {
 		after[m.Target] = m.String()
 	}
 	d.compareMaps("mounts", before, after)
+}
+
+// formatHealth returns what is compared of a health check.
+func formatHealth(h state.Health) string {
+	return fmt.Sprint("{", h.Command, " ", h.Interval, " ", h.Timeout, " ", h.Retries, "}")
 }
 
 // byTarget returns the names of volumes by their targets.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -381,6 +382,60 @@ func TestDesireDLP(t *testing.T) {
 			if err != nil || !config.RequestBodyScanning.Enabled || config.RequestBodyScanning.Action != want {
 				t.Errorf("%s: %+v, %v", declared, config, err)
 			}
+		}
+	}
+}
+
+// TestServices are as confined as the agent, have no way out, and are asked by their names.
+func TestServices(t *testing.T) {
+	m := fullManifest()
+	without, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Spec.Services = []v1alpha1.Service{
+		{
+			Name: "db", Image: "postgres:17", User: "999:999", Env: map[string]string{"POSTGRES_DB": "x"}, Volumes: []v1alpha1.Volume{{Name: "data", Target: "/data"}},
+			Healthcheck: &v1alpha1.Healthcheck{Command: []string{"pg_isready"}, Interval: "1m30s"}, Resources: v1alpha1.Resources{Memory: "1Gi"},
+		},
+		{Name: "cache", Image: "redis:7", Command: []string{"redis-server"}},
+	}
+	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []state.ComponentName
+	for _, c := range b.Components {
+		names = append(names, c.Name)
+	}
+	if want := []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, "service-db", "service-cache", state.Agent}; !slices.Equal(names, want) {
+		t.Fatalf("components %q, want %q", names, want)
+	}
+	internal := state.Attachment{Network: "claude-bottle-net-dev", Aliases: []string{"db"}}
+	want := state.Sealed(internal)
+	want.Name, want.Image, want.User, want.Env = "claude-bottle-service-db.dev", "postgres:17", "999:999", map[string]string{"POSTGRES_DB": "x"}
+	want.Volumes = []state.VolumeMount{{Volume: "claude-bottle-volume-data.dev", Target: "/data"}}
+	want.Limits, want.OOMScore, want.Runtime, want.Restart = state.Limits{Memory: 1 << 30, Pids: 2048}, 1000, "runsc", "no"
+	want.Health = state.Health{Command: []string{"pg_isready"}, Interval: 90 * time.Second, Timeout: 5 * time.Second, StartPeriod: time.Minute, Retries: 3}
+	got := b.Components[3].Container
+	want.Labels, want.Log = got.Labels, got.Log
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the service (-want +got):\n%s", diff)
+	}
+	if role := got.Labels[state.LabelRole]; role != "service-db" {
+		t.Errorf("its role is %q", role)
+	}
+	if len(b.Volumes) != 1 || b.Volumes[0].Name != "claude-bottle-volume-data.dev" || b.Volumes[0].Labels[state.LabelVolume] != "data" {
+		t.Errorf("volumes: %+v", b.Volumes)
+	}
+	agent, before := b.Components[5].Container, without.Components[3].Container
+	if got, want := agent.Env["NO_PROXY"], before.Env["NO_PROXY"]+",db,cache"; got != want || agent.Env["no_proxy"] != want {
+		t.Errorf("NO_PROXY is %q, want %q", got, want)
+	}
+	for _, c := range b.Components[:3] { // nothing of them changes
+		i := slices.IndexFunc(without.Components, func(o state.Component) bool { return o.Name == c.Name })
+		if c.Container.Hash() != without.Components[i].Container.Hash() || c.Config != without.Components[i].Config {
+			t.Errorf("%s is declared otherwise because the bottle has services", c.Name)
 		}
 	}
 }

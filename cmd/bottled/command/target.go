@@ -24,7 +24,7 @@ func ParseTarget(text string) (service.Target, error) {
 		return service.Target{}, exit.Usage(fmt.Errorf("there is no component %q; did you mean %s/%s?", component, bottle, meant))
 	}
 	if bottle == "" || named && !kinds.All.Has(state.ComponentName(component)) {
-		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a component as in BOTTLE/COMPONENT (%s)", text, strings.Join(componentNames(), ", ")))
+		return service.Target{}, exit.Usage(fmt.Errorf("%q: name a bottle, or a component as in BOTTLE/COMPONENT (%s)", text, strings.Join(kinds.All.Forms(), ", ")))
 	}
 	return service.Target{Bottle: bottle, Component: state.ComponentName(component)}, nil
 }

@@ -28,7 +28,7 @@ func UnknownCommand(cmd *cobra.Command, args []string) error {
 			names = append(append(names, sub.Name()), sub.Aliases...)
 		}
 	}
-	if meant, is := Habits[args[0]]; is {
+	if meant, is := Habits[args[0]]; is && !cmd.HasParent() {
 		return fmt.Errorf("unknown command %q; did you mean %s %s?", args[0], cmd.CommandPath(), meant)
 	}
 	if meant := scalar.Closest(args[0], names); meant != "" {

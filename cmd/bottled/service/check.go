@@ -175,6 +175,10 @@ func (j *judge) check(method, text string) (Check, error) {
 		c.Allowed, c.Rule = true, "supervise: asked directly, not through pipelock"
 		return c, nil
 	}
+	if slices.ContainsFunc(j.spec.Services, func(s v1alpha1.Service) bool { return s.Name == u.Hostname() }) {
+		c.Allowed, c.Rule = true, "spec.services: "+u.Hostname()+" is asked directly, not through pipelock"
+		return c, nil
+	}
 	if j.cut {
 		c.Reason, c.Hint = "an operator has cut the bottle off", "To undo: bottled resume"
 		return c, nil

@@ -18,6 +18,7 @@ metadata: {name: one}
 spec:
   supervise: true
   agent: {build: {context: ./none}}
+  services: [{name: db, image: "postgres:17"}]
   egress:
     allowlist: [a.test, "b.test:8443", "*.wild.test", 10.1.2.3]
     privateCIDRs: [10.1.0.0/16]
@@ -53,6 +54,7 @@ func TestCheck(t *testing.T) {
 		"http://cred-proxy:9099/api/v1": {Allowed: true, Rule: "spec.credProxy.routes: /api/ to https://api.test"},
 		"http://cred-proxy:9099":        {Rule: "no route", Reason: "no route has this path; a route's path ends with a slash"},
 		"http://cred-proxy:9099/git/x.git/git-receive-pack": {Rule: "no route", Reason: "git push is not allowed from inside a bottle: commit, and have a human push from the host"},
+		"http://db:8080/x":   {Allowed: true, Rule: "spec.services: db is asked directly, not through pipelock"},
 		"https://cred-proxy": {Allowed: true, Rule: "component cred-proxy"},
 	} {
 		all, err := s.Check(CheckOptions{Bottle: "one", Dirs: []string{dir}, Method: "GET"}, []string{url})

@@ -202,7 +202,7 @@ func (e *Env) Expect(code int, args ...string) Result {
 
 // Name is the name of a part's container.
 func (e *Env) Name(part state.ComponentName, slug string) string {
-	return e.Prefix + "-" + string(part) + "-" + slug
+	return state.ContainerName(e.Prefix, part, slug)
 }
 
 // Network is the name of one of a bottle's networks: net or egress.

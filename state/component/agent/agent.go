@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,13 +10,9 @@ import (
 	"strings"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 )
-
-// oomScore makes the kernel end an agent that has taken all of the host's memory before anything else.
-const oomScore = 1000
 
 // Kind is the component.
 var Kind = component.Kind{
@@ -35,8 +30,8 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	made := c.Container(c.AgentImage)
 	made.Command, made.Runtime = a.Command, a.Runtime
 	setProcess(c, &made)
-	made.Limits = state.Limits{Memory: a.Resources.MemoryBytes(), NanoCPUs: a.Resources.NanoCPUs(), Pids: cmp.Or(a.Resources.Pids, v1alpha1.DefaultPids)}
-	made.OOMScore, made.Additions.Init = oomScore, true
+	made.Limits = component.DeclaredLimits(a.Resources)
+	made.OOMScore, made.Additions.Init = component.WorkloadOOMScore, true
 	if err := setEnv(c, &made); err != nil {
 		return state.Component{}, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/bot-bottle/bottled/state/component/credproxy"
 	"github.com/bot-bottle/bottled/state/component/ingress"
 	"github.com/bot-bottle/bottled/state/component/pipelock"
+	"github.com/bot-bottle/bottled/state/component/service"
 	"github.com/bot-bottle/bottled/state/component/session"
 	"github.com/bot-bottle/bottled/state/component/supervise"
 )
@@ -17,6 +18,7 @@ var All = component.NewRegistry(
 	credproxy.Kind,
 	supervise.Kind,
 	ingress.Kind,
+	service.Kind,
 	agent.Kind,
 	session.Kind,
 	ingress.PortForward,

@@ -57,14 +57,25 @@ func TestSidecarsAreComplete(t *testing.T) {
 }
 
 func TestOrder(t *testing.T) {
-	names := []state.ComponentName{"later", state.Session, state.Agent, state.Ingress, state.Supervise, state.CredProxy, state.Pipelock}
+	names := []state.ComponentName{"later", state.Session, state.Agent, "service-z", "service-a", state.Ingress, state.Supervise, state.CredProxy, state.Pipelock}
 	slices.SortStableFunc(names, All.Compare)
-	want := []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Ingress, state.Agent, "later", state.Session}
+	want := []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Ingress, "service-z", "service-a", state.Agent, "later", state.Session}
 	if !slices.Equal(names, want) {
 		t.Errorf("%v, want %v", names, want)
 	}
 	if k := All.Of("later"); k.Workload || k.Reports || k.Audited || k.Image != nil || k.Ready != component.ReadyWhenHealthy {
 		t.Errorf("a component that is not known: %+v", k)
+	}
+	if k := All.Of("service-db"); k.Name != "db" || k.ComponentName() != "service-db" || !k.Workload || k.Ready != component.ReadyWhenStableAndHealthy {
+		t.Errorf("a service: %+v", k)
+	}
+	for _, none := range []state.ComponentName{"service-", "service", "service-a.b", "service-A"} {
+		if All.Has(none) || All.Of(none).Workload {
+			t.Errorf("%s is a component", none)
+		}
+	}
+	if want := []string{"pipelock", "cred-proxy", "supervise", "ingress", "service-NAME", "agent"}; !slices.Equal(All.Forms(), want) {
+		t.Errorf("components are called %q, want %q", All.Forms(), want)
 	}
 	if All.Has(state.Session) || All.Has("later") || !All.Has(state.Agent) {
 		t.Error("sessions and unknown components can be declared, or the agent can't")

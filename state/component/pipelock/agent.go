@@ -35,10 +35,15 @@ func forAgent(c component.Context) (component.AgentSetup, error) {
 	}, nil
 }
 
-// directNames are the names that the agent reaches without pipelock: components that are asked directly, and names of its own, which
+// directNames are the names that the agent reaches without pipelock: components that are asked directly, and names of the manifest's, which
 // pipelock does not know.
 func directNames(c component.Context) []string {
 	names := contract.DirectNames()
+	for _, k := range c.Kinds {
+		if k.Direct && !contract.IsName(k.Name) { // a service
+			names = append(names, k.Name)
+		}
+	}
 	if a := c.Manifest.Spec.Agent; a != nil {
 		names = append(names, slices.Sorted(maps.Keys(a.ExtraHosts))...)
 	}

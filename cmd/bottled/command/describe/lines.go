@@ -72,6 +72,12 @@ func declaration(d service.Description) []report.Line {
 	if s := d.Status; s.Generation != 0 {
 		all = append(all, line("generation  %d, in force %d", s.Generation, s.ObservedGeneration))
 	}
+	for _, s := range d.Spec.Services {
+		all = append(all, line("service     %s, %s", s.Name, s.Image))
+		for _, v := range s.Volumes {
+			all = append(all, line("volume      %s at %s of %s", v.Name, v.Target, s.Name))
+		}
+	}
 	if agent := d.Spec.Agent; agent != nil {
 		if agent.Build != nil {
 			all = append(all, line("agent       built from %s", agent.Build.Context))
