@@ -206,3 +206,49 @@ func (r *repeated) Read(p []byte) (int, error) {
 	r.at = (r.at + n) % len(r.text)
 	return n, nil
 }
+
+// BenchmarkTunnel opens a tunnel and has the ClientHello answered.
+func BenchmarkTunnel(b *testing.B) {
+	hello := helloTo(b, "")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			go func() {
+				defer conn.Close()
+				if _, err := io.ReadFull(conn, make([]byte, len(hello))); err == nil {
+					_, _ = conn.Write([]byte{22})
+				}
+			}()
+		}
+	}()
+	r := startProgram(b, []byte(settings([]string{l.Addr().String()}, "")))
+	sidecartest.Until(b, "pipelock to serve", nil, func() bool {
+		conn, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	go func() {
+		for range r.lines { // a full pipe would stop the proxy
+		}
+	}()
+	p := &benchProxy{r, ""}
+	before := p.cpu(b)
+	for b.Loop() {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n%s", l.Addr(), hello)
+		if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 200 Connection Established\r\n\r\n")+1)); err != nil {
+			b.Fatal(err)
+		}
+		conn.Close()
+	}
+	p.report(b, before)
+}
