@@ -13,7 +13,7 @@ type Additions struct {
 	Init bool `json:",omitempty"` // an init as PID 1, which reaps orphans
 	// Env takes precedence over Container.Env, but not over the image: see NewEnv.
 	Env  map[string]string `json:",omitempty"`
-	Home []HomeFile        `json:",omitempty"` // written after Container.Home
+	Home []HomeFile        `json:",omitempty"` // written after Container.Home; all of them are Optional
 }
 
 // AddEnv adds variables to the Additions.

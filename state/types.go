@@ -239,8 +239,10 @@ func Digest(s string) string { return DigestJSON(s) }
 type HomeFile struct {
 	Path    string // below the home
 	Content string
-	// Merge merges the content into an existing JSON file of the image instead of replacing that.
+	// Merge merges the content into an existing JSON or TOML file of the image, or of another component, instead of replacing that.
 	Merge bool `json:",omitempty"`
+	// Optional files are left out if what the image has in their place can't be merged with them.
+	Optional bool `json:",omitempty"`
 }
 
 // ErrMount marks a mount whose source must not or can't be mounted. An agent with such a mount is not started.

@@ -80,7 +80,10 @@ func setUp(c component.Context, made *state.Container) ([]state.Dir, error) {
 		}
 		maps.Copy(made.Env, setup.Env)
 		made.AddEnv(without(setup.AddedEnv, declared))
-		made.Additions.Home = append(made.Additions.Home, setup.AddedHome...)
+		for _, f := range setup.AddedHome {
+			f.Optional = true // the image's file may be one that no earlier version touched
+			made.Additions.Home = append(made.Additions.Home, f)
+		}
 		made.Home = append(made.Home, setup.Home...)
 		made.Mounts = append(made.Mounts, setup.Mounts...)
 		dirs = append(dirs, setup.Dirs...)

@@ -3,10 +3,7 @@
 package supervise
 
 import (
-	"encoding/json"
-	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/state"
@@ -25,9 +22,6 @@ const (
 
 // GoMemoryLimit is the program's soft limit of memory, in bytes.
 const GoMemoryLimit = 192 << 20
-
-// answerTimeout is the client's timeout while it waits for a human's answer.
-const answerTimeout = 24 * time.Hour
 
 // Kind is the component. It does not reload: it reads the current configuration whenever it is asked.
 var Kind = component.Kind{
@@ -88,38 +82,4 @@ func dockerfile(c component.Context) string {
 		return string(c.Inputs.Build.Text)
 	}
 	return "FROM " + c.AgentImage + "\n"
-}
-
-// forAgent mounts the current configuration for the agent, and configures Claude Code to use the MCP server.
-func forAgent(c component.Context) (component.AgentSetup, error) {
-	current, err := currentConfig(c)
-	if err != nil {
-		return component.AgentSetup{}, err
-	}
-	home, err := claudeFiles()
-	return component.AgentSetup{Home: home, Mounts: []state.Mount{mountCurrent(current)}, Dirs: []state.Dir{current}}, err
-}
-
-// claudeFiles configure Claude Code to use supervise: for all its projects (.claude.json), and for a project in the home or below it
-// (.mcp.json), which the settings approve, so that nobody has to be there to do it.
-func claudeFiles() ([]state.HomeFile, error) {
-	type object = map[string]any
-	const name = contract.SuperviseName
-	servers := object{"mcpServers": object{name: object{"type": "http", "url": contract.Supervise.URL(), "timeout": answerTimeout.Milliseconds()}}}
-	settings := object{
-		"enabledMcpjsonServers": []string{name},
-		"permissions":           object{"allow": []string{"mcp__" + name}},
-	}
-	var files []state.HomeFile
-	for _, f := range []struct {
-		path    string
-		content object
-	}{{".claude.json", servers}, {".claude/settings.json", settings}, {".mcp.json", servers}} {
-		text, err := json.MarshalIndent(f.content, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.path, err)
-		}
-		files = append(files, state.HomeFile{Path: f.path, Content: string(text) + "\n", Merge: true})
-	}
-	return files, nil
 }

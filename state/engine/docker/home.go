@@ -32,7 +32,8 @@ type homeSeed struct {
 	inVolume bool                   // the files are in a volume, where an agent may have left something else in their places
 
 	archive *tar.Writer
-	made    map[string]bool // directories in the archive
+	made    map[string]bool   // directories in the archive
+	written map[string][]byte // files in the archive
 }
 
 // seed writes home files of a container (PUT /containers/{id}/archive).
@@ -41,10 +42,10 @@ func (h *homeSeed) seed(ctx context.Context, all []state.HomeFile) error {
 		return nil
 	}
 	var archive bytes.Buffer
-	h.archive = tar.NewWriter(&archive)
+	h.archive, h.written = tar.NewWriter(&archive), map[string][]byte{}
 	for _, f := range all {
 		err := h.addFile(ctx, f)
-		if _, is := errors.AsType[inTheWayError](err); is && h.inVolume {
+		if _, is := errors.AsType[inTheWayError](err); is && (h.inVolume || f.Optional) {
 			continue // the agent must be able to start, and what it keeps is its own
 		}
 		if err != nil {
@@ -93,16 +94,21 @@ func (h *homeSeed) addFile(ctx context.Context, f state.HomeFile) error {
 	file := path.Join(h.dir, f.Path)
 	content := []byte(f.Content)
 	if f.Merge {
-		there, err := h.readFile(ctx, file)
-		if err != nil {
-			return err
+		there, written := h.written[file]
+		if !written {
+			var err error
+			if there, err = h.readFile(ctx, file); err != nil {
+				return err
+			}
 		}
 		if len(bytes.TrimSpace(there)) > 0 {
-			if content, err = MergeJSON(there, content); err != nil {
+			var err error
+			if content, err = merge(f.Path, there, content); err != nil {
 				return inTheWayError{err}
 			}
 		}
 	}
+	h.written[file] = content
 	if err := h.addMissingDirs(ctx, path.Dir(file)); err != nil {
 		return err
 	}
