@@ -22,7 +22,9 @@ metadata: {name: one}
 spec:
   supervise: true
   credProxy:
-    routes: [{path: /gitea/, upstream: "https://git.demo.example", token: {file: ./token}, roles: [tea-login]}]
+    routes:
+      - {path: /gitea/, upstream: "https://git.demo.example", token: {file: ./token}, roles: [tea-login]}
+      - {path: /openai/, upstream: "https://api.demo.example", token: {file: ./token}, roles: [openai-base-url]}
   agent:
     image: %q
     command: [agent]
@@ -36,10 +38,14 @@ func TestHomeOfTheAgent(t *testing.T) {
 	e := harness.New(t)
 	image := e.Image("home", `COPY passwd /etc/passwd
 COPY settings.json /home/dev/.claude/settings.json
+COPY config.toml /home/dev/.codex/config.toml
+COPY broken.json /home/dev/.gemini/settings.json
 USER dev
 `, map[string]string{
 		"passwd":        "root:x:0:0::/root:/bin/sh\ndev:x:1234:1235::/home/dev:/bin/sh\n",
 		"settings.json": `{"theme": "dark", "permissions": {"deny": ["WebFetch"]}}`,
+		"config.toml":   "model = \"gpt\"\n[mcp_servers.docs]\ncommand = \"docs\"\n",
+		"broken.json":   "{ // a comment\n}",
 	})
 	e.Write("token", testToken)
 	e.Write("one.yaml", teaManifest(image, ""))
@@ -59,6 +65,16 @@ USER dev
 		if text := ownedBy(t, e, agent, file, 1234, 1235); !strings.Contains(string(text), `"http://supervise:9100"`) {
 			t.Errorf("%s: %s", file, text)
 		}
+	}
+	// Two components have a part in one file, and what the image has in the place of a file that was added later stays.
+	codex := string(ownedBy(t, e, agent, "/home/dev/.codex/config.toml", 1234, 1235))
+	for _, want := range []string{"model = 'gpt'", "command = 'docs'", "url = 'http://supervise:9100'", "base_url = 'http://cred-proxy:9099/openai/v1'"} {
+		if !strings.Contains(codex, want) {
+			t.Errorf("Codex's configuration lacks %s:\n%s", want, codex)
+		}
+	}
+	if out, err := e.DockerCommand("cp", agent+":/home/dev/.gemini/settings.json", "-").Output(); err != nil || !strings.Contains(string(out), "// a comment") {
+		t.Errorf("the image's settings of Gemini CLI: %s, %v", out, err)
 	}
 	logins := string(ownedBy(t, e, agent, "/home/dev/.config/tea/config.yml", 1234, 1235))
 	if !strings.Contains(logins, "url: http://cred-proxy:9099/gitea\n") || strings.Contains(logins, testToken) {

@@ -75,21 +75,47 @@ type SecretRef struct {
 // Role is what the agent's programs use a route for.
 type Role string
 
-// The roles. RoleAnthropicBaseURL and RoleNPMRegistry may each be given to one route at most.
+// The roles.
 const (
 	RoleAnthropicBaseURL Role = "anthropic-base-url"
 	RoleNPMRegistry      Role = "npm-registry"
 	RoleGitInsteadOf     Role = "git-insteadof"
 	RoleTeaLogin         Role = "tea-login"
+	RoleOpenAIBaseURL    Role = "openai-base-url"
+	RoleGeminiBaseURL    Role = "gemini-base-url"
+	RolePipIndex         Role = "pip-index"
+	RoleGoProxy          Role = "goproxy"
 )
 
 // Roles returns the names of all roles.
 func Roles() []string {
-	return []string{string(RoleAnthropicBaseURL), string(RoleNPMRegistry), string(RoleGitInsteadOf), string(RoleTeaLogin)}
+	var names []string
+	for _, role := range []Role{
+		RoleAnthropicBaseURL, RoleNPMRegistry, RoleGitInsteadOf, RoleTeaLogin, RoleOpenAIBaseURL, RoleGeminiBaseURL, RolePipIndex, RoleGoProxy,
+	} {
+		names = append(names, string(role))
+	}
+	return names
 }
 
-// singletonRoles set one thing in the agent, so that two routes can't both have them.
-var singletonRoles = []Role{RoleAnthropicBaseURL, RoleNPMRegistry}
+// sharedRoles may be given to several routes. Each of the others sets one thing in the agent.
+var sharedRoles = []Role{RoleGitInsteadOf, RoleTeaLogin}
+
+// impossibleRoles are roles that people look for and that no route can have: why, and what to do instead.
+var impossibleRoles = map[Role]scalar.Fault{
+	// https://github.com/cli/cli/issues/6845, issues/8640
+	"github-cli": {
+		Reason: "gh asks nothing but https://HOST with the token that it has itself, so no route can serve it",
+		Fix:    "remove it; use curl on a route for https://api.github.com, and the role git-insteadof for git",
+	},
+	// A lock file names the URL of the index, and no variable can replace a source:
+	// https://doc.rust-lang.org/cargo/reference/config.html#source
+	"cargo-registry": {
+		Reason: "Cargo takes another URL for another registry, and would write cred-proxy's into Cargo.lock",
+		Fix: "remove it; vendor the crates of a registry that needs a token (cargo vendor). A public one needs no route, but its hosts in spec.egress.allowlist, " +
+			"like index.crates.io and static.crates.io",
+	},
+}
 
 // MaxRequestBodyBytes returns the limit of a valid route in bytes; 0 when it has none of its own.
 func (r Route) MaxRequestBodyBytes() int64 {

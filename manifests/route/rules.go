@@ -208,11 +208,13 @@ func (c *checker) checkRoles(routes []Route) {
 			}
 			holder, taken := holders[role]
 			switch {
+			case impossibleRoles[role].Reason != "":
+				c.report(field, impossibleRoles[role].Reason, impossibleRoles[role].Fix)
 			case !slices.Contains(Roles(), string(role)):
 				c.report(field, scalar.Quote(string(role))+" is no role", scalar.SuggestOneOf(string(role), Roles()))
 			case slices.Contains(r.Roles[:j], role):
 				c.report(field, "the role "+string(role)+" is given twice", "remove one of them")
-			case taken && slices.Contains(singletonRoles, role):
+			case taken && !slices.Contains(sharedRoles, role):
 				c.report(field, "the role "+string(role)+" is taken by "+c.path(holder), "leave it to one route")
 			case !taken:
 				holders[role] = element("routes", i)

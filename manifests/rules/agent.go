@@ -59,6 +59,10 @@ var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROX
 var roleVariables = map[route.Role][]string{
 	route.RoleAnthropicBaseURL: {"ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"},
 	route.RoleNPMRegistry:      {"NPM_CONFIG_REGISTRY", "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED"},
+	route.RoleOpenAIBaseURL:    {"OPENAI_BASE_URL", "OPENAI_API_KEY"},
+	route.RoleGeminiBaseURL:    {"GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"},
+	route.RolePipIndex:         {"PIP_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX"},
+	route.RoleGoProxy:          {"GOPROXY"},
 	route.RoleGitInsteadOf:     {"GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"},
 }
 

@@ -157,9 +157,46 @@ func TestHomeFollowsTheManifest(t *testing.T) {
 	if got := homeFile(agent, ".claude/settings.json"); !strings.Contains(got, `"mcp__supervise"`) {
 		t.Errorf("settings: %q", got)
 	}
+	if got, want := homeFile(agent, ".codex/config.toml"), "[mcp_servers.supervise]\nurl = \"http://supervise:9100\"\ntool_timeout_sec = 86400\n"; got != want {
+		t.Errorf("Codex: %q, want %q", got, want)
+	}
+	if got := homeFile(agent, ".gemini/settings.json"); !strings.Contains(got, `"httpUrl": "http://supervise:9100"`) {
+		t.Errorf("Gemini CLI: %q", got)
+	}
 	m.Spec.Supervise, m.Spec.CredProxy.Routes = false, nil
-	if agent := agentOf(t, m); len(agent.Home) > 0 {
-		t.Errorf("not supervised, without roles: %v", agent.Home)
+	if agent := agentOf(t, m); len(agent.HomeFiles()) > 0 {
+		t.Errorf("not supervised, without roles: %v", agent.HomeFiles())
+	}
+}
+
+// Each role of a model or a package registry, with the upstreams that people write.
+func TestRolesOfModelsAndPackages(t *testing.T) {
+	const proxy = "http://cred-proxy:9099/x"
+	type vars = map[string]string
+	for _, test := range []struct {
+		role     route.Role
+		upstream string
+		want     vars
+	}{
+		{route.RoleOpenAIBaseURL, "https://api.openai.com", vars{"OPENAI_BASE_URL": proxy + "/v1", "OPENAI_API_KEY": "bottled-placeholder"}},
+		{route.RoleOpenAIBaseURL, "https://api.openai.com/v1", vars{"OPENAI_BASE_URL": proxy}},
+		{route.RoleOpenAIBaseURL, "https://openrouter.ai/api/v1/", vars{"OPENAI_BASE_URL": proxy}},
+		{route.RoleGeminiBaseURL, "https://generativelanguage.googleapis.com", vars{"GOOGLE_GEMINI_BASE_URL": proxy, "GEMINI_API_KEY": "bottled-placeholder"}},
+		{route.RolePipIndex, "https://pypi.example", vars{"PIP_INDEX_URL": proxy + "/simple/", "UV_DEFAULT_INDEX": proxy + "/simple/", "PIP_TRUSTED_HOST": "cred-proxy"}},
+		{route.RolePipIndex, "https://pypi.example/root/simple/", vars{"PIP_INDEX_URL": proxy + "/", "UV_DEFAULT_INDEX": proxy + "/"}},
+		{route.RoleGoProxy, "https://goproxy.example/athens", vars{"GOPROXY": proxy}},
+	} {
+		m := fullManifest()
+		m.Spec.CredProxy.Routes = []route.Route{{Path: "/x/", Upstream: test.upstream, Token: route.SecretRef{Env: "A"}, Roles: []route.Role{test.role}}}
+		agent := agentOf(t, m)
+		for name, want := range test.want {
+			if got := agent.Env[name]; got != want {
+				t.Errorf("%s at %s: %s is %q, want %q", test.role, test.upstream, name, got, want)
+			}
+		}
+		if config := homeFile(agent, ".codex/config.toml"); test.role == route.RoleOpenAIBaseURL && !strings.Contains(config, `base_url = "`+test.want["OPENAI_BASE_URL"]+`"`) {
+			t.Errorf("Codex: %s", config)
+		}
 	}
 }
 
@@ -173,7 +210,7 @@ func agentOf(t *testing.T, m v1alpha1.Bottle) state.Container {
 }
 
 func homeFile(c state.Container, path string) string {
-	for _, f := range c.Home {
+	for _, f := range c.HomeFiles() {
 		if f.Path == path {
 			return f.Content
 		}

@@ -153,6 +153,8 @@ spec:
         allowQuery: [key]
         maxRequestBody: 64Mi
       - {path: /npm/, upstream: "https://npm.example/registry/", token: {file: ./certs/token}, roles: [npm-registry]}
+      - {path: /pypi/, upstream: "https://pypi.example/private", token: {file: ./certs/token}, roles: [pip-index]}
+      - {path: /go/, upstream: "https://goproxy.example/private", token: {file: ./certs/token}, roles: [goproxy]}
       - {path: /git/, upstream: "https://git.example", token: {file: ./certs/login}, authScheme: Basic, roles: [git-insteadof]}
   agent:
     image: %q

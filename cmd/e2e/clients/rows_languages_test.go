@@ -27,6 +27,16 @@ EOF`,
 		upstream: []string{"/v1/messages?requests auth=token"},
 	},
 	{
+		client: "pip", does: "installs by the role `pip-index`, whose pages name the upstream", gets: "the package, by the route",
+		script: `python3 -m pip install -q --target . welcome
+python3 -c 'import welcome; print(welcome.GREETING)'`,
+		prints: []string{"installed"},
+		upstream: []string{
+			"GET https://pypi.example/private/simple/welcome/ auth=token",
+			"GET https://pypi.example/private/files/welcome-1.0-py3-none-any.whl auth=token",
+		},
+	},
+	{
 		client: "pip", does: "installs from an allowed index whose files are at another allowed host", gets: "the package",
 		script: `python3 -m pip install -q --target . --index-url https://pypi.example/simple/ greeting
 python3 -c 'import greeting; print(greeting.GREETING)'`,
@@ -52,6 +62,14 @@ var goRows = []row{
 /bottled-demo fetch https://docs.example/`,
 		prints:   []string{"model-1", "the documentation"},
 		upstream: []string{"/v1/models?go auth=token"},
+	},
+	{
+		client: "Go", does: "downloads a private module by the role `goproxy`, with `GONOSUMDB`", gets: "the module, by the route",
+		script: `export GONOSUMDB='*' GOPATH=$PWD
+go mod download -x example.org/private@v1.0.0
+cat pkg/mod/example.org/private@v1.0.0/doc.go`,
+		prints:   []string{"package greeting"},
+		upstream: []string{"GET https://goproxy.example/private/example.org/private/@v/v1.0.0.zip auth=token"},
 	},
 	{
 		client: "Go", does: "downloads a module from an allowed proxy (`GOPROXY`)", gets: "the module",

@@ -57,6 +57,7 @@ type route struct {
 	maxBody        int64
 	allowSetCookie bool
 	npm            bool // the upstream is a registry of npm packages
+	python         bool // the upstream is an index of Python packages
 }
 
 // sort puts the longest path first.
@@ -204,7 +205,7 @@ func routeOf(conf model.Route) (*route, error) {
 		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
 		query: queryRules{own: conf.AuthQuery, allow: conf.AllowQuery}, methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
 	}
-	r.npm = slices.Contains(conf.Roles, model.RoleNPMRegistry)
+	r.npm, r.python = slices.Contains(conf.Roles, model.RoleNPMRegistry), slices.Contains(conf.Roles, model.RolePipIndex)
 	if conf.Paths != nil {
 		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
 	}

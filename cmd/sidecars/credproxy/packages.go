@@ -12,25 +12,69 @@ import (
 // ownURL is how the agent reaches cred-proxy (contract).
 var ownURL = contract.CredProxy.URL()
 
-// rewritePackages has the addresses in an npm registry's answer lead to the route. npm fetches a package from where the
-// registry says it is: there it would have no token, which goes to nobody but the upstream.
+// rewritePackages has the addresses in a package registry's answer lead to the route. Its clients fetch a package from where the registry
+// says it is: there they would have no token, which goes to nobody but the upstream.
 func (r *route) rewritePackages(resp *http.Response) {
-	if !r.npm || resp.StatusCode != http.StatusOK || resp.Request.Method != http.MethodGet || !isPlainJSON(resp.Header) {
+	if resp.StatusCode != http.StatusOK || resp.Request.Method != http.MethodGet {
+		return
+	}
+	list := r.replacements(resp.Header)
+	if list == nil {
 		return
 	}
 	resp.Body = struct {
 		io.Reader
 		io.Closer
-	}{&replacing{from: resp.Body, old: []byte(`"` + r.upstreamURL()), new: []byte(`"` + ownURL + r.path)}, resp.Body}
+	}{&replacing{from: resp.Body, list: list}, resp.Body}
 	resp.ContentLength = -1
 	for _, name := range []string{"Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 		resp.Header.Del(name)
 	}
 }
 
+// replacements are what is replaced in an answer of a package registry.
+func (r *route) replacements(h http.Header) []replacement {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if encoding := h.Get("Content-Encoding"); err != nil || encoding != "" && encoding != "identity" {
+		return nil
+	}
+	json := kind == "application/json" || strings.HasSuffix(kind, "+json")
+	switch {
+	case json && (r.npm || r.python):
+		list := []replacement{r.replaceUpstream(`"`)}
+		if r.python {
+			list = append(list, r.replacePath(`"url":"`)...)
+			list = append(list, r.replacePath(`"url": "`)...)
+		}
+		return list
+	case r.python && (kind == "text/html" || kind == "application/vnd.pypi.simple.v1+html"):
+		var list []replacement
+		for _, before := range []string{`href="`, `href='`} {
+			list = append(append(list, r.replaceUpstream(before)), r.replacePath(before)...)
+		}
+		return list
+	}
+	return nil
+}
+
+// replaceUpstream replaces the upstream's URL behind a text by the route's.
+func (r *route) replaceUpstream(before string) replacement {
+	return replacement{[]byte(before + r.upstreamURL()), []byte(before + ownURL + r.path)}
+}
+
+// replacePath replaces the upstream's path behind a text by the route's, and gives a URL without a scheme the upstream's.
+func (r *route) replacePath(before string) []replacement {
+	withoutScheme := strings.TrimPrefix(r.upstreamURL(), r.upstream.Scheme+":")
+	return []replacement{
+		{[]byte(before + withoutScheme), []byte(before + r.path)},
+		{[]byte(before + "//"), []byte(before + r.upstream.Scheme + "://")},
+		{[]byte(before + upstreamPath(r.upstream)), []byte(before + r.path)},
+	}
+}
+
 // withoutRepeatedBase returns the path of a package of npm as it is below the route. For a package that a lock file has at the upstream's
-// own address, npm appends the whole path of that to the registry's (replace-registry-host; npm/cli#9672 mended it in 2026), with the upstream's path
-// in it.
+// own address, npm appends the whole path of that to the registry's, with the upstream's path in it (replace-registry-host; npm/cli#9672
+// mended it in 2026).
 func (r *route) withoutRepeatedBase(path string) string {
 	if !r.npm {
 		return path
@@ -42,11 +86,4 @@ func (r *route) withoutRepeatedBase(path string) string {
 		return path
 	}
 	return r.path + rest
-}
-
-// isPlainJSON tells of JSON, whatever it is called, that is not compressed.
-func isPlainJSON(h http.Header) bool {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	encoding := h.Get("Content-Encoding")
-	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json")) && (encoding == "" || encoding == "identity")
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 
 	model "github.com/bot-bottle/bottled/manifests/route"
@@ -89,5 +90,46 @@ func TestPackagesOfLockFiles(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: the upstream saw %q, want %q (%s %q)", path, got, want, resp.Status, resp.body)
 		}
+	}
+}
+
+// TestPythonPages: the links of an index's pages, in HTML and in JSON (PEP 503, PEP 691), lead to the route.
+func TestPythonPages(t *testing.T) {
+	var body, kind string
+	u := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		_, _ = io.WriteString(w, body)
+	})
+	root, below := to("/root/", u.URL), to("/below/", u.URL+"/pypi")
+	root.Roles, below.Roles = []model.Role{model.RolePipIndex}, []model.Role{model.RolePipIndex}
+	const html, json = "text/html; charset=utf-8", "application/vnd.pypi.simple.v1+json"
+	host := u.host()
+	for name, test := range map[string]struct{ kind, path, body, want string }{
+		"absolute":            {html, "/root/simple/a/", `<a href="https://` + host + `/p/a.whl#sha256=1">`, `<a href="http://cred-proxy:9099/root/p/a.whl#sha256=1">`},
+		"single quotes":       {html, "/root/simple/a/", `<a href='https://` + host + `/p/a.whl'>`, `<a href='http://cred-proxy:9099/root/p/a.whl'>`},
+		"from the root":       {html, "/root/simple/a/", `<a href="/p/a.whl">`, `<a href="/root/p/a.whl">`},
+		"relative":            {html, "/root/simple/a/", `<a href="../../p/a.whl">`, `<a href="../../p/a.whl">`},
+		"without a scheme":    {html, "/root/simple/a/", `<a href="//` + host + `/p/a.whl"><a href="//files.example/a.whl">`, `<a href="/root/p/a.whl"><a href="https://files.example/a.whl">`},
+		"other hosts":         {html, "/root/simple/a/", `<a href="https://files.example/a.whl">`, `<a href="https://files.example/a.whl">`},
+		"text":                {html, "/root/simple/a/", `see https://` + host + `/p and "/p"`, `see https://` + host + `/p and "/p"`},
+		"PEP 691's HTML":      {"application/vnd.pypi.simple.v1+html", "/below/simple/a/", `<a href="/pypi/p/a.whl">`, `<a href="/below/p/a.whl">`},
+		"beside the upstream": {html, "/below/simple/a/", `<a href="/other/a.whl"><a href="https://` + host + `/other/a.whl">`, `<a href="/other/a.whl"><a href="https://` + host + `/other/a.whl">`},
+		"JSON": {
+			json, "/below/simple/a/", `{"files":[{"url": "https://` + host + `/pypi/a.whl"},{"url":"/pypi/b.whl"},{"url": "/pypi/c.whl"}], "meta": "/pypi/"}`,
+			`{"files":[{"url": "http://cred-proxy:9099/below/a.whl"},{"url":"/below/b.whl"},{"url": "/below/c.whl"}], "meta": "/pypi/"}`,
+		},
+		"a file": {"application/octet-stream", "/root/p/a.whl", `<a href="/p/a.whl">`, `<a href="/p/a.whl">`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			index := root // a bottle has one
+			if strings.HasPrefix(test.path, below.Path) {
+				index = below
+			}
+			b := newBench(t, u.ca(), index)
+			body, kind = test.body, test.kind
+			if resp := b.get(test.path); resp.body != test.want {
+				t.Errorf("%s %s\nwant\n%s", resp.Status, resp.body, test.want)
+			}
+		})
 	}
 }

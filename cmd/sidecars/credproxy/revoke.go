@@ -56,7 +56,7 @@ func (r *route) revokedBy(now *route) error {
 	switch {
 	case now == nil:
 		return errRouteRemoved
-	case now.npm != r.npm || !reflect.DeepEqual(binding(now.conf), binding(r.conf)):
+	case now.npm != r.npm || now.python != r.python || !reflect.DeepEqual(binding(now.conf), binding(r.conf)):
 		return errRouteChanged
 	case now.missing != "" && r.missing == "":
 		return errTokenGone

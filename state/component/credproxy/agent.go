@@ -19,15 +19,18 @@ import (
 func forAgent(c component.Context) (component.AgentSetup, error) {
 	setup := component.AgentSetup{Env: map[string]string{}, AddedEnv: map[string]string{}}
 	setGit(c, &setup)
-	for _, r := range routesWith(c, route.RoleAnthropicBaseURL) {
-		setup.Env["ANTHROPIC_BASE_URL"], setup.Env["ANTHROPIC_AUTH_TOKEN"] = urlOf(r), contract.Placeholder
+	for role, set := range map[route.Role]func(route.Route, *component.AgentSetup){
+		route.RoleAnthropicBaseURL: setAnthropic, route.RoleOpenAIBaseURL: setOpenAI, route.RoleGeminiBaseURL: setGemini,
+		route.RoleNPMRegistry: setNPM, route.RolePipIndex: setPip, route.RoleGoProxy: setGoProxy,
+	} {
+		for _, r := range routesWith(c, role) {
+			set(r, &setup)
+		}
 	}
-	for _, r := range routesWith(c, route.RoleNPMRegistry) {
-		setNPM(r, &setup)
-	}
+	slices.SortFunc(setup.Home, func(a, b state.HomeFile) int { return strings.Compare(a.Path, b.Path) })
 	tea, err := teaLogins(c)
 	if tea != "" {
-		setup.Home = []state.HomeFile{{Path: ".config/tea/config.yml", Content: tea}}
+		setup.Home = append(setup.Home, state.HomeFile{Path: ".config/tea/config.yml", Content: tea})
 	}
 	return setup, err
 }

@@ -9,6 +9,22 @@ import (
 	"github.com/bot-bottle/bottled/state/component"
 )
 
+// setPip has pip and uv use a route as their index: the upstream itself if its path ends with "simple", otherwise simple/ below it, so
+// that the files beside it are on the route, too. pip takes an index without TLS only from a host that it is told to trust
+// (https://pip.pypa.io/en/stable/topics/configuration/, https://docs.astral.sh/uv/reference/environment/).
+func setPip(r route.Route, setup *component.AgentSetup) {
+	index := urlOf(r)
+	if !strings.HasSuffix(strings.TrimSuffix(r.Upstream, "/"), "/simple") {
+		index += "simple/"
+	}
+	setup.Env["PIP_INDEX_URL"], setup.Env["PIP_TRUSTED_HOST"], setup.Env["UV_DEFAULT_INDEX"] = index, contract.CredProxyName, index
+}
+
+// setGoProxy has Go download modules from a route, and from nowhere else.
+func setGoProxy(r route.Route, setup *component.AgentSetup) {
+	setup.Env["GOPROXY"] = strings.TrimSuffix(urlOf(r), "/")
+}
+
 // setNPM has npm and its relatives use a route as their registry.
 func setNPM(r route.Route, setup *component.AgentSetup) {
 	registry, withoutSlash := urlOf(r), strings.TrimSuffix(urlOf(r), "/")
