@@ -24,7 +24,7 @@ type tokenScript struct {
 func (s tokenScript) write(lines string) {
 	s.Helper()
 	text := "#!/bin/sh\necho run >>" + s.path + ".runs\necho leaked-on-stderr-7c1d >&2\n" + lines + "\n"
-	if err := os.WriteFile(s.path+".new", []byte(text), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(s.path+".new", []byte(text), 0o700); err != nil {
 		s.Fatal(err)
 	}
 	if err := os.Rename(s.path+".new", s.path); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -101,45 +102,61 @@ func (d *declaration) learn(protected [][]safepath.Location) []safepath.Place {
 // claimOf resolves the paths of a document without problems.
 func claimOf(d *declaration) claim {
 	c := claim{declaration: d, agents: safepath.NewSet(d.places()...)}
-	add := func(list *[]hostPath, field, name, fix string) {
-		if name == "" {
-			return
-		}
-		if trace, _, err := safepath.Trace(name); err == nil {
-			*list = append(*list, hostPath{field, name, trace, fix})
-		}
-	}
 	if proxy := d.Bottle.Spec.CredProxy; proxy != nil {
-		add(&c.refs, v1alpha1.CredProxyField+".caBundle", proxy.CABundle, refFix)
+		c.referTo(v1alpha1.CredProxyField+".caBundle", proxy.CABundle, refFix)
 		for i, r := range proxy.Routes {
-			field := parse.ElementOf(v1alpha1.RoutesField, i) + ".token"
-			add(&c.refs, field, r.Token.File, refFix)
-			for _, word := range r.Token.Exec {
-				if path.IsAbs(word) {
-					add(&c.refs, field, word, refFix)
-				}
-			}
+			c.referToToken(parse.ElementOf(v1alpha1.RoutesField, i)+".token", r.Token)
 		}
 	}
 	if agent := d.Bottle.Spec.Agent; agent != nil {
-		for i, path := range agent.EnvFile {
-			add(&c.refs, parse.ElementOf(v1alpha1.EnvFileField, i), path, refFix)
-		}
-		for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-			add(&c.refs, scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
-		}
-		if agent.Build != nil {
-			add(&c.refs, v1alpha1.BuildField+".context", agent.Build.Context, contextFix)
-			if trace, _, err := safepath.Trace(agent.Build.Context); err == nil {
-				c.context = &trace[len(trace)-1]
-			}
-		}
-		for i, m := range agent.Mounts {
-			add(&c.mounts, parse.ElementOf(v1alpha1.MountsField, i)+".source", m.Source,
-				fmt.Sprintf("mount something outside of that directory, or mount it over itself: with the other mount at DIR, target: DIR/%s", path.Base(m.Source)))
-		}
+		c.claimAgent(agent)
 	}
 	return c
+}
+
+// referTo adds a path that nobody's agent must be able to write; none for "".
+func (c *claim) referTo(field, name, fix string) {
+	c.refs = appendPath(c.refs, field, name, fix)
+}
+
+func appendPath(list []hostPath, field, name, fix string) []hostPath {
+	if name == "" {
+		return list
+	}
+	trace, _, err := safepath.Trace(name)
+	if err != nil {
+		return list // the bottle is not made for the same reason
+	}
+	return append(list, hostPath{field, name, trace, fix})
+}
+
+// referToToken adds the paths of a token: its file, or those among the words of its command.
+func (c *claim) referToToken(field string, token route.SecretRef) {
+	c.referTo(field, token.File, refFix)
+	for _, word := range token.Exec {
+		if path.IsAbs(word) {
+			c.referTo(field, word, refFix)
+		}
+	}
+}
+
+func (c *claim) claimAgent(agent *v1alpha1.Agent) {
+	for i, path := range agent.EnvFile {
+		c.referTo(parse.ElementOf(v1alpha1.EnvFileField, i), path, refFix)
+	}
+	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
+		c.referTo(scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
+	}
+	if agent.Build != nil {
+		c.referTo(v1alpha1.BuildField+".context", agent.Build.Context, contextFix)
+		if trace, _, err := safepath.Trace(agent.Build.Context); err == nil {
+			c.context = &trace[len(trace)-1]
+		}
+	}
+	for i, m := range agent.Mounts {
+		c.mounts = appendPath(c.mounts, parse.ElementOf(v1alpha1.MountsField, i)+".source", m.Source,
+			fmt.Sprintf("mount something outside of that directory, or mount it over itself: with the other mount at DIR, target: DIR/%s", path.Base(m.Source)))
+	}
 }
 
 // attack is a reason to refuse a document: an agent can write what it consists of or refers to.

@@ -185,7 +185,7 @@ func TestFirstRun(t *testing.T) {
 func TestUselessOutput(t *testing.T) {
 	for output, want := range map[string]string{
 		"": "what a printed is empty", "\n": "what a printed is empty", "abcdefgh\nabcdefgh": "what a printed has several lines", "T=abcdefgh": "what a printed contains NAME=VALUE",
-		"abcdefgh\x00": "what a printed has control characters", " abcdefgh": "what a printed has spaces around",
+		"abcdefgh\x00": "what a printed has control characters", "\tabcdefgh": "what a printed has spaces around",
 	} {
 		a := command("", "/opt/a", "abcdefgh")
 		follow(t, func(t *testing.T, c *TokenCommands, p *programs) {

@@ -65,19 +65,9 @@ func (r Reader) readEnvFile(m v1alpha1.Bottle, path string) (variables []envfile
 }
 
 func (r Reader) readEnvValue(v v1alpha1.EnvValue) (string, error) {
-	value, from := "", v.File
-	if v.Env != "" {
-		from = "environment variable " + v.Env
-		set := false
-		if value, set = r.Getenv(v.Env); !set {
-			return "", unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart bottled", from)}
-		}
-	} else {
-		data, err := r.readShown(v.File, maxEnvValue)
-		if err != nil {
-			return "", missing(err, "put the value there, or correct the path")
-		}
-		value = withoutNewline(string(data))
+	value, from, err := r.readReference(v)
+	if err != nil {
+		return "", err
 	}
 	switch f := scalar.CheckText(value); {
 	case f != nil:
@@ -88,6 +78,20 @@ func (r Reader) readEnvValue(v v1alpha1.EnvValue) (string, error) {
 		return "", fmt.Errorf("%s: more than %d bytes; mount a file instead", from, maxEnvValue)
 	}
 	return value, nil
+}
+
+// readReference returns what a reference leads to, and the name of that for messages.
+func (r Reader) readReference(v v1alpha1.EnvValue) (value, from string, err error) {
+	if v.Env == "" {
+		data, err := r.readShown(v.File, maxEnvValue)
+		return withoutNewline(string(data)), v.File, missing(err, "put the value there, or correct the path")
+	}
+	from = "environment variable " + v.Env
+	value, set := r.Getenv(v.Env)
+	if !set {
+		return "", from, unavailable{fmt.Errorf("%s is not set: export it where bottled runs, and restart bottled", from)}
+	}
+	return value, from, nil
 }
 
 // withoutNewline drops one newline at the end of a file.

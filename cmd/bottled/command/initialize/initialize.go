@@ -45,7 +45,7 @@ The agents and tools are the recipes of docs/recipes.`,
   bottled init dev --agent codex -f - | less`,
 		Args:              command.ExactlyOne("bottle"),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			opts.Bottle = args[0]
 			if !v1alpha1.IsName(opts.Bottle) {
 				return exit.Usage(fmt.Errorf("%q can't be the name of a bottle: use lower-case letters, digits and inner dashes, at most 40 characters", opts.Bottle))
