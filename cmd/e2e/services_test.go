@@ -38,7 +38,8 @@ spec:
 type engineState struct {
 	StartedAt time.Time
 	Health    struct {
-		Log []struct {
+		Status string
+		Log    []struct {
 			End      time.Time
 			ExitCode int
 		}
@@ -96,7 +97,8 @@ func TestServices(t *testing.T) {
 	}
 	restarted := func(since time.Time) func(reconciler.BottleStatus) bool {
 		return func(b reconciler.BottleStatus) bool {
-			return b.Ready && stateOfContainer(t, e, service).StartedAt.After(since)
+			now := stateOfContainer(t, e, service) // the status may be that from before
+			return b.Ready && now.StartedAt.After(since) && now.Health.Status == "healthy"
 		}
 	}
 	before := stateOfContainer(t, e, service).StartedAt

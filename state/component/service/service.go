@@ -14,7 +14,7 @@ import (
 
 // kind is what all services have in common.
 func kind() component.Kind {
-	return component.Kind{Prefix: state.ServicePrefix, Ready: component.ReadyWhenStableAndHealthy, Workload: true, Colour: "34"}
+	return component.Kind{Prefix: state.ServicePrefix, Ready: component.ReadyWhenStableAndHealthy, Workload: true, Colour: "94"}
 }
 
 // Kind is the components.
