@@ -21,9 +21,9 @@ import (
 	"github.com/bot-bottle/bottled/state"
 )
 
-// serving is a manifest of a bottle whose agent serves a page on 3000 and counts bytes on 4000, with ports as a flow list.
-func serving(slug, ports string) string {
-	return strings.Replace(small(slug), "[agent]", "[serve], ports: "+ports, 1)
+// serving is the manifest of bottle one, whose agent serves a page on 3000 and counts bytes on 4000, with ports as a flow list.
+func serving(ports string) string {
+	return strings.Replace(small("one"), "[agent]", "[serve], ports: "+ports, 1)
 }
 
 // freeAddress is an address of this host on which nothing listens.
@@ -155,7 +155,7 @@ func TestPorts(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
 	first, second, third := freeAddress(t), freeAddress(t), freeAddress(t)
-	e.Write("one.yaml", serving("one", fmt.Sprintf("[{container: 3000, host: %q}, {container: 4000, host: %q}]", first, second)))
+	e.Write("one.yaml", serving(fmt.Sprintf("[{container: 3000, host: %q}, {container: 4000, host: %q}]", first, second)))
 	c := e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
 	before := pageIs(t, e, "the page", first)
@@ -169,7 +169,7 @@ func TestPorts(t *testing.T) {
 	checkIngress(t, e, e.Name(state.Ingress, "one"))
 	agent := containerID(e, state.Agent, "one")
 
-	e.Write("one.yaml", serving("one", fmt.Sprintf("[{container: 3000, host: %q}, {container: 3000, host: %q}]", first, third)))
+	e.Write("one.yaml", serving(fmt.Sprintf("[{container: 3000, host: %q}, {container: 3000, host: %q}]", first, third)))
 	pageIs(t, e, "the port that was added", third)
 	closed(t, e, "the port that was removed", second)
 	if got := echoed(open, "still"); got != "still" {
@@ -228,7 +228,7 @@ func TestPortsCloseWithTheirBottle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Write("one.yaml", serving("one", fmt.Sprintf("[{container: 3000, host: %q}, {container: 4000, host: %q}]", first, taken)))
+	e.Write("one.yaml", serving(fmt.Sprintf("[{container: 3000, host: %q}, {container: 4000, host: %q}]", first, taken)))
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
 	pageIs(t, e, "the page", first)
@@ -307,7 +307,7 @@ func noForwards(t *testing.T, e *harness.Env, what string) {
 func TestPortForward(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
-	e.Write("one.yaml", serving("one", "[]"))
+	e.Write("one.yaml", serving("[]"))
 	e.Reconcile(exitDone)
 	c, local := forward(t, e, ":3000", ":4000", ":5000")
 	pageIs(t, e, "the page", local[0])

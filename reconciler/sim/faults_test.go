@@ -139,6 +139,9 @@ var scenarios = []scenario{
 		w.before = w.hands.Volumes()
 		w.withdraw("a")
 	}},
+	{name: "ports", cold: true, change: func(*world) {}, bottle: withPort, check: isOpen("a", "b")},
+	{name: "ports of one that is cut off", bottle: withPort, check: isOpen("b"), change: func(w *world) { w.order(reconciler.OrderCut, "") }},
+	{name: "prune with ports", bottle: withPort, check: isOpen("b"), change: func(w *world) { w.withdraw("a") }},
 	{name: "restart", change: func(w *world) { w.order(reconciler.OrderRestart, "") }, check: (*world).isRestarted},
 }
 

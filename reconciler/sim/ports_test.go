@@ -175,6 +175,39 @@ func withPorts(b v1alpha1.Bottle, hosts ...string) v1alpha1.Bottle {
 	return b
 }
 
+// withPort is a small bottle with a port that no other one has.
+func withPort(slug string) v1alpha1.Bottle { return withPorts(small(slug), portHosts[slug]) }
+
+var portHosts = map[string]string{"a": "127.0.0.1:3000", "b": "127.0.0.1:3001"}
+
+// isOpen returns a check that the controller listens for exactly these bottles, and that their agents answer.
+func isOpen(slugs ...string) func(w *world) error {
+	return func(w *world) error {
+		var want []string
+		for _, slug := range slugs {
+			want = append(want, portHosts[slug])
+		}
+		for range 100 { // a port that could not be opened is tried again
+			if w.network.listening() == strings.Join(want, " ") {
+				break
+			}
+			w.pass(time.Second)
+		}
+		if got := w.network.listening(); got != strings.Join(want, " ") {
+			return fmt.Errorf("the controller listens on %q, want %v", got, want)
+		}
+		for _, slug := range slugs {
+			if _, line := w.read(portHosts[slug]); line != "agent:3000 of "+slug {
+				return fmt.Errorf("the port of %s: %q", slug, line)
+			}
+			if s, _ := w.status(slug); len(s.Ports) != 1 || !s.Ports[0].Listening {
+				return fmt.Errorf("the ports of %s: %+v", slug, s.Ports)
+			}
+		}
+		return nil
+	}
+}
+
 func TestPortsFollowTheManifest(t *testing.T) {
 	simulate(t, func(w *world) {
 		w.declare(withPorts(small("a"), "127.0.0.1:3000", "127.0.0.1:3001"), small("b"))

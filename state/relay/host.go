@@ -61,8 +61,8 @@ func (h *Host) bind() error {
 	if err != nil {
 		return err
 	}
-	listener.SetUnlinkOnClose(false) // see Close
-	if err = os.Chmod(name, 0o666); err == nil {
+	listener.SetUnlinkOnClose(false)             // see Close
+	if err = os.Chmod(name, 0o666); err == nil { //nolint:gosec // see above
 		h.bound, err = os.Lstat(name)
 	}
 	if err != nil {

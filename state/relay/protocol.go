@@ -56,11 +56,11 @@ func answerOf(err error) byte {
 		reason = ErrTimeout
 	}
 	for i, failure := range failures {
-		if failure == reason {
+		if errors.Is(reason, failure) {
 			return byte(i + 1)
 		}
 	}
-	return connected + 1
+	return connected + 1 // any failure is better than success
 }
 
 // errorOf returns the error that an answer stands for; nil for connected.

@@ -79,9 +79,10 @@ func (w *world) dial(ctx context.Context, target string) (net.Conn, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: target, IsNotFound: true}
 }
 
-func (w *world) connect(target string) net.Conn {
+// connect connects to the agent.
+func (w *world) connect() net.Conn {
 	w.t.Helper()
-	conn, err := w.host.Dial(w.t.Context(), target)
+	conn, err := w.host.Dial(w.t.Context(), "agent:1")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestHalfClose(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, reverse)
 	w.relay()
-	conn := w.connect("agent:1")
+	conn := w.connect()
 	sent := bytes.Repeat([]byte("x"), 1<<20)
 	if _, err := conn.Write(sent); err != nil {
 		t.Fatal(err)
@@ -134,7 +135,7 @@ func TestAgentResets(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Splice(t.Context(), server, w.connect("agent:1"))
+		Splice(t.Context(), server, w.connect())
 	}()
 	if _, err := client.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -156,7 +157,7 @@ func TestClientResets(t *testing.T) {
 	})
 	w.relay()
 	client, server := tcpPair(t)
-	agent := w.connect("agent:1")
+	agent := w.connect()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -219,7 +220,7 @@ func TestSlowClient(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, echo)
 	w.relay()
-	slow := w.connect("agent:1")
+	slow := w.connect()
 	if err := slow.SetWriteDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func TestSlowClient(t *testing.T) {
 	if written > 64<<20 {
 		t.Errorf("%d bytes are held for a client that does not read", written)
 	}
-	conn := w.connect("agent:1")
+	conn := w.connect()
 	if _, err := conn.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (s *server) await(ctx context.Context) (conn net.Conn, target string) {
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(d/2 + rand.N(d)):
+	case <-time.After(d/2 + rand.N(d)): //nolint:gosec // jitter is no secret
 	}
 }
 

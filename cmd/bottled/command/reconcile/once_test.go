@@ -103,3 +103,20 @@ func TestWaitForService(t *testing.T) {
 		}
 	}
 }
+
+// A single pass does not listen for what it makes.
+func TestOnceSaysThatNothingListens(t *testing.T) {
+	var logged bytes.Buffer
+	log := zerolog.New(&logged)
+	p := &passes{results: []service.PassResult{agentIs("running", "", 0, nil)}, snapshot: source.Snapshot{Bottles: []v1alpha1.Bottle{
+		{Metadata: v1alpha1.Metadata{Name: "web"}, Spec: v1alpha1.Spec{Agent: &v1alpha1.Agent{Ports: []v1alpha1.Port{{Container: 3000}}}}},
+		{Metadata: v1alpha1.Metadata{Name: "other"}, Spec: v1alpha1.Spec{Agent: &v1alpha1.Agent{}}},
+		{Metadata: v1alpha1.Metadata{Name: "none"}},
+	}}}
+	err := run(t.Context(), &Options{
+		Streams: command.Streams{Out: terminal.OnWriter(&bytes.Buffer{}, false, false)}, Service: p, Log: &log, Once: true, Output: "table",
+	})
+	if said := logged.String(); err != nil || strings.Count(said, "nothing listens") != 1 || !strings.Contains(said, `"bottle":"web"`) {
+		t.Errorf("%v, %s", err, said)
+	}
+}
