@@ -65,12 +65,14 @@ func TestInsideAsOutside(t *testing.T) {
 				authority := strings.TrimPrefix(s.base, "http://")
 				p := startProxy(t, withDLP("block", "cred-proxy"), map[string][]string{"cred-proxy": {inOwnNetwork}})
 				p.names = &fakeResolver{}
-				conn, br, base := p.raw(), (*bufio.Reader)(nil), s.base
-				if br = bufio.NewReader(conn); tunnelled {
-					conn, br = inside(t, p, authority)
-					base = ""
+				request := fmt.Sprintf(c.request, s.base, authority)
+				if !tunnelled {
+					conn := p.raw()
+					answers = append(answers, askInside(t, conn, bufio.NewReader(conn), request))
+				} else {
+					conn, br := inside(t, p, authority)
+					answers = append(answers, askInside(t, conn, br, strings.Replace(request, s.base, "", 1)))
 				}
-				answers = append(answers, askInside(t, conn, br, fmt.Sprintf(c.request, base, authority)))
 				line := p.logged(1)
 				for _, key := range []string{"id", "client", "duration_ms", "port", "address", "number", "run", "sent"} { // sent: what the proxy had read when it refused
 					delete(line, key)

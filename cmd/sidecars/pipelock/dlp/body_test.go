@@ -124,7 +124,7 @@ func testBodyUnchanged(t *testing.T) {
 	for _, length := range []int{0, 1, 100, undecidedBytes, 3*chunkBytes + 7} {
 		plain := text(rng, length)
 		bodies := map[string][]byte{
-			"": plain, "identity": plain, "X-GZIP": compress(t, "gzip", plain), " ,identity, GZip ,,": compress(t, "gzip", plain),
+			"": plain, "identity": plain, "X-GZIP": compress(t, "gzip", plain), ",identity, GZip ,,": compress(t, "gzip", plain),
 		}
 		for _, encoding := range codings {
 			bodies[encoding] = compress(t, encoding, plain)
