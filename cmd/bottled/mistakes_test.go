@@ -119,6 +119,10 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile(dir+"/exec.yaml", []byte(withRoute("token: {exec: [op, read, x]}")), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	withException := strings.Replace(devManifest, "agent:", "egress: {dlpExceptions: [{rule: jwt, host: a.example}]}\n  agent:", 1)
+	if err := os.WriteFile(dir+"/exception.yaml", []byte(withException), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(dir+"/empty", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +255,8 @@ var mistakes = map[string][]mistake{
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "env: {TOKEN: ghp_0123456789abcdefghijABCDEFGHIJ012345}", 1)},
 		{args: "validate -", stdin: devManifest + "---\n" + devManifest},
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "envFile: .env", 1)},
+		{args: "validate -", stdin: strings.Replace(devManifest, "agent:", "egress: {dlpExceptions: [jwt, {rule: jwt}, {rule: git-hub-pat, host: a.example}]}\n  agent:", 1)},
+		{args: "plan -f DIR/exception.yaml"},
 		{args: "validate -f DIR/env.yaml"},
 		{args: "validate -", stdin: withRoute("token: op://vault/item/field")},
 		{args: "validate -", stdin: withRoute("token: {exec: op read}")},

@@ -15,6 +15,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/kinds"
 	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/render"
@@ -292,7 +293,11 @@ func renderBottle(b resolved, subnets state.Subnets, s state.Settings) (desired 
 			d.Generation = b.generation
 			return &d, true, nil
 		}
-		err = fmt.Errorf("%s:%d: %w", b.manifest.Source.Path, b.manifest.Source.Line, err)
+		line := b.manifest.Source.Line
+		if field := (*component.FieldError)(nil); errors.As(err, &field) {
+			line = field.Line
+		}
+		err = fmt.Errorf("%s:%d: %w", b.manifest.Source.Path, line, err)
 	}
 	if b.last == nil {
 		return nil, false, err

@@ -132,3 +132,19 @@ func DeclaredLimits(r v1alpha1.Resources) state.Limits {
 
 // SidecarLimits are the limits of a sidecar that has no reason for others.
 func SidecarLimits() state.Limits { return state.Limits{Memory: 256 << 20, NanoCPUs: 1e9, Pids: 256} }
+
+// FieldError is about a field of a manifest that a component can't carry out.
+type FieldError struct {
+	Line   int
+	Field  string // as the manifest spells it
+	Reason string // with what to do
+}
+
+// Error is FIELD: what is wrong.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
+
+// FieldError returns an error about a field of the bottle's manifest.
+func (c Context) FieldError(field, reason string) *FieldError {
+	source := c.Manifest.Source
+	return &FieldError{Line: source.LineOf(field), Field: source.Spell(field), Reason: reason}
+}

@@ -79,24 +79,22 @@ func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 	e := c.Manifest.Spec.Egress
 	for i, entry := range e.Allowlist {
 		if !builtin && pipelockconf.HasPort(entry) {
-			return pipelockconf.Options{}, fmt.Errorf(
-				"%s: %s has a port, and the pipelock image in use allows a host on every port: "+
-					"leave the port out, or use the built-in pipelock", c.Manifest.Source.Spell(fmt.Sprintf("spec.egress.allowlist[%d]", i)), entry)
+			return pipelockconf.Options{}, c.FieldError(fmt.Sprintf("spec.egress.allowlist[%d]", i), entry+
+				" has a port, and the pipelock image in use allows a host on every port: leave the port out, or use the built-in pipelock")
 		}
 	}
 	o := pipelockconf.Options{Allowlist: Allowlist(c), IPAllowlist: []netip.Prefix{c.Subnets.Internal}, Official: !builtin, DLPAction: string(e.DLPAction)}
 	for i, r := range c.Routes() {
 		limit := r.MaxRequestBodyBytes()
 		if !builtin && limit > route.DefaultMaxRequestBody {
-			return pipelockconf.Options{}, fmt.Errorf(
-				"%s: the pipelock image in use keeps bodies in memory, and refuses those over 32Mi: "+
-					"write at most 32Mi, or use the built-in pipelock", c.Manifest.Source.Spell(fmt.Sprintf("spec.credProxy.routes[%d].maxRequestBody", i)))
+			return pipelockconf.Options{}, c.FieldError(fmt.Sprintf("spec.credProxy.routes[%d].maxRequestBody", i),
+				"the pipelock image in use keeps bodies in memory, and refuses those over 32Mi: write at most 32Mi, or use the built-in pipelock")
 		}
 		o.MaxRequestBody = max(o.MaxRequestBody, limit)
 	}
 	if !builtin && len(e.DLPExceptions) > 0 {
-		return pipelockconf.Options{}, fmt.Errorf("%s: the pipelock image in use has rules with other names: remove the exceptions, or use the built-in pipelock",
-			c.Manifest.Source.Spell("spec.egress.dlpExceptions"))
+		return pipelockconf.Options{}, c.FieldError("spec.egress.dlpExceptions",
+			"the pipelock image in use has rules with other names: remove the exceptions, or use the built-in pipelock")
 	}
 	o.Exceptions = exceptions(c)
 	for _, cidr := range e.PrivateCIDRs {
