@@ -39,6 +39,13 @@ func (b box) trickProxy() {
 	} {
 		b.run(name, func(b box) { b.refused(b.ask(connect(target), "200")) })
 	}
+	b.run("plain HTTP in a tunnel", func(b box) {
+		tunnel := connect("api.demo.example:80")
+		b.granted("the tunnel's host", b.ask(tunnel+get("/", "api.demo.example"), `the API saw host "api.demo.example"`))
+		for _, elsewhere := range []string{get("http://"+service+"/", service), get("/", service), get("http://"+service+"/", "api.demo.example"), connect(service)} {
+			b.refused(b.ask(tunnel+elsewhere, reached))
+		}
+	})
 	b.run("rebinding", func(b box) {
 		// Each second answer is the host. What was checked is what is dialled, so it is the API every other time.
 		b.names.resolve("rebind.demo.example", apiAddress, gateway, apiAddress, gateway)

@@ -351,8 +351,11 @@ func TestDesireDLPExceptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]pipelockconf.Suppress{
-		{Rule: "jwt", Path: "http://192.168.7.9:4873/npm/"}, {Rule: "jwt", Path: "http://[fd12::1]/"}, {Rule: "jwt", Path: "http://cred-proxy:9099/anthropic/"},
-		{Rule: "jwt", Path: "http://cred-proxy:9099/npm/"}, {Rule: "private-key", Path: "http://docs.example.com:8080/"},
+		{Rule: "jwt", Path: "http://192.168.7.9:4873/npm/"},
+		{Rule: "jwt", Path: "http://[fd12::1]/"},
+		{Rule: "jwt", Path: "http://cred-proxy:9099/anthropic/"},
+		{Rule: "jwt", Path: "http://cred-proxy:9099/npm/"},
+		{Rule: "private-key", Path: "http://docs.example.com:8080/"},
 	}, config.Suppress); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// request sends what it reads from stdin, byte for byte, to an address. Granted is an answer with the text in it; the
-// answer is told as the error in any case.
+// request sends what it reads from stdin, byte for byte, to an address. Granted is an answer with the text in it. If a request follows
+// CONNECT, the answer is the one in the tunnel. It is reported as the error in any case.
 func request(args []string) ([]attempt, error) {
 	if len(args) != 2 {
 		return nil, errors.New("usage: request ADDRESS:PORT TEXT < REQUEST")
@@ -36,21 +36,34 @@ func request(args []string) ([]attempt, error) {
 	if _, err := conn.Write(sent); err != nil {
 		return nil, err
 	}
-	method, _, _ := bytes.Cut(sent, []byte(" "))
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: string(method)})
+	from := bufio.NewReader(conn)
+	answer, err := readAnswer(from, sent)
+	if _, inside, _ := bytes.Cut(sent, []byte("\r\n\r\n")); err == nil && len(inside) > 0 && isTunnel(sent, answer) {
+		answer, err = readAnswer(from, inside)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s answers no HTTP: %w", args[0], err)
 	}
-	defer resp.Body.Close()
-	answer := resp.Status
-	if string(method) != http.MethodConnect || resp.StatusCode != http.StatusOK { // else what follows is the tunnel
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-		if err != nil {
-			return nil, err
-		}
-		answer += "\n" + string(body)
-	}
 	return []attempt{{Name: string(sent), Granted: strings.Contains(answer, args[1]), Error: answer}}, nil
+}
+
+func isTunnel(sent []byte, answer string) bool {
+	return bytes.HasPrefix(sent, []byte(http.MethodConnect+" ")) && strings.HasPrefix(answer, "200 ")
+}
+
+// readAnswer returns the status and the body of the answer to a request. What follows a tunnel's status is the tunnel.
+func readAnswer(from *bufio.Reader, request []byte) (string, error) {
+	method, _, _ := bytes.Cut(request, []byte(" "))
+	resp, err := http.ReadResponse(from, &http.Request{Method: string(method)})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if isTunnel(request, resp.Status) {
+		return resp.Status, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	return resp.Status + "\n" + string(body), err
 }
 
 // resolve asks for names, side by side. One query each leaves or doesn't: it is not asked again and again.
