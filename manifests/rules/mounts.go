@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -76,33 +75,6 @@ func judgeObject(o *safepath.Object, m v1alpha1.Mount) *scalar.Fault {
 		return f
 	}
 	return judgeType(o, m)
-}
-
-// warnMounts warns of repositories whose hooks and configuration the agent can write: git on the host runs what they say.
-func warnMounts(d *parse.Document) {
-	agent := d.Bottle.Spec.Agent
-	if agent == nil {
-		return
-	}
-	for i, m := range agent.Mounts {
-		if m.ReadOnly || !hasEntry(m.Source, ".git") || protects(agent.Mounts, m) {
-			continue
-		}
-		d.Warn(parse.ElementOf(v1alpha1.MountsField, i), "the agent can write .git in it: its hooks and configuration run on this host with the next git status there",
-			fmt.Sprintf("add the mount {source: %s, target: %s, readOnly: true}", path.Join(m.Source, ".git"), path.Join(m.Target, ".git")))
-	}
-}
-
-// protects reports whether a read-only mount covers the .git of another one.
-func protects(all []v1alpha1.Mount, m v1alpha1.Mount) bool {
-	return slices.ContainsFunc(all, func(other v1alpha1.Mount) bool {
-		return other.ReadOnly && other.Target == path.Join(m.Target, ".git") && path.Clean(other.Source) == path.Join(m.Source, ".git")
-	})
-}
-
-func hasEntry(dir, name string) bool {
-	_, err := safepath.Stat(filepath.Join(dir, name))
-	return err == nil
 }
 
 func checkTarget(target string) *scalar.Fault {
