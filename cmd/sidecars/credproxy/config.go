@@ -51,6 +51,7 @@ type route struct {
 	auth           auth
 	missing        string // why there is no token; empty when there is one
 	query          queryRules
+	headers        map[string]string // that each request gets
 	methods        []string
 	allow, deny    []pathRule
 	limit          *limit
@@ -187,6 +188,7 @@ func (l *loader) newRoute(conf model.Route, old *route, dialer *dialer) (*route,
 	if r.auth.token, err = readToken(l.dirs.token, conf.TokenSlot); err != nil {
 		r.missing = err.Error()
 	}
+	r.headers = r.fixedHeaders()
 	if old != nil && old.upstreams.dialer == dialer && old.revokedBy(r) == nil {
 		r.upstreams = old.upstreams
 	} else {

@@ -61,7 +61,7 @@ func (x *exchange) outgoing() *http.Request {
 	}
 	header := requestHeader(x.in.Header)
 	x.route.auth.stripOwn(header)
-	setFixed(header, x.route.conf.Headers)
+	setFixed(header, x.route.headers)
 	query := x.route.auth.inject(header, x.target.query)
 	out := &http.Request{
 		Method: x.in.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: x.route.upstream.Host, Header: header,

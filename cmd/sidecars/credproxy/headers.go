@@ -92,6 +92,30 @@ func setFixed(h http.Header, fixed map[string]string) {
 	}
 }
 
+// Anthropic takes the tokens of a subscription (claude setup-token) only with an element of the list in betaHeader. Claude Code sends it with
+// a token that it got itself, and not with one from ANTHROPIC_AUTH_TOKEN (anthropics/claude-code#5983).
+const (
+	betaHeader       = "anthropic-beta"
+	oauthBeta        = "oauth-2025-04-20"
+	oauthTokenPrefix = "sk-ant-oat" //nolint:gosec // how such a token begins
+)
+
+// fixedHeaders returns the headers that each request gets: the declared ones, and for such a token, unless those have it, betaHeader.
+func (r *route) fixedHeaders() map[string]string {
+	fixed := map[string]string{}
+	token := r.auth.token
+	if slices.Contains(r.conf.Roles, model.RoleAnthropicBaseURL) && r.auth.scheme != "" && token.isSet() && strings.HasPrefix(token.reveal(), oauthTokenPrefix) {
+		fixed[betaHeader] = oauthBeta
+	}
+	for name, value := range r.conf.Headers {
+		if model.Fold(name) == model.Fold(betaHeader) {
+			delete(fixed, betaHeader)
+		}
+		fixed[name] = value
+	}
+	return fixed
+}
+
 // joinList writes a list (RFC 9110, section 5.6.1) with each of its elements once.
 func joinList(elements []string) string {
 	var list []string

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
+	model "github.com/bot-bottle/bottled/manifests/route"
 )
 
 // A request without one of its parameters could mean more than it did, so one with a client's credential is not made at all.
@@ -79,5 +80,40 @@ func TestFixedHeaders(t *testing.T) {
 				t.Errorf("the upstream's header (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The token of a subscription is of no use without a beta that clients don't send for a bearer token of the environment.
+func TestOAuthBeta(t *testing.T) {
+	u := newUpstream(t, nil)
+	route := func(slot string, set func(*model.Route)) model.Route {
+		r := to("/a/", u.URL)
+		r.TokenSlot, r.Roles = slot, []model.Role{model.RoleAnthropicBaseURL}
+		if set != nil {
+			set(&r)
+		}
+		return r
+	}
+	b := newBench(t, u.ca())
+	b.write(b.dirs.token, "oauth", "sk-ant-oat01-"+marker)
+	b.write(b.dirs.token, "key", "sk-ant-api03-"+marker)
+	for name, test := range map[string]struct {
+		route model.Route
+		want  string
+	}{
+		"subscription":       {route("oauth", nil), "oauth-2025-04-20, a-1"},
+		"key":                {route("key", nil), "a-1"},
+		"without the role":   {route("oauth", func(r *model.Route) { r.Roles = nil }), "a-1"},
+		"in another header":  {route("oauth", func(r *model.Route) { r.AuthScheme, r.AuthHeader = "", "x-api-key" }), "a-1"},
+		"with one's own":     {route("oauth", func(r *model.Route) { r.Headers = map[string]string{"Anthropic-Beta": "oauth-2027"} }), "oauth-2027, a-1"},
+		"with other headers": {route("oauth", func(r *model.Route) { r.Headers = map[string]string{"X-Title": "a"} }), "oauth-2025-04-20, a-1"},
+	} {
+		b.routes(test.route)
+		b.reload()
+		before := len(u.requests())
+		b.get("/a/x", "anthropic-beta: a-1")
+		if got := u.requests()[before].Header.Get("Anthropic-Beta"); got != test.want {
+			t.Errorf("%s: anthropic-beta is %q, want %q", name, got, test.want)
+		}
 	}
 }
