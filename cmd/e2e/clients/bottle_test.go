@@ -142,6 +142,7 @@ spec:
   egress:
     allowlist: [docs.example, files.example, pypi.example, goproxy.example]
     privateCIDRs: [%q]
+    dlpExceptions: [{rule: jwt, route: /model/}]
   credProxy:
     caBundle: ./certs/ca.pem
     routes:

@@ -105,6 +105,11 @@ cat answers`,
 		never:  []string{"received /v1/messages?secret"},
 	},
 	{
+		client: "curl", does: "sends the sample token of jwt.io, for whose rule the route has an exception (`dlpExceptions`)", gets: "the answer",
+		script:   `curl -fsS --data-binary "{\"input\":\"$(printf '{"alg":"HS256","typ":"JWT"}' | base64 -w0 | tr -d =).` + jwtRest + `\"}" "${ANTHROPIC_BASE_URL}v1/messages?sample"`,
+		upstream: []string{"/v1/messages?sample auth=token"},
+	},
+	{
 		client: "curl", does: "opens a page of an allowed host, by HTTPS or HTTP", gets: "the page",
 		script:   `curl -fsS https://docs.example/ http://docs.example/`,
 		prints:   []string{"the documentation\nthe documentation\n"},
@@ -148,6 +153,9 @@ done`,
 		never:  []string{"received /v1/messages?secret"},
 	},
 }
+
+// jwtRest is jwt.io's sample behind its header. The script puts both together, so that no scanner finds a token here.
+const jwtRest = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
 
 // compressed sends bodies: CODING PROGRAM BODY [NAME].
 const compressed = `brotli() { node -e 'process.stdout.write(require("zlib").brotliCompressSync(require("fs").readFileSync(0)))'; }
