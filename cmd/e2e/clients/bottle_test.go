@@ -25,7 +25,7 @@ type bottle struct {
 	t        *testing.T
 	env      *harness.Env
 	upstream string // the container of the services
-	token    string
+	token    string // what the routes add, and the agent never has
 }
 
 // in is the bottle as a subtest uses it.
@@ -85,8 +85,8 @@ func (b bottle) serve(certs, image string) {
 	b.t.Cleanup(func() { b.env.Docker("rm", "-f", b.upstream) })
 }
 
-// root is the archive of the agent's files but for /usr, which is the machine's. A user who trusts an authority of their own puts it
-// into these files, too.
+// root is an archive of the agent's files, without /usr, which is the machine's. Among them is the services' authority, where programs
+// look for those that they trust.
 func (b bottle) root(ca string) string {
 	b.t.Helper()
 	var archive bytes.Buffer

@@ -91,6 +91,9 @@ func (b bottle) run(r row) {
 	if (code != 0) != r.fails {
 		b.t.Errorf("exit code %d", code)
 	}
+	if strings.Contains(out, b.token) {
+		b.t.Error("the agent got the token")
+	}
 	for _, want := range r.prints {
 		if !strings.Contains(out, want) {
 			b.t.Errorf("it does not print %q", want)

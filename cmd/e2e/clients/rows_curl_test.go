@@ -49,7 +49,7 @@ done`,
 	{
 		client: "curl", does: "uploads 20 MB to a route (with `Expect: 100-continue`)", gets: "it arrives",
 		script: `head -c 20000000 /dev/urandom > file
-curl -fsS -T file -H 'Expect: 100-continue' "${npm_config_registry}-/files/large"`,
+curl -fsS -T file -H 'Expect: 100-continue' "${npm_config_registry}-/files/large" | grep "$(sha256sum < file | cut -c1-64)"`,
 		prints:   []string{`"bytes":20000000`},
 		upstream: []string{"PUT https://npm.example/registry/-/files/large auth=token"},
 	},
@@ -63,7 +63,7 @@ curl -sS -w '%{http_code}\n' -T file "${npm_config_registry}-/files/larger"`,
 	{
 		client: "curl", does: "uploads 40 MB to a route with `maxRequestBody: 64Mi`", gets: "it arrives",
 		script: `head -c 40000000 /dev/urandom > file
-curl -fsS -T file "${ANTHROPIC_BASE_URL}v1/files/larger"`,
+curl -fsS -T file "${ANTHROPIC_BASE_URL}v1/files/larger" | grep "$(sha256sum < file | cut -c1-64)"`,
 		prints:   []string{`"bytes":40000000`},
 		upstream: []string{"PUT https://api.model.example/v1/files/larger auth=token"},
 	},
@@ -75,7 +75,7 @@ send gzip gzip '{"messages":[]}'
 send br brotli '{"messages":[]}'
 send 'gzip, zstd' gzip_zstd '{"messages":[]}'
 cat answers`,
-		prints: []string{"200 200 200 200 "},
+		prints: []string{"200 intact 200 intact 200 intact 200 intact "},
 		upstream: []string{
 			`/v1/responses?zstd auth=token content-encoding="zstd"`, `/v1/responses?gzip auth=token content-encoding="gzip"`,
 			`/v1/responses?brotli auth=token content-encoding="br"`, `/v1/responses?gzip_zstd auth=token content-encoding="gzip, zstd"`,
@@ -105,9 +105,12 @@ cat answers`,
 		never:  []string{"received /v1/messages?secret"},
 	},
 	{
-		client: "curl", does: "sends the sample token of jwt.io, for whose rule the route has an exception (`dlpExceptions`)", gets: "the answer",
-		script:   `curl -fsS --data-binary "{\"input\":\"$(printf '{"alg":"HS256","typ":"JWT"}' | base64 -w0 | tr -d =).` + jwtRest + `\"}" "${ANTHROPIC_BASE_URL}v1/messages?sample"`,
-		upstream: []string{"/v1/messages?sample auth=token"},
+		client: "curl", does: "sends the sample token of jwt.io to a route with an exception for its rule (`dlpExceptions`), and to another one", gets: "it arrives; 403 that names the rule",
+		script: sample + `curl -fsS --data-binary "$jwt" "${ANTHROPIC_BASE_URL}v1/messages?sample"
+curl -sS -w '%{http_code}\n' --data-binary "$jwt" "${npm_config_registry}-/files/sample"`,
+		prints:   []string{`"bytes":155`, "secret: jwt\n403\n"},
+		upstream: []string{"received /v1/messages?sample"},
+		never:    []string{"received /registry/-/files/sample"},
 	},
 	{
 		client: "curl", does: "opens a page of an allowed host, by HTTPS or HTTP", gets: "the page",
@@ -154,14 +157,17 @@ done`,
 	},
 }
 
-// jwtRest is jwt.io's sample behind its header. The script puts both together, so that no scanner finds a token here.
-const jwtRest = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+// sample is the token that jwt.io shows, which belongs to nobody. The script puts it together, so that no scanner finds one here.
+const sample = `jwt=$(printf '{"alg":"HS256","typ":"JWT"}' | base64 -w0 | tr -d =).eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c
+`
 
 // compressed sends bodies: CODING PROGRAM BODY [NAME].
 const compressed = `brotli() { node -e 'process.stdout.write(require("zlib").brotliCompressSync(require("fs").readFileSync(0)))'; }
 gzip_zstd() { gzip | zstd; }
 send() {
-	printf %s "$3" | "$2" | curl -sS -o answer -w '%{http_code} ' -H "Content-Encoding: $1" --data-binary @- "${ANTHROPIC_BASE_URL}v1/responses?${4:-$2}"
+	printf %s "$3" | "$2" > body
+	curl -sS -o answer -w '%{http_code} ' -H "Content-Encoding: $1" --data-binary @body "${ANTHROPIC_BASE_URL}v1/responses?${4:-$2}"
+	if grep -q "$(sha256sum < body | cut -c1-64)" answer; then printf 'intact '; fi
 	cat answer >> answers
 }
 `

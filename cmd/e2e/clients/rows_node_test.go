@@ -34,12 +34,27 @@ cat node_modules/elsewhere-package/package.json`,
 		upstream: []string{"GET https://files.example/npm/elsewhere-package?X-Amz-Signature=s3 auth=none"},
 	},
 	{
+		client: "npm", does: "installs a scope whose registry is `${npm_config_registry}` in `.npmrc`", gets: "the package, by the route",
+		script: `echo '@team:registry=${npm_config_registry}' > .npmrc
+npm install --no-audit --no-fund @team/widget
+cat node_modules/@team/widget/package.json`,
+		prints:   []string{`"@team/widget"`},
+		upstream: []string{"GET https://npm.example/registry/@team/widget/-/widget-1.0.0.tgz auth=token"},
+	},
+	{
 		// network/fetch/src/fetchFromRegistry.ts of pnpm/pnpm.
 		client: "curl", does: "asks the npm registry for a scoped package as pnpm does", gets: "metadata whose tarballs are on the route",
 		script: `curl -fsS --compressed -H 'Accept: application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' -A pnpm \
-	"${npm_config_registry}@acme%2Fgadget"`,
+	"${pnpm_config_registry}@acme%2Fgadget"`,
 		prints:   []string{`"tarball":"http://cred-proxy:9099/npm/@acme/gadget/-/gadget-1.0.0.tgz"`},
 		upstream: []string{"GET https://npm.example/registry/@acme%2Fgadget auth=token"},
+	},
+	{
+		client: "curl", does: "asks for a package at the registry of Bun, Corepack and Yarn", gets: "its metadata",
+		script: `for registry in "$BUN_CONFIG_REGISTRY" "$COREPACK_NPM_REGISTRY/" "$YARN_NPM_REGISTRY_SERVER/"; do
+	curl -fsS -w '\n%{http_code}\n' -o /dev/null "${registry}yarn"
+done`,
+		prints: []string{"200\n\n200\n\n200\n"},
 	},
 	{
 		client: "npm", does: "installs from a registry that is not allowed", gets: "an error that says why",
