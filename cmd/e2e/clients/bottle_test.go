@@ -153,6 +153,8 @@ spec:
         headers: {anthropic-beta: oauth-2025-04-20}
         allowQuery: [key]
         maxRequestBody: 64Mi
+      - {path: /openai/, upstream: "https://api.model.example", token: {file: ./certs/token}, roles: [openai-base-url]}
+      - {path: /gemini/, upstream: "https://api.model.example", token: {file: ./certs/token}, authHeader: x-goog-api-key, roles: [gemini-base-url]}
       - {path: /npm/, upstream: "https://npm.example/registry/", token: {file: ./certs/token}, roles: [npm-registry]}
       - {path: /pypi/, upstream: "https://pypi.example/private", token: {file: ./certs/token}, roles: [pip-index]}
       - {path: /go/, upstream: "https://goproxy.example/private", token: {file: ./certs/token}, roles: [goproxy]}

@@ -38,6 +38,16 @@ var curlRows = []row{
 		upstream: []string{`/v1/models?beta=true auth=token anthropic-beta="oauth-2025-04-20, claude-code-20250219"`},
 	},
 	{
+		// buildURL in src/client.ts of openai/openai-node: the base URL, and a path that begins with a slash.
+		client: "curl", does: "asks OpenAI's and Google's APIs at the base URLs of the roles `openai-base-url` and `gemini-base-url` as their SDKs do", gets: "the answers; the token is added",
+		script: `curl -fsS -H "Authorization: Bearer $OPENAI_API_KEY" --json '{"input":""}' "$OPENAI_BASE_URL/responses?openai"
+curl -fsS -H "x-goog-api-key: $GEMINI_API_KEY" --json '{"contents":[]}' "$GOOGLE_GEMINI_BASE_URL/v1beta/models/model-1:generateContent"`,
+		prints: []string{`"bytes":12`, `"bytes":15`},
+		upstream: []string{
+			"POST https://api.model.example/v1/responses?openai auth=token", "POST https://api.model.example/v1beta/models/model-1:generateContent auth=token",
+		},
+	},
+	{
 		client: "curl", does: "reads server-sent events of a route", gets: "each event at once",
 		script: `url=${ANTHROPIC_BASE_URL}v1/streams/curl
 curl -fsSN -d '{"stream":true}' "$url" | while read -r line; do
@@ -131,7 +141,7 @@ curl -sS -w '%{http_code}\n' --data-binary "$jwt" "${npm_config_registry}-/files
 	{
 		client: "curl", does: "downloads a release's asset, which a route redirects to an allowed host", gets: "the asset; the other host gets no token",
 		script:   `curl -fsSL "${ANTHROPIC_BASE_URL}v1/assets/files.example/tool"`,
-		prints:   []string{"the asset tool"},
+		prints:   []string{"the asset\n"},
 		upstream: []string{"GET https://files.example/assets/tool?X-Amz-Signature=s3 auth=none"},
 	},
 	{

@@ -19,15 +19,15 @@ import (
 func main() {
 	certs := flag.String("certs", "/certs", "`directory` of server.pem, server.key and token")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if err := run(ctx, *certs); err != nil {
+	if err := run(*certs); err != nil {
 		fmt.Fprintln(os.Stderr, "upstream:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, certs string) error {
+func run(certs string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
 	token, err := os.ReadFile(filepath.Join(certs, "token"))
 	if err != nil {
 		return err
@@ -97,14 +97,18 @@ func (i internet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // credential is what a request is authenticated by: token, none, or other.
 func (i internet) credential(r *http.Request) string {
-	_, password, _ := r.BasicAuth()
-	switch {
-	case r.Header.Get("Authorization") == "" && r.Header.Get("X-Api-Key") == "":
-		return "none"
-	case r.Header.Get("Authorization") == "Bearer "+i.token, r.Header.Get("X-Api-Key") == i.token, password == i.token:
-		return "token"
+	found := "none"
+	for _, name := range []string{"Authorization", "X-Api-Key", "X-Goog-Api-Key"} {
+		_, password, _ := r.BasicAuth()
+		switch value := strings.TrimPrefix(r.Header.Get(name), "Bearer "); {
+		case value == "":
+		case value == i.token, name == "Authorization" && password == i.token:
+			found = "token"
+		default:
+			return "other"
+		}
 	}
-	return "other"
+	return found
 }
 
 // guarded refuses requests without the token.

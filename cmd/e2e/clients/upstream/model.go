@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// model is the API of a language model, in the shape of Anthropic's (/v1/messages) and OpenAI's (/v1/responses).
+// model is the API of a language model, with the paths of Anthropic's (/v1/messages), OpenAI's (/v1/responses) and Google's (/v1beta/models).
 type model struct {
 	mu      sync.Mutex
 	streams map[string]chan struct{} // by id: closed when the reader has told that the first event arrived
@@ -23,10 +23,11 @@ func newModel() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/messages", received)
 	mux.HandleFunc("POST /v1/responses", received)
+	mux.HandleFunc("POST /v1beta/models/{call}", received)
 	mux.HandleFunc("PUT /v1/files/{name}", received)
 	// As api.github.com answers for a release's asset.
 	mux.HandleFunc("GET /v1/assets/{host}/{name}", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "https://"+r.PathValue("host")+"/assets/"+r.PathValue("name")+"?X-Amz-Signature=s3", http.StatusFound)
+		http.Redirect(w, r, "https://"+r.PathValue("host")+"/assets/"+r.PathValue("name")+"?X-Amz-Signature=s3", http.StatusFound) //nolint:gosec // where a row wants to be sent
 	})
 	mux.HandleFunc("POST /v1/streams/{id}", m.stream)
 	mux.HandleFunc("POST /v1/streams/{id}/arrived", m.arrived)
