@@ -134,6 +134,13 @@ curl -sS -w '%{http_code}\n' --data-binary "$jwt" "${npm_config_registry}-/files
 		prints: []string{refusal},
 	},
 	{
+		// axios with an HTTPS proxy from the environment: axios/axios#4531, axios/axios#6330.
+		client: "curl", does: "asks the proxy for an HTTPS page in absolute form, as axios does", gets: "400 that says what to use",
+		script: `curl -sS -w '%{http_code}\n' --noproxy '*' --request-target https://docs.example/?absolute http://pipelock:8888/`,
+		prints: []string{"CONNECT for https\n400\n"},
+		never:  []string{"docs.example/?absolute"},
+	},
+	{
 		client: "curl", does: "asks a route directly, in HTTP/2 without TLS", gets: "the answer, on HTTP/2",
 		script: `curl -fsS --noproxy '*' --http2-prior-knowledge -w '%{http_version}\n' "${ANTHROPIC_BASE_URL}v1/models?h2c"`,
 		prints: []string{"model-1", "\n2\n"},
