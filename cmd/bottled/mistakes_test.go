@@ -260,6 +260,8 @@ var mistakes = map[string][]mistake{
 		{args: "validate -f DIR/env.yaml"},
 		{args: "validate -", stdin: withRoute("token: op://vault/item/field")},
 		{args: "validate -", stdin: withRoute("token: {exec: op read}")},
+		{args: "validate -", stdin: withRoute("token: {env: T}, roles: [github-cli]")},
+		{args: "validate -", stdin: withRoute("token: {env: T}, headers: {x-api-key: abc}")},
 		{args: "reconcile --once -f DIR/exec.yaml"},
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "ports: [3000]", 1)},
 		{args: "validate -", stdin: strings.Replace(devManifest, "command: [wait]", "ports: [{container: 3000, host: 3000}]", 1)},
