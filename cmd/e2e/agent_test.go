@@ -20,7 +20,7 @@ func workOf(t *testing.T, e *harness.Env, uid, gid int, mode os.FileMode) string
 		t.Fatal("this test gives directories to other users, which takes root")
 	}
 	dir := filepath.Join(filepath.Dir(e.Manifests), "work")
-	for _, err := range []error{os.MkdirAll(dir, 0o700), os.Chmod(dir, mode), os.Chown(dir, uid, gid), os.Chmod(filepath.Dir(dir), 0o755)} { //nolint:gosec // as people have it
+	for _, err := range []error{os.MkdirAll(dir, 0o700), os.Chmod(dir, mode), os.Chown(dir, uid, gid), os.Chmod(filepath.Dir(dir), 0o755)} {
 		if err != nil {
 			t.Fatal(err)
 		}

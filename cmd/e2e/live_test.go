@@ -40,7 +40,7 @@ func TestLiveReload(t *testing.T) {
 	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
-	startUpstream(t, e, "one")
+	startUpstream(t, e)
 	ids := owned(e)
 	streams := []*talk{streaming(t, e, "http://docs.demo.example/stream"), streaming(t, e, "http://cred-proxy:9099/api/stream")}
 

@@ -36,7 +36,7 @@ func TestCut(t *testing.T) {
 	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
 	c := e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
-	startUpstream(t, e, "one")
+	startUpstream(t, e)
 	gets := func(when string, want bool) {
 		t.Helper()
 		for _, url := range []string{"http://docs.demo.example/", "http://cred-proxy:9099/api/whoami"} {

@@ -133,8 +133,9 @@ func TestServices(t *testing.T) {
 	if now := stateOfContainer(t, e, agent).StartedAt; !now.Equal(last.StartedAt) {
 		t.Error("the agent was replaced with its service")
 	}
-	whole := serviceManifest("")
-	e.Write("one.yaml", whole[:strings.Index(whole, "  services:")]+whole[strings.Index(whole, "  agent:"):])
+	head, rest, _ := strings.Cut(serviceManifest(""), "  services:")
+	_, tail, _ := strings.Cut(rest, "  agent:")
+	e.Write("one.yaml", head+"  agent:"+tail)
 	e.Expect(exitDone, "sync")
 	if left := e.Docker("ps", "-aq", "--filter", "name="+e.Prefix+"-service-"); left != "" {
 		t.Errorf("services are left: %s", left)

@@ -61,7 +61,7 @@ func TestTokenCommand(t *testing.T) {
 	}
 
 	e.Reconcile(exitDone)
-	startUpstream(t, e, "one")
+	startUpstream(t, e)
 	sent := func(token string) (bool, string) {
 		out, _ := e.Agent("one", "fetch", "http://cred-proxy:9099/api/whoami")
 		return strings.Contains(out, "Bearer "+token), out

@@ -15,13 +15,13 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-// startUpstream runs a stand-in for an API on a bottle's egress network and returns its address there. The bottle's
+// startUpstream runs a stand-in for an API on bottle one's egress network and returns its address there. The bottle's
 // manifest must name the CA (./certs/ca.pem) and the token (./certs/token).
-func startUpstream(t *testing.T, e *harness.Env, slug string) string {
+func startUpstream(t *testing.T, e *harness.Env) string {
 	t.Helper()
 	certs := filepath.Join(e.Manifests, "certs")
 	name := e.Prefix + "-upstream"
-	e.Docker("run", "-d", "--name", name, "--label", state.LabelOwner+"="+e.Owner+"-guest", "--network", e.Network("egress", slug),
+	e.Docker("run", "-d", "--name", name, "--label", state.LabelOwner+"="+e.Owner+"-guest", "--network", e.Network("egress", "one"),
 		"--network-alias", "api.demo.example", "--network-alias", "docs.demo.example", "-v", certs+":/certs:ro",
 		harness.AgentImage, "upstream", "--cert-dir", "/certs")
 	t.Cleanup(func() { e.Docker("rm", "-f", name) })
@@ -58,7 +58,7 @@ func TestTraffic(t *testing.T) {
 	token := prepareCerts(t, e)
 	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
 	e.Reconcile(exitDone)
-	upstream := startUpstream(t, e, "one")
+	upstream := startUpstream(t, e)
 
 	reaches := func(what string, args ...string) string {
 		t.Helper()
@@ -158,7 +158,7 @@ func TestCredentialRejected(t *testing.T) {
 	e.Write("one.yaml", trafficManifest(e, "docs.demo.example"))
 	e.Controller("--resync", "1h").Ready()
 	settledReady(t, e, "one")
-	startUpstream(t, e, "one")
+	startUpstream(t, e)
 	ask := func(path, want string) {
 		t.Helper()
 		if out, _ := e.Agent("one", "fetch", "http://cred-proxy:9099/api"+path); !strings.Contains(out, want) {

@@ -62,14 +62,14 @@ var constraints = []constraint{
 	{"Route.authScheme", both(matching(route.AuthSchemePattern), byDefault(route.DefaultAuthScheme))},
 	{"Route.authHeader", matching(route.AuthHeaderPattern)},
 	{"Route.authQuery", matching(route.AuthQueryPattern)},
-	{"Route.methods", listOf(1, route.MaxMethods, route.MethodPattern)},
+	{"Route.methods", listOf(route.MaxMethods, route.MethodPattern)},
 	{"Route.maxRequestBody", matching(scalar.QuantityPattern)},
-	{"Route.allowQuery", listOf(1, route.MaxAllowed, route.ParameterPattern)},
+	{"Route.allowQuery", listOf(route.MaxAllowed, route.ParameterPattern)},
 	{"Route.headers", both(mapOf(route.AuthHeaderPattern, matching(route.HeaderPattern)), sized(1, route.MaxHeaders))},
-	{"Route.gitURLs", listOf(1, route.MaxGitURLs, route.GitURLPattern)},
+	{"Route.gitURLs", listOf(route.MaxGitURLs, route.GitURLPattern)},
 	{"Route.allowSetCookie", byDefault(false)},
-	{"PathRules.allow", listOf(1, route.MaxPathRules, route.PathRulePattern)},
-	{"PathRules.deny", listOf(1, route.MaxPathRules, route.PathRulePattern)},
+	{"PathRules.allow", listOf(route.MaxPathRules, route.PathRulePattern)},
+	{"PathRules.deny", listOf(route.MaxPathRules, route.PathRulePattern)},
 	{"RateLimit.requestsPerMinute", numbered(1, route.MaxRate)},
 	{"RateLimit.burst", numbered(1, route.MaxRate)},
 	{"Route.roles", both(each(oneOf(route.Roles())), unique)},
@@ -191,8 +191,8 @@ func atMost(most uint64) func(*jsonschema.Schema) {
 
 func atLeastOne(s *jsonschema.Schema) { s.MinItems = new(uint64(1)) }
 
-func listOf(least, most uint64, p scalar.Pattern) func(*jsonschema.Schema) {
-	return both(both(between(least, most), each(matching(p))), unique)
+func listOf(most uint64, p scalar.Pattern) func(*jsonschema.Schema) {
+	return both(both(between(1, most), each(matching(p))), unique)
 }
 
 func numbered(least, most int) func(*jsonschema.Schema) {

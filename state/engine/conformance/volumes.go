@@ -51,7 +51,11 @@ func volumes(r *run) {
 	if got := listed(""); !slices.Contains(got, own.Name) || !slices.Contains(got, other.Name) {
 		r.Errorf("volumes of the owner: %v", got)
 	}
+	mountedVolumes(r, own, other, listed)
+}
 
+// mountedVolumes are the container's that was created with them, and can't be removed before it.
+func mountedVolumes(r *run, own, other state.Volume, listed func(slug string) []string) {
 	n := r.network("volumes", 0)
 	c := r.container("v", n.Name)
 	for volume, want := range map[string]error{r.Settings.Prefix + "-missing": engine.ErrNotFound, other.Name: engine.ErrForeignVolume} {

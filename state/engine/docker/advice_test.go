@@ -27,7 +27,7 @@ func TestExplainStart(t *testing.T) {
 	} {
 		err := explainStart(errors.New(text))
 		for _, kind := range []error{engine.ErrNoCommand, engine.ErrNotExecutable} {
-			if errors.Is(err, kind) != (kind == want.kind) {
+			if errors.Is(err, kind) != errors.Is(want.kind, kind) {
 				t.Errorf("%q is %q", text, err)
 			}
 		}

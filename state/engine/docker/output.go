@@ -54,7 +54,8 @@ func streamTerminal(raw io.Reader, handle func(engine.LogLine) error) error {
 		}
 		begins = err == nil
 		if end, is := bytes.CutSuffix(text, []byte("\r\n")); is {
-			text = append(end, '\n')
+			text = end[:len(end)+1]
+			text[len(end)] = '\n'
 		}
 		if line.Text = translateInit(text); len(text) > 0 {
 			if err := handle(line); err != nil {

@@ -28,7 +28,7 @@ const Known = "gzip, deflate, br, zstd"
 const maxCodings = 2
 
 // ErrUnknown is the error for codings that can't be undone.
-var ErrUnknown = errors.New("Content-Encoding that cannot be undone (possible are " + Known + ", and two of them)") //nolint:revive // a header's name
+var ErrUnknown = errors.New("Content-Encoding that cannot be undone (possible are " + Known + ", and two of them)")
 
 // Parse returns the codings of a Content-Encoding header, in the order in which they have to be undone.
 func Parse(header string) ([]Coding, error) {
