@@ -47,6 +47,9 @@ func checkExtraName(name string, declared []string) *scalar.Fault {
 	case slices.Contains(declared, name):
 		return scalar.NewFault(scalar.Quote(name)+" is a host that the bottle reaches through pipelock, which does not look here", fix)
 	}
+	if host := hostBelow(declared, name); host != "" {
+		return scalar.NewFault(fmt.Sprintf("the agent would ask %s past pipelock: extra hosts are in NO_PROXY, and programs take %s for a domain", scalar.Quote(host), name), fix)
+	}
 	return nil
 }
 

@@ -61,12 +61,18 @@ func hasService(d *parse.Document, name string) bool {
 
 // refuseDomain reports a service whose name is the end of a host that the agent may ask: programs take a name in NO_PROXY for a domain.
 func refuseDomain(d *parse.Document, field, name string) {
-	for _, host := range declaredHosts(d) {
-		if strings.HasSuffix(host, "."+name) {
-			d.Report(field, fmt.Sprintf("the agent would ask %s past pipelock: services are in NO_PROXY, and programs take %s for a domain", scalar.Quote(host), name), "choose another name")
-			return
-		}
+	if host := hostBelow(declaredHosts(d), name); host != "" {
+		d.Report(field, fmt.Sprintf("the agent would ask %s past pipelock: services are in NO_PROXY, and programs take %s for a domain", scalar.Quote(host), name), "choose another name")
 	}
+}
+
+// hostBelow returns the first host that is below a name as a domain; "" when none is.
+func hostBelow(hosts []string, name string) string {
+	i := slices.IndexFunc(hosts, func(host string) bool { return strings.HasSuffix(host, "."+name) })
+	if i < 0 {
+		return ""
+	}
+	return hosts[i]
 }
 
 func validateService(d *parse.Document, field string, s v1alpha1.Service) {
