@@ -17,11 +17,11 @@ func changing(call string) bool {
 	return !strings.HasPrefix(call, "GET ") && !strings.HasPrefix(call, "HEAD ")
 }
 
-// objects are the names of the Env's containers and networks.
+// objects are the names of the Env's containers, networks and volumes.
 func objects(e *harness.Env) []string {
 	filter := "label=" + state.LabelOwner + "=" + e.Owner
 	return slices.Sorted(slices.Values(strings.Fields(e.Docker("ps", "-a", "--filter", filter, "--format", "{{.Names}}") + "\n" +
-		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}"))))
+		e.Docker("network", "ls", "--filter", filter, "--format", "{{.Name}}") + "\n" + strings.Join(volumes(e), "\n"))))
 }
 
 // TestKilledAtEveryCall kills bottled just after, and in another round just before, calls that change the engine: the next pass must
@@ -30,12 +30,13 @@ func objects(e *harness.Env) []string {
 func TestKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
-	e.Write("one.yaml", small("one"))
+	const volume = "volumes: [{name: home, target: /home/agent, retain: false}]"
+	e.Write("one.yaml", strings.Replace(small("one"), "[agent]", "[agent], "+volume, 1))
 	outcomes := []harness.Outcome{harness.LoseBack}
 	if nightly() {
 		outcomes = append(outcomes, harness.Refuse)
 		e.Write("token", testToken)
-		e.Write("one.yaml", whole("one"))
+		e.Write("one.yaml", strings.Replace(whole("one"), "[agent]\n", "[agent]\n    "+volume+"\n", 1))
 	}
 	proxy := e.Proxy()
 	e.Reconcile(exitDone)
@@ -60,6 +61,9 @@ func TestKilledAtEveryCall(t *testing.T) {
 				}
 				if action[0] == "reconcile" {
 					e.Expect(exitDone, "delete", "--all")
+					if left := objects(e); len(left) > 0 {
+						t.Fatalf("killed at change %d: a removal after the next pass leaves %v", n, left)
+					}
 				}
 			}
 			if kills < 1 || nightly() && kills < 6 {
