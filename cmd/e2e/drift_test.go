@@ -41,7 +41,7 @@ func TestDriftIsRepaired(t *testing.T) {
 			e.Docker("update", "--cpu-shares", "12", e.Name(state.CredProxy, "one"))
 		}, true},
 		{"privileged", "extras", func() { rerun("--privileged") }, false},
-		{"forged", "MaskedPaths=(none)|ReadonlyPaths=(none)|Sysctls=|Devices=|capAdd|securityOpt|oomScore|mounts|PortBindings=", func() {
+		{"forged", "MaskedPaths=(none)|ReadonlyPaths=(none)|Sysctls=|devices: |capAdd|securityOpt|oomScore|mounts|PortBindings=", func() {
 			rerun("--security-opt", "systempaths=unconfined", "--security-opt", "seccomp=unconfined", "--sysctl", "net.ipv4.ping_group_range=0 1",
 				"--device", "/dev/null:/dev/other", "--cap-add", "NET_ADMIN", "--oom-score-adj", "5", "-v", "/etc:/host-etc:ro", "-p", "127.0.0.1::80")
 		}, false},
