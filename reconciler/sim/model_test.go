@@ -65,7 +65,7 @@ func (o *orderCheck) check(ctx context.Context, id string) {
 	}
 	starting := all[i]
 	for _, other := range all {
-		if other.Slug() != starting.Slug() || kinds.All.Compare(other.Component(), starting.Component()) >= 0 {
+		if other.Slug() != starting.Slug() || kinds.All.Compare(other.Component(), starting.Component()) >= 0 || !o.w.source.declares(other) {
 			continue
 		}
 		report, err := o.w.engine.LastReport(ctx, other.ID, time.Time{})
@@ -75,6 +75,23 @@ func (o *orderCheck) check(ctx context.Context, id string) {
 			o.mu.Unlock()
 		}
 	}
+}
+
+// declares reports whether a container is of a component that is declared. The removal of another one may have failed half-way.
+func (s *declarations) declares(c engine.Summary) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spec := s.bottles[c.Slug()].Spec
+	service, isService := strings.CutPrefix(string(c.Component()), state.ServicePrefix)
+	switch {
+	case isService:
+		return slices.ContainsFunc(spec.Services, func(s v1alpha1.Service) bool { return s.Name == service })
+	case c.Component() == state.CredProxy:
+		return spec.CredProxy != nil
+	case c.Component() == state.Supervise:
+		return spec.Supervise
+	}
+	return true
 }
 
 // bottles generates what is declared.
