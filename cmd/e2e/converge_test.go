@@ -12,7 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state/component/kinds"
+	"github.com/bot-bottle/bottled/state"
 )
 
 // whole is a manifest of a bottle with every part.
@@ -36,6 +36,9 @@ spec:
     resources: {memory: 64Mi, cpus: "0.5", pids: 64}
 `
 }
+
+// wholeComponents are those of the bottle that whole declares.
+var wholeComponents = []state.ComponentName{state.Pipelock, state.CredProxy, state.Supervise, state.Agent}
 
 // small is a manifest of a bottle with an agent and pipelock only.
 func small(slug string) string {
@@ -94,7 +97,7 @@ func TestConverge(t *testing.T) {
 		if !b.Ready || b.Reason != reconciler.ReasonReady || len(b.Components) != 4 {
 			t.Errorf("bottle %s: %+v", slug, b)
 		}
-		for i, part := range kinds.All.Names() {
+		for i, part := range wholeComponents {
 			if b.Components[i].Component != part || !b.Components[i].Ready {
 				t.Errorf("bottle %s: part %d is %+v, want a ready %s", slug, i, b.Components[i], part)
 			}
@@ -140,7 +143,7 @@ func TestSecretsStayInside(t *testing.T) {
 	}
 	r3 := e.Reconcile(exitDone, "--log-level", "debug")
 	shown := []string{r.Stdout, r.Stderr, r2.Stdout, r2.Stderr, r3.Stdout, r3.Stderr}
-	for _, part := range kinds.All.Names() {
+	for _, part := range wholeComponents {
 		name := e.Name(part, "one")
 		shown = append(shown, e.Docker("inspect", name), e.Docker("logs", name), e.Docker("top", name, "-eo", "pid,args"))
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/component/kinds"
 )
 
 // apiNetworkOpts is the first API version (engine 24) whose daemon.json has default-network-opts.
@@ -104,7 +103,7 @@ func (b box) expectClosed(networkOpts bool) {
 	if got := b.e.Docker("inspect", "-f", settings, guest); got != "shareable host 1073741824" {
 		b.Errorf("the defaults have no effect on an ordinary container: %s", got)
 	}
-	for _, part := range kinds.All.Names() {
+	for _, part := range wholeComponents {
 		if got := b.e.Docker("inspect", "-f", settings, b.e.Name(part, "one")); got != "private private 67108864" {
 			b.Errorf("%s: %s", part, got)
 		}
@@ -152,7 +151,7 @@ func (b box) noIPv6() {
 	if len(targets) < 2 {
 		b.Fatalf("the host has too few IPv6 addresses: %v", targets)
 	}
-	for _, part := range kinds.All.Names() {
+	for _, part := range wholeComponents {
 		b.denied(string(part), b.attack(part, append([]string{"connect"}, targets...)...))
 		var networks map[string]struct{ GlobalIPv6Address string }
 		shown := b.e.Docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", b.e.Name(part, "one"))

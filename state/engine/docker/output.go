@@ -21,20 +21,29 @@ func (e *Engine) StreamLogs(ctx context.Context, id string, o engine.LogOptions,
 	if o.Tail >= 0 {
 		options.Tail = fmt.Sprint(o.Tail)
 	}
-	c, err := e.client.ContainerInspect(ctx, id)
-	if err != nil {
-		return wrap(err, "read log")
-	}
 	raw, err := e.client.ContainerLogs(ctx, id, options)
 	if err != nil {
 		return wrap(err, "read log")
 	}
-	if c.Config.Tty {
-		return errors.Join(wrap(streamTerminal(raw, handle), "read log"), raw.Close())
+	return errors.Join(wrap(streamLog(raw, handle), "read log"), raw.Close())
+}
+
+// streamLog calls handle for every line of a log with times. Without a terminal it is in frames, and the first byte is a stream's number;
+// with one it is the first digit of a year. Nothing that the program prints comes before these.
+func streamLog(raw io.Reader, handle func(engine.LogLine) error) error {
+	log := bufio.NewReader(raw)
+	first, err := log.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	case first[0] >= '0' && first[0] <= '9':
+		return streamTerminal(log, handle)
 	}
 	stdout, stderr := &lineWriter{handle: handle}, &lineWriter{handle: handle}
-	_, err = stdcopy.StdCopy(stdout, stderr, raw)
-	return errors.Join(wrap(err, "read log"), stdout.flush(), stderr.flush(), raw.Close())
+	_, err = stdcopy.StdCopy(stdout, stderr, log)
+	return errors.Join(err, stdout.flush(), stderr.flush())
 }
 
 // streamTerminal calls handle for every line of the log of a container with a terminal, which has no frames: each entry is its time and

@@ -23,11 +23,11 @@ func TestStreamTerminal(t *testing.T) {
 		"an unfinished line": {raw: at + "one\r\n" + at + "tw", want: []string{"one\n", "tw"}},
 		"a long line":        {raw: at + long + "y\r\n" + at + "z\r\n", want: []string{long[len(at):], "x" + strings.Repeat("x", len(at)-1) + "y\n", "z\n"}},
 		"the init's words":   {raw: at + "[FATAL tini (7)] exec /x failed: Permission denied\r\n", want: []string{"exec /x: Permission denied\n"}},
-		"no time":            {raw: "one\r\n", says: "a log entry without its time"},
+		"no time":            {raw: "1 one\r\n", says: "a log entry without its time"},
 		"nothing":            {},
 	} {
 		var got []string
-		err := streamTerminal(strings.NewReader(c.raw), func(l engine.LogLine) error {
+		err := streamLog(strings.NewReader(c.raw), func(l engine.LogLine) error {
 			got = append(got, string(l.Text))
 			if l.At.Hour() != 10 {
 				return fmt.Errorf("its time is %s", l.At)
@@ -39,7 +39,7 @@ func TestStreamTerminal(t *testing.T) {
 		}
 	}
 	enough := errors.New("enough")
-	if err := streamTerminal(strings.NewReader(at+"one\n"+at+"two\n"), func(engine.LogLine) error { return enough }); !errors.Is(err, enough) {
+	if err := streamLog(strings.NewReader(at+"one\n"+at+"two\n"), func(engine.LogLine) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("the handler's error is %v", err)
 	}
 }
