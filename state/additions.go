@@ -11,6 +11,8 @@ import (
 // agent's work.
 type Additions struct {
 	Init bool `json:",omitempty"` // an init as PID 1, which reaps orphans
+	// QuickDNS has programs give up soon on names that don't resolve. Docker does not answer for them: they would wait for 20 s.
+	QuickDNS bool `json:",omitempty"`
 	// Env takes precedence over Container.Env, but not over the image: see NewEnv.
 	Env  map[string]string `json:",omitempty"`
 	Home []HomeFile        `json:",omitempty"` // written after Container.Home; all of them are Optional

@@ -13,7 +13,7 @@ func TestAdditions(t *testing.T) {
 	type vars = map[string]string
 	image := vars{"PATH": "/bin", "JAVA_TOOL_OPTIONS": "-Xmx1g"}
 	declared := vars{"COUNT": "1", "KEY_0": "a"}
-	adds := func(env vars) state.Additions { return state.Additions{Init: true, Env: env} }
+	adds := func(env vars) state.Additions { return state.Additions{Init: true, QuickDNS: true, Env: env} }
 	now := adds(vars{"COUNT": "2", "KEY_1": "b", "NODE_USE_ENV_PROXY": "1", "JAVA_TOOL_OPTIONS": "-Dhttp.proxyHost=pipelock"})
 	container := func(env vars, a state.Additions) state.Container {
 		c := state.Container{Name: "c", Env: env, Additions: a, Labels: vars{}}
@@ -28,7 +28,7 @@ func TestAdditions(t *testing.T) {
 		if change != nil {
 			change(seen)
 		}
-		c.Env, c.Labels, c.Additions = seen, labels, state.Additions{Init: c.Additions.Init}
+		c.Env, c.Labels, c.Additions = seen, labels, state.Additions{Init: c.Additions.Init, QuickDNS: c.Additions.QuickDNS}
 		return ObservedContainer{
 			Summary: engine.Summary{Name: "c", Labels: labels}, Detail: engine.Detail{Container: c, Defaults: engine.ImageDefaults{Env: image}},
 		}
@@ -44,9 +44,10 @@ func TestAdditions(t *testing.T) {
 		"made by this version":        {want, made(want, nil), true},
 		"made by one without any":     {want, made(container(declared, state.Additions{}), nil), true},
 		"made by one with others":     {want, made(container(declared, adds(vars{"COUNT": "3", "KEY_1": "x", "KEY_2": "y", "OLD": "z"})), nil), true},
-		"made by one with more":       {container(declared, state.Additions{Init: true}), made(want, nil), true},
+		"made by one with more":       {container(declared, state.Additions{Init: true, QuickDNS: true}), made(want, nil), true},
 		"its image is gone":           {want, imageGone, true},
 		"with an init that is gone":   {container(nil, state.Additions{}), made(container(nil, state.Additions{Init: true}), nil), false},
+		"with quick DNS, unasked":     {container(nil, state.Additions{}), made(container(nil, state.Additions{QuickDNS: true}), nil), false},
 		"with another value":          {want, made(want, func(env vars) { env["NODE_USE_ENV_PROXY"] = "0" }), false},
 		"with one missing":            {want, made(want, func(env vars) { delete(env, "KEY_1") }), false},
 		"with one more":               {want, made(want, func(env vars) { env["LD_PRELOAD"] = "x" }), false},

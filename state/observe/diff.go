@@ -53,9 +53,8 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	if want.Runtime != "" {
 		d.compareText("runtime", got.Runtime, want.Runtime)
 	}
-	if got.Additions.Init && !want.Additions.Init {
-		d.addRecreate("init", "true", "false")
-	}
+	d.compareAddition("init", got.Additions.Init, want.Additions.Init)
+	d.compareAddition("quickDNS", got.Additions.QuickDNS, want.Additions.QuickDNS)
 	d.compareText("readOnlyRoot", strconv.FormatBool(got.ReadOnlyRoot), strconv.FormatBool(want.ReadOnlyRoot))
 	d.compareSet("capDrop", got.CapDrop, want.CapDrop)
 	d.compareSet("capAdd", got.CapAdd, want.CapAdd)
@@ -113,6 +112,13 @@ func (d *Drift) compareList(field string, before, after []string) {
 // compareSet compares lists regardless of their order.
 func (d *Drift) compareSet(field string, before, after []string) {
 	d.compareList(field, slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after)))
+}
+
+// compareAddition compares a setting that a container may be without.
+func (d *Drift) compareAddition(field string, got, want bool) {
+	if got && !want {
+		d.addRecreate(field, "true", "false")
+	}
 }
 
 // compareEnv compares the environment. Additions may be missing, or those of another version.

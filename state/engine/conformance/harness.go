@@ -74,7 +74,7 @@ func (r *run) container(name, network string) state.Container {
 		Name: r.Settings.Prefix + "-" + name, Image: r.Agent, Command: r.Waits, Env: map[string]string{"A": "b"}, Labels: r.labels("agent"),
 		Networks: []state.Attachment{{Network: network, Aliases: []string{"alias"}}}, DNS: []string{"127.0.0.1"}, CapDrop: []string{"ALL"},
 		SecurityOpt: []string{"no-new-privileges"}, Limits: state.Limits{Memory: 64 << 20, Pids: 32}, Restart: "no",
-		Log: state.Log{Driver: "json-file", Options: map[string]string{"max-size": "1m"}}, Additions: state.Additions{Init: true, Env: map[string]string{"ADDED": "1"}},
+		Log: state.Log{Driver: "json-file", Options: map[string]string{"max-size": "1m"}}, Additions: state.Additions{Init: true, QuickDNS: true, Env: map[string]string{"ADDED": "1"}},
 	}
 }
 

@@ -49,6 +49,9 @@ func toCreate(c state.Container, image map[string]string) (*container.Config, *c
 	// pipelock, which uses those, queries absolute names only.
 	if len(c.DNS) > 0 {
 		host.DNSSearch, host.DNSOptions = noSearch, noOptions
+		if c.Additions.QuickDNS {
+			host.DNSOptions = quickOptions
+		}
 	}
 	return config, host
 }
@@ -111,7 +114,7 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 		OOMScore:  host.OomScoreAdj,
 		Limits:    state.Limits{Memory: host.Memory, Swap: swapOf(host.Resources), NanoCPUs: host.NanoCPUs},
 		Restart:   string(host.RestartPolicy.Name),
-		Additions: state.Additions{Init: host.Init != nil && *host.Init},
+		Additions: state.Additions{Init: host.Init != nil && *host.Init, QuickDNS: slices.Equal(host.DNSOptions, quickOptions)},
 		Log:       state.Log{Driver: host.LogConfig.Type, Options: host.LogConfig.Config},
 	}
 	if got.Restart == "" {

@@ -19,6 +19,8 @@ var (
 	noSearch = []string{"."}
 	// noOptions makes a resolver query each name as it is. It is the default of Docker's embedded DNS server.
 	noOptions = []string{"ndots:0"}
+	// quickOptions are noOptions with which a resolver asks once and waits for a second (resolv.conf(5)).
+	quickOptions = append(slices.Clone(noOptions), "timeout:1", "attempts:1")
 	// readonlyPaths are Docker's defaults.
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
