@@ -66,7 +66,7 @@ USER dev
 			t.Errorf("%s: %s", file, text)
 		}
 	}
-	// Two components have a part in one file, and what the image has in the place of a file that was added later stays.
+	// Two components write to one file. A file of the image is kept where a later version of bottled adds one.
 	codex := string(ownedBy(t, e, agent, "/home/dev/.codex/config.toml", 1234, 1235))
 	for _, want := range []string{"model = 'gpt'", "command = 'docs'", "url = 'http://supervise:9100'", "base_url = 'http://cred-proxy:9099/openai/v1'"} {
 		if !strings.Contains(codex, want) {

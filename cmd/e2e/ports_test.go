@@ -219,7 +219,7 @@ func checkIngress(t *testing.T, e *harness.Env, name string) {
 	}
 }
 
-// TestPortsCloseWithTheirBottle also shows what people are told of a port.
+// TestPortsCloseWithTheirBottle also shows how status and describe report a port.
 func TestPortsCloseWithTheirBottle(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)

@@ -16,15 +16,32 @@ var listHeaders = setOf("anthropicbeta")
 // IsListHeader reports whether a route's fixed header is added to the client's list instead of replacing it.
 func IsListHeader(name string) bool { return listHeaders[Fold(name)] }
 
-// checkAllowQuery validates the names of parameters that are sent on although they look like credentials.
-func (c *checker) checkAllowQuery(field string, r Route) {
+// countRule is how many elements a field may have, and what to say of others.
+type countRule struct {
+	most               int
+	kind, elements     string
+	whenNone, whenMany string // what to do
+}
+
+// checkCount validates the number of a field's elements. It returns false if they are not to be looked at.
+func (c *checker) checkCount(field string, n int, rule countRule) bool {
 	switch {
 	case !c.fields.Usable(field):
-		return
-	case len(r.AllowQuery) == 0:
-		c.report(field, "the list is empty", "list names of query parameters, like [key], or remove it")
-	case len(r.AllowQuery) > MaxAllowed:
-		c.report(field, fmt.Sprintf("%d parameters are more than %d", len(r.AllowQuery), MaxAllowed), "list only those that cred-proxy refuses")
+		return false
+	case n == 0:
+		c.report(field, "the "+rule.kind+" is empty", rule.whenNone)
+	case n > rule.most:
+		c.report(field, fmt.Sprintf("%d %s are more than %d", n, rule.elements, rule.most), rule.whenMany)
+		return false
+	}
+	return true
+}
+
+// checkAllowQuery validates the names of parameters that are sent on although they look like credentials.
+func (c *checker) checkAllowQuery(field string, r Route) {
+	if !c.checkCount(field, len(r.AllowQuery), countRule{
+		MaxAllowed, "list", "parameters", "list names of query parameters, like [key], or remove it", "list only those that cred-proxy refuses",
+	}) {
 		return
 	}
 	for i, name := range r.AllowQuery {
@@ -49,13 +66,9 @@ func IsParameter(name, other string) bool {
 
 // checkHeaders validates the headers that a route sets.
 func (c *checker) checkHeaders(field string, r Route) {
-	switch {
-	case !c.fields.Usable(field):
-		return
-	case len(r.Headers) == 0:
-		c.report(field, "the mapping is empty", "write NAME: VALUE, or remove it")
-	case len(r.Headers) > MaxHeaders:
-		c.report(field, fmt.Sprintf("%d headers are more than %d", len(r.Headers), MaxHeaders), "keep those that the upstream needs")
+	if !c.checkCount(field, len(r.Headers), countRule{
+		MaxHeaders, "mapping", "headers", "write NAME: VALUE, or remove it", "keep those that the upstream needs",
+	}) {
 		return
 	}
 	names := map[string]string{}
@@ -95,15 +108,12 @@ func headerFault(name string, r Route) *scalar.Fault {
 
 // checkGitURLs validates further prefixes of repositories' URLs. They are not shown: one may hold a password.
 func (c *checker) checkGitURLs(field string, r Route) {
-	switch {
-	case !c.fields.Usable(field):
+	if !c.checkCount(field, len(r.GitURLs), countRule{
+		MaxGitURLs, "list", "URLs", "list prefixes of URLs, like [https://USER@HOST/], or remove it", "list only those that are in use",
+	}) {
 		return
-	case len(r.GitURLs) == 0:
-		c.report(field, "the list is empty", "list prefixes of URLs, like [https://USER@HOST/], or remove it")
-	case len(r.GitURLs) > MaxGitURLs:
-		c.report(field, fmt.Sprintf("%d URLs are more than %d", len(r.GitURLs), MaxGitURLs), "list only those that are in use")
-		return
-	case !slices.Contains(r.Roles, RoleGitInsteadOf):
+	}
+	if len(r.GitURLs) > 0 && !slices.Contains(r.Roles, RoleGitInsteadOf) {
 		c.report(field, "only the role git-insteadof uses it", "add git-insteadof to the route's roles")
 	}
 	for i, prefix := range r.GitURLs {

@@ -60,13 +60,9 @@ func (c *checker) checkPaths(field string, rules PathRules) {
 }
 
 func (c *checker) checkPathRules(field string, rules []string) {
-	switch {
-	case !c.fields.Usable(field):
-		return
-	case len(rules) == 0:
-		c.report(field, "the list is empty", "list paths, like [/v1/messages], or remove it")
-	case len(rules) > MaxPathRules:
-		c.report(field, fmt.Sprintf("%d rules are more than %d", len(rules), MaxPathRules), "name a path above several of them, or use * for a segment")
+	if !c.checkCount(field, len(rules), countRule{
+		MaxPathRules, "list", "rules", "list paths, like [/v1/messages], or remove it", "name a path above several of them, or use * for a segment",
+	}) {
 		return
 	}
 	for i, rule := range rules {

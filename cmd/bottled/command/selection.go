@@ -42,6 +42,16 @@ func (s Selection) Of(status reconciler.Status) ([]reconciler.BottleStatus, erro
 	return matching, err
 }
 
+// Names are the names of the bottles of a status that are meant.
+func (s Selection) Names(status reconciler.Status) ([]string, error) {
+	bottles, err := s.Of(status)
+	names := make([]string, 0, len(bottles))
+	for _, b := range bottles {
+		names = append(names, b.Slug)
+	}
+	return names, err
+}
+
 // selectorValue is the value of -l, in the syntax of Kubernetes.
 type selectorValue struct{ to *labels.Selector }
 

@@ -13,7 +13,7 @@ import (
 func selfCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "self [DIRECTORY…]",
-		Short: "Print who and where the program is, and what it may do in directories",
+		Short: "Print the user, the working directory and the host name, and what can be written to directories",
 		RunE: func(cmd *cobra.Command, dirs []string) error {
 			return describeSelf(cmd.OutOrStdout(), dirs)
 		},
@@ -61,7 +61,7 @@ func describeDir(dir string) (string, error) {
 	}
 	file := filepath.Join(dir, "made-by-bottled-demo")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		return text + " not writable", nil //nolint:nilerr // that is what is told
+		return text + " not writable", nil //nolint:nilerr // the error is the result
 	}
 	return text + " writable", os.Remove(file)
 }

@@ -163,7 +163,7 @@ spec:
     image: %q
     command: [agent]
     env:
-      # An authority of the user's own, as each program is told.
+      # How each program is told of the user's own certificate authority.
       NODE_EXTRA_CA_CERTS: /etc/ssl/certs/ca-certificates.crt
       REQUESTS_CA_BUNDLE: /etc/ssl/certs/ca-certificates.crt
       PIP_CERT: /etc/ssl/certs/ca-certificates.crt

@@ -73,13 +73,9 @@ func choose(ctx context.Context, opts *Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := opts.Of(all)
-	if err != nil || len(chosen) == 0 {
+	names, err := opts.Names(all)
+	if err != nil || len(names) == 0 {
 		return nil, err
-	}
-	var names []string
-	for _, b := range chosen {
-		names = append(names, b.Slug)
 	}
 	if opts.Confirm != nil {
 		err = opts.Confirm(fmt.Sprintf("Remove %s: %s?", report.Count(len(names), "bottle"), strings.Join(names, ", ")))

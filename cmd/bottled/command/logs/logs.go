@@ -98,15 +98,15 @@ func (o *Options) choose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bottles, err := o.Of(status)
+	names, err := o.Names(status)
 	if err != nil {
 		return err
 	}
-	if len(bottles) == 0 {
+	if len(names) == 0 {
 		return errors.New("no bottle has labels that match --selector: bottled status -o json shows them")
 	}
-	for _, b := range bottles {
-		o.Select.Of = append(o.Select.Of, service.Target{Bottle: b.Slug})
+	for _, name := range names {
+		o.Select.Of = append(o.Select.Of, service.Target{Bottle: name})
 	}
 	return nil
 }
