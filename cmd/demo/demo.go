@@ -136,11 +136,16 @@ func (d *demo) proveEgress() {
 		func(r result) bool { return r.code == 0 && strings.Contains(r.output, `"host":"`+docsHost+`"`) },
 		inAgent(builderAgent, "fetch", "http://"+docsHost+"/guide")...)
 	d.prove("A host that is not on the list is refused with 403.", forbidden, inAgent(builderAgent, "fetch", "http://"+newHost+"/")...)
-	d.prove("So is the tunnel (CONNECT) that https to it would need.", forbidden, inAgent(builderAgent, "fetch", "https://"+newHost+"/")...)
+	d.prove("So is the tunnel (CONNECT) that https to it would need.", noTunnel, inAgent(builderAgent, "fetch", "https://"+newHost+"/")...)
 	address := d.ask("docker", "inspect", "--format", `{{(index .NetworkSettings.Networks "`+builderEgress+`").IPAddress}}`, upstreamName)
 	d.prove("Without pipelock there is no way to it: "+address+" is the address that answered above.", allClosed,
 		inAgent(builderAgent, "dial", address+":80", address+":443")...)
 	d.proveNoHost()
+}
+
+// noTunnel is a tunnel's refusal, whose status line has the reason.
+func noTunnel(r result) bool {
+	return r.code == 1 && strings.Contains(r.output, "the proxy answered 403 Blocked by sandbox policy: domain not in allowlist: "+newHost)
 }
 
 func forbidden(r result) bool { return r.code == 1 && strings.Contains(r.output, "403 Forbidden") }
