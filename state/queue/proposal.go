@@ -46,12 +46,14 @@ type Status string
 // The statuses. Withdrawn is the asking side's own: nobody waits for an answer any more.
 const (
 	Approved  Status = "approved"
-	Modified  Status = "modified"
+	Modified  Status = "modified" // approved with changes, which the notes tell
 	Rejected  Status = "rejected"
+	Expired   Status = "expired" // nobody answered in time
+	Failed    Status = "failed"  // it was approved, the bottle did not become ready with it, and the change was taken back
 	Withdrawn Status = "withdrawn"
 )
 
-var statuses = []Status{Approved, Modified, Rejected, Withdrawn}
+var statuses = []Status{Approved, Modified, Rejected, Expired, Failed, Withdrawn}
 
 // Proposal is an agent's request to a person. Every field but the ID was written inside the bottle and is not verified. In particular,
 // Bottle proves nothing; the queue's directory does.
