@@ -115,3 +115,10 @@ func cutStep(text string, first bool) (step, string, error) {
 	}
 	return step{key: text[:end]}, text[end:], nil
 }
+
+func (s step) String() string {
+	if s.key == "" {
+		return fmt.Sprintf("element [%d]", s.index)
+	}
+	return "key " + scalar.Quote(s.key)
+}

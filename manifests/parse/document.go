@@ -36,6 +36,9 @@ const maxProblems = 100
 // Position is a place in a file. Lines and columns are counted from 1.
 type Position struct{ Line, Column int }
 
+// Root is the document's top node. Nobody changes it.
+func (d *Document) Root() *yaml.Node { return d.root }
+
 func positionOf(n *yaml.Node) Position { return Position{max(n.Line, 1), max(n.Column, 1)} }
 
 // Decode decodes the document into its bottle and reports what doesn't fit the format. It is false for a document that

@@ -9,6 +9,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// MaxFileSize is the size in bytes above which a file of manifests is refused.
+const MaxFileSize = 1 << 20
+
 // A file with more documents than this is refused from there on.
 const maxDocuments = 1000
 

@@ -14,25 +14,51 @@ import (
 
 // Encode writes a bottle as people would: in the order of the reference, in YAML that needs few quotes, below lines of comments.
 func Encode(b v1alpha1.Bottle, comments []string) ([]byte, error) {
-	text, err := json.Marshal(b)
+	root, err := NodeOf(b)
 	if err != nil {
 		return nil, err
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(jsonToYAML(text), &root); err != nil {
-		return nil, err
-	}
-	unquote(root.Content[0])
+	unquote(root)
 	var out bytes.Buffer
 	for _, line := range comments {
 		out.WriteString(comment(line))
 	}
 	encoder := yaml.NewEncoder(&out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(&root); err != nil {
+	if err := encoder.Encode(root); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), encoder.Close()
+}
+
+// NodeOf returns the node of what encoding/json makes of a value. Keys keep their order.
+func NodeOf(v any) (*yaml.Node, error) {
+	text, err := toJSON(v)
+	if err != nil {
+		return nil, err
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return nil, err
+	}
+	return root.Content[0], nil
+}
+
+// DoubleQuoted returns a text in double quotes, as JSON and YAML have it.
+func DoubleQuoted(text string) (string, error) {
+	quoted, err := toJSON(text)
+	return string(quoted), err
+}
+
+// toJSON is JSON that is YAML, too.
+func toJSON(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return jsonToYAML(bytes.TrimSuffix(out.Bytes(), []byte("\n"))), nil
 }
 
 // jsonToYAML escapes the characters that JSON allows in a text and YAML does not; but for these, JSON is YAML.
@@ -84,10 +110,12 @@ func unquote(n *yaml.Node) {
 // isShort reports whether a field is written on one line.
 func isShort(key string) bool { return key == "token" || key == "roles" }
 
-// isPlainText reports whether every reader of YAML takes a text for text without quotes.
-func isPlainText(n *yaml.Node) bool {
-	plain := yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}
-	return n.Tag == strTag && plainTextPattern.Matches(n.Value) && plain.ShortTag() == strTag && !isOldBool(n.Value)
+func isPlainText(n *yaml.Node) bool { return n.Tag == strTag && IsPlainText(n.Value) }
+
+// IsPlainText reports whether every reader of YAML takes a text for text without quotes, in any place.
+func IsPlainText(text string) bool {
+	plain := yaml.Node{Kind: yaml.ScalarNode, Value: text}
+	return plainTextPattern.Matches(text) && plain.ShortTag() == strTag && !isOldBool(text)
 }
 
 // withoutEmpty leaves out of a mapping's keys and values what only stands there because Go's JSON leaves out no empty structs.

@@ -96,6 +96,13 @@ func (d *Document) translateRoute(r legacyRoute, field string) {
 	d.adoptList(field+".roles", len(r.Role))
 }
 
+// LegacyRoute returns a route as the front matter of a claude-bottle file has it. It is false if that can't say all of the route.
+func LegacyRoute(r route.Route) (any, bool) {
+	front := legacyRoute{Path: r.Path, Upstream: r.Upstream, AuthScheme: r.AuthScheme, TokenRef: r.Token.Env, Role: r.Roles}
+	back := route.Route{Path: front.Path, Upstream: front.Upstream, AuthScheme: front.AuthScheme, Token: route.SecretRef{Env: front.TokenRef}, Roles: front.Role}
+	return front, reflect.DeepEqual(r, back)
+}
+
 // withSlashes adds the slashes that a manifest wants around a path.
 func withSlashes(path string) string {
 	if path == "" {

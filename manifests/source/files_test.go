@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests/safepath"
-
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/parse"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // tree makes files below a new directory and makes it the working directory. A text that begins with
@@ -140,7 +141,7 @@ var directories = []listing{
 	},
 	{
 		name:  "oversize, next to good ones",
-		files: map[string]string{"a.yaml": bottle("a") + strings.Repeat("# larger\n", maxFileSize/9), "b.yaml": bottle("b"), "c.yaml": bottle("c") + strings.Repeat("#", maxFileSize-len(bottle("c")))},
+		files: map[string]string{"a.yaml": bottle("a") + strings.Repeat("# larger\n", parse.MaxFileSize/9), "b.yaml": bottle("b"), "c.yaml": bottle("c") + strings.Repeat("#", parse.MaxFileSize-len(bottle("c")))},
 		want:  []string{"b", "c", "./a.yaml: it is larger than 1024 KiB"}, count: 3,
 	},
 	{

@@ -118,4 +118,4 @@ func textBelow(d *parse.Document, text string) []string {
 }
 
 // maxTextBelow leaves enough of a manifest's size for the manifest.
-const maxTextBelow = maxFileSize / 4
+const maxTextBelow = parse.MaxFileSize / 4

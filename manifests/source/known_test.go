@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/bot-bottle/bottled/manifests/parse"
 )
 
 const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec: {replicas: 1}\n"
@@ -98,7 +100,7 @@ func TestForeignFilesBlockNothing(t *testing.T) {
 			map[string]string{
 				"a.yaml": bottle("a"), "compose.yaml": "services: {web: {image: nginx}}\n", "agent/package.json": `{"name": "x", "scripts": {}}`, "list.json": "[1, 2]", "text.yml": "text",
 				"mkdocs.yml": "markdown_extensions:\n  - x: !!python/name:pymdownx.emoji.twemoji\n", "k8s/all.yaml": deployment + "---\n" + deployment,
-				"k8s/list.yaml": "apiVersion: v1\nkind: List\nitems: []\n", "lock.yaml": "lockfileVersion: 9\n" + strings.Repeat("a: b\n", maxFileSize/5), "README.md": "# x",
+				"k8s/list.yaml": "apiVersion: v1\nkind: List\nitems: []\n", "lock.yaml": "lockfileVersion: 9\n" + strings.Repeat("a: b\n", parse.MaxFileSize/5), "README.md": "# x",
 			},
 			[]string{"a"},
 			[]string{"./agent/package.json", "./compose.yaml", "./k8s/all.yaml", "./k8s/list.yaml", "./list.json", "./lock.yaml", "./mkdocs.yml", "./text.yml"},
@@ -110,7 +112,7 @@ func TestForeignFilesBlockNothing(t *testing.T) {
 			map[string]string{
 				"group.yaml": strings.Replace(bottle("group"), "bottled/", "botled/", 1), "kind.yaml": strings.Replace(bottle("kind"), "Bottle\n", "Bottel\n", 1),
 				"both.yaml": strings.NewReplacer("bottled/", "botled/", "Bottle\n", "Bottel\n").Replace(bottle("both")), "header.yaml": "metadata: {name: header}\nspec: {}\n",
-				"large.yaml": bottle("large") + strings.Repeat("# x\n", maxFileSize/4), "some.yaml": bottle("some") + "---\nspec: {}\n",
+				"large.yaml": bottle("large") + strings.Repeat("# x\n", parse.MaxFileSize/4), "some.yaml": bottle("some") + "---\nspec: {}\n",
 			},
 			[]string{
 				"some", `./both.yaml: no kind "Bottel" is known in version "botled/v1alpha1"`, `./group.yaml: no kind "Bottle" is known in version "botled/v1alpha1"`,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
@@ -17,7 +18,7 @@ const supervised = "---\nsupervise: true\n---\n"
 
 // TestMarkdown distinguishes bottles from other Markdown.
 func TestMarkdown(t *testing.T) {
-	large := strings.Repeat("Much text.\n", 2*maxFileSize/11)
+	large := strings.Repeat("Much text.\n", 2*parse.MaxFileSize/11)
 	cases := []listing{
 		{
 			name: "other Markdown",

@@ -87,7 +87,7 @@ func mentionsBottled(data []byte) bool { return bytes.Contains(data, []byte("bot
 
 // isLargeForeign reports whether a file is too large for a manifest and does not claim to be one, like a package manager's lock file.
 func isLargeForeign(f file, data []byte) bool {
-	return len(data) > maxFileSize && !f.given && !mentionsBottled(data)
+	return len(data) > parse.MaxFileSize && !f.given && !mentionsBottled(data)
 }
 
 // dropForeign drops documents that are not bottled's, such as Kubernetes objects or a package.json. It keeps them in a file given by its

@@ -10,17 +10,14 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
-// maxFileSize is the size in bytes above which a file is refused unread.
-const maxFileSize = 1 << 20
-
 // readFile reads a manifest file. Neither data nor a problem means that the file is gone; of one that is too large there are both.
 func readFile(f file) ([]byte, *parse.Problem) {
 	data, problem := readData(f)
 	switch {
 	case problem != nil:
 		return nil, problem
-	case len(data) > maxFileSize:
-		return data, f.Problem(1, 1, fmt.Sprintf("it is larger than %d KiB", maxFileSize>>10), "split it into smaller files, one bottle each")
+	case len(data) > parse.MaxFileSize:
+		return data, f.Problem(1, 1, fmt.Sprintf("it is larger than %d KiB", parse.MaxFileSize>>10), "split it into smaller files, one bottle each")
 	}
 	if problem := parse.CheckText(f.Location, data); problem != nil {
 		return nil, problem
@@ -59,5 +56,5 @@ func readRegular(f file) ([]byte, error) {
 	if o.ID != f.id {
 		return nil, errReplaced
 	}
-	return o.ReadUpTo(maxFileSize + 1)
+	return o.ReadUpTo(parse.MaxFileSize + 1)
 }
