@@ -100,7 +100,7 @@ func open(path string, content []byte, bottle string) (*manifest, error) {
 	for n, d := range m.documents {
 		rules.Check(d)
 		switch {
-		case d.Slug != bottle:
+		case !d.Declares || d.Slug != bottle:
 		case m.index >= 0:
 			return nil, fmt.Errorf("it declares bottle %s twice", scalar.Quote(bottle))
 		default:

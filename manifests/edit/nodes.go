@@ -70,7 +70,7 @@ func isNull(n *node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null
 func wrap(steps []step, value *node) (*node, error) {
 	for _, s := range slices.Backward(steps) {
 		if s.key == "" {
-			return nil, fmt.Errorf("there is no element [%d]", s.index)
+			return nil, fmt.Errorf("there is no %s", s)
 		}
 		key := &node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s.key, Style: yaml.DoubleQuotedStyle}
 		value = &node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*node{key, value}}
@@ -154,7 +154,7 @@ func put(n *node, missing []step, value *node) error {
 		*n = *value
 		return nil
 	case n.Kind != yaml.MappingNode && !isNull(n):
-		return fmt.Errorf("what is around it has no %s", missing[0])
+		return fmt.Errorf("there is no place for the %s", missing[0])
 	}
 	wrapped, err := wrap(missing, value)
 	if err != nil {

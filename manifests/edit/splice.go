@@ -214,10 +214,13 @@ func (e *editor) set(at place, value *node, open int) error {
 	if at.in == nil {
 		return errors.New("it is the whole document")
 	}
-	old, s := at.value, e.style
-	s.quote = quoteOf(old.node)
-	if old.node.Kind != yaml.ScalarNode || old.node.ShortTag() != "!!str" {
-		s.quote = e.style.like(at.in, e.text).quote
+	old := at.value
+	s := e.style.like(at.in, e.text)
+	switch {
+	case old.node.Kind == value.Kind && len(old.entries) > 0:
+		s = e.style.like(old, e.text)
+	case old.node.Kind == yaml.ScalarNode && typeOf(old.node) == "!!str":
+		s.quote = quoteOf(old.node)
 	}
 	if !at.in.isFlow() && e.wantsLines(old, value, open, s) {
 		lines, err := s.block(value, open)

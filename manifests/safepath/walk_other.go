@@ -30,6 +30,9 @@ func Open(name string) (*Object, error) {
 
 func (o *Object) reopen(flags int) (*os.File, error) { return os.OpenFile(o.Real, flags, 0) }
 
+// Root opens a directory for changes in it.
+func (o *Object) Root() (*os.Root, error) { return os.OpenRoot(o.Real) }
+
 func sortEntries(entries []fs.DirEntry) {
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 }
