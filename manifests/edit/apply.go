@@ -40,11 +40,12 @@ func Apply(path string, content []byte, bottle string, changes ...Change) ([]byt
 	}
 	text := string(content)
 	for _, c := range changes {
-		if m, err = m.apply(c, bottle); err != nil {
+		if m, err = m.apply(c); err != nil {
 			return nil, uneditable(path, fmt.Errorf("%s: %w", c, err))
 		}
 		text = m.with(m.text)
 	}
+	rules.Check(m.document())
 	if problems := m.document().Problems(); len(problems) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, problems[0])
 	}
@@ -87,18 +88,13 @@ func Satisfied(path string, content []byte, bottle string, c Change) (bool, erro
 
 // open reads a file, and finds the document that declares a bottle.
 func open(path string, content []byte, bottle string) (*manifest, error) {
-	m := &manifest{path: path, text: string(content)}
-	m.before, m.text = cutMark(m.text)
-	location := parse.Location{Path: path, Abs: path}
-	if problem := parse.CheckText(location, []byte(m.text)); problem != nil && !v1alpha1.IsMarkdown(path) {
-		return nil, problem
-	}
-	if err := m.read(location); err != nil {
+	m, err := read(path, content)
+	if err != nil {
 		return nil, err
 	}
 	m.index = -1
 	for n, d := range m.documents {
-		rules.Check(d)
+		d.Decode()
 		switch {
 		case !d.Declares || d.Slug != bottle:
 		case m.index >= 0:
@@ -113,23 +109,29 @@ func open(path string, content []byte, bottle string) (*manifest, error) {
 	return m, nil
 }
 
+// read reads the documents of a file.
+func read(path string, content []byte) (*manifest, error) {
+	m := &manifest{path: path}
+	m.before, m.text = cutMark(string(content))
+	location := parse.Location{Path: path, Abs: path}
+	if v1alpha1.IsMarkdown(path) {
+		return m, m.readFrontMatter(location)
+	}
+	if problem := parse.CheckText(location, []byte(m.text)); problem != nil {
+		return nil, problem
+	}
+	documents, problems := parse.Documents(location, []byte(m.text))
+	if len(problems) > 0 {
+		return nil, problems[0]
+	}
+	m.documents = documents
+	return m, nil
+}
+
 // cutMark cuts a byte order mark off.
 func cutMark(text string) (mark, rest string) {
 	rest = strings.TrimPrefix(text, "\ufeff")
 	return text[:len(text)-len(rest)], rest
-}
-
-// read fills in the documents of a file, and what is around them.
-func (m *manifest) read(location parse.Location) error {
-	if v1alpha1.IsMarkdown(m.path) {
-		return m.readFrontMatter(location)
-	}
-	documents, problems := parse.Documents(location, []byte(m.text))
-	if len(problems) > 0 {
-		return problems[0]
-	}
-	m.documents = documents
-	return nil
 }
 
 // readFrontMatter reads a claude-bottle file. Its document's lines are those of the file, while the text begins with the dashes.
@@ -148,13 +150,18 @@ func (m *manifest) readFrontMatter(location parse.Location) error {
 	return nil
 }
 
-// apply makes one change, and checks that nothing else changed.
-func (m *manifest) apply(c Change, bottle string) (*manifest, error) {
+// apply makes one change.
+func (m *manifest) apply(c Change) (*manifest, error) {
 	steps, value, err := m.translate(c)
 	if err != nil {
 		return nil, err
 	}
-	want, err := changed(m.document().Root(), c.Op, steps, value)
+	return m.change(c.Op, steps, value)
+}
+
+// change makes one change, as the file names its fields, and checks that nothing else changed.
+func (m *manifest) change(op Op, steps []step, value *node) (*manifest, error) {
+	want, err := changed(m.document().Root(), op, steps, value)
 	if err != nil {
 		return nil, err
 	}
@@ -164,28 +171,29 @@ func (m *manifest) apply(c Change, bottle string) (*manifest, error) {
 	}
 	isJSON := json.Valid([]byte(m.text))
 	e := newEditor(m.text, root, isJSON)
-	if err := e.change(c.Op, steps, value); err != nil {
+	if err := e.change(op, steps, value); err != nil {
 		return nil, err
 	}
 	text := e.result()
 	if isJSON && !json.Valid([]byte(text)) {
 		return nil, errors.New("the result would not be JSON")
 	}
-	return m.verified(text, want, bottle)
+	return m.verified(text, want)
 }
 
 // verified parses a changed text, and compares all of its documents with what they are to be.
-func (m *manifest) verified(text string, want *node, bottle string) (*manifest, error) {
+func (m *manifest) verified(text string, want *node) (*manifest, error) {
 	unwanted := errors.New("the text around it would change its meaning")
-	after, err := open(m.path, []byte(m.with(text)), bottle)
+	after, err := read(m.path, []byte(m.with(text)))
 	if err != nil {
 		return nil, fmt.Errorf("%w (%w)", unwanted, err)
 	}
 	wants := slices.Clone(m.roots())
 	wants[m.index] = want
-	if after.index != m.index || !slices.EqualFunc(wants, after.roots(), identical) || after.behind != m.behind {
+	if !slices.EqualFunc(wants, after.roots(), identical) || after.behind != m.behind {
 		return nil, unwanted
 	}
+	after.index = m.index
 	return after, nil
 }
 

@@ -74,6 +74,9 @@ var lineBreaks = []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\u2029"}
 
 // breakAt is the length of the line break at the beginning of a text; 0 if there is none.
 func breakAt(text string) int {
+	if text == "" || text[0] > '\r' && text[0] < utf8.RuneSelf {
+		return 0
+	}
 	for _, line := range lineBreaks {
 		if strings.HasPrefix(text, line) {
 			return len(line)

@@ -287,25 +287,27 @@ func (e *editor) sharesLine(a, b int) bool { return lineStart(e.text, a) == line
 // setLines writes a value of several lines.
 func (e *editor) setLines(at place, value *node, lines []string) error {
 	old, entry := at.value, at.entry()
+	below := strings.Repeat(" ", column(e.text, entry.first)+e.style.below(value))
 	end := old.end
 	if old.isBlock() { // the comment behind it was about what goes
 		end = lineEnd(e.text, end)
 	}
-	switch {
-	case old.isWritten() && (old.isBlock() || entry.key == nil || !e.sharesLine(entry.mark, old.start)):
+	switch apart := entry.key == nil || !e.sharesLine(entry.mark, old.start); {
+	case old.isWritten() && apart && (entry.key == nil || !old.isBlock() || old.node.Kind == value.Kind):
 		indent := strings.Repeat(" ", column(e.text, old.start))
 		e.replace(old.start, end, strings.Join(lines, e.newline+indent))
+	case old.isWritten() && apart:
+		e.replace(lineStart(e.text, old.start), end, below+strings.Join(lines, e.newline+below))
 	case entry.key == nil:
 		indent := strings.Repeat(" ", column(e.text, entry.mark)+2)
 		e.insert(entry.mark+1, " "+strings.Join(lines, e.newline+indent))
 	default:
-		indent := strings.Repeat(" ", column(e.text, entry.first)+e.style.below(value))
 		line, err := e.restOfLine(old.end)
 		if err != nil {
 			return err
 		}
 		e.cut(entry.mark+1, old.end)
-		e.insert(line, e.newline+indent+strings.Join(lines, e.newline+indent))
+		e.insert(line, e.newline+below+strings.Join(lines, e.newline+below))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package edit
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -21,6 +22,12 @@ func TestWriteKeepsAttributesAndOwner(t *testing.T) {
 	} else if err != nil {
 		t.Fatal(err)
 	}
+	acl := accessList()
+	if err := unix.Setxattr(path, aclAttribute, acl, 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
+		t.Fatal(err)
+	} else if err != nil {
+		acl = nil
+	}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(path, 1234, 2345); err != nil {
 			t.Fatal(err)
@@ -38,6 +45,9 @@ func TestWriteKeepsAttributesAndOwner(t *testing.T) {
 	if err != nil || string(value[:n]) != "mine" {
 		t.Errorf("the attribute is %q, %v", value[:max(n, 0)], err)
 	}
+	if n, err = unix.Getxattr(path, aclAttribute, value); acl != nil && (err != nil || !bytes.Equal(value[:n], acl)) {
+		t.Errorf("the access control list is %x, %v, want %x", value[:max(n, 0)], err, acl)
+	}
 	after, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +56,21 @@ func TestWriteKeepsAttributesAndOwner(t *testing.T) {
 	if a.Uid != b.Uid || a.Gid != b.Gid || a.Mode != b.Mode {
 		t.Errorf("owner %d:%d mode %o, was %d:%d mode %o", b.Uid, b.Gid, b.Mode, a.Uid, a.Gid, a.Mode)
 	}
+}
+
+// accessList is an access control list that lets user 4321 read (linux/posix_acl_xattr.h).
+func accessList() []byte {
+	list := []byte{2, 0, 0, 0}
+	const none = 1<<32 - 1
+	for _, e := range []struct {
+		tag, perm uint16
+		id        uint32
+	}{{1, 6, none}, {2, 4, 4321}, {4, 4, none}, {0x10, 4, none}, {0x20, 0, none}} {
+		list = binary.LittleEndian.AppendUint16(list, e.tag)
+		list = binary.LittleEndian.AppendUint16(list, e.perm)
+		list = binary.LittleEndian.AppendUint32(list, e.id)
+	}
+	return list
 }
 
 const inNamespace = "EDIT_TEST_DIRECTORY"
