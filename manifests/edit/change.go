@@ -92,9 +92,9 @@ func cutStep(text string, first bool) (step, string, error) {
 			}
 			return step{key: key}, inner[len(quoted)+1:], err
 		}
-		digits, after, _ := strings.Cut(inner, "]")
+		digits, after, closed := strings.Cut(inner, "]")
 		index, err := strconv.Atoi(digits)
-		if err != nil || index < 0 {
+		if err != nil || index < 0 || !closed {
 			return step{}, "", fmt.Errorf("[%s] is no index", digits)
 		}
 		return step{index: index}, after, nil

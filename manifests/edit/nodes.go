@@ -27,10 +27,10 @@ func child(n *node, s step) *node {
 	return nil
 }
 
-// keyIndex is the index of a key in a mapping's content; -1 when it is missing.
+// keyIndex is the index of a text as a key in a mapping's content; -1 when it is missing.
 func keyIndex(mapping *node, key string) int {
 	for at := 0; at+1 < len(mapping.Content); at += 2 {
-		if k := mapping.Content[at]; k.Kind == yaml.ScalarNode && k.Value == key {
+		if k := mapping.Content[at]; k.Kind == yaml.ScalarNode && k.Value == key && typeOf(k) == "!!str" {
 			return at
 		}
 	}

@@ -27,7 +27,7 @@ type editor struct {
 
 func newEditor(text string, root *item, json bool) *editor {
 	newline := "\n"
-	if end := lineEnd(text, 0); strings.HasPrefix(text[end:], "\r\n") {
+	if end := lineEnd(text, root.start); strings.HasPrefix(text[end:], "\r\n") || end == len(text) && strings.Contains(text, "\r\n") {
 		newline = "\r\n"
 	}
 	return &editor{text: text, newline: newline, root: root, style: styleOf(root, text, json)}
