@@ -100,6 +100,26 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestLimitedHost adds mappings to lists of texts, in the styles of their files.
+func TestLimitedHost(t *testing.T) {
+	entry := limited{"b.example.com", "2026-11-27T18:00:00Z"}
+	for text, want := range map[string]string{
+		"spec:\n  egress:\n    allowlist:\n    - a.example.com # a\n":                       "    - a.example.com # a\n    - {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}\n",
+		"spec: {egress: {allowlist: [a.example.com]}}\n":                                    "[a.example.com, {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}]}}\n",
+		"spec:\n  egress:\n    allowlist:\n      - host: a.example.com\n        until: x\n": "        until: x\n      - host: b.example.com\n        until: \"2026-11-27T18:00:00Z\"\n",
+		"spec:\n  egress:\n    allowlist: []\n":                                             "    allowlist:\n      - {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}\n",
+	} {
+		m, err := open("dev.yaml", []byte(header+text), "dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := m.apply(Append("spec.egress.allowlist", entry))
+		if err != nil || !strings.HasSuffix(after.text, want) {
+			t.Errorf("%s%v", after.text, err)
+		}
+	}
+}
+
 func TestSatisfied(t *testing.T) {
 	text := []byte(header + "spec: {supervise: true, egress: {allowlist: [a.example.com, '*.example.com']}, credProxy: {routes: [{token: {env: A}, path: /a/, upstream: 'https://a.example.com'}]}}\n")
 	a := route.Route{Path: "/a/", Upstream: "https://a.example.com", Token: route.SecretRef{Env: "A"}}

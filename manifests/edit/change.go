@@ -30,7 +30,9 @@ type Change struct {
 }
 
 // Append adds an element to a list. The list and the mappings around it are created if they are missing or have no value.
-func Append(list string, element any) Change { return Change{Op: OpAppend, Field: list, Value: element} }
+func Append(list string, element any) Change {
+	return Change{Op: OpAppend, Field: list, Value: element}
+}
 
 // Set gives a field a value. A missing key is added, with the mappings around it; an element of a list must exist. A value that exists
 // is replaced as a whole, with the comments in it: see Between for less.

@@ -29,9 +29,11 @@ type entry struct {
 	value *item
 }
 
-func (i *item) isFlow() bool     { return i.node.Style&yaml.FlowStyle != 0 }
-func (i *item) isWritten() bool  { return i.end > i.start }
-func (i *item) collection() bool { return i.node.Kind == yaml.MappingNode || i.node.Kind == yaml.SequenceNode }
+func (i *item) isFlow() bool    { return i.node.Style&yaml.FlowStyle != 0 }
+func (i *item) isWritten() bool { return i.end > i.start }
+func (i *item) collection() bool {
+	return i.node.Kind == yaml.MappingNode || i.node.Kind == yaml.SequenceNode
+}
 
 // isBlock reports whether a value is a collection with an entry a line.
 func (i *item) isBlock() bool { return i.collection() && !i.isFlow() }
@@ -343,9 +345,18 @@ func nextLine(text string, at int) int {
 
 // lineStart is where the line of an offset begins.
 func lineStart(text string, at int) int {
-	start := 0
-	for next := nextLine(text, 0); next <= at && next > start; next = nextLine(text, next) {
-		start = next
+	for at > 0 && breakBefore(text[:at]) == 0 {
+		at--
 	}
-	return start
+	return at
+}
+
+// breakBefore is the length of the line break at the end of a text; 0 if there is none.
+func breakBefore(text string) int {
+	for _, line := range lineBreaks {
+		if strings.HasSuffix(text, line) {
+			return len(line)
+		}
+	}
+	return 0
 }

@@ -57,7 +57,11 @@ func fieldsOf(path string, n *node) []field {
 // values are what is written everywhere.
 var values = []any{
 	"new.example.com", "*.example.com", "yes", "12", "", "- it's: \"quoted\", # no comment", "tab\tand\nlines\n", "\u00fc \u2028 \U0001f600",
-	true, 42, []string{}, map[string]any{}, []string{"a", "*b"}, map[string]string{"host": "x.example.com", "until": "2026-11-27T18:00:00Z"},
+	true, 42,
+	[]string{},
+	map[string]any{},
+	[]string{"a", "*b"},
+	map[string]string{"host": "x.example.com", "until": "2026-11-27T18:00:00Z"},
 	[]any{map[string]any{"a key": []string{"x"}, "b": map[string]any{"c": "d"}, "long": strings.Repeat("long ", 20)}},
 }
 

@@ -160,13 +160,11 @@ func styleOf(root *item, text string, json bool) style {
 	var visit func(i *item)
 	visit = func(i *item) {
 		for n, e := range i.entries {
-			if e.key != nil && e.value.isBlock() && len(e.value.entries) > 0 {
-				by := column(text, e.value.start) - column(text, e.first)
-				if list := e.value.node.Kind == yaml.SequenceNode; list && !lists {
-					s.dashes, lists = by, true
-				} else if !list && !mappings {
-					s.indent, mappings = by, true
-				}
+			switch below := e.key != nil && e.value.isBlock(); {
+			case below && !lists && e.value.node.Kind == yaml.SequenceNode:
+				s.dashes, lists = column(text, e.value.start)-column(text, e.first), true
+			case below && !mappings && e.value.node.Kind == yaml.MappingNode:
+				s.indent, mappings = column(text, e.value.start)-column(text, e.first), true
 			}
 			if json && n > 0 && !pairs {
 				s.comma, s.colon, pairs = jsonGaps(i, n, text)

@@ -273,12 +273,7 @@ func (e *editor) setText(at place, text string) error {
 // lineBefore is the end of the line before that of an offset.
 func (e *editor) lineBefore(at int) int {
 	start := lineStart(e.text, at)
-	for _, line := range lineBreaks {
-		if strings.HasSuffix(e.text[:start], line) {
-			return start - len(line)
-		}
-	}
-	return start
+	return start - breakBefore(e.text[:start])
 }
 
 // sharesLine reports whether two offsets are on one line.

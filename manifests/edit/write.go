@@ -145,26 +145,31 @@ func (t *target) compare(name string, want []byte) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s: %w: it is gone", t.path, ErrChanged)
-	case err != nil:
+	case err != nil && !errors.Is(err, ErrChanged):
 		return fmt.Errorf("read %s: %w", t.path, err)
-	case !bytes.Equal(data, want):
+	case err != nil || !bytes.Equal(data, want):
 		return fmt.Errorf("%s: %w since it was read", t.path, ErrChanged)
 	}
 	return nil
 }
 
-// read reads a regular file of the directory. A symbolic link in its place is another file.
+// read reads a regular file of the directory. What is no regular file now is another one.
 func (t *target) read(name string) ([]byte, error) {
-	f, err := t.dir.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ELOOP) {
-		return nil, fs.ErrNotExist
+	before, err := t.dir.Lstat(name)
+	if err != nil {
+		return nil, err
 	}
+	f, err := t.dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, safepath.ErrNotRegular)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || !os.SameFile(before, info) { // the latter for a symbolic link, which is followed
+		return nil, ErrChanged
 	}
 	return io.ReadAll(io.LimitReader(f, parse.MaxFileSize+1))
 }
@@ -176,7 +181,7 @@ func (t *target) replace(before, after []byte) (err error) {
 	if err := t.create(name, after); err != nil {
 		return errors.Join(err, t.drop(name))
 	}
-	if err := t.swap(name, before, after); err != nil {
+	if err := t.swap(name, before); err != nil {
 		return err
 	}
 	return t.sync()
@@ -242,8 +247,12 @@ func (t *target) drop(name string) error {
 }
 
 // swap puts the new file in the place of the old one, if that still has the content of before.
-func (t *target) swap(name string, before, after []byte) error {
-	err := t.exchange(name)
+func (t *target) swap(name string, before []byte) error {
+	ours, err := t.dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	err = t.exchange(name)
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = t.compare(t.name, before); err == nil {
 			err = t.dir.Rename(name, t.name)
@@ -257,23 +266,27 @@ func (t *target) swap(name string, before, after []byte) error {
 	if found == nil {
 		return t.drop(name)
 	}
-	if err := t.restore(name, after); err != nil {
+	if err := t.restore(name, ours); err != nil {
 		return fmt.Errorf("%s: %w; what it had is in %s", t.path, err, path.Join(filepath.Dir(t.file.Real), name))
 	}
 	return found
 }
 
 // restore puts back what was in the place, and removes the new file. Whatever others put there meanwhile is newer, and stays.
-func (t *target) restore(name string, ours []byte) error {
+func (t *target) restore(name string, ours fs.FileInfo) error {
 	for range maxRestores {
-		back, err := t.read(name)
+		back, err := t.dir.Lstat(name)
 		if err != nil {
 			return err
 		}
 		if err := t.exchange(name); err != nil {
 			return err
 		}
-		if t.compare(name, ours) == nil {
+		now, err := t.dir.Lstat(name)
+		if err != nil {
+			return err
+		}
+		if os.SameFile(now, ours) {
 			return t.drop(name)
 		}
 		ours = back

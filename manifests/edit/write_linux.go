@@ -15,7 +15,7 @@ func (t *target) exchange(name string) error {
 		return err
 	}
 	defer dir.Close()
-	fd := int(dir.Fd()) //nolint:gosec // a descriptor fits
+	fd := int(dir.Fd())
 	err = unix.Renameat2(fd, name, fd, t.name, unix.RENAME_EXCHANGE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP) {
 		return errors.ErrUnsupported

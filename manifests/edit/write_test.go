@@ -91,7 +91,7 @@ func TestWriteComparesFirst(t *testing.T) {
 	}
 }
 
-// TestWriteLosesNothing has several processes' worth of editors change one file, each of which replaces it.
+// TestWriteLosesNothing has several editors change one file at the same time.
 func TestWriteLosesNothing(t *testing.T) {
 	const editors, edits = 4, 25
 	path := manifestIn(t)
@@ -138,24 +138,43 @@ func appendLine(t *testing.T, path, line string) {
 
 // TestWriteYieldsToReplacement has another program replace the file between the comparison and the exchange.
 func TestWriteYieldsToReplacement(t *testing.T) {
-	path := manifestIn(t)
-	w, err := openTarget(path, safepath.Set{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
 	const theirs = "spec: {suspend: true}\n"
-	other := filepath.Join(filepath.Dir(path), "dev.new")
-	if err := os.WriteFile(other, []byte(theirs), 0o600); err != nil {
-		t.Fatal(err)
+	for name, replace := range map[string]func(dir string) error{
+		"a file": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "new"), []byte(theirs), 0o600)
+		},
+		"a link to the same content": func(dir string) error {
+			return errors.Join(os.WriteFile(filepath.Join(dir, "other"), []byte(oldText), 0o600), os.Symlink("other", filepath.Join(dir, "new")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := manifestIn(t)
+			dir := filepath.Dir(path)
+			w, err := openTarget(path, safepath.Set{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.close()
+			if err := errors.Join(replace(dir), os.Rename(filepath.Join(dir, "new"), path)); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.replace([]byte(oldText), []byte(newText)); !errors.Is(err, ErrChanged) {
+				t.Errorf("%v, want %v", err, ErrChanged)
+			}
+			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+				t.Errorf("it is another file: %v", err)
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkFile(t, path, string(content), "other")
+		})
 	}
-	if err := os.Rename(other, path); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.replace([]byte(oldText), []byte(newText)); !errors.Is(err, ErrChanged) {
-		t.Errorf("%v, want %v", err, ErrChanged)
-	}
-	checkFile(t, path, theirs)
 }
 
 func TestWriteFollowsPeoplesLinks(t *testing.T) {
@@ -265,10 +284,10 @@ func TestWriteWithoutPermission(t *testing.T) {
 	}
 	path := manifestIn(t)
 	dir := filepath.Dir(path)
-	if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a directory
+	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = os.Chmod(dir, 0o700) }() //nolint:gosec // a directory
+	defer func() { _ = os.Chmod(dir, 0o700) }()
 	if err := Write(path, []byte(oldText), []byte(newText), safepath.Set{}); !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 )
 
 // grow makes files below a new directory, as tree does, and returns it. The test's working directory stays.
@@ -250,6 +253,15 @@ func vscode(path, text string) func(testing.TB, func(string) string) {
 		steps = append(steps, write(path, strings.Join(lines[:i+1], "")))
 	}
 	return inTurn(steps...)
+}
+
+// approve has package edit replace the file.
+func approve(path, text string) func(testing.TB, func(string) string) {
+	return func(t testing.TB, at func(string) string) {
+		t.Helper()
+		before, err := edit.Read(at(path), safepath.Set{})
+		must(t, err, edit.Write(at(path), before, []byte(text), safepath.Set{}))
+	}
 }
 
 func sed(path, script string) func(testing.TB, func(string) string) {

@@ -30,6 +30,7 @@ var watchCases = []struct {
 		{"saved by vim", true, vim("r/a.yaml", version("a", "3"))},
 		{"saved by VS Code", true, vscode("r/a.yaml", version("a", "4"))},
 		{"edited by sed", true, sed("r/a.yaml", "s/4/5/")},
+		{"edited by an approval", true, approve("r/a.yaml", version("a", "6"))},
 		{"renamed", true, move("r/b.yaml", "r/c.yml")},
 		{"made another name's", true, move("r/c.yml", "r/c.json")},
 		{"mode", true, chmod("r/a.yaml", 0o644)},
