@@ -122,7 +122,15 @@ func (e *editor) add(to *item, key, value *node, open int) error {
 		return e.addFlow(to, text)
 	}
 	if key == nil && value.Kind == yaml.MappingNode {
-		open = e.openLike(to, open)
+		blocks, flows := mappingsIn(to)
+		if flows > 0 && blocks == 0 {
+			text, err := s.flow(value)
+			if err != nil {
+				return err
+			}
+			return e.addLines(to, []string{s.dash + text})
+		}
+		open = max(open, min(blocks, 1))
 	}
 	lines, err := s.blockEntry(key, value, open)
 	if err != nil {
@@ -131,29 +139,49 @@ func (e *editor) add(to *item, key, value *node, open int) error {
 	return e.addLines(to, lines)
 }
 
-// openLike has a mapping in a list be written as the last one there.
-func (e *editor) openLike(to *item, open int) int {
-	for _, sibling := range to.entries {
-		if sibling.value.isBlock() {
-			open = 1
+// mappingsIn counts the mappings in a list, by how they are written.
+func mappingsIn(list *item) (blocks, flows int) {
+	for _, e := range list.entries {
+		switch {
+		case e.value.node.Kind != yaml.MappingNode:
+		case e.value.isFlow():
+			flows++
+		default:
+			blocks++
 		}
 	}
-	return open
+	return blocks, flows
 }
 
 // addLines adds lines below the last entry of a block collection.
 func (e *editor) addLines(to *item, lines []string) error {
 	end := to.last()
-	indent := strings.Repeat(" ", column(e.text, to.entries[0].first))
+	left := column(e.text, to.entries[0].first)
+	indent := strings.Repeat(" ", left)
 	if end.tail > 0 && lineStart(e.text, end.tail) == end.tail {
 		e.insert(end.tail, indent+strings.Join(lines, e.newline+indent)+e.newline)
 		return nil
 	}
 	at, err := e.restOfLine(end.end)
 	if err == nil {
-		e.insert(at, e.newline+indent+strings.Join(lines, e.newline+indent))
+		e.insert(e.pastDeeper(at, left), e.newline+indent+strings.Join(lines, e.newline+indent))
 	}
 	return err
+}
+
+// pastDeeper goes from the end of a line past the comments below it that are indented further than a column: they are about what is above.
+func (e *editor) pastDeeper(end, left int) int {
+	for at := nextLine(e.text, end); at < len(e.text); at = nextLine(e.text, at) {
+		line := e.text[at:lineEnd(e.text, at)]
+		comment := strings.TrimLeft(line, " ")
+		if comment != "" && (comment[0] != '#' || len(line)-len(comment) <= left) {
+			break
+		}
+		if comment != "" {
+			end = at + len(line)
+		}
+	}
+	return end
 }
 
 // restOfLine is the end of a line that has nothing but white space and a comment after an offset.
