@@ -85,7 +85,8 @@ func changesOf(f field) []Change {
 	return all
 }
 
-// TestEveryChangeEverywhere makes every kind of change to every field of every document of the corpus.
+// TestEveryChangeEverywhere makes changes to every field of every document of the corpus: each time every third one, so that all are made
+// in many places.
 func TestEveryChangeEverywhere(t *testing.T) {
 	made := 0
 	for _, path := range corpus(t) {
@@ -99,11 +100,12 @@ func TestEveryChangeEverywhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := readAll(t, m.text)
-			for _, f := range fieldsOf("", m.document().Root()) {
-				for _, c := range changesOf(f) {
-					if made++; isLastField(m, c) {
+			for n, f := range fieldsOf("", m.document().Root()) {
+				for k, c := range changesOf(f) {
+					if (n+k)%3 != 0 || isLastField(m, c) {
 						continue
 					}
+					made++
 					if err := checkChange(t, m, before, c); err != nil {
 						t.Errorf("%s: %s: %v", path, c, err)
 					}
@@ -111,7 +113,7 @@ func TestEveryChangeEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if made < 20_000 {
+	if made < 9000 {
 		t.Errorf("only %d changes were made", made)
 	}
 }
