@@ -13,6 +13,9 @@ type Additions struct {
 	Init bool `json:",omitempty"` // an init as PID 1, which reaps orphans
 	// QuickDNS has programs give up soon on names that don't resolve. Docker does not answer for them: they would wait for 20 s.
 	QuickDNS bool `json:",omitempty"`
+	// Launcher is a read-only mount of bottled's executable at contract.LauncherPath. It starts the programs that get a terminal, on engines
+	// that can't give a terminal its size before its program runs (Docker before 23); others leave it out.
+	Launcher bool `json:",omitempty"`
 	// Env takes precedence over Container.Env, but not over the image: see NewEnv.
 	Env  map[string]string `json:",omitempty"`
 	Home []HomeFile        `json:",omitempty"` // written after Container.Home; all of them are Optional

@@ -35,6 +35,8 @@ type Settings struct {
 	// Shared are the directories with the same path here and on the engine's host, where bottled runs in a container. nil where it runs
 	// on the host itself, so that all have.
 	Shared []string
+	// Launcher is the path of a static executable of bottled, for Additions.Launcher; "" is none.
+	Launcher string
 	// TokenExec are the commands that routes may name for their tokens.
 	TokenExec []CommandPattern
 	// User ("uid:gid") runs the sidecars and owns their files; never root.

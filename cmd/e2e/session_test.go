@@ -181,6 +181,25 @@ func TestRunOnTerminal(t *testing.T) {
 	settledReady(t, e, "one")
 }
 
+// TestFirstTerminalSize starts programs in new terminals, which must never see the size 0 × 0.
+func TestFirstTerminalSize(t *testing.T) {
+	t.Parallel()
+	e := newWhole(t, "one")
+	e.Reconcile(exitDone)
+	for n := range 6 {
+		for _, command := range [][]string{{"exec", "one", "--", "/bottled-demo", "console"}, {"run", "one", "--", "console"}} {
+			c, _ := onTerminal(t, e, 100, 30, command...)
+			c.says("terminal: ")
+			c.types("exit 0\r")
+			c.ends(0)
+			if first, _, _ := strings.Cut(c.out.String(), "\r\n"); first != "terminal: 100 x 30" {
+				t.Fatalf("%s, time %d: the program began with %q", command[0], n+1, first)
+			}
+		}
+	}
+	noSessions(t, e)
+}
+
 func networksOf(e *harness.Env, id string) string {
 	return strings.TrimSpace(e.Docker("inspect", "-f", "{{range $n, $_ := .NetworkSettings.Networks}}{{$n}} {{end}}", id))
 }

@@ -48,6 +48,12 @@ const CurrentConfigDir = "/etc/claude-bottle/current-config"
 // QueueDir is where supervise finds the proposals and their answers.
 const QueueDir = "/run/supervise/queue"
 
+// LauncherPath is bottled's own executable in an agent or service, where the engine needs it: see state.Additions.
+const LauncherPath = "/.bottled"
+
+// LaunchCommand is the launcher's command: LauncherPath LaunchCommand PROGRAM [ARGUMENT...].
+const LaunchCommand = "launch"
+
 // IngressDir is where the ingress finds the socket of the host.
 const IngressDir = "/run/ingress"
 
@@ -57,7 +63,7 @@ var (
 	CredProxy = Component{Name: CredProxyName, Port: 9099, Reachable: true}
 	Supervise = Component{Name: SuperviseName, Port: 9100, Reachable: true, Direct: true, AgentPaths: []string{"/run/supervise", "/etc/claude-bottle"}}
 	Ingress   = Component{Name: IngressName} // it connects to the host, and listens nowhere
-	Agent     = Component{Name: AgentName}
+	Agent     = Component{Name: AgentName, AgentPaths: []string{LauncherPath}}
 )
 
 // components are the published ones and those that were reserved.

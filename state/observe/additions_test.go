@@ -28,7 +28,7 @@ func TestAdditions(t *testing.T) {
 		if change != nil {
 			change(seen)
 		}
-		c.Env, c.Labels, c.Additions = seen, labels, state.Additions{Init: c.Additions.Init, QuickDNS: c.Additions.QuickDNS}
+		c.Env, c.Labels, c.Additions = seen, labels, state.Additions{Init: c.Additions.Init, QuickDNS: c.Additions.QuickDNS, Launcher: c.Additions.Launcher}
 		return ObservedContainer{
 			Summary: engine.Summary{Name: "c", Labels: labels}, Detail: engine.Detail{Container: c, Defaults: engine.ImageDefaults{Env: image}},
 		}
@@ -47,6 +47,7 @@ func TestAdditions(t *testing.T) {
 		"made by one with more":       {container(declared, state.Additions{Init: true, QuickDNS: true}), made(want, nil), true},
 		"its image is gone":           {want, imageGone, true},
 		"with an init that is gone":   {container(nil, state.Additions{}), made(container(nil, state.Additions{Init: true}), nil), false},
+		"with a launcher, unasked":    {container(nil, state.Additions{}), made(container(nil, state.Additions{Launcher: true}), nil), false},
 		"with quick DNS, unasked":     {container(nil, state.Additions{}), made(container(nil, state.Additions{QuickDNS: true}), nil), false},
 		"with another value":          {want, made(want, func(env vars) { env["NODE_USE_ENV_PROXY"] = "0" }), false},
 		"with one missing":            {want, made(want, func(env vars) { delete(env, "KEY_1") }), false},

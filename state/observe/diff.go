@@ -55,6 +55,7 @@ func Diff(want state.Container, have ObservedContainer, networks map[string]stri
 	}
 	d.compareAddition("init", got.Additions.Init, want.Additions.Init)
 	d.compareAddition("quickDNS", got.Additions.QuickDNS, want.Additions.QuickDNS)
+	d.compareAddition("launcher", got.Additions.Launcher, want.Additions.Launcher)
 	d.compareText("readOnlyRoot", strconv.FormatBool(got.ReadOnlyRoot), strconv.FormatBool(want.ReadOnlyRoot))
 	d.compareSet("capDrop", got.CapDrop, want.CapDrop)
 	d.compareSet("capAdd", got.CapAdd, want.CapAdd)

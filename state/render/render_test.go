@@ -420,7 +420,7 @@ func TestServices(t *testing.T) {
 	want.Volumes = []state.VolumeMount{{Volume: "claude-bottle-volume-data.dev", Target: "/data"}}
 	want.Limits, want.OOMScore, want.Runtime, want.Restart = state.Limits{Memory: 1 << 30, Pids: 2048}, 1000, "runsc", "no"
 	want.Health = state.Health{Command: []string{"pg_isready"}, Interval: 90 * time.Second, Timeout: 5 * time.Second, StartPeriod: time.Minute, Retries: 3}
-	want.Additions.QuickDNS = true
+	want.Additions.QuickDNS, want.Additions.Launcher = true, true
 	got := b.Components[3].Container
 	want.Labels, want.Log = got.Labels, got.Log
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -27,6 +27,7 @@ func Session(b state.Bottle, prefix string, command []string) (state.Container, 
 	c.Log = state.Log{Driver: "none"}
 	c.TTY, c.Stdin = false, false // the session's own, by its terminal
 	c.Hostname = ""               // which would be an alias
+	c.Additions.Launcher = true   // also where the agent was made by a version without one
 	if len(command) > 0 {
 		c.Command = command
 	}

@@ -27,6 +27,7 @@ func TestSession(t *testing.T) {
 	want := agent
 	want.Name, want.Command, want.Log = got.Name, []string{"sh"}, state.Log{Driver: "none"}
 	want.Networks = []state.Attachment{{Network: "p-net-dev"}}
+	want.Additions.Launcher = true
 	want.Labels = map[string]string{state.LabelRole: "run", state.LabelHash: got.Hash()}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

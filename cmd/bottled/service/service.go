@@ -73,6 +73,7 @@ func (s *Service) offlineReconciler(ctx context.Context, meter func(engine.Engin
 	if err != nil {
 		return nil, err
 	}
+	settings.Launcher = launcher()
 	opened, err := s.OpenEngine(settings)
 	if err != nil {
 		return nil, err
@@ -123,6 +124,18 @@ func (s *Service) builtinImage() (*selfimage.Image, error) {
 		return &selfimage.Image{}, nil //nolint:nilerr // as documented
 	}
 	return image, nil
+}
+
+// launcher is the path of the running executable if it runs in any image; "" otherwise.
+func launcher() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	if _, err := selfimage.Of(self, "bottled"); err != nil {
+		return ""
+	}
+	return self
 }
 
 // logProgress logs the executor's steps, and the end of every bottle.

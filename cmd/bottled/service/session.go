@@ -25,6 +25,7 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 	if err != nil {
 		return 0, err
 	}
+	settings.Launcher = launcher()
 	source, err := s.StatusSource()
 	if err != nil {
 		return 0, err

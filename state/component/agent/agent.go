@@ -31,7 +31,8 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 	made.Command, made.Runtime = a.Command, a.Runtime
 	setProcess(c, &made)
 	made.Limits = component.DeclaredLimits(a.Resources)
-	made.OOMScore, made.Additions.Init, made.Additions.QuickDNS = component.WorkloadOOMScore, true, true
+	made.OOMScore = component.WorkloadOOMScore
+	made.Additions.Init, made.Additions.QuickDNS, made.Additions.Launcher = true, true, true
 	if err := setEnv(c, &made); err != nil {
 		return state.Component{}, nil, err
 	}

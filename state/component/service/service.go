@@ -39,7 +39,7 @@ func render(c component.Context, s v1alpha1.Service) state.Component {
 	made := c.Container(s.Image)
 	made.Command, made.User, made.Volumes = s.Command, s.User, c.VolumeMounts(s.Volumes)
 	maps.Copy(made.Env, s.Env)
-	made.Additions.QuickDNS = true
+	made.Additions.QuickDNS, made.Additions.Launcher = true, true
 	made.Limits, made.OOMScore = component.DeclaredLimits(s.Resources), component.WorkloadOOMScore
 	if agent := c.Manifest.Spec.Agent; agent != nil {
 		made.Runtime = agent.Runtime // what the agent needs to be confined by, its services need as well

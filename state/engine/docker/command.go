@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -26,8 +27,12 @@ func (e *Engine) checkCommand(ctx context.Context, id string) error {
 	if c.HostConfig.Init == nil || !*c.HostConfig.Init || c.State.Running {
 		return nil
 	}
+	command := c.Path
+	if command == contract.LauncherPath && len(c.Args) > 1 {
+		command = c.Args[1]
+	}
 	var denied string
-	for _, file := range searchPath(c.Path, c.Config.WorkingDir, c.Config.Env) {
+	for _, file := range searchPath(command, c.Config.WorkingDir, c.Config.Env) {
 		switch e.lookUp(ctx, id, file) {
 		case fileUsable:
 			return nil
@@ -39,10 +44,10 @@ func (e *Engine) checkCommand(ctx context.Context, id string) error {
 	if denied != "" {
 		return fmt.Errorf("start container: %w: %s is no executable file", engine.ErrNotExecutable, denied)
 	}
-	if strings.Contains(c.Path, "/") {
-		return fmt.Errorf("start container: %w: the image has no file %s", engine.ErrNoCommand, c.Path)
+	if strings.Contains(command, "/") {
+		return fmt.Errorf("start container: %w: the image has no file %s", engine.ErrNoCommand, command)
 	}
-	return fmt.Errorf("start container: %w: %q is not in the image's PATH (%s)", engine.ErrNoCommand, c.Path, pathOf(c.Config.Env))
+	return fmt.Errorf("start container: %w: %q is not in the image's PATH (%s)", engine.ErrNoCommand, command, pathOf(c.Config.Env))
 }
 
 // searchPath lists the files that execvp tries for a command, in its order.

@@ -25,9 +25,14 @@ func consoleSize(tty *engine.Terminal) *[2]uint {
 	return &[2]uint{uint(tty.Height), uint(tty.Width)}
 }
 
+// sizesFirst reports whether the engine gives a terminal its size before the process starts.
+func (e *Engine) sizesFirst() bool {
+	return !versions.LessThan(e.client.ClientVersion(), initialSize)
+}
+
 // sizeEarly has an older engine size the terminal of a process that is about to run, while ctx lasts.
 func (e *Engine) sizeEarly(ctx context.Context, p *process, tty *engine.Terminal) {
-	if consoleSize(tty) == nil || !versions.LessThan(e.client.ClientVersion(), initialSize) {
+	if consoleSize(tty) == nil || e.sizesFirst() {
 		return
 	}
 	go func() {

@@ -85,6 +85,9 @@ func (e *Engine) CreateContainer(ctx context.Context, c state.Container) (string
 }
 
 func (e *Engine) create(ctx context.Context, c state.Container, config *container.Config, host *container.HostConfig) (string, error) {
+	if err := e.mountLauncher(c, host); err != nil {
+		return "", err
+	}
 	first := c.Networks[0]
 	endpoints := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{first.Network: toEndpoint(first)}}
 	created, err := e.client.ContainerCreate(ctx, config, host, endpoints, nil, c.Name)

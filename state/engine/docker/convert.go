@@ -8,6 +8,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 
+	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/seccomp"
@@ -129,6 +130,8 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	named := volumeTargets(host.Mounts) // the others are of the image
 	for _, m := range c.Mounts {
 		switch {
+		case m.Type == mount.TypeBind && m.Destination == contract.LauncherPath && !m.RW:
+			got.Additions.Launcher = true
 		case m.Type == mount.TypeBind:
 			got.Mounts = append(got.Mounts, state.Mount{Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})
 		case m.Type == mount.TypeVolume && slices.Contains(named, m.Destination):

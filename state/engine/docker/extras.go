@@ -74,6 +74,9 @@ func extras(c container.InspectResponse, got state.Container) []string {
 	have.Ulimits = ownUlimits(have.Ulimits)
 	slices.SortFunc(want.Mounts, byTarget)
 	have.Mounts = slices.SortedFunc(slices.Values(have.Mounts), byTarget)
+	if got.Additions.Launcher {
+		have.Mounts = slices.DeleteFunc(have.Mounts, isLauncher)
+	}
 	found := diffFields(nonZeroFields(want), nonZeroFields(have), comparedElsewhere)
 	if mode := string(have.NetworkMode); mode == "host" || strings.HasPrefix(mode, "container:") {
 		found = append(found, "NetworkMode="+mode)

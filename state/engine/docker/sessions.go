@@ -41,6 +41,9 @@ func (e *Engine) CreateSession(ctx context.Context, c state.Container, tty *engi
 	config.Tty, config.OpenStdin, config.StdinOnce = tty != nil, true, true
 	config.AttachStdin, config.AttachStdout, config.AttachStderr = true, true, true
 	host.AutoRemove = true
+	if err := e.launchSession(ctx, c, tty, config); err != nil {
+		return "", err
+	}
 	return e.create(ctx, c, config, host)
 }
 
@@ -117,6 +120,10 @@ func (e *Engine) attached(id string, conn types.HijackedResponse, w waiting) *pr
 
 // Exec runs a command in a running container.
 func (e *Engine) Exec(ctx context.Context, id string, command []string, stdin bool, tty *engine.Terminal) (engine.Process, error) {
+	command, err := e.launchCommand(ctx, id, command, tty)
+	if err != nil {
+		return nil, err
+	}
 	created, err := e.client.ContainerExecCreate(ctx, id, container.ExecOptions{
 		Tty: tty != nil, ConsoleSize: consoleSize(tty), AttachStdin: stdin, AttachStdout: true, AttachStderr: true, DetachKeys: noDetach, Cmd: command,
 	})

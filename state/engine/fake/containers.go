@@ -152,7 +152,7 @@ func (c *container) detail() engine.Detail {
 	}
 	got.Env = cloneMap(defaults.Env)
 	maps.Copy(got.Env, c.spec.Env)
-	got.Additions = state.Additions{Init: c.spec.Additions.Init, QuickDNS: c.spec.Additions.QuickDNS}
+	got.Additions = state.Additions{Init: c.spec.Additions.Init, QuickDNS: c.spec.Additions.QuickDNS, Launcher: c.spec.Additions.Launcher}
 	got.Labels = cloneMap(c.spec.Labels)
 	got.Mounts = nil
 	for _, m := range c.spec.Mounts {

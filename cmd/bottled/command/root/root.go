@@ -23,6 +23,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/exec"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/imports"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/initialize"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/launch"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/logs"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/observe"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/plan"
@@ -84,7 +85,7 @@ wait --for completed and reconcile --once --wait-completed with that of an agent
 		controller, plan.New(f, nil), validate.New(f, nil), initialize.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), portforward.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil), volumes.New(f, nil),
-		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), sidecars(),
+		doctor.New(f, nil), config.New(f, controller.Flags()), schema(f), version(f), launch.New(), sidecars(),
 	)
 	usageErrors(root)
 	f.Service.Settings.FlagNames = flagNames(root)
