@@ -57,7 +57,7 @@ type Position struct {
 // Statement is a sidecar's account of a decision, made printable and limited in size. It is not verified: a compromised sidecar may
 // claim anything.
 type Statement struct {
-	// Action is allow, deny or error for egress; loaded or missing for a credential; new, found, answered or withdrawn for a proposal.
+	// Action is allow, deny or error for egress; loaded or missing for a credential; new, found or answered for a proposal; withdrawn in logs of earlier versions.
 	Action   Text   `json:"action,omitempty"`
 	Phase    Text   `json:"phase,omitempty"` // request: begin, end; many of them: reserve, count
 	ID       Text   `json:"id,omitempty"`

@@ -64,23 +64,23 @@ func bytesIn(t *testing.T, dir string) (sum int64) {
 	return sum
 }
 
-// TestDiskIsBounded asks for and withdraws as much as it can, then leaves as much pending as it can.
+// TestDiskIsBounded is answered as much as it can ask, then leaves as much pending as it can.
 func TestDiskIsBounded(t *testing.T) {
 	dir := memoryDir(t)
 	q := open(t, dir)
 	q.maxBytes = 256 << 10
-	const slack = 32 << 10 // the answers of withdrawn proposals
+	const slack = 32 << 10 // the answers
 	large := func(i int) Proposal { return proposal(fmt.Sprint(i, strings.Repeat(`"`, MaxPayload/32))) }
 	for i := range 60 {
 		p, err := q.Submit(large(i))
 		if err != nil {
-			t.Fatalf("proposal %d, all before it withdrawn: %v", i, err)
+			t.Fatalf("proposal %d, all before it answered: %v", i, err)
 		}
-		if err := q.Withdraw(p.ID, "left"); err != nil {
+		if err := q.Answer(p.ID, Answer{Status: Rejected}); err != nil {
 			t.Fatal(err)
 		}
 		if size := bytesIn(t, dir); size > q.maxBytes+slack {
-			t.Fatalf("after %d withdrawn proposals the directory has %d bytes", i+1, size)
+			t.Fatalf("after %d answered proposals the directory has %d bytes", i+1, size)
 		}
 	}
 	var err error
@@ -103,9 +103,9 @@ func TestUnfetchedAnswersAreKeptForAWhile(t *testing.T) {
 	if err := q.Answer(p.ID, Answer{Status: Approved}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2 * maxAnswered { // what an agent that changes its mind leaves does not push it out
+	for i := range maxAnswered - 1 {
 		w := submit(t, q, fmt.Sprintf("https://%d.example", i))
-		if err := q.Withdraw(w.ID, "left"); err != nil {
+		if err := q.Answer(w.ID, Answer{Status: Rejected}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestSweep(t *testing.T) {
 	var ids []string
 	for i := range maxAnswered + 5 {
 		p := submit(t, q, fmt.Sprintf("https://%d.example", i))
-		if err := q.Withdraw(p.ID, "left"); err != nil {
+		if err := q.Answer(p.ID, Answer{Status: Rejected}); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, p.ID)

@@ -3,8 +3,7 @@
 // which trusts nothing that it finds here but its own answers.
 //
 // A proposal is the file <id>.proposal.json; its answer is <id>.answer.json. Both are written once, atomically, and
-// never replaced. A proposal without an answer is pending. The first answer wins: the asking side withdraws a proposal
-// by answering it itself, so a withdrawal and a person's answer can't both succeed. The asking side removes both files
-// once it has delivered the answer, so the effects of an approval must be persisted before the answer is; Decide does
-// that for the audit log. An answer that nobody fetches is kept for AnswerAge, as long as there is space.
+// never replaced. A proposal without an answer is pending, whether a call waits for it or not. The first answer wins.
+// The asking side removes both files some time after it has delivered the answer, so the effects of an approval must be
+// persisted before the answer is. An answer that nobody fetches is kept for AnswerAge, as long as there is space.
 package queue

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,15 @@ const (
 	CredProxyBlock  Tool = "cred-proxy-block" //nolint:gosec // the tool's name; payload: a routes.json, as route.Render writes it
 	PipelockBlock   Tool = "pipelock-block"   // payload: the URL that was refused
 	CapabilityBlock Tool = "capability-block" // payload: a Dockerfile
+	SecretRequest   Tool = "secret-request"   // payload: a Secret, as its Payload writes it
 )
 
-var tools = []Tool{CredProxyBlock, PipelockBlock, CapabilityBlock}
+var tools = []Tool{CredProxyBlock, PipelockBlock, CapabilityBlock, SecretRequest}
 
 // Status is the outcome of a proposal.
 type Status string
 
-// The statuses. Withdrawn is the asking side's own: nobody waits for an answer any more.
+// The statuses. Withdrawn is only read, from queues of earlier versions: a proposal now outlives the calls that wait for it.
 const (
 	Approved  Status = "approved"
 	Modified  Status = "modified" // approved with changes, which the notes tell
@@ -136,11 +138,62 @@ func CheckText(name, text string, maxBytes int) error {
 	return nil
 }
 
+// Secret is the payload of a secret-request: a credential that the agent's requests need, and that it never sees.
+type Secret struct {
+	Name     string `json:"name"`           // of a token slot of the bottle, or of a new secret
+	Upstream string `json:"upstream"`       // the URL that the credential is for
+	Path     string `json:"path,omitempty"` // of a new route of cred-proxy; "" for /NAME/
+}
+
+// RoutePath is the path of the new route.
+func (s Secret) RoutePath() string {
+	if s.Path == "" {
+		return "/" + s.Name + "/"
+	}
+	return s.Path
+}
+
+// Payload returns the same text for equal requests.
+func (s Secret) Payload() (string, error) {
+	if s.Path == "/"+s.Name+"/" {
+		s.Path = ""
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(s)
+	return strings.TrimSuffix(out.String(), "\n"), err
+}
+
+// ParseSecret parses the payload of a secret-request. It is strict, and checks no more than that a name and an upstream are there.
+func ParseSecret(payload string) (s Secret, err error) {
+	err = unmarshal([]byte(payload), &s)
+	if err == nil && (s.Name == "" || s.Upstream == "") {
+		err = errors.New("name or upstream is missing")
+	}
+	if err != nil {
+		return Secret{}, fmt.Errorf("payload: %w", err)
+	}
+	return s, nil
+}
+
 // checkPayload validates a payload as it will be decoded: in JSON, an escape can stand for any character.
 func checkPayload(tool Tool, payload string) error {
-	if err := CheckText("payload", payload, MaxPayload); err != nil || tool != CredProxyBlock {
+	if err := CheckText("payload", payload, MaxPayload); err != nil {
 		return err
 	}
+	switch tool {
+	case CredProxyBlock:
+		return checkJSON(payload)
+	case SecretRequest:
+		_, err := ParseSecret(payload)
+		return errors.Join(err, checkJSON(payload))
+	default:
+		return nil
+	}
+}
+
+func checkJSON(payload string) error {
 	if !json.Valid([]byte(payload)) {
 		return errors.New("payload is not valid JSON")
 	}

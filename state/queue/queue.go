@@ -33,8 +33,8 @@ const (
 var (
 	// ErrFull is returned for a proposal beyond MaxPending or MaxBytes.
 	ErrFull = errors.New("too many proposals are waiting for a human")
-	// ErrAnswered is returned for a second answer; a withdrawn proposal counts as answered.
-	ErrAnswered = errors.New("the proposal is answered already or was withdrawn")
+	// ErrAnswered is returned for a second answer.
+	ErrAnswered = errors.New("the proposal is answered already")
 	// ErrGone is returned for a proposal that is not in the queue any more.
 	ErrGone = errors.New("the proposal is not in the queue")
 )
@@ -235,11 +235,6 @@ func (q *Queue) Answer(id string, a Answer) error {
 	return nil
 }
 
-// Withdraw marks a proposal as no longer wanted. An answer that came first stays (ErrAnswered).
-func (q *Queue) Withdraw(id, why string) error {
-	return q.Answer(id, Answer{Status: Withdrawn, Notes: why, By: "agent"})
-}
-
 // Remove takes a proposal whose answer was delivered, and the answer, out of the queue.
 func (q *Queue) Remove(id string) error {
 	if !idPattern.MatchString(id) {
@@ -275,7 +270,7 @@ func (q *Queue) Wait(ctx context.Context, id string) (Answer, error) {
 }
 
 // sweep removes leftovers of crashes, stale answers, and, if there are more than maxAnswered or need more bytes would not fit, further
-// answered proposals: withdrawn ones first, then the oldest. It returns the bytes left in the directory. Failed removals are tried again at
+// answered proposals, the oldest first. It returns the bytes left in the directory. Failed removals are tried again at
 // the next submission.
 func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
 	sizes, err := q.files.sizes()
@@ -288,7 +283,6 @@ func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
 		}
 	}
 	answered := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Answer == nil })
-	slices.SortStableFunc(answered, func(a, b Entry) int { return cmp.Compare(rank(a), rank(b)) })
 	for i, e := range answered {
 		crowded := len(answered)-i > maxAnswered || used+need > q.maxBytes
 		if (crowded || e.Stale(q.now())) && q.Remove(e.Proposal.ID) == nil {
@@ -296,14 +290,6 @@ func (q *Queue) sweep(entries []Entry, need int64) (used int64, err error) {
 		}
 	}
 	return used, nil
-}
-
-// rank orders entries for removal: withdrawn ones, whose answers nobody will fetch, first.
-func rank(e Entry) int {
-	if e.Answer.Status == Withdrawn {
-		return 0
-	}
-	return 1
 }
 
 func (q *Queue) isLeftover(name string) bool {

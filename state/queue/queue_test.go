@@ -94,9 +94,6 @@ func TestAnswerIsGivenOnce(t *testing.T) {
 	if err := other.Answer(p.ID, Answer{Status: Rejected}); !errors.Is(err, ErrAnswered) {
 		t.Errorf("second answer: %v; want ErrAnswered", err)
 	}
-	if err := q.Withdraw(p.ID, "left"); !errors.Is(err, ErrAnswered) {
-		t.Errorf("withdrawal after the answer: %v; want ErrAnswered", err)
-	}
 	got, err := q.Wait(t.Context(), p.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -140,14 +137,20 @@ func TestOnlyOneOfManyAnswersWins(t *testing.T) {
 	}
 }
 
-func TestWithdrawnProposalCannotBeAnswered(t *testing.T) {
-	q := open(t, memoryDir(t))
+// TestWithdrawnIsRead has an answer that a supervise of an earlier version wrote.
+func TestWithdrawnIsRead(t *testing.T) {
+	dir := memoryDir(t)
+	q := open(t, dir)
 	p := submit(t, q, "https://a.example")
-	if err := q.Withdraw(p.ID, "left"); err != nil {
+	const old = `{"status": "withdrawn", "notes": "left", "by": "agent", "time": "2026-11-20T00:00:00Z"}`
+	if err := os.WriteFile(filepath.Join(dir, p.ID+answerSuffix), []byte(old), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if entry, err := q.Get(p.ID); err != nil || entry.Answer == nil || entry.Answer.Status != Withdrawn {
+		t.Errorf("%+v, %v; want withdrawn", entry, err)
+	}
 	if err := q.Answer(p.ID, Answer{Status: Approved}); !errors.Is(err, ErrAnswered) {
-		t.Errorf("answer after withdrawal: %v; want ErrAnswered", err)
+		t.Errorf("an answer to it: %v; want ErrAnswered", err)
 	}
 }
 
@@ -236,8 +239,14 @@ func TestSubmitRefuses(t *testing.T) {
 		"escaped in routes": {func(p *Proposal) {
 			p.Tool, p.Payload = CredProxyBlock, `{"routes":[{"path":"/a\u202e","upstream":"https://a.example"}]}`
 		}, "escaped control or invisible"},
-		"escaped as a key":     {func(p *Proposal) { p.Tool, p.Payload = CredProxyBlock, `{"routes\u200b":[]}` }, "escaped control or invisible"},
-		"routes cut off":       {func(p *Proposal) { p.Tool, p.Payload = CredProxyBlock, `{"routes":[` }, "not valid JSON"},
+		"escaped as a key":       {func(p *Proposal) { p.Tool, p.Payload = CredProxyBlock, `{"routes\u200b":[]}` }, "escaped control or invisible"},
+		"routes cut off":         {func(p *Proposal) { p.Tool, p.Payload = CredProxyBlock, `{"routes":[` }, "not valid JSON"},
+		"secret that is no JSON": {func(p *Proposal) { p.Tool, p.Payload = SecretRequest, "github" }, "payload"},
+		"secret of nothing":      {func(p *Proposal) { p.Tool, p.Payload = SecretRequest, `{"name":"github"}` }, "name or upstream is missing"},
+		"secret with a value":    {func(p *Proposal) { p.Tool, p.Payload = SecretRequest, `{"name":"a","upstream":"b","value":"c"}` }, "value"},
+		"secret with an escape": {func(p *Proposal) {
+			p.Tool, p.Payload = SecretRequest, `{"name":"a","upstream":"https://a\u202e.example"}`
+		}, "escaped control or invisible"},
 		"C1 control character": {func(p *Proposal) { p.Justification = "a\u009b2J" }, "control or invisible"},
 	}
 	for name, test := range tests {

@@ -3,7 +3,9 @@ package pipelock
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -89,6 +91,29 @@ func (l allowlist) allows(t target, tunnel bool) (known, open bool) {
 		}
 	}
 	return known, open
+}
+
+// Allows reports whether a list of entries, each valid, lets requests for a URL through: an https URL in a tunnel, an http URL without one.
+func Allows(entries []string, u *url.URL) bool {
+	tunnel := u.Scheme == "https"
+	port := u.Port()
+	switch {
+	case port != "":
+	case tunnel:
+		port = strconv.Itoa(httpsPort)
+	default:
+		port = strconv.Itoa(httpPort)
+	}
+	list, err := newAllowlist(entries)
+	if err != nil {
+		return false // an empty one
+	}
+	t, err := newTarget(strings.TrimSuffix(u.Host, ":"+u.Port()), port) // with an address's brackets
+	if err != nil {
+		return false
+	}
+	_, open := list.allows(t, tunnel)
+	return open
 }
 
 // underWildcard returns the labels of a host below the wildcard that allows it. ok is false if the host itself is on the list.

@@ -3,6 +3,8 @@ package supervise
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,13 +18,14 @@ import (
 var (
 	errStopping = errors.New("supervise is restarting; your proposal is kept: call the tool again with the same arguments")
 	errRemoved  = errors.New("the proposal was removed without an answer; call the tool again if you still need it")
-	errLeft     = errors.New("the agent left")
+	errLeft     = errors.New("no call waits any more")
 	errTooMany  = errors.New("not queued: too many of your calls are waiting for a human already; wait until some of them are answered")
+	errFull     = fmt.Errorf("not queued: too many of your proposals wait for a human; at most %d and %d MiB may. Wait until some of them are answered; proposal-status shows them", queue.MaxPending, queue.MaxBytes>>20)
 	errTooFast  = errors.New("not queued: too many proposals in a short time; a human reads every one. Wait a minute, and ask only for what you need")
 )
 
-// broker matches the agent's calls with proposals in the queue. Equal calls share one proposal: an agent that lost its connection, or whose
-// sidecar was restarted, repeats the call and gets its proposal, or the answer that came in the meantime.
+// broker matches the agent's calls with proposals in the queue. A proposal outlives its calls. Equal calls share one: an agent that gave up
+// waiting, lost its connection, or whose sidecar was restarted, repeats the call and gets its proposal, or the answer that came in the meantime.
 type broker struct {
 	slug       string
 	currentDir string
@@ -38,6 +41,9 @@ type broker struct {
 	mu      sync.Mutex
 	waiting map[request]*waiter
 	callers int // of all waiters
+	// delivered are the proposals whose answers a call has returned, the oldest first. After a restart of the sidecar nobody knows them
+	// any more: their answers are returned once more.
+	delivered []string
 }
 
 // request identifies equal calls. It has no justification, since an agent words that differently when it repeats a call.
@@ -58,6 +64,13 @@ type waiter struct {
 	err    error
 }
 
+// answered returns a waiter that has its answer.
+func answered(r request, id string, a queue.Answer) *waiter {
+	w := &waiter{request: r, id: id, cancel: func(error) {}, done: make(chan struct{}), answer: a}
+	close(w.done)
+	return w
+}
+
 func newBroker(s settings, q *queue.Queue, logger zerolog.Logger) *broker {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &broker{
@@ -67,29 +80,31 @@ func newBroker(s settings, q *queue.Queue, logger zerolog.Logger) *broker {
 	}
 }
 
-// wait waits for the answer of a proposal that the caller is attached to, and detaches the caller. If ctx ends and no other call waits for
-// the proposal, it is withdrawn. keepAlive is called on every tick.
-func (d *broker) wait(ctx context.Context, a *waiter, tick <-chan struct{}, keepAlive func()) error {
+// wait waits for the answer of a proposal that the caller is attached to, and detaches the caller. It returns false if there is none when
+// enough fires. keepAlive is called on every tick.
+func (d *broker) wait(ctx context.Context, a *waiter, enough <-chan time.Time, tick <-chan struct{}, keepAlive func()) (bool, error) {
 	defer d.detach(a)
 	for {
 		select {
 		case <-a.done:
 			if errors.Is(a.err, queue.ErrGone) {
-				return errRemoved
+				return false, errRemoved
 			}
-			return a.err
+			return true, a.err
 		case <-d.ctx.Done():
-			return errStopping
+			return false, errStopping
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
+		case <-enough:
+			return false, nil
 		case <-tick:
 			keepAlive()
 		}
 	}
 }
 
-// attach queues a request unless it is queued already. The caller must call wait with the result.
-func (d *broker) attach(r request, justification string) (*waiter, error) {
+// attach queues a request unless it is queued or answered already, or in force. The caller must call wait with the result.
+func (d *broker) attach(r request, justification string, inForce bool) (*waiter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch a, waiting := d.waiting[r]; {
@@ -102,48 +117,69 @@ func (d *broker) attach(r request, justification string) (*waiter, error) {
 		d.callers++
 		return a, nil
 	}
-	p, err := d.findOrSubmit(r, justification)
+	a, err := d.find(r, inForce)
+	if a == nil && err == nil {
+		a, err = d.submit(r, justification)
+	}
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(d.ctx)
-	a := &waiter{request: r, id: p.ID, cancel: cancel, callers: 1, done: make(chan struct{})}
-	d.waiting[r] = a
+	a.callers++
 	d.callers++
-	go d.follow(ctx, a)
 	return a, nil
 }
 
-// findOrSubmit returns the proposal of an equal call that was queued before a restart, or answered while no call waited; otherwise a new one.
-func (d *broker) findOrSubmit(r request, justification string) (queue.Proposal, error) {
+// find returns the proposal of an equal call, or its answer; nil if a person has to be asked. The newest of several counts.
+func (d *broker) find(r request, inForce bool) (*waiter, error) {
 	entries, err := d.list()
 	if err != nil {
-		return queue.Proposal{}, err
+		return nil, err
 	}
-	for _, e := range entries {
-		withdrawn := e.Answer != nil && e.Answer.Status == queue.Withdrawn
-		if !withdrawn && !e.Stale(time.Now()) && (request{e.Proposal.Tool, e.Proposal.Payload}) == r {
-			d.record("found", e.Proposal.ID, "", r, "the agent asks again")
-			return e.Proposal, nil
-		}
+	switch e, asked := newest(entries, r); {
+	case asked && e.Answer == nil:
+		d.record("found", e.Proposal.ID, "", r, "the agent asks again")
+		return d.followed(r, e.Proposal.ID), nil
+	case asked && d.stands(e, inForce):
+		d.record("found", e.Proposal.ID, e.Answer.Status, r, "the agent asks again; it has been answered")
+		return answered(r, e.Proposal.ID, d.toldAgain(e)), nil
+	case inForce:
+		return answered(r, "", queue.Answer{Status: queue.Approved, Notes: inForceNotes}), nil
+	default:
+		return nil, nil
 	}
-	if !d.fresh.Allow() {
-		return queue.Proposal{}, errTooFast
-	}
-	p, err := d.queue.Submit(queue.Proposal{Bottle: d.slug, Tool: r.tool, Justification: justification, Payload: r.payload})
-	if err == nil {
-		d.record("new", p.ID, "", r, "waiting for a human")
-	}
-	return p, err
 }
 
-// list returns the queue's entries, the oldest first.
-func (d *broker) list() ([]queue.Entry, error) {
-	entries, problems, err := d.queue.List()
-	for _, problem := range problems {
-		d.log.Warn().Err(problem).Msg("a file in the queue is ignored")
+func newest(entries []queue.Entry, r request) (queue.Entry, bool) {
+	for _, e := range slices.Backward(entries) {
+		if (request{e.Proposal.Tool, e.Proposal.Payload}) == r {
+			return e, true
+		}
 	}
-	return entries, err
+	return queue.Entry{}, false
+}
+
+func (d *broker) submit(r request, justification string) (*waiter, error) {
+	if !d.fresh.Allow() {
+		return nil, errTooFast
+	}
+	p, err := d.queue.Submit(queue.Proposal{Bottle: d.slug, Tool: r.tool, Justification: justification, Payload: r.payload})
+	if errors.Is(err, queue.ErrFull) {
+		return nil, errFull
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.record("new", p.ID, "", r, "waiting for a human")
+	return d.followed(r, p.ID), nil
+}
+
+// followed returns a waiter for a proposal that has no answer yet.
+func (d *broker) followed(r request, id string) *waiter {
+	ctx, cancel := context.WithCancelCause(d.ctx)
+	a := &waiter{request: r, id: id, cancel: cancel, done: make(chan struct{})}
+	d.waiting[r] = a
+	go d.follow(ctx, a)
+	return a
 }
 
 // follow waits for the answer to a proposal and sets the waiter's outcome.
@@ -161,8 +197,7 @@ func (d *broker) follow(ctx context.Context, a *waiter) {
 	}
 }
 
-// detach removes a caller. The last caller of an unanswered proposal withdraws it, unless the sidecar is stopping. It holds the lock
-// throughout: an equal call must find either a valid proposal or none.
+// detach removes a caller. The proposal stays.
 func (d *broker) detach(a *waiter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,26 +206,8 @@ func (d *broker) detach(a *waiter) {
 		return
 	}
 	a.cancel(errLeft)
-	if d.waiting[a.request] != a {
-		return // it is answered
-	}
-	delete(d.waiting, a.request)
-	if d.ctx.Err() != nil {
-		return
-	}
-	err := d.queue.Withdraw(a.id, "the agent no longer waits for an answer")
-	switch {
-	case err == nil:
-		d.record("withdrawn", a.id, "", a.request, "the agent no longer waits")
-	case !errors.Is(err, queue.ErrAnswered) && !errors.Is(err, queue.ErrGone):
-		d.log.Error().Err(err).Str("id", a.id).Msg("the proposal could not be withdrawn; it still waits for a human")
-	}
-}
-
-// delivered removes an answered proposal from the queue.
-func (d *broker) delivered(id string) {
-	if err := d.queue.Remove(id); err != nil {
-		d.log.Error().Err(err).Str("id", id).Msg("a delivered answer stays in the queue; an equal proposal would get it again")
+	if d.waiting[a.request] == a {
+		delete(d.waiting, a.request)
 	}
 }
 

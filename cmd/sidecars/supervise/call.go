@@ -14,7 +14,7 @@ import (
 type call struct {
 	ctx         context.Context // ends when the client disconnects or cancels
 	writer      *sharedWriter
-	interval    time.Duration
+	timing      timing
 	releaseSlot func() // called when the call begins to wait for a human
 
 	mu         sync.Mutex
@@ -37,7 +37,7 @@ func callFrom(ctx context.Context) *call {
 func (c *call) tick() <-chan struct{} {
 	ticks := make(chan struct{})
 	go func() {
-		ticker := time.NewTicker(c.interval)
+		ticker := time.NewTicker(c.timing.keepAlive)
 		defer ticker.Stop()
 		for {
 			select {
@@ -53,6 +53,16 @@ func (c *call) tick() <-chan struct{} {
 		}
 	}()
 	return ticks
+}
+
+// enough returns a channel that fires when a call without an answer has to return: before its client gives up. It never does for a client
+// that asks for progress: that keeps it waiting, or it has a timeout of its own.
+func (c *call) enough(req *mcp.CallToolRequest) (enough <-chan time.Time, stop func()) {
+	if req.Params.GetProgressToken() != nil {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(c.timing.wait)
+	return timer.C, func() { timer.Stop() }
 }
 
 // keepAlive sends a comment in the event stream, which clients ignore, so that neither the client nor a proxy closes the connection. A

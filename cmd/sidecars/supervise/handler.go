@@ -30,7 +30,7 @@ var errCancelled = errors.New("the agent cancelled the call")
 // sends another.
 var hosts = []string{contract.SuperviseName, "localhost", "127.0.0.1"}
 
-// newHandler serves MCP at /mcp and at /, since agents are configured with http://supervise:9100 alone.
+// newHandler serves MCP at /mcp and /mcp/, and at /, since agents are configured with http://supervise:9100 alone.
 //
 // The SDK is stateless, so that a client continues after a restart of the sidecar, which would lose a session. Only cancellation relates
 // two requests; calls implements it.
@@ -47,6 +47,7 @@ func newHandler(d *broker, t timing) http.Handler {
 	protected := http.NewCrossOriginProtection().Handler(calls)
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", protected)
+	mux.Handle("/mcp/{$}", protected) // clients add the slash; a redirect would lose some of them their method
 	mux.Handle("/{$}", protected)
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n") // a prober that left needs no answer
@@ -110,7 +111,7 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	call := &call{
-		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, client: ctx, timeout: c.timing.write}, interval: c.timing.keepAlive, releaseSlot: release,
+		ctx: ctx, writer: &sharedWriter{ResponseWriter: w, client: ctx, timeout: c.timing.write}, timing: c.timing, releaseSlot: release,
 	}
 	c.serve(call, cancel, r, body)
 }

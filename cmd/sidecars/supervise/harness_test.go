@@ -3,7 +3,6 @@ package supervise
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -56,7 +55,7 @@ func start(t *testing.T, dir string) *bottle {
 }
 
 // testTiming has keep-alives that a test can wait for.
-var testTiming = timing{keepAlive: 30 * time.Millisecond, read: patience, write: patience}
+var testTiming = timing{keepAlive: 30 * time.Millisecond, wait: patience, read: patience, write: patience}
 
 // startAs starts a sidecar at an address; nil is any.
 func startAs(t *testing.T, dir string, at net.Listener, times timing) *bottle {
@@ -200,18 +199,40 @@ func text(r *mcp.CallToolResult) string {
 	return strings.Join(parts, "\n")
 }
 
-func (b *bottle) expectWithdrawn(leave func()) {
+// expectStanding checks that a proposal outlives its call, and that the next equal call gets its answer.
+func (b *bottle) expectStanding(url string, leave func()) {
 	b.t.Helper()
 	id := b.pending(1)[0].ID
 	leave()
+	b.callers(0)
+	if left := b.pending(1)[0].ID; left != id {
+		b.t.Errorf("pending is %s; want %s, as before the agent left", left, id)
+	}
+	b.answer(id, queue.Answer{Status: queue.Approved, Notes: "ok", By: "alice"})
+	again := askURL(url)
+	again["justification"] = "in other words"
+	b.expect(callTool(b.t.Context(), b.connect("/mcp"), queue.PipelockBlock, again), decision{"approved", "ok"})
 	b.pending(0)
-	entry, err := b.queue.Get(id)
-	if err != nil || entry.Answer.Status != queue.Withdrawn {
-		b.t.Errorf("after the agent left: %+v, %v; want withdrawn", entry, err)
-	}
-	if err := b.queue.Answer(id, queue.Answer{Status: queue.Approved}); !errors.Is(err, queue.ErrAnswered) {
-		b.t.Errorf("approving a withdrawn proposal: %v; want ErrAnswered", err)
-	}
+}
+
+// callers waits until n calls wait for answers.
+func (b *bottle) callers(n int) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%d callers", n), func() bool {
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		return b.broker.callers == n
+	})
+}
+
+// delivered waits until n answers are known to be delivered.
+func (b *bottle) delivered(n int) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%d delivered answers", n), func() bool {
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		return len(b.broker.delivered) == n
+	})
 }
 
 func rawCall(id int, url string) string {

@@ -24,11 +24,7 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 	for range maxWaiting {
 		callTool(t.Context(), session, queue.PipelockBlock, askURL("https://a.example"))
 	}
-	b.until("all calls to wait", func() bool {
-		b.broker.mu.Lock()
-		defer b.broker.mu.Unlock()
-		return b.broker.callers == maxWaiting
-	})
+	b.callers(maxWaiting)
 	for _, url := range []string{"https://a.example", "https://b.example"} {
 		if failure := b.refused(queue.PipelockBlock, askURL(url)); !strings.Contains(failure, "too many of your calls") {
 			t.Errorf("%s: %s", url, failure)
@@ -38,18 +34,14 @@ func TestTooManyCallsForOneProposal(t *testing.T) {
 		t.Errorf("a tool that does not wait: %s", failure)
 	}
 	b.answer(b.pending(1)[0].ID, queue.Answer{Status: queue.Approved})
-	b.until("all calls to leave", func() bool {
-		b.broker.mu.Lock()
-		defer b.broker.mu.Unlock()
-		return b.broker.callers == 0
-	})
+	b.callers(0)
 }
 
 // TestFloodOfProposals asks, gives up and asks anew, as fast as it can.
 func TestFloodOfProposals(t *testing.T) {
 	b := start(t, sidecartest.MemoryDir(t))
 	for i := range proposalBurst {
-		a, err := b.broker.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j")
+		a, err := b.broker.attach(request{queue.PipelockBlock, fmt.Sprintf("https://%d.example", i)}, "j", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +50,7 @@ func TestFloodOfProposals(t *testing.T) {
 	if failure := b.refused(queue.PipelockBlock, askURL("https://more.example")); !strings.Contains(failure, "too many proposals in a short time") {
 		t.Errorf("%s", failure)
 	}
-	b.pending(0)
+	b.pending(proposalBurst)
 }
 
 func TestTooManyMessagesInOneRequest(t *testing.T) {
@@ -172,7 +164,7 @@ func TestSlowBodies(t *testing.T) {
 
 // TestWaitOutlastsTimeouts has a call that waits longer than a request may take to be read and written.
 func TestWaitOutlastsTimeouts(t *testing.T) {
-	times := timing{keepAlive: 50 * time.Millisecond, read: 200 * time.Millisecond, write: 200 * time.Millisecond}
+	times := timing{keepAlive: 50 * time.Millisecond, wait: patience, read: 200 * time.Millisecond, write: 200 * time.Millisecond}
 	b := startAs(t, sidecartest.MemoryDir(t), nil, times)
 	conn := b.dial("")
 	answers := bufio.NewReader(conn)
@@ -203,7 +195,7 @@ func TestWaitOutlastsTimeouts(t *testing.T) {
 	if _, err := io.ReadAll(again.Body); err != nil || again.StatusCode != http.StatusOK {
 		t.Errorf("%s, %v", again.Status, err)
 	}
-	b.empty()
+	b.delivered(1)
 }
 
 // TestSlowReader has a client that asks for much and reads nothing: its turn goes back to the others.
@@ -316,5 +308,5 @@ func TestConcurrentAgents(t *testing.T) {
 		b.answer(p.ID, queue.Answer{Status: queue.Rejected, Notes: "no " + n})
 	}
 	clients.Wait()
-	b.empty()
+	b.delivered(12)
 }

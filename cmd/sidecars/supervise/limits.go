@@ -29,6 +29,7 @@ const (
 // timing holds the timeouts of a client. Tests have shorter ones.
 type timing struct {
 	keepAlive time.Duration // interval of the keep-alives of a waiting call
+	wait      time.Duration // how long a call waits for a human, unless its client asks for progress
 	read      time.Duration // timeout of reading a request, and of waiting for a slot
 	write     time.Duration // timeout of each write of a response
 }
@@ -36,8 +37,10 @@ type timing struct {
 var defaultTiming = timing{
 	// Well below the one to five minutes after which clients and proxies close a silent connection.
 	keepAlive: 15 * time.Second,
-	read:      10 * time.Second,
-	write:     30 * time.Second,
+	// The SDKs' clients give up after 60 s.
+	wait:  50 * time.Second,
+	read:  10 * time.Second,
+	write: 30 * time.Second,
 }
 
 // slots is a semaphore: a request is processed only while it holds a slot.

@@ -121,7 +121,7 @@ func TestKill9(t *testing.T) {
 	})
 	b.answer(second.ID, queue.Answer{Status: queue.Rejected, Notes: "no", By: "alice"})
 	b.expect(call, decision{"rejected", "no"})
-	b.empty()
+	b.pending(0)
 }
 
 // TestMemoryUnderAttack is the real executable under as many of the largest requests as it takes: calls that wait,

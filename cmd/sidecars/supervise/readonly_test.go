@@ -120,7 +120,7 @@ func TestABottleWithoutTokens(t *testing.T) {
 	b := start(t, sidecartest.MemoryDir(t))
 	sidecartest.WriteFile(t, filepath.Join(b.current, "routes.json"), `{"routes": []}`)
 	route := map[string]any{"path": "/a/", "upstream": "https://a.example", "auth_scheme": "Bearer", "token_slot": "env-GH"}
-	if failure := b.refused(queue.CredProxyBlock, map[string]any{"routes": []any{route}, "justification": "j"}); !strings.Contains(failure, "this bottle has no token") {
+	if failure := b.refused(queue.CredProxyBlock, map[string]any{"routes": []any{route}, "justification": "j"}); !strings.Contains(failure, "this bottle has no token, so a route can have none; ask for one with secret-request") {
 		t.Errorf("%s", failure)
 	}
 }
@@ -172,9 +172,7 @@ func TestProposalStatus(t *testing.T) {
 	}
 	for i := range maxStatus { // more than are shown, all in all
 		p := submit(fmt.Sprintf("https://%d.example", i))
-		if err := b.queue.Withdraw(p.ID, "left"); err != nil {
-			t.Fatal(err)
-		}
+		b.answer(p.ID, queue.Answer{Status: queue.Expired})
 	}
 	answered := submit("https://answered.example/" + strings.Repeat("é", 200))
 	b.answer(answered.ID, queue.Answer{Status: queue.Rejected, Notes: "use the mirror", By: "alice"})
@@ -185,15 +183,15 @@ func TestProposalStatus(t *testing.T) {
 			t.Fatalf("%d proposals, %s; want the last %d", len(got.Proposals), failure, maxStatus)
 		}
 		first, second, third := got.Proposals[0], got.Proposals[1], got.Proposals[2]
-		want := proposal{"pipelock-block", "https://pending.example", "for https://pending.example", first.Created, "pending", ""}
+		want := proposal{"pipelock-block", "https://pending.example", "for https://pending.example", first.Created, "", "pending", ""}
 		if first != want || first.Created == "" {
 			t.Errorf("pending: %+v; want %+v", first, want)
 		}
 		if second.Status != "rejected" || second.Notes != "use the mirror" || len(second.Proposal) > maxShownBytes+len("…") {
 			t.Errorf("answered: %+v", second)
 		}
-		if third.Status != "withdrawn" {
-			t.Errorf("withdrawn: %+v", third)
+		if third.Status != "expired" || third.Answered == "" {
+			t.Errorf("expired: %+v", third)
 		}
 		if strings.Contains(fmt.Sprint(got), "alice") {
 			t.Error("the agent is told who answered")

@@ -52,6 +52,46 @@ func (c current) routesPayload(proposed []route.Entry, known bool) (string, erro
 	return string(data), queue.CheckText("routes", string(data), queue.MaxPayload)
 }
 
+// secretPayload returns the request for a secret. Its route obeys the rules of a manifest's; the path of a new one is not another's.
+func (c current) secretPayload(s queue.Secret) (string, error) {
+	private, err := c.ranges()
+	if err != nil {
+		return "", err
+	}
+	isSlot := slices.ContainsFunc(c.routes, func(r route.Route) bool { return r.TokenSlot == s.Name })
+	switch {
+	case !secretName.MatchString(s.Name):
+		return "", errors.New("name: it is not a word; write letters, digits, dashes and underscores, at most 63, like github")
+	case isSlot && !strings.HasPrefix(s.Name, "file-"):
+		return "", fmt.Errorf("name: the token of %s comes from where only your human can change it; ask outside of this tool", s.Name)
+	case isSlot && s.Path != "":
+		return "", errors.New("path: the route of this token has one already; leave it out")
+	}
+	asked := route.Route{Path: s.RoutePath(), Upstream: s.Upstream, AuthScheme: "Bearer", TokenSlot: s.Name}
+	problems := route.CheckProposal([]route.Route{asked}, private)
+	if len(problems) == 0 && !isSlot {
+		problems = route.CheckProposal(append(c.otherRoutes(asked), asked), private)
+	}
+	for i := range problems {
+		if _, key, below := strings.Cut(problems[i].Field, "]."); below {
+			problems[i].Field = key
+		}
+	}
+	if err := errorOf(problems); err != nil {
+		return "", err
+	}
+	return s.Payload()
+}
+
+// secretName matches names of secrets, which may become names of files.
+var secretName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+
+// otherRoutes are the routes that stay beside one for a secret: a request for the same path and upstream is for a new secret in place of the
+// present one.
+func (c current) otherRoutes(asked route.Route) []route.Route {
+	return slices.DeleteFunc(slices.Clone(c.routes), func(r route.Route) bool { return r.Path == asked.Path && r.Upstream == asked.Upstream })
+}
+
 // errorOf returns the first maxProblems problems as one error.
 func errorOf(problems []route.Problem) error {
 	var errs []error
@@ -97,9 +137,9 @@ func (c current) checkSlots(routes []route.Route) error {
 		switch {
 		case slices.Contains(slots, r.TokenSlot):
 		case len(slots) == 0:
-			return errors.New("this bottle has no token, so a route can have none; ask your human, outside of this tool, to declare one in the bottle's manifest")
+			return errors.New("this bottle has no token, so a route can have none; ask for one with secret-request")
 		default:
-			return fmt.Errorf("routes[%d].token_slot: %.128q is not a token of this bottle; it has %s. For another token ask your human, outside of this tool",
+			return fmt.Errorf("routes[%d].token_slot: %.128q is not a token of this bottle; it has %s. Ask for another one with secret-request",
 				i, r.TokenSlot, strings.Join(slots, ", "))
 		}
 	}
