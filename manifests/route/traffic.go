@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,11 +26,11 @@ func (c *checker) checkTraffic(field string, r Route) {
 }
 
 func (c *checker) checkMethods(field string, methods []string) {
-	switch {
-	case c.fields.Usable(field) && len(methods) == 0:
-		c.report(field, "the list is empty", "list the methods, like [GET, POST], or remove it to allow all")
-	case c.strict && len(methods) > MaxMethods:
-		c.report(field, fmt.Sprintf("%d methods are more than %d", len(methods), MaxMethods), "remove it to allow all")
+	most := MaxMethods
+	if !c.strict {
+		most = math.MaxInt
+	}
+	if !c.checkCount(field, len(methods), countRule{most, "list", "methods", "list the methods, like [GET, POST], or remove it to allow all", "remove it to allow all"}) {
 		return
 	}
 	for i, method := range methods {
