@@ -13,7 +13,7 @@ import (
 // answerTimeout is the client's timeout while it waits for a human's answer.
 const answerTimeout = 24 * time.Hour
 
-// forAgent mounts the current configuration for the agent, and configures Claude Code, Codex and Gemini CLI to use the MCP server.
+// forAgent mounts the current configuration for the agent, and configures Claude Code, Codex, Gemini CLI and OpenCode to use the MCP server.
 func forAgent(c component.Context) (component.AgentSetup, error) {
 	current, err := currentConfig(c)
 	if err != nil {
@@ -24,8 +24,12 @@ func forAgent(c component.Context) (component.AgentSetup, error) {
 		return component.AgentSetup{}, err
 	}
 	gemini, err := geminiSettings()
+	if err != nil {
+		return component.AgentSetup{}, err
+	}
+	openCode, err := openCodeConfig()
 	return component.AgentSetup{
-		Home: home, AddedHome: []state.HomeFile{codexConfig(), gemini},
+		Home: home, AddedHome: []state.HomeFile{codexConfig(), gemini, openCode},
 		Mounts: []state.Mount{mountCurrent(current)}, Dirs: []state.Dir{current},
 	}, err
 }
@@ -66,6 +70,13 @@ func codexConfig() state.HomeFile {
 func geminiSettings() (state.HomeFile, error) {
 	server := object{"httpUrl": contract.Supervise.URL(), "timeout": answerTimeout.Milliseconds(), "trust": true}
 	return jsonFile(".gemini/settings.json", object{"mcpServers": object{contract.SuperviseName: server}})
+}
+
+// openCodeConfig configures OpenCode (https://opencode.ai/docs/mcp-servers/), version 1 and 2, which reads the first one's form, too. Version
+// 1 writes the schema's address into files that lack it.
+func openCodeConfig() (state.HomeFile, error) {
+	server := object{"type": "remote", "url": contract.Supervise.URL(), "enabled": true, "timeout": answerTimeout.Milliseconds()}
+	return jsonFile(".config/opencode/opencode.json", object{"$schema": "https://opencode.ai/config.json", "mcp": object{contract.SuperviseName: server}})
 }
 
 // jsonFile is a file that is merged into the image's.
