@@ -113,7 +113,7 @@ func (c *checker) checkGitURLs(field string, r Route) {
 	}) {
 		return
 	}
-	if len(r.GitURLs) > 0 && !slices.Contains(r.Roles, RoleGitInsteadOf) {
+	if len(r.GitURLs) > 0 && !r.Has(RoleGitInsteadOf) {
 		c.report(field, "only the role git-insteadof uses it", "add git-insteadof to the route's roles")
 	}
 	for i, prefix := range r.GitURLs {

@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,7 @@ const (
 	RoleGeminiBaseURL    Role = "gemini-base-url"
 	RolePipIndex         Role = "pip-index"
 	RoleGoProxy          Role = "goproxy"
+	RoleCargoRegistry    Role = "cargo-registry"
 )
 
 // Roles returns the names of all roles.
@@ -92,6 +94,7 @@ func Roles() []string {
 	var names []string
 	for _, role := range []Role{
 		RoleAnthropicBaseURL, RoleNPMRegistry, RoleGitInsteadOf, RoleTeaLogin, RoleOpenAIBaseURL, RoleGeminiBaseURL, RolePipIndex, RoleGoProxy,
+		RoleCargoRegistry,
 	} {
 		names = append(names, string(role))
 	}
@@ -99,7 +102,10 @@ func Roles() []string {
 }
 
 // sharedRoles may be given to several routes. Each of the others sets one thing in the agent.
-var sharedRoles = []Role{RoleGitInsteadOf, RoleTeaLogin}
+var sharedRoles = []Role{RoleGitInsteadOf, RoleTeaLogin, RoleCargoRegistry}
+
+// CargoIndexes are the places of a Cargo registry's index below its route: the upstream itself or, as Artifactory has it, index/ in it.
+var CargoIndexes = []string{"", "index/"}
 
 // impossibleRoles are roles that people look for and that no route can have: why, and what to do instead.
 var impossibleRoles = map[Role]scalar.Fault{
@@ -108,14 +114,10 @@ var impossibleRoles = map[Role]scalar.Fault{
 		Reason: "gh asks nothing but https://HOST with the token that it has itself, so no route can serve it",
 		Fix:    "remove it; use curl on a route for https://api.github.com, and the role git-insteadof for git",
 	},
-	// A lock file names the URL of the index, and no variable can replace a source:
-	// https://doc.rust-lang.org/cargo/reference/config.html#source
-	"cargo-registry": {
-		Reason: "Cargo takes another URL for another registry, and would write cred-proxy's into Cargo.lock",
-		Fix: "remove it; vendor the crates of a registry that needs a token (cargo vendor). A public one needs no route, but its hosts in spec.egress.allowlist, " +
-			"like index.crates.io and static.crates.io",
-	},
 }
+
+// Has reports whether the route has a role.
+func (r Route) Has(role Role) bool { return slices.Contains(r.Roles, role) }
 
 // MaxRequestBodyBytes returns the limit of a valid route in bytes; 0 when it has none of its own.
 func (r Route) MaxRequestBodyBytes() int64 {

@@ -34,7 +34,7 @@ type Entry struct {
 	AuthHeader       string            `json:"auth_header,omitempty" jsonschema:"instead of auth_scheme: name of the header whose value is the token alone, like x-api-key"`
 	AuthQuery        string            `json:"auth_query,omitempty" jsonschema:"instead of auth_scheme: name of the query parameter whose value is the token"`
 	TokenSlot        string            `json:"token_slot" jsonschema:"name of the slot that holds the token, as in the present routes.json"`
-	Roles            []Role            `json:"roles,omitempty" jsonschema:"what the route is for: anthropic-base-url, npm-registry, git-insteadof, tea-login, openai-base-url, gemini-base-url, pip-index, goproxy"`
+	Roles            []Role            `json:"roles,omitempty" jsonschema:"what the route is for: anthropic-base-url, npm-registry, git-insteadof, tea-login, openai-base-url, gemini-base-url, pip-index, goproxy, cargo-registry"`
 	Methods          []string          `json:"methods,omitempty" jsonschema:"HTTP methods that are allowed, like GET; without it all are"`
 	Paths            *entryPaths       `json:"paths,omitempty" jsonschema:"which paths of the upstream are allowed; without it all are"`
 	RateLimit        *entryRateLimit   `json:"rate_limit,omitempty" jsonschema:"how many requests are allowed"`

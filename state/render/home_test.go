@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -68,6 +69,34 @@ func TestRolesForAgent(t *testing.T) {
 	}
 	if diff := cmp.Diff(added, of(agent.Additions.Env, "npm_", "pnpm_", "COREPACK_", "BUN_", "YARN_", "NODE_")); diff != "" {
 		t.Errorf("the additions (-want +got)\n%s", diff)
+	}
+}
+
+// Cargo replaces the registries that routes stand for, crates.io by the name that Cargo has for it.
+func TestCargoSources(t *testing.T) {
+	m := fullManifest()
+	role := []route.Role{route.RoleCargoRegistry}
+	m.Spec.CredProxy.Routes = []route.Route{
+		{Path: "/acme/", Upstream: "https://cargo.example.com/crates/", Token: route.SecretRef{Env: "A"}, Roles: role},
+		{Path: "/io/", Upstream: "https://index.crates.io", Token: route.SecretRef{Env: "A"}, Roles: role},
+	}
+	const (
+		acme, io = "sparse+http://cred-proxy:9099/acme/", "sparse+http://cred-proxy:9099/io/"
+		own      = "sparse+https://cargo.example.com/crates/"
+		cratesIO = "sparse+https://index.crates.io/"
+	)
+	want := map[string]map[string]map[string]string{"source": {
+		own: {"registry": own, "replace-with": acme}, own + "index/": {"registry": own + "index/", "replace-with": acme + "index/"},
+		acme: {"registry": acme}, acme + "index/": {"registry": acme + "index/"},
+		"crates-io": {"replace-with": io}, cratesIO + "index/": {"registry": cratesIO + "index/", "replace-with": io + "index/"},
+		io: {"registry": io}, io + "index/": {"registry": io + "index/"},
+	}}
+	var got map[string]map[string]map[string]string
+	if err := toml.Unmarshal([]byte(homeFile(agentOf(t, m), ".cargo/config.toml")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

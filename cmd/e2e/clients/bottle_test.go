@@ -18,7 +18,7 @@ import (
 const slug = "clients"
 
 // hosts are those of command upstream.
-var hosts = []string{"api.model.example", "git.example", "npm.example", "pypi.example", "goproxy.example", "files.example", "docs.example"}
+var hosts = []string{"api.model.example", "git.example", "npm.example", "pypi.example", "goproxy.example", "cargo.example", "files.example", "docs.example"}
 
 // bottle is the one that all rows run in.
 type bottle struct {
@@ -158,6 +158,7 @@ spec:
       - {path: /npm/, upstream: "https://npm.example/registry/", token: {file: ./certs/token}, roles: [npm-registry]}
       - {path: /pypi/, upstream: "https://pypi.example/private", token: {file: ./certs/token}, roles: [pip-index]}
       - {path: /go/, upstream: "https://goproxy.example/private", token: {file: ./certs/token}, roles: [goproxy]}
+      - {path: /crates/, upstream: "https://cargo.example/crates", token: {file: ./certs/token}, authHeader: Authorization, roles: [cargo-registry]}
       - {path: /git/, upstream: "https://git.example", token: {file: ./certs/login}, authScheme: Basic, roles: [git-insteadof]}
   agent:
     image: %q

@@ -55,6 +55,7 @@ var versionCommands = map[string]string{
 	"pip":      `python3 -m pip --version | cut -d' ' -f2`,
 	"Python":   `python3 -c 'import platform; print(platform.python_version())'`,
 	"Requests": `python3 -c 'import requests; print(requests.__version__)'`,
+	"Cargo":    `cargo --version | cut -d' ' -f2`,
 	"Go":       `go version | sed 's/go version go\([^ ]*\).*/\1/'`,
 	"zstd":     `zstd --version | sed -n 's/.* v\([^,]*\).*/\1/p'`,
 	"Java":     `java --version | sed -n '1s/[^ ]* \([^ ]*\).*/\1/p'`,

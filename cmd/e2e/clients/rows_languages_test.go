@@ -85,3 +85,50 @@ cat pkg/mod/example.org/greeting@v1.0.0/doc.go`,
 		prints: []string{refusal},
 	},
 }
+
+var cargoRows = []row{
+	{
+		client: "Cargo", does: "builds with a crate of a project's registry, by the role `cargo-registry`", gets: "the crate, by the route; `Cargo.lock` names the registry itself",
+		script: cargoProject + `echo 'greeting = { version = "1", registry = "acme" }' >> Cargo.toml
+cargo run -q
+cat Cargo.lock`,
+		prints: []string{"built", `source = "sparse+https://cargo.example/crates/"`},
+		upstream: []string{
+			"GET https://cargo.example/crates/config.json auth=token", "GET https://cargo.example/crates/gr/ee/greeting auth=token",
+			"GET https://cargo.example/crates/dl/greeting/1.0.0 auth=token",
+		},
+	},
+	{
+		client: "Cargo", does: "takes the place of crates.io from a route, with `source.crates-io.replace-with`", gets: "the crate, by the route; `Cargo.lock` names crates.io",
+		script: cargoProject + `echo 'mirrored = "1"' >> Cargo.toml
+cargo fetch --config 'source.crates-io.replace-with = "sparse+http://cred-proxy:9099/crates/"'
+cat Cargo.lock`,
+		prints:   []string{`source = "registry+https://github.com/rust-lang/crates.io-index"`},
+		upstream: []string{"GET https://cargo.example/crates/dl/mirrored/1.0.0 auth=token"},
+	},
+	{
+		client: "Cargo", does: "publishes with `--index` and a placeholder for the token", gets: "the crate is in the registry",
+		script: cargoProject + `sed -i 's/"mine"/"published"/; s/0.1.0/2.0.0/' Cargo.toml
+cargo publish --allow-dirty --no-verify --index sparse+http://cred-proxy:9099/crates/ --token bottled-placeholder`,
+		prints:   []string{"Published published v2.0.0"},
+		upstream: []string{"PUT https://cargo.example/crates/api/v1/crates/new auth=token"},
+	},
+}
+
+// cargoProject makes a program's package that knows a registry.
+const cargoProject = `mkdir -p src .cargo
+cat > .cargo/config.toml <<'EOF'
+[registries.acme]
+index = "sparse+https://cargo.example/crates/"
+EOF
+cat > Cargo.toml <<'EOF'
+[package]
+name = "mine"
+version = "0.1.0"
+edition = "2021"
+license = "MIT"
+description = "a program"
+[dependencies]
+EOF
+echo 'fn main() { println!("{}", greeting::GREETING) }' > src/main.rs
+`

@@ -42,6 +42,13 @@ cat node_modules/@team/widget/package.json`,
 		upstream: []string{"GET https://npm.example/registry/@team/widget/-/widget-1.0.0.tgz auth=token"},
 	},
 	{
+		client: "npm", does: "publishes a package, with a placeholder for the token as an option", gets: "the package is in the registry",
+		script: `echo '{"name":"@acme/published","version":"2.0.0"}' > package.json
+npm publish --//cred-proxy:9099/npm/:_authToken=bottled-placeholder`,
+		prints:   []string{"+ @acme/published@2.0.0"},
+		upstream: []string{"PUT https://npm.example/registry/@acme%2fpublished auth=token"},
+	},
+	{
 		// network/fetch/src/fetchFromRegistry.ts of pnpm/pnpm.
 		client: "curl", does: "asks the npm registry for a scoped package as pnpm does", gets: "metadata whose tarballs are on the route",
 		script: `curl -fsS --compressed -H 'Accept: application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*' -A pnpm \

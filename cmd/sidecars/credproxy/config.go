@@ -59,6 +59,7 @@ type route struct {
 	allowSetCookie bool
 	npm            bool // the upstream is a registry of npm packages
 	python         bool // the upstream is an index of Python packages
+	cargo          bool // the upstream is a registry of Rust crates
 }
 
 // sort puts the longest path first.
@@ -207,7 +208,7 @@ func routeOf(conf model.Route) (*route, error) {
 		conf: conf, path: conf.Path, upstream: upstream, auth: auth{scheme: conf.AuthScheme, header: conf.AuthHeader, query: conf.AuthQuery},
 		query: queryRules{own: conf.AuthQuery, allow: conf.AllowQuery}, methods: conf.Methods, maxBody: cmp.Or(conf.MaxRequestBodyBytes(), model.DefaultMaxRequestBody), allowSetCookie: conf.AllowSetCookie,
 	}
-	r.npm, r.python = slices.Contains(conf.Roles, model.RoleNPMRegistry), slices.Contains(conf.Roles, model.RolePipIndex)
+	r.npm, r.python, r.cargo = conf.Has(model.RoleNPMRegistry), conf.Has(model.RolePipIndex), conf.Has(model.RoleCargoRegistry)
 	if conf.Paths != nil {
 		r.allow, r.deny = newRules(conf.Paths.Allow), newRules(lowerAll(conf.Paths.Deny))
 	}

@@ -109,6 +109,9 @@ func (x *exchange) checkResponse(resp *http.Response) error {
 	case resp.StatusCode < http.StatusOK:
 		return fmt.Errorf("the upstream's status %d is none", resp.StatusCode)
 	}
+	if err := x.rewriteCargoConfig(resp); err != nil {
+		return err
+	}
 	x.route.rewritePackages(resp)
 	x.route.rewriteLinks(resp.Header)
 	return x.rewriteLocation(resp)

@@ -104,7 +104,7 @@ const (
 func (r *route) fixedHeaders() map[string]string {
 	fixed := map[string]string{}
 	token := r.auth.token
-	if slices.Contains(r.conf.Roles, model.RoleAnthropicBaseURL) && r.auth.scheme != "" && token.isSet() && strings.HasPrefix(token.reveal(), oauthTokenPrefix) {
+	if r.conf.Has(model.RoleAnthropicBaseURL) && r.auth.scheme != "" && token.isSet() && strings.HasPrefix(token.reveal(), oauthTokenPrefix) {
 		fixed[betaHeader] = oauthBeta
 	}
 	for name, value := range r.conf.Headers {

@@ -1,7 +1,6 @@
 package credproxy
 
 import (
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -22,14 +21,7 @@ func (r *route) rewritePackages(resp *http.Response) {
 	if list == nil {
 		return
 	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{&replacing{from: resp.Body, list: list}, resp.Body}
-	resp.ContentLength = -1
-	for _, name := range []string{"Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
-		resp.Header.Del(name)
-	}
+	setBody(resp, &replacing{from: resp.Body, list: list}, -1)
 }
 
 // replacements are what is replaced in an answer of a package registry.

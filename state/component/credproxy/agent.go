@@ -27,6 +27,11 @@ func forAgent(c component.Context) (component.AgentSetup, error) {
 			set(r, &setup)
 		}
 	}
+	cargo, err := cargoConfig(c)
+	if err != nil {
+		return setup, err
+	}
+	setup.Home = append(setup.Home, cargo...)
 	slices.SortFunc(setup.Home, func(a, b state.HomeFile) int { return strings.Compare(a.Path, b.Path) })
 	tea, err := teaLogins(c)
 	if tea != "" {
@@ -42,7 +47,7 @@ func urlOf(r route.Route) string { return contract.CredProxy.URL() + r.Path }
 func routesWith(c component.Context, role route.Role) []route.Route {
 	var with []route.Route
 	for _, r := range c.Routes() {
-		if slices.Contains(r.Roles, role) {
+		if r.Has(role) {
 			with = append(with, r)
 		}
 	}

@@ -1,11 +1,15 @@
 package credproxy
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 )
 
@@ -23,6 +27,35 @@ func setPip(r route.Route, setup *component.AgentSetup) {
 // setGoProxy has Go download modules from a route, and from nowhere else.
 func setGoProxy(r route.Route, setup *component.AgentSetup) {
 	setup.Env["GOPROXY"] = strings.TrimSuffix(urlOf(r), "/")
+}
+
+// cratesIO is the index of crates.io, whose source Cargo defines itself: nobody else may.
+const cratesIO = "sparse+https://index.crates.io/"
+
+// cargoConfig has Cargo use routes in place of the registries that they stand for, by source replacement
+// (https://doc.rust-lang.org/cargo/reference/source-replacement.html): lock files keep the registry's own URL. No variable can set that.
+// Sources are called as `cargo vendor` calls them, so that a project which has vendored its crates goes on using those.
+func cargoConfig(c component.Context) ([]state.HomeFile, error) {
+	sources := map[string]map[string]string{}
+	for _, r := range routesWith(c, route.RoleCargoRegistry) {
+		for _, index := range route.CargoIndexes {
+			own, ours := "sparse+"+strings.TrimSuffix(r.Upstream, "/")+"/"+index, "sparse+"+urlOf(r)+index
+			sources[ours] = map[string]string{"registry": ours}
+			if own == cratesIO {
+				sources["crates-io"] = map[string]string{"replace-with": ours}
+			} else {
+				sources[own] = map[string]string{"registry": own, "replace-with": ours}
+			}
+		}
+	}
+	if len(sources) == 0 {
+		return nil, nil
+	}
+	text, err := toml.Marshal(map[string]any{"source": sources})
+	if err != nil {
+		return nil, fmt.Errorf("cargo's configuration: %w", err)
+	}
+	return []state.HomeFile{{Path: ".cargo/config.toml", Content: string(text), Merge: true}}, nil
 }
 
 // setNPM has npm and its relatives use a route as their registry.

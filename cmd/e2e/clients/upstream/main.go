@@ -45,6 +45,7 @@ func run(certs string) error {
 	mux.Handle("pypi.example/private/", services.guarded(compressed(newPythonIndex("/private/simple/", "https://pypi.example/private/files/"))))
 	mux.Handle("goproxy.example/", newModules("/"))
 	mux.Handle("goproxy.example/private/", services.guarded(newModules("/private/")))
+	mux.Handle("cargo.example/crates/", services.guarded(compressed(newCrates())))
 	mux.Handle("files.example/", newFiles())
 	mux.Handle("docs.example/", newSite())
 	services.mux = mux

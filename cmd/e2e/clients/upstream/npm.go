@@ -16,6 +16,7 @@ func newNPM() http.Handler {
 	mux.HandleFunc("GET /registry/{name}", npmMetadata) // the slash of a scoped name is sent as %2f
 	mux.HandleFunc("GET /registry/{name}/-/{file}", npmTarball)
 	mux.HandleFunc("GET /registry/{scope}/{name}/-/{file}", npmTarball)
+	mux.HandleFunc("PUT /registry/{name}", received) // publishes
 	mux.HandleFunc("PUT /registry/-/files/{name}", received)
 	mux.HandleFunc("POST /registry/-/npm/v1/security/advisories/bulk", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, struct{}{}) })
 	return mux
