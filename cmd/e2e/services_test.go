@@ -15,7 +15,7 @@ import (
 const web state.ComponentName = state.ServicePrefix + "web"
 
 // serviceManifest is a bottle with an agent and two services, of which the first takes a while until it is healthy.
-func serviceManifest(more string) string {
+func serviceManifest() string {
 	return fmt.Sprintf(`apiVersion: bottled/v1alpha1
 kind: Bottle
 metadata: {name: one}
@@ -28,10 +28,12 @@ spec:
       volumes: [{name: data, target: /var/lib/web}]
       healthcheck: {command: [/bottled-demo, dial, "127.0.0.1:8080"], interval: 1s}
       resources: {memory: 64Mi, pids: 50}
-      %[2]s
+      env: {FROM_FILE: {file: ./motto}}
+      tmpfs: [{target: /scratch, size: 1Mi, mode: "700"}]
+      stopGracePeriod: 3s
     - {name: idle, image: %[1]q, command: [agent]}
   agent: {image: %[1]q, command: [agent]}
-`, harness.AgentImage, more)
+`, harness.AgentImage)
 }
 
 // engineState is what docker inspect shows of a container's state.
@@ -59,7 +61,8 @@ func stateOfContainer(t *testing.T, e *harness.Env, container string) engineStat
 func TestServices(t *testing.T) {
 	t.Parallel()
 	e := harness.New(t)
-	e.Write("one.yaml", serviceManifest(""))
+	e.Write("motto", "first")
+	e.Write("one.yaml", serviceManifest())
 	e.Controller("--resync", "1h").Ready()
 	e.Expect(exitDone, "wait", "one")
 	e.Expect(exitDone, "plan", "--deep", e.Manifests)
@@ -126,14 +129,25 @@ func TestServices(t *testing.T) {
 		t.Errorf("restart: %s", r.Stderr)
 	}
 
-	e.Write("one.yaml", serviceManifest("env: {A: b}"))
+	if got := e.Docker("inspect", "-f", "{{.Config.StopTimeout}} {{json .HostConfig.Tmpfs}}", service); got != `3 {"/scratch":"rw,exec,nosuid,nodev,size=1048576,mode=700"}` {
+		t.Errorf("the service is stopped after, and has: %s", got)
+	}
+	hasMotto := func(motto string) {
+		t.Helper()
+		if r := e.Expect(exitDone, "exec", "one/service-web", "--", "/bottled-demo", "env"); !strings.Contains(r.Stdout, "FROM_FILE="+motto) {
+			t.Errorf("the service's environment:\n%s", r.Stdout)
+		}
+	}
+	hasMotto("first")
+	e.Write("motto", "second")
 	e.Expect(exitDone, "sync")
+	hasMotto("second")
 	asked("replaced")
 	e.Expect(exitDone, "cp", "one/service-web:/var/lib/web/marker", t.TempDir())
 	if now := stateOfContainer(t, e, agent).StartedAt; !now.Equal(last.StartedAt) {
 		t.Error("the agent was replaced with its service")
 	}
-	head, rest, _ := strings.Cut(serviceManifest(""), "  services:")
+	head, rest, _ := strings.Cut(serviceManifest(), "  services:")
 	_, tail, _ := strings.Cut(rest, "  agent:")
 	e.Write("one.yaml", head+"  agent:"+tail)
 	e.Expect(exitDone, "sync")

@@ -28,13 +28,24 @@ func Complete(b *v1alpha1.Bottle) {
 		if agent.Build != nil {
 			completeBuild(agent.Build, dir)
 		}
-		completeEnv(agent, dir)
-		completeContainer(agent)
+		for i := range agent.EnvFile {
+			agent.EnvFile[i] = rootedAt(dir, agent.EnvFile[i])
+		}
+		completeTmpfs(agent.Tmpfs)
 		completeDevices(agent)
 		for i := range agent.Mounts {
 			agent.Mounts[i].Source = rootedAt(dir, agent.Mounts[i].Source)
 		}
 		completePorts(agent.Ports)
+	}
+	for _, s := range spec.Services {
+		completeTmpfs(s.Tmpfs)
+	}
+	for _, e := range spec.Environments() {
+		for name, v := range e.Env {
+			v.File = rootedAt(dir, v.File)
+			e.Env[name] = v
+		}
 	}
 }
 
@@ -59,16 +70,5 @@ func completeBuild(b *v1alpha1.Build, dir string) {
 	}
 	if b.Network == "" {
 		b.Network = v1alpha1.BuildNetworkNone
-	}
-}
-
-// completeEnv resolves the paths of the agent's environment.
-func completeEnv(agent *v1alpha1.Agent, dir string) {
-	for i := range agent.EnvFile {
-		agent.EnvFile[i] = rootedAt(dir, agent.EnvFile[i])
-	}
-	for name, v := range agent.Env {
-		v.File = rootedAt(dir, v.File)
-		agent.Env[name] = v
 	}
 }

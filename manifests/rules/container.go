@@ -145,20 +145,25 @@ func validateMemoryFiles(d *parse.Document, agent *v1alpha1.Agent, targets map[s
 			total = agent.ShmBytes()
 		}
 	}
-	total += validateTmpfs(d, agent, targets)
-	memory := agent.Resources.MemoryBytes()
-	if field := v1alpha1.AgentField + ".resources.memory"; d.Given(field) && memory > 0 && total > memory {
-		d.Report(field, fmt.Sprintf("it is less than the %dMi that shmSize and tmpfs may take of it", total>>20), "raise it, or make those smaller")
+	total += validateTmpfs(d, v1alpha1.AgentField+".tmpfs", agent.Tmpfs, targets)
+	validateMemory(d, v1alpha1.AgentField, agent.Resources, total)
+}
+
+// validateMemory compares the memory of a container with what its file systems in memory may take, in bytes.
+func validateMemory(d *parse.Document, container string, r v1alpha1.Resources, total int64) {
+	memory := r.MemoryBytes()
+	if field := container + ".resources.memory"; d.Given(field) && memory > 0 && total > memory {
+		d.Report(field, fmt.Sprintf("it is less than the %dMi that file systems in memory (tmpfs, shmSize) may take of it", total>>20), "raise it, or make those smaller")
 	}
 }
 
-// validateTmpfs judges the tmpfs and returns their size in all.
-func validateTmpfs(d *parse.Document, agent *v1alpha1.Agent, targets map[string]string) (total int64) {
-	if len(agent.Tmpfs) > maxTmpfs {
-		d.Report(v1alpha1.TmpfsField, fmt.Sprintf("it has more than %d entries", maxTmpfs), "remove some")
+// validateTmpfs judges the tmpfs of a container and returns their size in all.
+func validateTmpfs(d *parse.Document, list string, tmpfs []v1alpha1.Tmpfs, targets map[string]string) (total int64) {
+	if len(tmpfs) > maxTmpfs {
+		d.Report(list, fmt.Sprintf("it has more than %d entries", maxTmpfs), "remove some")
 	}
-	for i, t := range agent.Tmpfs {
-		field := parse.ElementOf(v1alpha1.TmpfsField, i)
+	for i, t := range tmpfs {
+		field := parse.ElementOf(list, i)
 		size := t.Size
 		if size == "" {
 			size = v1alpha1.DefaultTmpfsSize
@@ -189,10 +194,10 @@ func checkMemoryFile(text string) *scalar.Fault {
 	return nil
 }
 
-// completeContainer fills in defaults.
-func completeContainer(agent *v1alpha1.Agent) {
-	for i := range agent.Tmpfs {
-		t := &agent.Tmpfs[i]
+// completeTmpfs fills in defaults.
+func completeTmpfs(tmpfs []v1alpha1.Tmpfs) {
+	for i := range tmpfs {
+		t := &tmpfs[i]
 		if t.Size == "" {
 			t.Size = v1alpha1.DefaultTmpfsSize
 		}

@@ -22,9 +22,13 @@ func validateEnv(d *parse.Document, agent *v1alpha1.Agent) {
 	for i, path := range agent.EnvFile {
 		validatePath(d, parse.ElementOf(v1alpha1.EnvFileField, i), path)
 	}
-	setters := settersOf(d.Bottle)
-	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		field := scalar.FieldOf(v1alpha1.EnvField, name)
+	validateVariables(d, v1alpha1.EnvField, agent.Env, settersOf(d.Bottle))
+}
+
+// validateVariables validates the environment of one container. setters has who sets the variables that are reserved there.
+func validateVariables(d *parse.Document, env string, variables map[string]v1alpha1.EnvValue, setters map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		field := scalar.FieldOf(env, name)
 		if !scalar.EnvNamePattern.Matches(name) {
 			d.Report(field, "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
 			continue
@@ -32,7 +36,7 @@ func validateEnv(d *parse.Document, agent *v1alpha1.Agent) {
 		if f := reservedEnv(setters, name); f != nil {
 			d.Report(field, f.Reason, f.Fix)
 		}
-		validateEnvValue(d, field, agent.Env[name])
+		validateEnvValue(d, field, variables[name])
 	}
 }
 
@@ -91,18 +95,18 @@ func refuseTokensInEnv(d *parse.Document, tokens []tokenSource) {
 			refuse(field, func(t tokenSource) bool { return len(t.trace) > 0 && t.trace[len(t.trace)-1] == trace[len(trace)-1] })
 		}
 	}
-	agent := d.Bottle.Spec.Agent
-	if agent == nil {
-		return
+	if agent := d.Bottle.Spec.Agent; agent != nil {
+		for i, path := range agent.EnvFile {
+			refuseFile(parse.ElementOf(v1alpha1.EnvFileField, i), absolutePath(d, path))
+		}
 	}
-	for i, path := range agent.EnvFile {
-		refuseFile(parse.ElementOf(v1alpha1.EnvFileField, i), absolutePath(d, path))
-	}
-	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		field, v := scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name]
-		refuse(field, func(t tokenSource) bool { return v.Env != "" && t.env == v.Env })
-		if v.File != "" {
-			refuseFile(field, absolutePath(d, v.File))
+	for _, e := range d.Bottle.Spec.Environments() {
+		for _, name := range slices.Sorted(maps.Keys(e.Env)) {
+			field, v := scalar.FieldOf(e.Field, name), e.Env[name]
+			refuse(field, func(t tokenSource) bool { return v.Env != "" && t.env == v.Env })
+			if v.File != "" {
+				refuseFile(field, absolutePath(d, v.File))
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -80,14 +79,13 @@ func validateService(d *parse.Document, field string, s v1alpha1.Service) {
 		d.Report(field+".image", f.Reason, f.Fix)
 	}
 	validateCommand(d, field+".command", s.Command)
-	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
-		if !scalar.EnvNamePattern.Matches(name) {
-			d.Report(scalar.FieldOf(field+".env", name), "it is not the name of an environment variable", "use letters, digits and underscores, at most 120")
-		}
-	}
+	validateVariables(d, field+".env", s.Env, nil)
 	reportFault(d, field+".user", func() *scalar.Fault { return checkServiceUser(s.User) })
-	validateVolumes(d, field+".volumes", s.Volumes, map[string]string{})
+	targets := map[string]string{}
+	validateVolumes(d, field+".volumes", s.Volumes, targets)
 	validateResources(d, field+".resources", s.Resources)
+	validateMemory(d, field, s.Resources, validateTmpfs(d, field+".tmpfs", s.Tmpfs, targets))
+	reportFault(d, field+".stopGracePeriod", func() *scalar.Fault { return checkGrace(s.StopGracePeriod) })
 	if s.Healthcheck != nil {
 		validateHealthcheck(d, field+".healthcheck", *s.Healthcheck)
 	}

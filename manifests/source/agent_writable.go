@@ -111,6 +111,11 @@ func claimOf(d *declaration) claim {
 	if agent := d.Bottle.Spec.Agent; agent != nil {
 		c.claimAgent(agent)
 	}
+	for _, e := range d.Bottle.Spec.Environments() {
+		for _, name := range slices.Sorted(maps.Keys(e.Env)) {
+			c.referTo(scalar.FieldOf(e.Field, name), e.Env[name].File, refFix)
+		}
+	}
 	return c
 }
 
@@ -143,9 +148,6 @@ func (c *claim) referToToken(field string, token route.SecretRef) {
 func (c *claim) claimAgent(agent *v1alpha1.Agent) {
 	for i, path := range agent.EnvFile {
 		c.referTo(parse.ElementOf(v1alpha1.EnvFileField, i), path, refFix)
-	}
-	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		c.referTo(scalar.FieldOf(v1alpha1.EnvField, name), agent.Env[name].File, refFix)
 	}
 	if agent.Build != nil {
 		c.referTo(v1alpha1.BuildField+".context", agent.Build.Context, contextFix)

@@ -207,7 +207,7 @@ func (n *reading) finish() {
 func (s Snapshot) References() []string {
 	files := map[string]bool{}
 	for _, b := range s.Bottles {
-		for _, path := range referencesOf(b.Spec.Agent) {
+		for _, path := range referencesOf(b.Spec) {
 			files[path] = true
 		}
 		if b.Spec.CredProxy == nil {
@@ -222,17 +222,19 @@ func (s Snapshot) References() []string {
 	return slices.Sorted(maps.Keys(files))
 }
 
-// referencesOf returns the files that an agent is made of, its image's build context among them.
-func referencesOf(agent *v1alpha1.Agent) []string {
-	if agent == nil {
-		return nil
+// referencesOf returns the files that a bottle's containers are made of, the build context of the agent's image among them.
+func referencesOf(spec v1alpha1.Spec) []string {
+	var files []string
+	for _, e := range spec.Environments() {
+		for _, v := range e.Env {
+			files = append(files, v.File)
+		}
 	}
-	files := slices.Clone(agent.EnvFile)
-	for _, v := range agent.Env {
-		files = append(files, v.File)
-	}
-	if agent.Build != nil {
-		files = append(files, buildcontext.Directories(agent.Build.Source())...)
+	if agent := spec.Agent; agent != nil {
+		files = append(files, agent.EnvFile...)
+		if agent.Build != nil {
+			files = append(files, buildcontext.Directories(agent.Build.Source())...)
+		}
 	}
 	return files
 }

@@ -344,6 +344,7 @@ spec:
     - {path: /a/, upstream: https://a.example.com, token: {file: secrets/b}}
     - {path: /b/, upstream: https://b.example.com, token: {file: /abs/a}}
     - {path: /c/, upstream: https://c.example.com, token: {env: TOKEN}}
+  services: [{name: db, image: i, env: {A: {file: service-value}, B: {env: B}}}]
   agent: {image: i, envFile: [agent.env], env: {A: {file: value}, B: {env: B}, C: c}}
 `
 	tree(t, map[string]string{
@@ -359,7 +360,7 @@ spec:
 		t.Fatal(err)
 	}
 	want := []string{"/abs/a"}
-	for _, path := range []string{"agent.env", "ca.pem", "secrets/b", "value"} {
+	for _, path := range []string{"agent.env", "ca.pem", "secrets/b", "service-value", "value"} {
 		want = append(want, filepath.Join(here, "d", path))
 	}
 	if diff := cmp.Diff(want, snapshot.References()); diff != "" {

@@ -10,7 +10,6 @@ import (
 // The paths of fields that several rules speak of.
 const (
 	UserField       = AgentField + ".user"
-	TmpfsField      = AgentField + ".tmpfs"
 	ExtraHostsField = AgentField + ".extraHosts"
 )
 
@@ -22,8 +21,8 @@ const DefaultTmpfsSize = "64Mi"
 
 // Tmpfs is a file system in memory, which ends with the container's run.
 type Tmpfs struct {
-	Target string `json:"target" jsonschema_description:"The absolute path in the agent."`
-	Size   string `json:"size,omitempty" jsonschema_description:"Its size as a Kubernetes quantity. What is in it counts as the agent's memory. Unset: 64Mi."`
+	Target string `json:"target" jsonschema_description:"The absolute path in the container."`
+	Size   string `json:"size,omitempty" jsonschema_description:"Its size as a Kubernetes quantity. What is in it counts as the container's memory. Unset: 64Mi."`
 	Mode   string `json:"mode,omitempty" jsonschema_description:"The permissions of its root directory, in octal digits. Unset: \"1777\", so that every user may write to it."`
 }
 
@@ -43,10 +42,7 @@ func (t Tmpfs) Permissions() uint32 {
 func (a *Agent) ShmBytes() int64 { return scalar.Quantity(a.ShmSize, 1) }
 
 // StopGrace is the time between SIGTERM and SIGKILL; 0 is the default. It is meant for a valid bottle.
-func (a *Agent) StopGrace() time.Duration {
-	grace, err := time.ParseDuration(a.StopGracePeriod)
-	if err != nil {
-		return 0
-	}
-	return grace
-}
+func (a *Agent) StopGrace() time.Duration { return Duration(a.StopGracePeriod, 0) }
+
+// StopGrace is as an agent's.
+func (s Service) StopGrace() time.Duration { return Duration(s.StopGracePeriod, 0) }

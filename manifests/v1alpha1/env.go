@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
 
 // EnvFileField is the path of spec.agent.envFile.
 const EnvFileField = AgentField + ".envFile"
@@ -37,14 +40,34 @@ func (v *EnvValue) UnmarshalJSON(data []byte) error {
 }
 
 // ReadsEnv reports whether the agent's environment is read from elsewhere in part.
-func (a *Agent) ReadsEnv() bool {
-	if a == nil {
-		return false
-	}
-	for _, v := range a.Env {
+func (a *Agent) ReadsEnv() bool { return a != nil && (len(a.EnvFile) > 0 || hasReference(a.Env)) }
+
+// ReadsEnv reports whether the service's environment is read from elsewhere in part.
+func (s Service) ReadsEnv() bool { return hasReference(s.Env) }
+
+func hasReference(env map[string]EnvValue) bool {
+	for _, v := range env {
 		if !v.IsText() {
 			return true
 		}
 	}
-	return len(a.EnvFile) > 0
+	return false
+}
+
+// Environment is what a manifest declares as env of one of its containers.
+type Environment struct {
+	Field string // of the mapping
+	Env   map[string]EnvValue
+}
+
+// Environments returns those of the agent and the services.
+func (s Spec) Environments() []Environment {
+	var all []Environment
+	if s.Agent != nil {
+		all = append(all, Environment{EnvField, s.Agent.Env})
+	}
+	for i, service := range s.Services {
+		all = append(all, Environment{fmt.Sprintf("%s[%d].env", ServicesField, i), service.Env})
+	}
+	return all
 }

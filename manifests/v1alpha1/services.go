@@ -10,14 +10,16 @@ const MaxServices = 5
 
 // Service is a container that the agent needs beside it, like a database. The agent reaches it by its name.
 type Service struct {
-	Name        string            `json:"name" jsonschema_description:"The host name by which the agent reaches the service: a DNS label of at most 40 characters."`
-	Image       string            `json:"image" jsonschema_description:"The service's image."`
-	Command     []string          `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
-	Env         map[string]string `json:"env,omitempty" jsonschema_description:"Environment variables. They are no place for secrets."`
-	User        string            `json:"user,omitempty" jsonschema_description:"The user that runs the service, as UID:GID or by name. Unset: the image's."`
-	Volumes     []Volume          `json:"volumes,omitempty" jsonschema_description:"Directories that the engine keeps for the service: they outlive its container."`
-	Healthcheck *Healthcheck      `json:"healthcheck,omitempty" jsonschema_description:"How the engine tells that the service works. Unset: the image's check, if it has one."`
-	Resources   Resources         `json:"resources,omitempty" jsonschema_description:"What the service may use at most."`
+	Name            string              `json:"name" jsonschema_description:"The host name by which the agent reaches the service: a DNS label of at most 40 characters."`
+	Image           string              `json:"image" jsonschema_description:"The service's image."`
+	Command         []string            `json:"command,omitempty" jsonschema_description:"The program and its arguments, instead of the image's."`
+	Env             map[string]EnvValue `json:"env,omitempty" jsonschema_description:"Environment variables: texts, or {file: PATH} or {env: NAME} for a value that is read. They are no place for secrets."`
+	User            string              `json:"user,omitempty" jsonschema_description:"The user that runs the service, as UID:GID or by name. Unset: the image's."`
+	Volumes         []Volume            `json:"volumes,omitempty" jsonschema_description:"Directories that the engine keeps for the service: they outlive its container."`
+	Tmpfs           []Tmpfs             `json:"tmpfs,omitempty" jsonschema_description:"File systems in memory."`
+	StopGracePeriod string              `json:"stopGracePeriod,omitempty" jsonschema_description:"How long the service has to end after SIGTERM, like 30s or 1m30s; at most 10m. Unset: 10s."`
+	Healthcheck     *Healthcheck        `json:"healthcheck,omitempty" jsonschema_description:"How the engine tells that the service works. Unset: the image's check, if it has one."`
+	Resources       Resources           `json:"resources,omitempty" jsonschema_description:"What the service may use at most."`
 }
 
 // Healthcheck is a command that the engine runs in a container again and again. Unset fields are its defaults.

@@ -163,7 +163,7 @@ func TestServiceIsReplacedAndRemoved(t *testing.T) {
 		other, _ := w.hands.ID(serviceName(cache, "a"))
 		w.edit(func(b *v1alpha1.Bottle) {
 			b.Spec.Services = services()
-			b.Spec.Services[0].Env = map[string]string{"A": "b"}
+			b.Spec.Services[0].Env = map[string]v1alpha1.EnvValue{"A": {Text: "b"}}
 		})
 		w.settle(time.Minute)
 		if id, _ := w.hands.ID(serviceName(db, "a")); id == first {

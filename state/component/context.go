@@ -130,6 +130,25 @@ func DeclaredLimits(r v1alpha1.Resources) state.Limits {
 	return state.Limits{Memory: r.MemoryBytes(), NanoCPUs: r.NanoCPUs(), Pids: cmp.Or(r.Pids, v1alpha1.DefaultPids)}
 }
 
+// SetEnv sets the environment that a workload declares: what was read for it, and the texts of the manifest.
+func SetEnv(made *state.Container, read map[string]string, declared map[string]v1alpha1.EnvValue) {
+	maps.Copy(made.Env, read)
+	for name, v := range declared {
+		if v.IsText() {
+			made.Env[name] = v.Text
+		}
+	}
+}
+
+// Tmpfs are the file systems in memory that a workload declares.
+func Tmpfs(declared []v1alpha1.Tmpfs) []state.Tmpfs {
+	var made []state.Tmpfs
+	for _, t := range declared {
+		made = append(made, state.Tmpfs{Target: t.Target, Size: t.SizeBytes(), Mode: t.Permissions()})
+	}
+	return made
+}
+
 // SidecarLimits are the limits of a sidecar that has no reason for others.
 func SidecarLimits() state.Limits { return state.Limits{Memory: 256 << 20, NanoCPUs: 1e9, Pids: 256} }
 

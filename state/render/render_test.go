@@ -398,12 +398,18 @@ func TestServices(t *testing.T) {
 	}
 	m.Spec.Services = []v1alpha1.Service{
 		{
-			Name: "db", Image: "postgres:17", User: "999:999", Env: map[string]string{"POSTGRES_DB": "x"}, Volumes: []v1alpha1.Volume{{Name: "data", Target: "/data"}},
+			Name: "db", Image: "postgres:17", User: "999:999", Env: map[string]v1alpha1.EnvValue{"POSTGRES_DB": {Text: "x"}, "POSTGRES_USER": {Env: "DB_USER"}}, Volumes: []v1alpha1.Volume{{Name: "data", Target: "/data"}},
 			Healthcheck: &v1alpha1.Healthcheck{Command: []string{"pg_isready"}, Interval: "1m30s"}, Resources: v1alpha1.Resources{Memory: "1Gi"},
+			Tmpfs: []v1alpha1.Tmpfs{{Target: "/run/db", Size: "16Mi", Mode: "700"}}, StopGracePeriod: "1m",
 		},
 		{Name: "cache", Image: "redis:7", Command: []string{"redis-server"}},
 	}
-	b, err := Bottle(m, inputsOf(m), testNets, testSettings)
+	in := inputsOf(m)
+	if b, err := Bottle(m, in, testNets, testSettings); err == nil || !strings.Contains(err.Error(), "service db") {
+		t.Errorf("a service whose environment was not read: %v, %v", b, err)
+	}
+	in.ServiceEnv = map[string]map[string]string{"db": {"POSTGRES_USER": "dev"}}
+	b, err := Bottle(m, in, testNets, testSettings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +422,8 @@ func TestServices(t *testing.T) {
 	}
 	internal := state.Attachment{Network: "claude-bottle-net-dev", Aliases: []string{"db"}}
 	want := state.Sealed(internal)
-	want.Name, want.Image, want.User, want.Env = "claude-bottle-service-db.dev", "postgres:17", "999:999", map[string]string{"POSTGRES_DB": "x"}
+	want.Name, want.Image, want.User, want.Env = "claude-bottle-service-db.dev", "postgres:17", "999:999", map[string]string{"POSTGRES_DB": "x", "POSTGRES_USER": "dev"}
+	want.Tmpfs, want.StopGrace = []state.Tmpfs{{Target: "/run/db", Size: 16 << 20, Mode: 0o700}}, time.Minute
 	want.Volumes = []state.VolumeMount{{Volume: "claude-bottle-volume-data.dev", Target: "/data"}}
 	want.Limits, want.OOMScore, want.Runtime, want.Restart = state.Limits{Memory: 1 << 30, Pids: 2048}, 1000, "runsc", "no"
 	want.Health = state.Health{Command: []string{"pg_isready"}, Interval: 90 * time.Second, Timeout: 5 * time.Second, StartPeriod: time.Minute, Retries: 3}

@@ -18,12 +18,32 @@ import (
 // maxEnvValue bounds the file of one variable, in bytes. The kernel takes no variable above 128 KiB.
 const maxEnvValue = 64 << 10
 
-// readEnv reads the agent's environment files and referenced variables. A later file takes precedence, and references over all files.
+// readEnv reads the environments of the containers, as far as they are read. A later file of the agent's takes precedence, and references
+// over all files.
 func (r Reader) readEnv(in *Inputs, m v1alpha1.Bottle) []*InputError {
-	agent := m.Spec.Agent
-	if !agent.ReadsEnv() {
-		return nil
+	var failed []*InputError
+	if agent := m.Spec.Agent; agent.ReadsEnv() {
+		in.Env, failed = r.readAgentEnv(m, agent)
 	}
+	for i, s := range m.Spec.Services {
+		if !s.ReadsEnv() {
+			continue
+		}
+		env := map[string]string{}
+		errs := r.readReferences(env, m, parse.ElementOf(v1alpha1.ServicesField, i)+".env", s.Env)
+		if failed = append(failed, errs...); len(errs) > 0 {
+			continue
+		}
+		if in.ServiceEnv == nil {
+			in.ServiceEnv = map[string]map[string]string{}
+		}
+		in.ServiceEnv[s.Name] = env
+	}
+	return failed
+}
+
+// readAgentEnv returns nil when something can't be read.
+func (r Reader) readAgentEnv(m v1alpha1.Bottle, agent *v1alpha1.Agent) (map[string]string, []*InputError) {
 	var failed []*InputError
 	env := map[string]string{}
 	for i, path := range agent.EnvFile {
@@ -35,19 +55,25 @@ func (r Reader) readEnv(in *Inputs, m v1alpha1.Bottle) []*InputError {
 			env[v.Name] = v.Value
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(agent.Env)) {
-		v := agent.Env[name]
+	if failed = append(failed, r.readReferences(env, m, v1alpha1.EnvField, agent.Env)...); len(failed) > 0 {
+		return nil, failed
+	}
+	return env, nil
+}
+
+// readReferences adds the values of the variables that are no texts. field is that of the declared mapping.
+func (r Reader) readReferences(env map[string]string, m v1alpha1.Bottle, field string, declared map[string]v1alpha1.EnvValue) []*InputError {
+	var failed []*InputError
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		v := declared[name]
 		if v.IsText() {
 			continue
 		}
 		value, err := r.readEnvValue(v)
 		if err != nil {
-			failed = append(failed, inputError(m, scalar.FieldOf(v1alpha1.EnvField, name), err))
+			failed = append(failed, inputError(m, scalar.FieldOf(field, name), err))
 		}
 		env[name] = value
-	}
-	if len(failed) == 0 {
-		in.Env = env
 	}
 	return failed
 }

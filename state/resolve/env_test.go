@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -124,5 +126,25 @@ func TestEnvIsRefused(t *testing.T) {
 	}
 	if in, err := reader.Read(withAgent(nil, at("state/git/checkout/x.env"))); err != nil || in.Env["A"] != "b" {
 		t.Errorf("a file next to a manifest in a checkout: %v, %v", in.Env, err)
+	}
+}
+
+// TestServiceEnv reads a service's environment by the rules of an agent's. What can't be read of one takes nothing from another.
+func TestServiceEnv(t *testing.T) {
+	at := tree(t, map[string]string{"value": "line\n", "home/.ssh/id": "abcdefgh"})
+	m := v1alpha1.Bottle{Spec: v1alpha1.Spec{Services: []v1alpha1.Service{
+		{Name: "db", Env: map[string]v1alpha1.EnvValue{"A": {Env: "SET"}, "B": {File: at("value")}, "C": {Text: "text"}}},
+		{Name: "texts", Env: map[string]v1alpha1.EnvValue{"A": {Text: "a"}}},
+		{Name: "cache", Env: map[string]v1alpha1.EnvValue{"K": {File: at("home/.ssh/id")}, "S": {Env: "SECRET"}}},
+	}}}
+	in, err := Reader{Getenv: getenv}.Read(m)
+	want := map[string]map[string]string{"db": {"A": "from bottled", "B": "line"}}
+	if diff := cmp.Diff(want, in.ServiceEnv); diff != "" || in.Env != nil {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, text := range []string{"spec.services[2].env.K", "an agent must not see it", "spec.services[2].env.S", "environment variable SECRET: it holds a GitHub token"} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v, want an error with %q", err, text)
+		}
 	}
 }

@@ -27,8 +27,10 @@ type Inputs struct {
 	CABundle []byte
 	Mounts   map[string]MountSource // by a mount's source
 	// Env holds the agent's variables from env files and by reference; nil when there are none, or when one can't be read.
-	Env   map[string]string
-	Build *buildcontext.Context
+	Env map[string]string
+	// ServiceEnv holds the variables of services by reference, by the service's name; none of one of which one can't be read.
+	ServiceEnv map[string]map[string]string
+	Build      *buildcontext.Context
 	// User ("uid:gid") is the agent's where its manifest says auto; "" is the image's.
 	User string
 	// Devices are the paths of the agent's devices without symbolic links, by their source.

@@ -57,12 +57,7 @@ func setEnv(c component.Context, made *state.Container) error {
 	if a.ReadsEnv() && c.Inputs.Env == nil {
 		return errors.New("spec.agent.env: what it refers to was not read")
 	}
-	maps.Copy(made.Env, c.Inputs.Env)
-	for name, v := range a.Env {
-		if v.IsText() {
-			made.Env[name] = v.Text
-		}
-	}
+	component.SetEnv(made, c.Inputs.Env, a.Env)
 	return nil
 }
 

@@ -20,9 +20,7 @@ func setProcess(c component.Context, made *state.Container) {
 	made.WorkDir, made.Hostname, made.TTY, made.Stdin = a.Workdir, a.Hostname, a.TTY, a.Stdin
 	made.ShmSize, made.StopGrace = a.ShmBytes(), a.StopGrace()
 	setExtraHosts(a.ExtraHosts, made)
-	for _, t := range a.Tmpfs {
-		made.Tmpfs = append(made.Tmpfs, state.Tmpfs{Target: t.Target, Size: t.SizeBytes(), Mode: t.Permissions()})
-	}
+	made.Tmpfs = component.Tmpfs(a.Tmpfs)
 	for _, d := range a.Devices {
 		made.Devices = append(made.Devices, state.Device{Source: c.Inputs.Devices[d.Source], Target: d.Target, Permissions: d.Permissions})
 	}

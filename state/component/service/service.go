@@ -4,7 +4,7 @@ package service
 
 import (
 	"cmp"
-	"maps"
+	"fmt"
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -29,16 +29,24 @@ func instances(c component.Context) []component.Kind {
 	for _, s := range c.Manifest.Spec.Services {
 		k := kind()
 		k.Component = contract.Component{Name: s.Name, Direct: true}
-		k.Render = func(c component.Context) (state.Component, []state.Dir, error) { return render(c, s), nil, nil }
+		k.Render = func(c component.Context) (state.Component, []state.Dir, error) {
+			made, err := render(c, s)
+			return made, nil, err
+		}
 		all = append(all, k)
 	}
 	return all
 }
 
-func render(c component.Context, s v1alpha1.Service) state.Component {
+func render(c component.Context, s v1alpha1.Service) (state.Component, error) {
 	made := c.Container(s.Image)
 	made.Command, made.User, made.Volumes = s.Command, s.User, c.VolumeMounts(s.Volumes)
-	maps.Copy(made.Env, s.Env)
+	read := c.Inputs.ServiceEnv[s.Name]
+	if s.ReadsEnv() && read == nil {
+		return state.Component{}, fmt.Errorf("the env of service %s: what it refers to was not read", s.Name)
+	}
+	component.SetEnv(&made, read, s.Env)
+	made.Tmpfs, made.StopGrace = component.Tmpfs(s.Tmpfs), s.StopGrace()
 	made.Additions.QuickDNS, made.Additions.Launcher = true, true
 	made.Limits, made.OOMScore = component.DeclaredLimits(s.Resources), component.WorkloadOOMScore
 	if agent := c.Manifest.Spec.Agent; agent != nil {
@@ -50,5 +58,5 @@ func render(c component.Context, s v1alpha1.Service) state.Component {
 			StartPeriod: v1alpha1.Duration(h.StartPeriod, v1alpha1.DefaultHealthStartPeriod), Retries: int(cmp.Or(h.Retries, v1alpha1.DefaultHealthRetries)),
 		}
 	}
-	return state.Component{Name: c.Kind.ComponentName(), Container: made}
+	return state.Component{Name: c.Kind.ComponentName(), Container: made}, nil
 }
