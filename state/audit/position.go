@@ -41,7 +41,12 @@ func (t *Trail) Save() error {
 	if !t.changed {
 		return nil
 	}
-	return t.log.wrapWriteError(t.save())
+	if err := t.save(); err != nil {
+		return t.log.wrapWriteError(err)
+	}
+	t.log.mu.Lock()
+	defer t.log.mu.Unlock()
+	return t.log.noteHead(headInterval)
 }
 
 func (t *Trail) save() error {

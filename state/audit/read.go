@@ -69,20 +69,29 @@ func (r *Reader) Close() error {
 	return r.file.Close()
 }
 
-// open opens the file, which must be one that the log could have written.
+// open opens the file.
 func (r *Reader) open() error {
-	file, err := os.OpenFile(r.path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	file, err := openOwn(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read audit log: %w", err)
-	}
-	if err := checkOwn(file, 0); err != nil {
-		return fmt.Errorf("read audit log: %w", errors.Join(err, file.Close()))
+		return err
 	}
 	r.file, r.lines = file, bufio.NewReader(file)
 	return nil
+}
+
+// openOwn opens a file to read it, which must be one that a log could have written.
+func openOwn(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read audit log: %w", err)
+	}
+	if err := checkOwn(file, 0); err != nil {
+		return nil, fmt.Errorf("read audit log: %w", errors.Join(err, file.Close()))
+	}
+	return file, nil
 }
 
 // Next returns the next record; false when there is none so far.

@@ -1,9 +1,7 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -225,27 +223,31 @@ func (t *Trail) gapLine(id string, s *source, upTo Position) ([]byte, error) {
 
 func (t *Trail) line(r Record) ([]byte, error) {
 	r.Time, r.Bottle = time.Now().UTC(), t.bottle
-	line, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("audit record: %w", err)
-	}
-	return append(line, '\n'), nil
+	return marshal(r)
 }
 
 // write appends a gap, a record, or both, and advances the committed position accordingly. What a full disk cut off is read again.
 func (t *Trail) write(s *source, account string, gap []byte, afterGap Position, line []byte, afterLine Position) error {
-	n, moved, err := t.log.write(slices.Concat(gap, line))
+	var lines [][]byte
+	var after []Position
+	if len(gap) > 0 {
+		lines, after = append(lines, gap), append(after, afterGap)
+	}
+	if len(line) > 0 {
+		lines, after = append(lines, line), append(after, afterLine)
+	}
+	w, moved, err := t.log.write(lines...)
 	if moved {
 		clear(t.used)
 	}
-	t.used[account] += int64(n)
-	t.changed = true
-	complete := func(length int) bool { return length > 0 && n >= length-1 } // the newline may be missing: the next write adds it
-	if complete(len(gap)) {
-		s.committed = afterGap
+	for _, size := range w.sizes {
+		t.used[account] += int64(size)
 	}
-	if len(line) > 0 && n >= len(gap)+len(line)-1 {
-		s.committed = afterLine
+	t.changed = true
+	if w.lines > 0 {
+		s.committed = after[w.lines-1]
+	}
+	if len(line) > 0 && w.lines == len(lines) {
 		s.delay = gapDelay
 	}
 	s.gap, s.due = Gap{}, time.Time{}
@@ -291,8 +293,14 @@ func (t *Trail) Retain(ids []string) {
 	}
 }
 
-// Close closes the log.
-func (t *Trail) Close() error { return errors.Join(t.Save(), t.log.Close()) }
+// Close saves, notes the last record in the log of heads, and closes the log.
+func (t *Trail) Close() error {
+	err := t.Save()
+	if err == nil && t.log.file != nil {
+		err = t.log.Commit()
+	}
+	return errors.Join(err, t.log.Close())
+}
 
 // FullComponents returns the names of the components whose space in the log is used up.
 func (t *Trail) FullComponents() []string {
