@@ -55,6 +55,7 @@ type Collector struct {
 	source        Source
 	settings      state.Settings
 	limits        audit.Limits
+	changes       audit.Changes
 	log           zerolog.Logger
 	syncRequested chan struct{} // pending request to list the sidecars; holds one
 	slots         chan struct{} // semaphore: limits concurrent reads
@@ -79,7 +80,7 @@ type output struct {
 // NewCollector returns a collector that does nothing before it is used.
 func NewCollector(source Source, s state.Settings, log zerolog.Logger) *Collector {
 	return &Collector{
-		source: source, settings: s, limits: audit.DefaultLimits, log: log, syncRequested: make(chan struct{}, 1), slots: make(chan struct{}, maxReads),
+		source: source, settings: s, limits: audit.DefaultLimits, changes: audit.Changes{Dir: s.AuditDir()}, log: log, syncRequested: make(chan struct{}, 1), slots: make(chan struct{}, maxReads),
 		trails: map[string]*audit.Trail{}, outputs: map[string]*output{}, problems: map[string]string{},
 	}
 }
@@ -309,4 +310,16 @@ func (c *Collector) trail(bottle string) (*audit.Trail, error) {
 		c.trails[bottle] = trail
 	}
 	return c.trails[bottle], nil
+}
+
+// Close closes the audit logs, after which the log of heads has all their records. The collector may be used again.
+func (c *Collector) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var failed []error
+	for bottle, trail := range c.trails {
+		failed = append(failed, trail.Close())
+		delete(c.trails, bottle)
+	}
+	return errors.Join(failed...)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/observe"
 	"github.com/bot-bottle/bottled/state/store"
 )
@@ -31,6 +32,9 @@ func (c *Controller) Order(ctx context.Context, slug string, order reconciler.Or
 	if err != nil {
 		return err
 	}
+	c.Reconciler.Executor.Audit.RecordOrder(audit.Change{
+		Bottle: slug, Action: string(order), Component: string(component), Generation: status.Generation, SpecHash: status.SpecHash,
+	})
 	if err := c.Reconciler.Intervene(slug, change); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ type Executor struct {
 	Parallel     int                // limit of concurrently executing bottles, not counting those in a long wait
 	Timeout      time.Duration      // for a component to become ready
 	OnProgress   func(Progress)     // called concurrently; never nil
-	Audit        *collect.Collector // records a sidecar's last decisions before its container is removed; nil for none
+	Audit        *collect.Collector // records the steps, and a sidecar's last decisions before its container is removed; nil for none
 
 	images singleflight.Group // by reference: concurrent bottles share a pull, load or build
 	slots  chan struct{}      // semaphore: limits how many bottles execute at once
@@ -71,7 +71,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 		return plan.Err
 	}
 	x.once.Do(func() { x.slots = make(chan struct{}, x.Parallel) })
-	run := &execution{Executor: x, slug: plan.Slug, slot: newSlot(x.slots), ids: map[state.ComponentName]string{}, unstarted: map[string]string{}, stopped: map[string]bool{}}
+	run := &execution{Executor: x, slug: plan.Slug, desired: plan.Desired, slot: newSlot(x.slots), ids: map[state.ComponentName]string{}, unstarted: map[string]string{}, stopped: map[string]bool{}}
 	run.slot.change(1, 0) // until its first steps work
 	defer run.slot.end()
 	began := time.Now()
@@ -81,6 +81,7 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 		err = errors.Join(err, run.discard(ctx))
 	}
 	err = errors.Join(plan.Err, err)
+	x.Audit.CommitChanges(plan.Slug)
 	x.OnProgress(Progress{Slug: plan.Slug, Done: true, Took: time.Since(began), Err: err})
 	return err
 }
@@ -88,8 +89,9 @@ func (x *Executor) Bottle(ctx context.Context, plan plan.BottlePlan) error {
 // execution is the execution of one bottle's plan.
 type execution struct {
 	*Executor
-	slot slot
-	slug string
+	slot    slot
+	slug    string
+	desired *state.Bottle // nil for a removal
 
 	mu        sync.Mutex
 	ids       map[state.ComponentName]string // containers created by this execution

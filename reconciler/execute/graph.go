@@ -11,6 +11,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/engine"
 )
 
@@ -142,8 +143,21 @@ func (r *execution) runStep(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		err = &StepError{s, err}
 	}
+	r.audit(s, err)
 	r.OnProgress(Progress{Slug: r.slug, Step: &s, Done: true, Took: time.Since(began), Err: err})
 	return err
+}
+
+// audit records a step that changed something, or should have.
+func (r *execution) audit(s plan.Step, err error) {
+	if s.Action == plan.Await {
+		return
+	}
+	change := audit.Change{Bottle: r.slug, Action: string(s.Action), Component: string(s.Component), Object: s.Object, Cause: s.Cause}
+	if r.desired != nil {
+		change.Generation, change.SpecHash = r.desired.Generation, r.desired.SpecHash
+	}
+	r.Audit.RecordChange(change, err)
 }
 
 // isStale reports whether a step failed because the engine or an input changed after planning, so that a new plan may succeed.

@@ -26,6 +26,7 @@ type Reader struct {
 	file       *os.File // nil while there is none
 	lines      *bufio.Reader
 	line       []byte // read so far
+	raw        []byte // of the last record
 	tooLong    bool   // more than maxRecord
 	unreadable uint64
 }
@@ -106,9 +107,13 @@ func (r *Reader) Next() (Record, bool, error) {
 			r.unreadable++
 			continue
 		}
+		r.raw = line
 		return record, true, nil
 	}
 }
+
+// Raw returns the line of the record that Next returned last, as it is in the log.
+func (r *Reader) Raw() []byte { return r.raw }
 
 // nextLine returns the next complete line; nil when there is none so far.
 func (r *Reader) nextLine() ([]byte, error) {

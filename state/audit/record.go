@@ -11,13 +11,14 @@ import (
 	"github.com/bot-bottle/bottled/state/printable"
 )
 
-// Kinds of records. The log also has people's decisions about proposals (queue.Record), of the kind decision.
+// Kinds of records. See also KindChange.
 const (
 	KindEgress     = "egress"     // pipelock allowed or denied a request
 	KindRequest    = "request"    // cred-proxy used a credential, or refused to
 	KindCredential = "credential" // cred-proxy loaded a route's token, or can't send it
 	KindProposal   = "proposal"   // supervise queued, found or withdrew a proposal, or delivered its answer
 	KindGap        = "gap"        // records are missing
+	KindDecision   = "decision"   // somebody answered a proposal: queue.Record
 )
 
 // Codes of denied egress, and of credentials that were not accepted. Other records have none. The reason says the same in words.
@@ -132,16 +133,21 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	default:
 		s = string(data)
 	}
+	*t = printableText(s, textBytes)
+	return nil
+}
+
+// printableText makes a text printable and cuts it to a size in bytes.
+func printableText(s string, limit int) Text {
 	s = printable.Line(s)
-	if len(s) > textBytes {
-		s = s[:textBytes]
+	if len(s) > limit {
+		s = s[:limit]
 		for !utf8.ValidString(s) {
 			s = s[:len(s)-1]
 		}
 		s += "…"
 	}
-	*t = Text(s)
-	return nil
+	return Text(s)
 }
 
 // lineBytes limits a statement's line, in bytes. bottled's sidecars write fewer than 2 KiB.

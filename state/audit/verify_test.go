@@ -58,10 +58,16 @@ func findsNothing(t *testing.T, v Verification) {
 // TestAnyMutationIsFound changes each line of each file in each way, without a key, and leaves the other files as they are.
 func TestAnyMutationIsFound(t *testing.T) {
 	mutations := map[string]func(lines [][]byte, i int) [][]byte{
-		"drop":      func(l [][]byte, i int) [][]byte { return slices.Delete(l, i, i+1) },
-		"edit":      func(l [][]byte, i int) [][]byte { l[i] = bytes.Replace(l[i], []byte("e"), []byte("f"), 1); return l },
-		"edit seal": func(l [][]byte, i int) [][]byte { l[i] = bytes.Replace(l[i], []byte(`"hash"`), []byte(`"hush"`), 1); return l },
-		"renumber":  func(l [][]byte, i int) [][]byte { l[i] = bytes.Replace(l[i], []byte(`"seq":`), []byte(`"seq":1`), 1); return l },
+		"drop": func(l [][]byte, i int) [][]byte { return slices.Delete(l, i, i+1) },
+		"edit": func(l [][]byte, i int) [][]byte { l[i] = bytes.Replace(l[i], []byte("e"), []byte("f"), 1); return l },
+		"edit seal": func(l [][]byte, i int) [][]byte {
+			l[i] = bytes.Replace(l[i], []byte(`"hash"`), []byte(`"hush"`), 1)
+			return l
+		},
+		"renumber": func(l [][]byte, i int) [][]byte {
+			l[i] = bytes.Replace(l[i], []byte(`"seq":`), []byte(`"seq":1`), 1)
+			return l
+		},
 		"duplicate": func(l [][]byte, i int) [][]byte { return slices.Insert(l, i, l[i]) },
 		"insert":    func(l [][]byte, i int) [][]byte { return slices.Insert(l, i, []byte("{\"kind\":\"decision\"}\n")) },
 		"garbage":   func(l [][]byte, i int) [][]byte { return slices.Insert(l, i, []byte("garbage\n")) },

@@ -20,6 +20,11 @@ type Record struct {
 	Justification string `json:"justification"`
 	Notes         string `json:"notes"`
 	Proposal      string `json:"proposal"` // its ID
+	// File is the manifest, or the Dockerfile, that the decision changes; Before and After are the SHA-256 of its content, in hex. Empty
+	// for a decision that changes no file.
+	File   string `json:"file,omitempty"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
 }
 
 // kindDecision is the kind of a person's decision, as opposed to the sidecars' records.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"os"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/reconciler/ports"
+	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
 )
@@ -31,6 +33,7 @@ type ControlOptions struct {
 	Resync   time.Duration // between two resyncs; less or more by a tenth
 	Listen   string        // TCP address of the API besides its unix socket; "" for none
 	Teardown bool          // remove the bottles at the end
+	AuditKey string        // file of the private key that signs the audit log; "" for none
 }
 
 // Control runs a controller until ctx ends.
@@ -46,6 +49,10 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	}
 	r.TokenCommands = resolve.NewTokenCommands(resolve.RunTokenCommand)
 	r.Executor.OnProgress = s.logStep // the controller reports how the bottle is
+	key, err := o.auditKey()
+	if err != nil {
+		return err
+	}
 	release, err := store.Lock(r.Settings.StateDir, r.Settings.Owner)
 	if err != nil {
 		return err
@@ -71,6 +78,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	}
 	notify(daemon.SdNotifyReady)
 	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
+	signed := s.signAudit(ctx, r.Settings.AuditDir(), key)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	c.Run(ctx)
@@ -78,11 +86,23 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 		err = errors.Join(err, teardown(r, c.Declared()))
 	}
 	cancel()
-	err = errors.Join(err, <-served)
+	err = errors.Join(err, <-served, r.Executor.Audit.Close(), signed())
 	if err == nil {
 		s.Log.Info().Msg("stopped")
 	}
 	return err
+}
+
+// auditKey reads the key that signs the audit log; nil when there is none.
+func (o ControlOptions) auditKey() (ed25519.PrivateKey, error) {
+	if o.AuditKey == "" {
+		return nil, nil
+	}
+	key, err := audit.ReadSigningKey(o.AuditKey)
+	if err != nil {
+		return nil, exit.Usage(err)
+	}
+	return key, nil
 }
 
 // listen opens the API's sockets.

@@ -106,7 +106,7 @@ func (s *Service) Reconcile(ctx context.Context, snapshot source.Snapshot, o pas
 	collected := make(chan error, 1)
 	go func() { collected <- r.Executor.Audit.Collect(ctx) }()
 	result, err := r.Once(ctx, snapshot, o)
-	err = errors.Join(err, <-collected)
+	err = errors.Join(err, <-collected, r.Executor.Audit.Close())
 	w := <-warnings
 	return PassResult{result, w.all}, errors.Join(err, w.err, release())
 }
@@ -116,6 +116,7 @@ func (s *Service) lockedReconciler(ctx context.Context, progress func(execute.Pr
 	if r, err = s.reconciler(ctx); err != nil {
 		return nil, nil, err
 	}
+	r.Executor.Audit.By(userName())
 	if progress != nil {
 		r.Executor.OnProgress = progress
 	}
@@ -172,5 +173,5 @@ func (s *Service) Delete(ctx context.Context, names []string, progress func(exec
 	for _, b := range p.Bottles {
 		all = append(all, Deletion{b.Slug, failed[b.Slug]})
 	}
-	return all, release()
+	return all, errors.Join(r.Executor.Audit.Close(), release())
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,6 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/render"
 	"github.com/bot-bottle/bottled/state/store"
@@ -42,7 +46,7 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	user, detach := attach()
+	attachment, detach := attach()
 	defer detach()
 	release, err := store.LockSession(settings, c.Name)
 	if err != nil {
@@ -54,9 +58,39 @@ func (s *Service) Session(ctx context.Context, bottle string, command []string, 
 			return 0, errors.Join(err, release())
 		}
 	}
-	code, err = host(ctx, e, c, user)
+	end := s.recordSession(settings, bottle, c)
+	code, err = host(ctx, e, c, attachment)
+	end(code, err)
 	s.explainEnd(ctx, running{bottle: bottle, name: c.Name, component: state.Session, since: began})
 	return code, errors.Join(err, release())
+}
+
+// recordSession records in the audit log that a session begins, and by end, how it ended. The command is not recorded: its arguments may
+// have secrets. A problem is logged only, so that a full disk can be looked at from inside.
+func (s *Service) recordSession(settings state.Settings, bottle string, c state.Container) (end func(code int, err error)) {
+	changes := &audit.Changes{Dir: settings.AuditDir(), Who: userName()}
+	record := func(change audit.Change) {
+		change.Bottle, change.Component, change.Object = bottle, string(state.Session), c.Name
+		if err := errors.Join(changes.Record(change), changes.Commit(bottle)); err != nil {
+			s.Log.Error().Str("bottle", bottle).Err(err).Msg("can't record the session in the audit log")
+		}
+	}
+	record(audit.Change{Action: audit.ActionSession})
+	return func(code int, err error) {
+		change := audit.Change{Action: audit.ActionSessionEnd, Result: audit.ChangeDone, Cause: fmt.Sprintf("exit code %d", code)}
+		if err != nil {
+			change.Result, change.Cause, change.Error = audit.ChangeFailed, "", err.Error()
+		}
+		record(change)
+	}
+}
+
+// userName is the name of this process's user; the number when there is no name.
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Geteuid())
 }
 
 // host runs a session, from its container's creation to its removal.

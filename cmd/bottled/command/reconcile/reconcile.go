@@ -81,6 +81,7 @@ func (o *Options) addControlFlags(f *pflag.FlagSet) {
 	c := &o.Control
 	f.DurationVar(&c.Resync, "resync", 2*time.Minute, "how often everything is looked at, whatever was heard; less or more by a tenth")
 	f.StringVar(&c.Listen, "listen", "", "loopback `address` and port where the API is served too, read-only, besides its unix socket")
+	f.StringVar(&c.AuditKey, "audit-key-file", "", "`file` of an Ed25519 private key (PEM) that signs checkpoints of the audit log")
 	f.BoolVar(&c.Teardown, "teardown-on-exit", false, "remove the bottles when the controller ends")
 }
 
