@@ -41,6 +41,11 @@ const (
 	EventCrashed          = "Crashed"          // a component ends again and again; RetryAt is when it is started again
 	EventConditionChanged = "ConditionChanged" // see Condition
 	EventOrdered          = "Ordered"          // an operator restarts, suspends, cuts off or resumes the bottle
+	EventProposalNew      = "ProposalNew"      // an agent asks for something
+	EventProposalDecided  = "ProposalDecided"  // somebody, or a rule, has decided about a proposal
+	EventProposalAnswered = "ProposalAnswered" // a decision is in force, and the agent has the answer
+	EventProposalFailed   = "ProposalFailed"   // a decision could not be carried out; what it changed was taken back
+	EventProposalVoid     = "ProposalVoid"     // a decision no longer fits the manifest; the proposal waits again
 	EventRemoved          = "Removed"          // nothing is left of an undeclared bottle
 	EventEngineLost       = "EngineLost"       // of the controller: the engine does not answer
 	EventEngineFound      = "EngineFound"      // of the controller: the engine answers again

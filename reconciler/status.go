@@ -37,12 +37,20 @@ type BottleStatus struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Traffic is nil when nothing was refused, and unless a running controller reports the status.
 	Traffic *Traffic `json:"traffic,omitempty"`
+	// Proposals is nil while no proposal of the agent waits for a person, and unless a running controller reports the status.
+	Proposals *WaitingProposals `json:"proposals,omitempty"`
 	// StaleTokens are those whose commands fail, with the reasons; the condition TokenStale has them.
 	StaleTokens []string `json:"-"`
 	// Conditions are Ready, Reconciling and Stalled, in this order, then those of the others that are True. Empty unless a running
 	// controller reports the status.
 	Conditions []Condition       `json:"conditions,omitempty"`
 	Components []ComponentStatus `json:"parts"`
+}
+
+// WaitingProposals counts the proposals of a bottle that wait for a person.
+type WaitingProposals struct {
+	Waiting int       `json:"waiting"`
+	Oldest  time.Time `json:"oldest"` // when it was asked
 }
 
 // VolumeStatus is the status of a declared volume.

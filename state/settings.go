@@ -116,6 +116,12 @@ func (s Settings) QueueDir(slug string) string { return filepath.Join(s.StateDir
 // AuditDir returns the directory of the audit logs. No container mounts it.
 func (s Settings) AuditDir() string { return filepath.Join(s.StateDir, "audit") }
 
+// ApprovalsDir returns the directory of the decisions about proposals that are under way. No container mounts it.
+func (s Settings) ApprovalsDir() string { return filepath.Join(s.StateDir, "approvals") }
+
+// SecretDir returns the directory of the secrets that a person gave for a bottle's proposals. No container mounts it.
+func (s Settings) SecretDir(slug string) string { return filepath.Join(s.StateDir, "secrets", slug) }
+
 // IngressDir is the directory of the socket to which the ingress of a bottle connects.
 func (s Settings) IngressDir(slug string) string { return filepath.Join(s.RunDir, slug, "ingress") }
 

@@ -38,6 +38,7 @@ type file struct {
 	given   bool // by its own path, not found in a directory
 
 	unreachable scalar.Fault // why it can't be read at all
+	instead     *Overlay     // what is taken for its content; nil: what is in it
 }
 
 // same reports whether nothing seems to have changed between two listings.

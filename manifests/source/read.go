@@ -56,5 +56,8 @@ func readRegular(f file) ([]byte, error) {
 	if o.ID != f.id {
 		return nil, errReplaced
 	}
+	if f.instead != nil {
+		return f.instead.Content, nil
+	}
 	return o.ReadUpTo(parse.MaxFileSize + 1)
 }

@@ -49,12 +49,27 @@ func Load(paths ...string) (Snapshot, error) { return LoadKnowing(Known{}, paths
 // LoadKnowing is Load after something was loaded before: a place that an agent could write then is not read, and a new document
 // does not make a known one invalid.
 func LoadKnowing(known Known, paths ...string) (Snapshot, error) {
+	return loadOver(known, nil, paths)
+}
+
+// Overlay is a content that a file could have.
+type Overlay struct {
+	Path    string // absolute, as in v1alpha1.Source
+	Content []byte
+}
+
+// LoadWith is LoadKnowing as if the overlay's file had the overlay's content. A file that is not there, or is not read, stays so.
+func LoadWith(known Known, overlay Overlay, paths ...string) (Snapshot, error) {
+	return loadOver(known, &overlay, paths)
+}
+
+func loadOver(known Known, overlay *Overlay, paths []string) (Snapshot, error) {
 	if len(paths) == 0 {
 		return Snapshot{}, errors.New("no directory or file of manifests was given")
 	}
 	known.Writable = known.Writable.Refresh()
 	for attempt := 1; ; attempt++ {
-		before, snapshot, err := read(known, paths)
+		before, snapshot, err := read(known, overlay, paths)
 		if err != nil {
 			return Snapshot{}, err
 		}
@@ -137,11 +152,14 @@ func (s Snapshot) Only(slug string) Snapshot {
 }
 
 // read makes a snapshot of the paths, and lists the files that it was made of.
-func read(known Known, paths []string) ([]file, Snapshot, error) {
+func read(known Known, overlay *Overlay, paths []string) ([]file, Snapshot, error) {
 	var contents []*parsedFile
 	w := newWalk(known.Writable)
 	protected, names := known.files(), known.byFile()
 	w.onFile = func(f file) []safepath.Place {
+		if overlay != nil && f.Abs == overlay.Path {
+			f.instead = overlay
+		}
 		s := readContent(f, names[f.Abs])
 		contents = append(contents, s)
 		var places []safepath.Place

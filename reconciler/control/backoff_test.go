@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -33,7 +34,7 @@ func newTestController() *Controller {
 	registry := prometheus.NewRegistry()
 	return NewController(ControllerConfig{
 		Reconciler: &pass.Reconciler{Settings: state.Settings{Owner: "o", Prefix: "p"}, Executor: &execute.Executor{}, Observer: observe.Observer{Cache: observe.OpenCache("/nonexistent")}},
-		Source:     empty{}, Ports: &ports.Server{},
+		Source:     empty{}, Ports: &ports.Server{}, Desk: approve.New(approve.Config{}),
 		Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Minute,
 	})
 }

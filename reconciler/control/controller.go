@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -47,6 +48,7 @@ type ControllerConfig struct {
 	Prune      plan.PrunePolicy
 	Resync     time.Duration // interval between full resyncs, with 10 % jitter
 	Ports      *ports.Server
+	Desk       *approve.Desk
 	Metrics    *Metrics
 	Registry   prometheus.Registerer
 	Log        zerolog.Logger
@@ -61,13 +63,17 @@ type Controller struct {
 	queue           workqueue.TypedDelayingInterface[string] // names of bottles
 	observeSlots    chan struct{}                            // semaphore: limits concurrent observations
 	resyncRequested chan struct{}                            // pending request for a resync; holds one
+	readRequested   chan struct{}                            // pending request for a read of the manifests; holds one
 	passes          sync.WaitGroup
 
 	resyncing chan struct{} // semaphore of one: held by the resync under way
 
-	mu             sync.Mutex // guards everything below
-	snapshotRead   bool       // the source was read at least once
-	pruneNotBefore time.Time  // undeclared bottles are not pruned earlier, see initialPruneDelay
+	mu             sync.Mutex       // guards everything below
+	snapshotRead   bool             // the source was read at least once
+	readsBegun     int64            // reads of the source
+	readsEnded     int64            // the number of the last one that succeeded
+	awaitRead      map[string]int64 // by bottle: the first read after which Converge wants a pass
+	pruneNotBefore time.Time        // undeclared bottles are not pruned earlier, see initialPruneDelay
 	snapshot       source.Snapshot
 	loggedNotices  []string // notices of the snapshot that were logged
 	bottles        map[string]*bottle
@@ -119,13 +125,15 @@ const initialPruneDelay = 2 * time.Second
 const maxObservations = 8
 
 // NewController returns a controller that does nothing before Run. It registers gauges and takes over the executor's OnProgress,
-// which it calls on, and the ports' OnChange.
+// which it calls on, the ports' OnChange, and attaches itself to the desk.
 func NewController(config ControllerConfig) *Controller {
 	c := &Controller{
 		ControllerConfig: config,
 		queue:            workqueue.NewTypedDelayingQueue[string](),
 		observeSlots:     make(chan struct{}, maxObservations),
 		resyncRequested:  make(chan struct{}, 1),
+		readRequested:    make(chan struct{}, 1),
+		awaitRead:        map[string]int64{},
 		resyncing:        make(chan struct{}, 1),
 		bottles:          map[string]*bottle{},
 		status:           config.Identity,
@@ -144,6 +152,7 @@ func NewController(config ControllerConfig) *Controller {
 		audit.OnStatement = c.recordTraffic
 	}
 	config.Ports.OnChange = c.portsChanged
+	config.Desk.Attach(c, c.proposalsChanged)
 	c.registerGauges(config.Registry)
 	return c
 }
@@ -156,6 +165,7 @@ func (c *Controller) Run(ctx context.Context) {
 	loops.Go(func() { c.keepConnected(ctx) })
 	loops.Go(func() { c.Reconciler.TokenCommands.Run(ctx) })
 	loops.Go(func() { c.Ports.Run(ctx) })
+	loops.Go(func() { c.Desk.Run(ctx) })
 	if audit := c.Reconciler.Executor.Audit; audit != nil {
 		loops.Go(func() { audit.Run(ctx) })
 	}
@@ -179,6 +189,7 @@ func (c *Controller) watchSource(ctx context.Context, retryAfter time.Duration) 
 			return
 		case <-c.Source.Changes():
 		case <-c.Reconciler.TokenCommands.Changes():
+		case <-c.readRequested:
 		case <-retry.C:
 		case <-c.resyncRequested:
 			full, deep = true, true

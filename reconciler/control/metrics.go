@@ -55,7 +55,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// registerGauges registers the gauges, which are computed from the controller's state when they are scraped.
+// registerGauges registers the gauges, which are computed from the controller's state when they are scraped, and the desk's metrics.
 func (c *Controller) registerGauges(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "bottled", Name: name, Help: help}, value))
@@ -67,6 +67,7 @@ func (c *Controller) registerGauges(r prometheus.Registerer) {
 		}
 		return 0
 	})
+	r.MustRegister(c.Desk)
 	r.MustRegister(conditionCollector{c, prometheus.NewDesc("bottled_bottles", "Bottles, by condition and its status.", []string{"condition", "status"}, nil)})
 }
 

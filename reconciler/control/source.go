@@ -16,6 +16,10 @@ import (
 // readSource reads the manifests and enqueues the bottles whose declaration or inputs changed. retryAfter > 0: read again after that
 // time, since a file was half-written.
 func (c *Controller) readSource() (retryAfter time.Duration) {
+	c.mu.Lock()
+	c.readsBegun++
+	read := c.readsBegun
+	c.mu.Unlock()
 	snapshot, retryAfter, err := c.Source.Read()
 	revision, pullErr := c.Source.Revision()
 	var inputs map[string]inputsState
@@ -50,6 +54,7 @@ func (c *Controller) readSource() (retryAfter time.Duration) {
 		c.pruneNotBefore = time.Now().Add(initialPruneDelay)
 	}
 	gone := c.enqueueChanged(before, snapshot, inputs)
+	c.readEnded(read)
 	c.publishStaleTokens()
 	if first || gone || c.heldBottleDeclared() {
 		c.requestResync()

@@ -22,6 +22,7 @@ func (c *Controller) Status() reconciler.Status {
 		if since := c.bottles[slug].awaitedSince; !since.IsZero() {
 			b.Conditions = awaitedConditions(b.Conditions, since)
 		}
+		b.Proposals = c.Desk.Summary(slug)
 		if e := c.status.Engine; !e.Reachable && !e.Since.IsZero() {
 			b = unreachableStatus(b, e)
 		}

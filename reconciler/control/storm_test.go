@@ -18,6 +18,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -141,7 +142,7 @@ func runStormIn(t *testing.T, stateDir string, do func(*storm)) {
 				},
 				HostReversePathFilter: func() (bool, error) { return true, nil },
 			},
-			Source: empty{}, Prune: plan.PruneNone, Ports: &ports.Server{}, Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Hour,
+			Source: empty{}, Prune: plan.PruneNone, Ports: &ports.Server{}, Desk: approve.New(approve.Config{Settings: settings}), Metrics: NewMetrics(registry), Registry: registry, Log: zerolog.Nop(), Resync: time.Hour,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})

@@ -34,11 +34,10 @@ type Reconciler struct {
 	// HostReversePathFilter reports whether the host is known to drop packets whose senders it has no route back to.
 	HostReversePathFilter func() (bool, error)
 
-	builds buildcontext.Reader
-
 	intervening sync.Mutex // held while what an operator asks is changed
 
 	mu          sync.Mutex                // never held while a file or the engine is read
+	builds      *buildcontext.Reader      // see buildReader
 	applied     map[string]declaration    // by slug: what could be rendered last
 	examined    map[string]declaration    // by slug: read for a pass to come (see InputsChanged)
 	generations map[string]generation     // by slug: of the newest declaration

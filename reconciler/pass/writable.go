@@ -3,6 +3,7 @@ package pass
 import (
 	"path"
 
+	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -59,6 +60,14 @@ func writableBy(c observe.ObservedContainer) []writtenPlace {
 	return places
 }
 
+// buildReader returns the one reader of build contexts. r.mu is held.
+func (r *Reconciler) buildReader() *buildcontext.Reader {
+	if r.builds == nil {
+		r.builds = &buildcontext.Reader{}
+	}
+	return r.builds
+}
+
 // inputReader returns a reader of a bottle's inputs that refuses what agents can write: declared ones, and running ones. The bottle's
 // own running agent does not count, since it is removed before another one is created.
 func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Reader {
@@ -72,7 +81,7 @@ func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Rea
 			}
 		}
 	}
-	reader := resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: &r.builds, Commands: r.TokenCommands, Writable: declared.With(running...)}
+	reader := resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: r.buildReader(), Commands: r.TokenCommands, Writable: declared.With(running...)}
 	if r.users != nil {
 		reader.ContainerIDs = r.users.ContainerIDs
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/collect"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/execute"
@@ -35,6 +36,7 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/fake"
 	"github.com/bot-bottle/bottled/state/observe"
+	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
@@ -53,6 +55,7 @@ type world struct {
 	engine   *fake.Engine
 	hands    fake.Hands
 	source   *declarations
+	files    *directory        // of manifests, where they are files
 	prune    plan.PrunePolicy  // of the controller
 	spoken   int               // statements that sidecars were made to write
 	audited  bool              // the controller collects what the sidecars decide
@@ -69,6 +72,11 @@ type world struct {
 	metrics    prometheus.Gatherer // of the controller
 	said       transcript          // all that the controller logged, and the messages of its statuses
 	controller *control.Controller
+	desk       *approve.Desk
+	asked      chan string // receives the bottles whose agents have asked for something
+	rules      func(tool queue.Tool, host string, port uint16) (approve.Rule, bool)
+	// aroundDesk, if given, stands between the next controller's desk and what it writes.
+	aroundDesk func(write approve.Write, do func() error) error
 	stop       func() // ends the controller and waits for it
 }
 
@@ -86,7 +94,7 @@ func simulate(t *testing.T, test func(w *world)) {
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
 	w := &world{
-		t: t, prune: plan.PruneGuarded, source: &declarations{changes: make(chan struct{}, 1), bottles: map[string]v1alpha1.Bottle{}, gone: map[string]withdrawn{}},
+		t: t, prune: plan.PruneGuarded, asked: make(chan string), source: &declarations{changes: make(chan struct{}, 1), bottles: map[string]v1alpha1.Bottle{}, gone: map[string]withdrawn{}},
 		settings: state.Settings{
 			Owner: owner, Prefix: prefix, StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Pool: state.DefaultPool,
 			BuiltinImage: own, User: "65532:65532",
@@ -284,11 +292,18 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 		r.Executor.Audit = collect.NewCollector(c, w.settings, zerolog.New(&w.said))
 	}
 	w.metrics = registry
+	w.desk = approve.New(approve.Config{
+		Settings: w.settings, Manifests: w.files, Timeout: approve.DefaultTimeout, Log: zerolog.New(&w.said),
+		Around: w.aroundDesk, Watch: func() (approve.Watcher, error) { return queueWatcher{w.asked}, nil },
+	})
 	w.controller = control.NewController(control.ControllerConfig{
-		Reconciler: r, Source: w.source, Prune: w.prune, Resync: 5 * time.Minute,
+		Reconciler: r, Source: w.manifests(), Desk: w.desk, Prune: w.prune, Resync: 5 * time.Minute,
 		Ports:   &ports.Server{Listen: w.network.listen, Open: w.openBridge, Budget: ports.NewBudget(100), Log: zerolog.New(&w.said)},
 		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
+	if w.rules != nil {
+		w.desk.Attach(ruled{w.controller, w.rules}, func() {})
+	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -358,7 +373,7 @@ func (w *world) settled(most time.Duration) error {
 
 // converged asks the controller whether it says so, and then a reconciler of its own, that knows nothing, whether anything is left to do.
 func (w *world) converged() error {
-	snapshot, _, err := w.source.Read()
+	snapshot, _, err := w.manifests().Read()
 	if err != nil {
 		return err
 	}
@@ -367,6 +382,11 @@ func (w *world) converged() error {
 			return err // the plan costs a hundred times as much
 		}
 	}
+	return w.planned(snapshot)
+}
+
+// planned returns an error if a reconciler that knows nothing finds anything left to do.
+func (w *world) planned(snapshot source.Snapshot) error {
 	r := w.reconciler(w.engine)
 	r.Observer.Cache = observe.OpenCache("/nonexistent")
 	todo, err := r.Plan(w.t.Context(), snapshot, pass.Options{Prune: plan.PruneAll, Deep: true})

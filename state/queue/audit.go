@@ -1,22 +1,21 @@
 package queue
 
 import (
-	"errors"
-	"fmt"
+	"bytes"
+	"encoding/json"
 	"time"
 )
 
 // Record is one decision, as a line of the audit log (contract).
 type Record struct {
-	Time   time.Time `json:"time"`
+	Time   time.Time `json:"time"`   // of the decision
 	Bottle string    `json:"bottle"` // by the queue's directory, not by the agent's word
 	Kind   string    `json:"kind"`   // decision
 	Tool   Tool      `json:"tool"`
-	// Action is the answer's status; or void, which revokes the previous record of the same proposal: that decision came too late and had
-	// no effect.
+	// Action is the answer's status; or void for a decision that had no effect, since what it would have changed was another thing by then.
 	Action        string `json:"action"`
 	Who           string `json:"who"`
-	Diff          string `json:"diff"` // unified diff of the bottle, as shown to the person who decided
+	Diff          string `json:"diff"` // unified diff of the changed file; "" for a decision that changes none
 	Justification string `json:"justification"`
 	Notes         string `json:"notes"`
 	Proposal      string `json:"proposal"` // its ID
@@ -27,47 +26,20 @@ type Record struct {
 	After  string `json:"after,omitempty"`
 }
 
-// kindDecision is the kind of a person's decision, as opposed to the sidecars' records.
+// kindDecision is the kind of a decision about a proposal, as opposed to the sidecars' records.
 const kindDecision = "decision"
 
-// actionVoid revokes a decision, see Record.
-const actionVoid = "void"
+// ActionVoid is the action of a decision that had no effect, see Record.
+const ActionVoid = "void"
 
-// AuditLog records decisions: a bottle's audit.Log. After Append returns nil the record survives a crash.
-type AuditLog interface {
-	Append(record any) error
+// NewRecord returns the record of a decision about a proposal, without Action, Diff and Notes. bottle is the one that the queue belongs to.
+func NewRecord(bottle string, p Proposal, by string, at time.Time) Record {
+	return Record{Time: at, Bottle: bottle, Kind: kindDecision, Tool: p.Tool, Who: by, Justification: p.Justification, Proposal: p.ID}
 }
 
-// Decide answers a proposal on behalf of a person. It logs the decision before the agent can see it; if that fails, there is no decision.
-// bottle is the name of the bottle that the queue belongs to; diff is what the person saw. It returns ErrAnswered if there is an answer
-// already, and ErrGone if the proposal is not in the queue.
-func (q *Queue) Decide(log AuditLog, bottle, id string, a Answer, diff string) error {
-	if a.Status == Withdrawn || a.By == "" {
-		return fmt.Errorf("decide on proposal %s: a decision is approved, modified or rejected, and by somebody", id)
-	}
-	a.Time = q.now().UTC()
-	if err := a.validate(); err != nil {
-		return fmt.Errorf("decide on proposal %s: %w", id, err)
-	}
-	entry, err := q.Get(id)
-	if err != nil {
-		return err
-	}
-	if entry.Answer != nil {
-		return fmt.Errorf("proposal %s: %w (%s)", id, ErrAnswered, entry.Answer.Status)
-	}
-	p := entry.Proposal
-	record := Record{
-		Time: a.Time, Bottle: bottle, Kind: kindDecision, Tool: p.Tool, Action: string(a.Status), Who: a.By, Diff: diff,
-		Justification: p.Justification, Notes: a.Notes, Proposal: id,
-	}
-	if err := log.Append(record); err != nil {
-		return err
-	}
-	err = q.Answer(id, a)
-	if err != nil {
-		record.Action, record.Notes = actionVoid, err.Error()
-		return errors.Join(err, log.Append(record))
-	}
-	return nil
+// Is reports whether a line of the audit log is this record.
+func (r Record) Is(line []byte) bool {
+	var other Record
+	return bytes.Contains(line, []byte(r.Proposal)) && json.Unmarshal(line, &other) == nil && other.Kind == r.Kind &&
+		other.Proposal == r.Proposal && other.Action == r.Action && other.Time.Equal(r.Time)
 }

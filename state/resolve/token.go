@@ -67,6 +67,10 @@ func (r Reader) readSecret(ref route.SecretRef) (value, from string, err error) 
 // assignment is a line of an env file. Padding at the end of Base64 is none.
 var assignment = regexp.MustCompile(`^(export\s+)?[A-Za-z_][A-Za-z0-9_]*=[^=]`)
 
+// CheckToken refuses a content of a token's file that can't be sent as a token, or is surely none. Its errors begin with a verb and never
+// quote it.
+func CheckToken(value string) error { return checkToken(value, route.SecretRef{}) }
+
 // checkToken refuses what can't be sent as a token, and what is surely none. Its errors never quote it.
 func checkToken(value string, ref route.SecretRef) error {
 	switch {

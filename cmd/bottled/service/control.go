@@ -16,6 +16,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -34,6 +35,8 @@ type ControlOptions struct {
 	Listen   string        // TCP address of the API besides its unix socket; "" for none
 	Teardown bool          // remove the bottles at the end
 	AuditKey string        // file of the private key that signs the audit log; "" for none
+	// ApproveTimeout is how long a bottle may take to become ready with an approved change.
+	ApproveTimeout time.Duration
 }
 
 // Control runs a controller until ctx ends.
@@ -62,8 +65,13 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	queues := r.Settings.QueueDir("")
+	desk := approve.New(approve.Config{
+		Settings: r.Settings, Manifests: source, Timeout: o.ApproveTimeout, Log: s.Log,
+		Watch: func() (approve.Watcher, error) { return approve.Watch(queues) },
+	})
 	c := control.NewController(control.ControllerConfig{
-		Reconciler: r, Source: source, Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
+		Reconciler: r, Source: source, Desk: desk, Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
 		Ports:    &ports.Server{Listen: ports.Listen, Open: ports.Open, Budget: ports.NewBudget(maxConnections()), Log: s.Log},
 		Identity: reconciler.ControllerStatus{Version: Version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: names},
 	})

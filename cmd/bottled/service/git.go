@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,6 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -171,4 +171,23 @@ func (s *gitSource) Revision() (string, error) {
 	return revision, s.pullErr
 }
 
-var _ control.Source = (*gitSource)(nil)
+// ReadWith returns the manifests as they would be read if a file of the checkout had another content.
+func (s *gitSource) ReadWith(file string, content []byte) (source.Snapshot, error) {
+	s.mu.Lock()
+	reader := s.reader
+	s.mu.Unlock()
+	if reader == nil {
+		return source.Snapshot{}, errors.New("nothing is checked out yet")
+	}
+	return reader.readWith(source.Overlay{Path: file, Content: content})
+}
+
+// Editable is an error: the checkout is a copy.
+func (s *gitSource) Editable() error {
+	return fmt.Errorf("the manifests are a checkout of %s; make the change there", s.repository)
+}
+
+// Write fails, see Editable.
+func (s *gitSource) Write(string, []byte, []byte, safepath.Set) error { return s.Editable() }
+
+var _ manifests = (*gitSource)(nil)

@@ -21,7 +21,7 @@ func envName(flag string) string {
 
 // commandSettings are flags of single commands that the configuration file may hold, too: it is the same file for all commands.
 var commandSettings = []string{
-	"prune", "output", "deep", "resync", "listen", "audit-key-file", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
+	"prune", "output", "deep", "resync", "listen", "audit-key-file", "approve-timeout", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
 }
 
 // IsCommandSetting says whether the configuration file may hold a flag of a single command.

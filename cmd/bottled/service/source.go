@@ -3,20 +3,29 @@ package service
 import (
 	"context"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/manifests/edit"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
+// manifests is a source that a controller reads and its desk writes.
+type manifests interface {
+	control.Source
+	approve.Manifests
+}
+
 // openSource opens the source of a controller's manifests, and names it.
-func (s *Service) openSource(ctx context.Context, o ControlOptions, settings state.Settings) (control.Source, []string, error) {
+func (s *Service) openSource(ctx context.Context, o ControlOptions, settings state.Settings) (manifests, []string, error) {
 	memory, err := store.OpenWritableMemory(settings)
 	if err != nil {
 		return nil, nil, err
@@ -49,20 +58,44 @@ func (s dirSource) Read() (source.Snapshot, time.Duration, error) { return s.rea
 
 // rememberingReader records in the state directory what agents can write.
 type rememberingReader struct {
+	mu sync.Mutex
 	source.Reader
 	memory *store.WritableMemory
 }
 
 func newReader(memory *store.WritableMemory, paths ...string) *rememberingReader {
-	return &rememberingReader{source.Reader{Paths: paths, Known: memory.Known()}, memory}
+	return &rememberingReader{Reader: source.Reader{Paths: paths, Known: memory.Known()}, memory: memory}
 }
 
 func (r *rememberingReader) read() (source.Snapshot, time.Duration, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	snapshot, again, err := r.Read()
 	if err == nil {
 		err = r.memory.Save(snapshot.Writable)
 	}
 	return snapshot, again, err
+}
+
+// readWith returns the manifests as they would be read if a file had another content.
+func (r *rememberingReader) readWith(overlay source.Overlay) (source.Snapshot, error) {
+	r.mu.Lock()
+	known := r.Known
+	r.mu.Unlock()
+	return source.LoadWith(known, overlay, r.Paths...)
+}
+
+// ReadWith returns the manifests as they would be read if a file had another content.
+func (s dirSource) ReadWith(file string, content []byte) (source.Snapshot, error) {
+	return s.reader.readWith(source.Overlay{Path: file, Content: content})
+}
+
+// Editable is nil: what is approved is written into the files. Whether that is possible is found out when it is done.
+func (dirSource) Editable() error { return nil }
+
+// Write replaces a manifest.
+func (dirSource) Write(file string, before, after []byte, agents safepath.Set) error {
+	return edit.Write(file, before, after, agents)
 }
 
 // Refresh has nothing to do: changes are noticed, and a resync reads everything.

@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
@@ -82,6 +83,7 @@ func (o *Options) addControlFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Resync, "resync", 2*time.Minute, "how often everything is looked at, whatever was heard; less or more by a tenth")
 	f.StringVar(&c.Listen, "listen", "", "loopback `address` and port where the API is served too, read-only, besides its unix socket")
 	f.StringVar(&c.AuditKey, "audit-key-file", "", "`file` of an Ed25519 private key (PEM) that signs checkpoints of the audit log")
+	f.DurationVar(&c.ApproveTimeout, "approve-timeout", approve.DefaultTimeout, "how long a bottle may take to become ready with an approved change, before that is taken back")
 	f.BoolVar(&c.Teardown, "teardown-on-exit", false, "remove the bottles when the controller ends")
 }
 
@@ -102,6 +104,8 @@ func (o *Options) check() error {
 		return errors.New("-f and - are for single passes, with --once: a controller keeps all manifests of a directory")
 	case git && (o.Once || o.DryRun):
 		return errors.New("--once and --dry-run take directories: check the repository out and name its directory")
+	case o.Control.ApproveTimeout < time.Second:
+		return errors.New("--approve-timeout is too short: give a bottle at least 1s to become ready")
 	case o.WaitCompleted && (!o.Once || o.DryRun):
 		return errors.New("--wait-completed is of --once")
 	}

@@ -1,0 +1,133 @@
+package approve
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/scalar"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state/queue"
+)
+
+// allowlistField is the path of the list of hosts.
+const allowlistField = "spec.egress.allowlist"
+
+// host is what the agent was refused.
+type host struct {
+	name   string // canonical
+	port   uint16
+	tunnel bool // it is asked for by CONNECT
+}
+
+// parseHost reads the payload of a pipelock-block, which may be anything.
+func parseHost(payload string) (host, error) {
+	u, err := url.Parse(strings.TrimSpace(payload))
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return host{}, errors.New("what is asked for is no https:// or http:// URL")
+	}
+	h := host{name: scalar.CanonicalHost(u.Hostname()), port: 80, tunnel: u.Scheme == "https"}
+	if h.tunnel {
+		h.port = 443
+	}
+	if text := u.Port(); text != "" {
+		port, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || port == 0 {
+			return host{}, errors.New("the port of the URL is not a number from 1 to 65535")
+		}
+		h.port = uint16(port)
+	}
+	return h, nil
+}
+
+// entry is the entry of the allowlist that opens the host, as bottled observe prints it: with the port unless an entry without one opens it.
+func (h host) entry() string {
+	if h.port == 443 || h.port == 80 {
+		return h.name
+	}
+	return net.JoinHostPort(h.name, strconv.Itoa(int(h.port)))
+}
+
+// String returns the host with its port.
+func (h host) String() string { return net.JoinHostPort(h.name, strconv.Itoa(int(h.port))) }
+
+// allowedBy reports whether an entry of the allowlist opens the host, as pipelock understands it: without a port, an entry opens port 443 of
+// tunnels and all ports of plain HTTP.
+func (h host) allowedBy(entry string) bool {
+	name, port := splitEntry(entry)
+	below, wildcard := strings.CutPrefix(name, "*.")
+	matches := name == h.name || wildcard && (h.name == below || strings.HasSuffix(h.name, "."+below))
+	if _, err := netip.ParseAddr(h.name); wildcard && err == nil {
+		return false
+	}
+	return matches && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
+}
+
+// splitEntry splits an entry; the port is 0 where it has none.
+func splitEntry(entry string) (name string, port uint16) {
+	if _, err := netip.ParseAddr(entry); err == nil {
+		return entry, 0
+	}
+	name, text, err := net.SplitHostPort(entry)
+	if err != nil {
+		return entry, 0
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return entry, 0
+	}
+	return name, uint16(number)
+}
+
+// hostWish adds the host of a pipelock-block to the allowlist.
+func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error) {
+	w := wish{file: b.Source.Path}
+	h, err := parseHost(p.Payload)
+	if err != nil {
+		return w, blockedBy("%w", err)
+	}
+	if f := scalar.CheckAllowed(h.entry(), privateRanges(b)); f != nil {
+		return w, blockedBy("%s; %s", f.Reason, f.Fix)
+	}
+	if !until.IsZero() {
+		w.notes = "allowed until " + until.Format(time.RFC3339)
+	}
+	if slices.ContainsFunc(b.Spec.Egress.Allowlist, h.allowedBy) {
+		w.warnings = append(w.warnings, h.String()+" is allowed already: nothing has to be changed")
+		w.notes = ""
+		return w, nil
+	}
+	if _, err := netip.ParseAddr(h.name); err == nil {
+		w.warnings = append(w.warnings, h.name+" is an address, not a name")
+	}
+	w.changes = []edit.Change{edit.Append(allowlistField, allowlistEntry(h.entry(), until))}
+	return w, nil
+}
+
+// allowlistEntry is an entry of the allowlist, as a manifest has it.
+func allowlistEntry(entry string, until time.Time) any {
+	if until.IsZero() {
+		return entry
+	}
+	return struct {
+		Host  string `json:"host"`
+		Until string `json:"until"`
+	}{entry, until.Format(time.RFC3339)}
+}
+
+// privateRanges are the ranges of private addresses that a manifest opens. They were checked when it was read.
+func privateRanges(b v1alpha1.Bottle) []netip.Prefix {
+	var ranges []netip.Prefix
+	for _, cidr := range b.Spec.Egress.PrivateCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
+			ranges = append(ranges, p)
+		}
+	}
+	return ranges
+}

@@ -1,0 +1,531 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
+	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/queue"
+)
+
+// askHost asks for a host and waits until the controller knows.
+func (w *world) askHost(url string) string {
+	w.t.Helper()
+	id := w.ask("a", queue.PipelockBlock, url)
+	w.pass(100 * time.Millisecond)
+	return id
+}
+
+// decide makes a decision, which must be accepted.
+func (w *world) decide(id string, request reconciler.DecisionRequest) {
+	w.t.Helper()
+	if err := w.controller.Decide(w.t.Context(), "anna", id, request); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+var approveIt = reconciler.DecisionRequest{Approve: true}
+
+// TestTwoOperators: the first decision that is accepted counts, and the others learn whose it is.
+func TestTwoOperators(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		id := w.askHost("https://registry.npmjs.org")
+		var group sync.WaitGroup
+		results := make([]error, 8)
+		for i := range results {
+			group.Go(func() {
+				results[i] = w.controller.Decide(t.Context(), fmt.Sprintf("operator%d", i), id, reconciler.DecisionRequest{Approve: i%2 == 0, Notes: "mine"})
+			})
+		}
+		group.Wait()
+		winner := slices.Index(results, nil)
+		answer := w.awaitAnswer("a", id, 10*time.Second)
+		for i, err := range results {
+			if i == winner {
+				continue
+			}
+			if !errors.Is(err, reconciler.ErrDecision) || !strings.Contains(err.Error(), fmt.Sprintf("by operator%d at ", winner)) {
+				t.Errorf("operator %d: %v", i, err)
+			}
+		}
+		if answer.By != fmt.Sprintf("operator%d", winner) || len(w.decisions("a")) != 1 {
+			t.Errorf("operator %d was first: %+v, %+v", winner, answer, w.decisions("a"))
+		}
+	})
+}
+
+// TestChangeIsTakenBack when the bottle does not become ready with it.
+func TestChangeIsTakenBack(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		w.dislikeNPM()
+		w.run(nil)
+		w.hands.Remove(name(state.Pipelock, "a")) // it gets the program above
+		w.settle(time.Minute)
+		id := w.askHost("https://registry.npmjs.org")
+		w.decide(id, approveIt)
+		w.pass(time.Second)
+		if text := w.files.text(t, "a.yaml"); !strings.Contains(text, "npmjs") {
+			t.Errorf("it was not tried:\n%s", text)
+		}
+		answer := w.awaitAnswer("a", id, 10*time.Minute)
+		if answer.Status != queue.Failed || strings.Contains(answer.Notes, "/") {
+			t.Errorf("%+v", answer)
+		}
+		if text := w.files.text(t, "a.yaml"); text != supervised {
+			t.Errorf("the manifest:\n%s", text)
+		}
+		if p := w.proposal(id); p.Decision.Status != queue.Failed || !strings.Contains(p.Message, "pipelock") {
+			t.Errorf("%+v", p)
+		}
+		if all := w.decisions("a"); len(all) != 1 || all[0].Action != "failed" {
+			t.Errorf("%+v", all)
+		}
+		w.settle(5 * time.Minute)
+	})
+}
+
+// TestHostInForce is approved without a change.
+func TestHostInForce(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		id := w.askHost("https://EXAMPLE.com/a")
+		review, err := w.controller.Review(t.Context(), id)
+		if err != nil || review.Diff != "" || len(review.Warnings) != 1 || !strings.Contains(review.Warnings[0], "allowed already") {
+			t.Errorf("%+v, %v", review, err)
+		}
+		w.decide(id, approveIt)
+		if a := w.awaitAnswer("a", id, time.Second); a.Status != queue.Approved {
+			t.Errorf("%+v", a)
+		}
+		if text := w.files.text(t, "a.yaml"); text != supervised {
+			t.Errorf("the manifest:\n%s", text)
+		}
+	})
+}
+
+// TestExpiry answers proposals that nobody decides about, over a restart of the controller.
+func TestExpiry(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		id := w.askHost("https://registry.npmjs.org")
+		w.pass(12 * time.Hour)
+		w.run(nil)
+		w.pass(12*time.Hour - 10*time.Second)
+		if a := w.answerTo("a", id); a != nil {
+			t.Fatalf("too early: %+v", a)
+		}
+		w.pass(20 * time.Second)
+		if a := w.answerTo("a", id); a == nil || a.Status != queue.Expired || !strings.Contains(a.Notes, "24h") {
+			t.Errorf("%+v", a)
+		}
+		if all := w.decisions("a"); len(all) != 1 || all[0].Action != "expired" || all[0].Who != "bottled" {
+			t.Errorf("%+v", all)
+		}
+	})
+}
+
+// TestStaleReview: nobody approves what he has not seen.
+func TestStaleReview(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		id := w.askHost("https://registry.npmjs.org")
+		review, err := w.controller.Review(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.files.save(t, "a.yaml", strings.Replace(supervised, "  agent:\n", "  # another line\n  agent:\n", 1))
+		w.pass(time.Second)
+		request := reconciler.DecisionRequest{Approve: true, Digest: review.Digest}
+		if err := w.controller.Decide(t.Context(), "anna", id, request); !errors.Is(err, reconciler.ErrDecision) || !strings.Contains(err.Error(), "look at the proposal again") {
+			t.Errorf("%v", err)
+		}
+		if review, err = w.controller.Review(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		request.Digest = review.Digest
+		w.decide(id, request)
+		if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Approved {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// TestFileChangesUnderneath between the decision and its change of the file.
+func TestFileChangesUnderneath(t *testing.T) {
+	hasIt := strings.Replace(supervised, "      - example.com # the first one\n", "      - '*.npmjs.org'\n", 1)
+	other := strings.Replace(supervised, "example.com", "example.org", 1)
+	for name, c := range map[string]struct {
+		text   string
+		status queue.Status // "" for a decision that is void
+	}{
+		"it has what was decided": {hasIt, queue.Approved},
+		"it says something else":  {other, ""},
+		"it is broken":            {"apiVersion: bottled/v1alpha1\nkind: Bottle\nmetadata: {name: a}\nspec: {what: ever}\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			approvals(t, func(t *testing.T, w *world) {
+				w.aroundDesk = func(write approve.Write, do func() error) error {
+					if write == approve.WriteManifest {
+						w.files.save(t, "a.yaml", c.text)
+					}
+					return do()
+				}
+				w.run(nil)
+				w.settle(10 * time.Second)
+				id := w.askHost("https://registry.npmjs.org")
+				w.decide(id, approveIt)
+				w.pass(10 * time.Second)
+				if text := w.files.text(t, "a.yaml"); text != c.text {
+					t.Errorf("the manifest of somebody else was changed:\n%s", text)
+				}
+				p, answer := w.proposal(id), w.answerTo("a", id)
+				if c.status != "" {
+					if answer == nil || answer.Status != c.status {
+						t.Errorf("%+v, %+v", p, answer)
+					}
+					return
+				}
+				if answer != nil || p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, "the decision of anna was not carried out") {
+					t.Errorf("%+v, %+v", p, answer)
+				}
+				if all := w.decisions("a"); len(all) != 1 || all[0].Action != "void" {
+					t.Errorf("%+v", all)
+				}
+			})
+		})
+	}
+}
+
+// TestUnwritableManifest: a disk that is full, or read-only, leaves the proposal to be decided again, and the agent hears nothing of it.
+func TestUnwritableManifest(t *testing.T) {
+	for _, why := range []error{edit.ErrNoSpace, edit.ErrReadOnly, edit.ErrNotReplaceable} {
+		t.Run(why.Error(), func(t *testing.T) {
+			approvals(t, func(t *testing.T, w *world) {
+				broken := true
+				w.aroundDesk = func(write approve.Write, do func() error) error {
+					if write == approve.WriteManifest && broken {
+						return fmt.Errorf("a.yaml: %w", why)
+					}
+					return do()
+				}
+				w.run(nil)
+				w.settle(10 * time.Second)
+				id := w.askHost("https://registry.npmjs.org")
+				w.decide(id, approveIt)
+				w.pass(10 * time.Second)
+				if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, why.Error()) || w.answerTo("a", id) != nil {
+					t.Errorf("%+v", p)
+				}
+				broken = false
+				w.decide(id, approveIt)
+				if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Approved {
+					t.Errorf("%+v", a)
+				}
+			})
+		})
+	}
+}
+
+// TestFullDisk: what can't be put on file is not decided.
+func TestFullDisk(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		w.aroundDesk = func(write approve.Write, do func() error) error {
+			if write == approve.WriteDecision {
+				return edit.ErrNoSpace
+			}
+			return do()
+		}
+		w.run(nil)
+		w.settle(10 * time.Second)
+		id := w.askHost("https://registry.npmjs.org")
+		if err := w.controller.Decide(t.Context(), "anna", id, approveIt); !errors.Is(err, edit.ErrNoSpace) {
+			t.Errorf("%v", err)
+		}
+		w.pass(48 * time.Hour) // it can't expire either
+		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || w.files.text(t, "a.yaml") != supervised {
+			t.Errorf("%+v", p)
+		}
+		w.aroundDesk = nil
+		w.run(nil)
+		w.pass(time.Minute)
+		if a := w.answerTo("a", id); a == nil || a.Status != queue.Expired {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// TestEdited writes what the operator made of the proposal, if that is valid.
+func TestEdited(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		id := w.askHost("https://registry.npmjs.org")
+		invalid := strings.Replace(supervised, "example.com", "not a host", 1)
+		err := w.controller.Decide(t.Context(), "anna", id, reconciler.DecisionRequest{Approve: true, Edited: &invalid})
+		if !errors.Is(err, reconciler.ErrDecision) || !strings.Contains(err.Error(), "spec.egress.allowlist[0]") {
+			t.Errorf("%v", err)
+		}
+		gone := strings.Replace(supervised, "name: a", "name: b", 1)
+		if err := w.controller.Decide(t.Context(), "anna", id, reconciler.DecisionRequest{Approve: true, Edited: &gone}); !errors.Is(err, reconciler.ErrDecision) {
+			t.Errorf("%v", err)
+		}
+		edited := strings.Replace(supervised, "example.com", "registry.npmjs.org", 1)
+		w.decide(id, reconciler.DecisionRequest{Approve: true, Edited: &edited, Notes: "only this one"})
+		if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Modified || a.Notes != "only this one" {
+			t.Errorf("%+v", a)
+		}
+		if text := w.files.text(t, "a.yaml"); text != edited {
+			t.Errorf("the manifest:\n%s", text)
+		}
+		w.settle(time.Minute)
+	})
+}
+
+// TestManyApprovals of one bottle are carried out one after the other, each on what the one before leaves.
+func TestManyApprovals(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		var ids []string
+		for i := range 10 {
+			ids = append(ids, w.ask("a", queue.PipelockBlock, fmt.Sprintf("https://host%d.example", i)))
+		}
+		w.pass(2 * time.Second)
+		for _, id := range ids {
+			w.decide(id, approveIt)
+		}
+		for _, id := range ids {
+			if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+				t.Errorf("%+v", a)
+			}
+		}
+		text := w.files.text(t, "a.yaml")
+		for i := range ids {
+			if strings.Count(text, fmt.Sprintf("- host%d.example\n", i)) != 1 {
+				t.Errorf("host %d:\n%s", i, text)
+			}
+		}
+		w.settle(time.Minute)
+	})
+}
+
+// TestDockerfile is approved, kept if it can be built, and taken back if it can't.
+func TestDockerfile(t *testing.T) {
+	dir, built := t.TempDir(), t.TempDir()
+	dockerfile := filepath.Join(built, "Dockerfile")
+	if err := os.WriteFile(dockerfile, []byte("FROM scratch\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	simulate(t, func(w *world) {
+		w.useFiles(dir, map[string]string{"a.yaml": strings.Replace(supervised, "image: agent:1", "build: {context: "+built+"}", 1)})
+		w.run(nil)
+		w.settle(10 * time.Second)
+		agent, _ := w.hands.ID(name(state.Agent, "a"))
+		proxy, _ := w.hands.ID(name(state.Pipelock, "a"))
+		id := w.ask("a", queue.CapabilityBlock, "FROM scratch\nLABEL more=1\n")
+		w.pass(2 * time.Second)
+		review, err := w.controller.Review(w.t.Context(), id)
+		if err != nil || review.File != dockerfile || !strings.Contains(review.Diff, "+LABEL more=1") {
+			w.t.Errorf("%+v, %v", review, err)
+		}
+		w.decide(id, reconciler.DecisionRequest{Approve: true, Digest: review.Digest})
+		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+			w.t.Errorf("%+v", a)
+		}
+		if now, running := w.hands.ID(name(state.Agent, "a")); now == agent || !running {
+			w.t.Error("the agent is the same")
+		}
+		if now, _ := w.hands.ID(name(state.Pipelock, "a")); now != proxy {
+			w.t.Error("pipelock was replaced")
+		}
+		previous, err := os.ReadFile(filepath.Join(w.settings.ApprovalsDir(), "previous", "a", "Dockerfile"))
+		if err != nil || string(previous) != "FROM scratch\n" {
+			w.t.Errorf("%q, %v", previous, err)
+		}
+		w.settle(time.Minute)
+	})
+}
+
+// withRoutes is a bottle with two routes.
+var withRoutes = strings.Replace(supervised, "        token: {env: TOKEN}\n", `        token: {env: TOKEN}
+      # the second one
+      - path: "/other/"   # kept
+        upstream: https://other.example
+        token: {env: OTHER}
+`, 1)
+
+// TestRoutes are changed where they differ, and a token's new upstream needs a word of its own.
+func TestRoutes(t *testing.T) {
+	dir := t.TempDir()
+	simulate(t, func(w *world) {
+		t := w.t
+		w.useFiles(dir, map[string]string{"a.yaml": withRoutes})
+		w.run(nil)
+		w.settle(10 * time.Second)
+		ask := func(routes string) (string, reconciler.Review) {
+			t.Helper()
+			id := w.ask("a", queue.CredProxyBlock, `{"routes":[`+routes+`]}`)
+			w.pass(100 * time.Millisecond)
+			review, err := w.controller.Review(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id, review
+		}
+		const same = `{"path":"/other/","upstream":"https://other.example","auth_scheme":"Bearer","token_slot":"env-OTHER"}`
+		id, review := ask(`{"path":"/anthropic/","upstream":"https://api.anthropic.com","token_slot":"env-TOKEN","methods":["GET","POST"]},` + same)
+		w.decide(id, reconciler.DecisionRequest{Approve: true, Digest: review.Digest})
+		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved || len(review.Dangers) > 0 {
+			t.Errorf("%+v, %+v", a, review)
+		}
+		text := w.files.text(t, "a.yaml")
+		if !strings.Contains(text, "methods:") || !strings.Contains(text, "      # the second one\n      - path: \"/other/\"   # kept\n") || strings.Contains(text, "Bearer") {
+			t.Errorf("the manifest:\n%s", text)
+		}
+		id, review = ask(`{"path":"/anthropic/","upstream":"https://evil.example","token_slot":"env-TOKEN"},` + same)
+		if len(review.Dangers) != 1 || !strings.Contains(review.Dangers[0], "evil.example") {
+			t.Errorf("%+v", review)
+		}
+		if err := w.controller.Decide(t.Context(), "anna", id, approveIt); !errors.Is(err, reconciler.ErrDecision) || !strings.Contains(err.Error(), "evil.example") {
+			t.Errorf("%v", err)
+		}
+		w.decide(id, reconciler.DecisionRequest{Notes: "no"})
+		id, review = ask(`{"path":"/anthropic/","upstream":"https://api.anthropic.com","token_slot":"env-OF_ANOTHER"}`)
+		if !strings.Contains(review.Blocked, "env-OF_ANOTHER") {
+			t.Errorf("%+v", review)
+		}
+		w.decide(id, reconciler.DecisionRequest{Notes: "no"})
+		id, _ = ask(`{"path":"/new/","upstream":"https://new.example","token_slot":"env-OTHER"}`)
+		w.decide(id, reconciler.DecisionRequest{Approve: true, AllowNewUpstream: true})
+		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+			t.Errorf("%+v", a)
+		}
+		if text := w.files.text(t, "a.yaml"); strings.Contains(text, "path: /anthropic/") || strings.Contains(text, "/other/") || !strings.Contains(text, "https://new.example") {
+			t.Errorf("the manifest:\n%s", text)
+		}
+		w.settle(time.Minute)
+	})
+}
+
+// TestSecret is written where its route finds it, and nowhere else.
+func TestSecret(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		const first, second = "first-secret-value", "second-secret-value"
+		give := func(secret string) queue.Answer {
+			t.Helper()
+			id := w.ask("a", queue.SecretRequest, `{"name":"github","upstream":"https://api.github.com"}`)
+			w.pass(100 * time.Millisecond)
+			if err := w.controller.Decide(t.Context(), "anna", id, approveIt); !errors.Is(err, reconciler.ErrDecision) {
+				t.Errorf("without a secret: %v", err)
+			}
+			w.decide(id, reconciler.DecisionRequest{Approve: true, Secret: secret + "\n"})
+			return w.awaitAnswer("a", id, time.Minute)
+		}
+		file := filepath.Join(w.settings.SecretDir("a"), "github")
+		for _, secret := range []string{first, second} {
+			if a := give(secret); a.Status != queue.Approved {
+				t.Errorf("%+v", a)
+			}
+			if data, err := os.ReadFile(file); err != nil || string(data) != secret+"\n" {
+				t.Errorf("%q, %v", data, err)
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%v, %v", info.Mode(), err)
+			}
+			if tokens := w.token("a"); !strings.Contains(tokens, secret) {
+				t.Errorf("cred-proxy has %q", tokens)
+			}
+		}
+		text := w.files.text(t, "a.yaml")
+		if strings.Count(text, "path: /github/") != 1 || !strings.Contains(text, "file: "+file) {
+			t.Errorf("the manifest:\n%s", text)
+		}
+		var everywhere strings.Builder
+		err := filepath.WalkDir(w.settings.StateDir, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || path == file {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			everywhere.Write(data)
+			return err
+		})
+		if all := everywhere.String() + text + w.said.String(); err != nil || strings.Contains(all, first) || strings.Contains(all, second) {
+			t.Errorf("the secret is somewhere else, too (%v)", err)
+		}
+		w.settle(time.Minute)
+	})
+}
+
+// TestRule approves without a person, as often as it may.
+func TestRule(t *testing.T) {
+	dir := t.TempDir()
+	simulate(t, func(w *world) {
+		t := w.t
+		w.rules = func(_ queue.Tool, host string, _ uint16) (approve.Rule, bool) {
+			return approve.Rule{Name: "npm", Max: 2}, strings.HasSuffix(host, ".npmjs.org")
+		}
+		w.useFiles(dir, map[string]string{"a.yaml": supervised})
+		w.run(nil)
+		w.settle(10 * time.Second)
+		for i, want := range []queue.Status{queue.Approved, queue.Approved, ""} {
+			id := w.askHost(fmt.Sprintf("https://host%d.npmjs.org", i))
+			w.run(nil) // what was counted is on file
+			w.pass(10 * time.Second)
+			a := w.answerTo("a", id)
+			if want == "" {
+				if p := w.proposal(id); a != nil || !strings.Contains(p.Message, "its max is 2") {
+					t.Errorf("%+v, %+v", a, p)
+				}
+				continue
+			}
+			if a == nil || a.Status != want || a.By != "rule" {
+				t.Errorf("%d: %+v", i, a)
+			}
+		}
+		id := w.askHost("https://another.example")
+		w.pass(time.Minute)
+		if a, p := w.answerTo("a", id), w.proposal(id); a != nil || p.Message != "" {
+			t.Errorf("%+v, %+v", a, p)
+		}
+	})
+}
+
+// TestDockerfileThatCantBeBuilt is taken back, and the agent that runs stays.
+func TestDockerfileThatCantBeBuilt(t *testing.T) {
+	dir := t.TempDir()
+	simulate(t, func(w *world) {
+		t := w.t
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.useFiles(dir, map[string]string{"a.yaml": strings.Replace(supervised, "image: agent:1", "build: {context: .}", 1)})
+		broken := false
+		w.run(func(ctx context.Context, c engine.Call, next func(context.Context) error) error {
+			if broken && c.Verb == "build_image" {
+				return errors.New("RUN exploit: exit code 1")
+			}
+			return next(ctx)
+		})
+		w.settle(10 * time.Second)
+		before := w.containersOf("a")
+		broken = true
+		id := w.ask("a", queue.CapabilityBlock, "FROM scratch\nRUN exploit\n")
+		w.pass(time.Second)
+		w.decide(id, approveIt)
+		if a := w.awaitAnswer("a", id, 20*time.Minute); a.Status != queue.Failed || !strings.Contains(a.Notes, "RUN exploit: exit code 1") {
+			t.Errorf("%+v", a)
+		}
+		if data, err := os.ReadFile(filepath.Join(dir, "Dockerfile")); err != nil || string(data) != "FROM scratch\n" {
+			t.Errorf("%q, %v", data, err)
+		}
+		if after := w.containersOf("a"); after != before {
+			t.Errorf("containers were replaced: %s, before %s", after, before)
+		}
+		w.settle(time.Minute)
+	})
+}
