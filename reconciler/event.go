@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/state"
@@ -23,6 +24,9 @@ type Event struct {
 	// RetryAt is when a failed or crashed component is tried again; the zero time for other events.
 	RetryAt time.Time `json:"retryAt,omitzero"`
 }
+
+// IsOfProposal reports whether an event is about a proposal. Its message may have an agent's words.
+func (e Event) IsOfProposal() bool { return strings.HasPrefix(e.Reason, "Proposal") }
 
 // The types of an event.
 const (

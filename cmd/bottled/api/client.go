@@ -59,7 +59,7 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // Status reads the status. The error of this and all other calls wraps ErrNoController where no controller runs.
 func (c *Client) Status(ctx context.Context) (reconciler.Status, error) {
 	var live reconciler.Status
-	return live, c.call(ctx, http.MethodGet, "/v1/status", http.StatusOK, &live)
+	return live, c.call(ctx, http.MethodGet, "/v1/status", nil, http.StatusOK, &live)
 }
 
 // Sync requests a full resync. It is done when ControllerStatus.Syncs has reached the number. With prune, it also removes the bottles
@@ -70,14 +70,14 @@ func (c *Client) Sync(ctx context.Context, prune bool) (int64, error) {
 		path += "?prune=all"
 	}
 	var answer syncAnswer
-	err := c.call(ctx, http.MethodPost, path, http.StatusAccepted, &answer)
+	err := c.call(ctx, http.MethodPost, path, nil, http.StatusAccepted, &answer)
 	return answer.Syncs, err
 }
 
 // Events reads the last events of a bottle, of all and the controller without a name, by ID; only those with a greater ID than after.
 func (c *Client) Events(ctx context.Context, bottle string, after uint64) ([]reconciler.Event, error) {
 	var answer eventsAnswer
-	err := c.call(ctx, http.MethodGet, "/v1/events?"+eventValues(bottle, after), http.StatusOK, &answer)
+	err := c.call(ctx, http.MethodGet, "/v1/events?"+eventValues(bottle, after), nil, http.StatusOK, &answer)
 	return answer.Events, err
 }
 
@@ -92,24 +92,26 @@ func (c *Client) Order(ctx context.Context, bottle string, order reconciler.Orde
 	if component != "" {
 		path += "?" + url.Values{"component": {string(component)}}.Encode()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("the controller at %s does not answer", c.socket))
-	defer cancel()
-	resp, err := c.request(ctx, http.MethodPost, path)
-	if err != nil {
-		return err
+	return c.call(ctx, http.MethodPost, path, nil, http.StatusAccepted, &struct{}{})
+}
+
+// refusal is what a controller says against a request, in its words.
+type refusal struct {
+	text   string
+	status int
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// Is says what the source's error was marked as.
+func (r *refusal) Is(target error) bool {
+	switch target {
+	case reconciler.ErrNoProposal:
+		return r.status == http.StatusNotFound
+	case reconciler.ErrDecision:
+		return r.status == http.StatusConflict
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	switch message := errors.New(string(bytes.TrimSpace(text))); {
-	case err != nil:
-		return c.explain(ctx, err)
-	case resp.StatusCode == http.StatusAccepted:
-		return nil
-	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusConflict:
-		return message
-	default:
-		return fmt.Errorf("the controller at %s answers %s: %w", c.socket, resp.Status, message)
-	}
+	return false
 }
 
 // Watch calls show with the status at once and after every change. It returns show's error as it is, ctx's when that ends, and
@@ -130,7 +132,7 @@ func watch[T any](ctx context.Context, c *Client, path, name string, show func(T
 	defer cancel(nil)
 	quiet := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the controller at %s has been silent for %s", c.socket, c.silence)) })
 	defer quiet.Stop()
-	resp, err := c.do(ctx, http.MethodGet, path, http.StatusOK)
+	resp, err := c.do(ctx, http.MethodGet, path, nil, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -180,10 +182,11 @@ func readEvent(r *bufio.Reader) (event string, data []byte, err error) {
 	}
 }
 
-func (c *Client) call(ctx context.Context, method, path string, want int, answer any) error {
+// call sends a request with a body of JSON, nil for none, and decodes the answer.
+func (c *Client) call(ctx context.Context, method, path string, body []byte, want int, answer any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("the controller at %s does not answer", c.socket))
 	defer cancel()
-	resp, err := c.do(ctx, method, path, want)
+	resp, err := c.do(ctx, method, path, body, want)
 	if err != nil {
 		return err
 	}
@@ -194,8 +197,8 @@ func (c *Client) call(ctx context.Context, method, path string, want int, answer
 	return nil
 }
 
-func (c *Client) request(ctx context.Context, method, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://controller"+path, http.NoBody)
+func (c *Client) do(ctx context.Context, method, path string, body []byte, want int) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://controller"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -203,21 +206,23 @@ func (c *Client) request(ctx context.Context, method, path string) (*http.Respon
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
-	return resp, nil
+	if resp.StatusCode == want {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	text = bytes.TrimSpace(text)
+	switch {
+	case err != nil:
+		return nil, c.explain(ctx, err)
+	case !isUnknownPath(text) && (resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusConflict):
+		return nil, &refusal{string(text), resp.StatusCode}
+	}
+	return nil, fmt.Errorf("the controller at %s answers %s: %s", c.socket, resp.Status, text)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, want int) (*http.Response, error) {
-	resp, err := c.request(ctx, method, path)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != want {
-		defer resp.Body.Close()
-		text, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		return nil, errors.Join(fmt.Errorf("the controller at %s answers %s: %s", c.socket, resp.Status, bytes.TrimSpace(text)), err)
-	}
-	return resp, nil
-}
+// isUnknownPath reports whether an answer is that of a controller of another version, which does not know the endpoint.
+func isUnknownPath(text []byte) bool { return string(text) == "404 page not found" }
 
 // explain returns why a call failed: the cause of the end of its context, where that has ended.
 func (c *Client) explain(ctx context.Context, err error) error {

@@ -71,6 +71,7 @@ func (s *Server) serve(ctx context.Context, group *errgroup.Group, d *boundedLis
 		WriteTimeout:      d.answer, // streams set their own
 		IdleTimeout:       d.idle,
 		MaxHeaderBytes:    d.header,
+		ConnContext:       withPeer,
 		ErrorLog:          log.New(s.o.Log.With().Str("server", "api").Logger(), "", 0),
 	}
 	group.Go(func() error {

@@ -40,7 +40,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("controller's socket: %w", err)
 	}
-	return l, nil
+	return peerListener{l}, nil
 }
 
 // removeStale removes the socket of a controller that was killed. The socket of a running one, and any other file, is an error.

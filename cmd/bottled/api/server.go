@@ -36,6 +36,7 @@ type Source interface {
 	// Order records what an operator asks of a bottle, which is Reconciling until it is carried out. Its errors are marked
 	// reconciler.ErrNoBottle and reconciler.ErrOrder where the request is wrong.
 	Order(ctx context.Context, bottle string, order reconciler.Order, component state.ComponentName) error
+	Approvals
 	// Ready is nil once the first resync is done and the engine answers; otherwise it says why not.
 	Ready() error
 }
@@ -46,7 +47,9 @@ type Options struct {
 	Metrics prometheus.Gatherer
 	Socket  string // path of the unix socket
 	TCP     string // loopback host:port, served read-only; "" for none
-	Log     zerolog.Logger
+	// Tokens returns who may see proposals and decide about them on TCP. It is called for every such request. nil for nobody.
+	Tokens func() (Tokens, error)
+	Log    zerolog.Logger
 }
 
 // grace is how long requests may take after the end of the controller.
@@ -113,15 +116,24 @@ func (s *Server) TCPAddr() net.Addr {
 // Serve answers until ctx ends, which ends all streams, and returns when everything is closed and the socket removed.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	s.serve(ctx, group, s.unix, s.routes(s.unix, s.status))
+	s.serve(ctx, group, s.unix, s.routes(s.unix, view{status: s.status, events: s.o.Source.Events, identify: unixUser}))
 	if s.tcp != nil {
-		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp, func() reconciler.Status { return withoutTraffic(s.status()) })))
+		public := view{status: func() reconciler.Status { return withoutTraffic(s.status()) }, events: s.publicEvents, identify: s.tokenHolder}
+		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp, public)))
 	}
 	return group.Wait()
 }
 
-// routes returns the handler of a listener, which serves this status.
-func (s *Server) routes(d *boundedListener, status func() reconciler.Status) http.Handler {
+// view is what the clients of a listener see.
+type view struct {
+	status func() reconciler.Status
+	events func(bottle string, after uint64) []reconciler.Event
+	// identify returns who sends a request. The error is an *identityError.
+	identify func(*http.Request) (string, error)
+}
+
+// routes returns the handler of a listener.
+func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(pattern string, next http.HandlerFunc) {
 		mux.HandleFunc(pattern, within(d.requests, "requests are being answered", next))
@@ -129,10 +141,21 @@ func (s *Server) routes(d *boundedListener, status func() reconciler.Status) htt
 	answer("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	answer("GET /readyz", s.ready)
 	answer("GET /metrics", promhttp.HandlerFor(s.o.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, status()) })
-	mux.HandleFunc("GET /v1/status/stream", within(d.streams, "streams are open", s.stream(sendStatus(status))))
-	answer("GET /v1/events", s.events)
-	mux.HandleFunc("GET /v1/events/stream", within(d.streams, "streams are open", s.stream(s.sendEvents)))
+	answer("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, v.status()) })
+	stream := func(sender func(*http.Request) (func(sseWriter) error, error)) http.HandlerFunc {
+		return within(d.streams, "streams are open", s.stream(sender))
+	}
+	mux.HandleFunc("GET /v1/status/stream", stream(sendWhole("status", v.status)))
+	answer("GET /v1/events", s.events(v.events))
+	mux.HandleFunc("GET /v1/events/stream", stream(sendEvents(v.events)))
+	known := func(pattern string, next http.HandlerFunc) { mux.HandleFunc(pattern, identified(v.identify, next)) }
+	bounded := func(next http.HandlerFunc) http.HandlerFunc {
+		return within(d.requests, "requests are being answered", next)
+	}
+	known("GET /v1/proposals", bounded(func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, s.proposals()) }))
+	known("GET /v1/proposals/stream", stream(sendWhole("proposals", s.proposals)))
+	known("GET /v1/proposals/{id}", bounded(s.review))
+	known("POST /v1/proposals/{id}/decision", bounded(s.decide))
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
@@ -155,7 +178,7 @@ func readOnly(next http.Handler) http.Handler {
 		switch {
 		case !isLoopback(host):
 			http.Error(w, fmt.Sprintf("host %q: only a loopback address or localhost is served", host), http.StatusForbidden)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		case r.Method != http.MethodGet && r.Method != http.MethodHead && !isDecision(r): // which needs a token
 			http.Error(w, "only reading is served here: use the controller's unix socket", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
@@ -173,17 +196,27 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) order(w http.ResponseWriter, r *http.Request) {
 	component := state.ComponentName(r.URL.Query().Get("component"))
-	ctx, cancel := context.WithTimeoutCause(r.Context(), orderTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, orderTimeout))
+	ctx, cancel := bounded(r)
 	defer cancel()
-	err := s.o.Source.Order(ctx, r.PathValue("bottle"), reconciler.Order(r.PathValue("order")), component)
+	if err := s.o.Source.Order(ctx, r.PathValue("bottle"), reconciler.Order(r.PathValue("order")), component); err != nil {
+		refuse(w, err)
+		return
+	}
+	s.json(w, http.StatusAccepted, struct{}{})
+}
+
+// bounded is the context of a request that may ask the engine.
+func bounded(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(r.Context(), orderTimeout, fmt.Errorf("%w within %s", engine.ErrUnavailable, orderTimeout))
+}
+
+// refuse answers with the source's error.
+func refuse(w http.ResponseWriter, err error) {
 	code := http.StatusInternalServerError
 	switch {
-	case err == nil:
-		s.json(w, http.StatusAccepted, struct{}{})
-		return
-	case errors.Is(err, reconciler.ErrNoBottle):
+	case errors.Is(err, reconciler.ErrNoBottle), errors.Is(err, reconciler.ErrNoProposal):
 		code = http.StatusNotFound
-	case errors.Is(err, reconciler.ErrOrder):
+	case errors.Is(err, reconciler.ErrOrder), errors.Is(err, reconciler.ErrDecision):
 		code = http.StatusConflict
 	case errors.Is(err, engine.ErrUnavailable):
 		code = http.StatusServiceUnavailable
@@ -191,13 +224,20 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, printable.Block(err.Error()), code)
 }
 
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	bottle, after, err := eventQuery(r)
-	if err != nil {
-		http.Error(w, printable.Line(err.Error()), http.StatusBadRequest)
-		return
+func (s *Server) events(list func(bottle string, after uint64) []reconciler.Event) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		bottle, after, err := eventQuery(r)
+		if err != nil {
+			http.Error(w, printable.Line(err.Error()), http.StatusBadRequest)
+			return
+		}
+		s.json(w, http.StatusOK, eventsAnswer{list(bottle, after)})
 	}
-	s.json(w, http.StatusOK, eventsAnswer{s.o.Source.Events(bottle, after)})
+}
+
+// publicEvents are events without those of proposals, which have agents' words: as for withoutTraffic.
+func (s *Server) publicEvents(bottle string, after uint64) []reconciler.Event {
+	return slices.DeleteFunc(slices.Clone(s.o.Source.Events(bottle, after)), reconciler.Event.IsOfProposal)
 }
 
 func (s *Server) json(w http.ResponseWriter, code int, v any) {

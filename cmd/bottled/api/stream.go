@@ -71,37 +71,40 @@ func (s *Server) streamChanges(ctx context.Context, out sseWriter, send func(sse
 	return err
 }
 
-// sendStatus sends the whole status, unless it is what was sent last. A slow client misses states in between, and never gets old ones.
-func sendStatus(status func() reconciler.Status) func(*http.Request) (func(sseWriter) error, error) {
+// sendWhole sends the whole of something as events of a name, unless it is what was sent last. A slow client misses states in between,
+// and never gets old ones.
+func sendWhole[T any](name string, whole func() T) func(*http.Request) (func(sseWriter) error, error) {
 	return func(*http.Request) (func(sseWriter) error, error) {
 		var sent []byte
 		return func(out sseWriter) error {
-			data, err := json.Marshal(status()) // has no line breaks
+			data, err := json.Marshal(whole()) // has no line breaks
 			if err != nil || bytes.Equal(data, sent) {
 				return err
 			}
 			sent = data
-			return out.write(fmt.Appendf(nil, "event: status\ndata: %s\n\n", printable.JSON(data)))
+			return out.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, printable.JSON(data)))
 		}, nil
 	}
 }
 
 // sendEvents sends each of the events that the request asks for once. A slow client misses those that the controller has dropped.
-func (s *Server) sendEvents(r *http.Request) (func(sseWriter) error, error) {
-	bottle, after, err := eventQuery(r)
-	return func(out sseWriter) error {
-		for _, e := range s.o.Source.Events(bottle, after) {
-			data, err := json.Marshal(e)
-			if err != nil {
-				return err
+func sendEvents(list func(bottle string, after uint64) []reconciler.Event) func(*http.Request) (func(sseWriter) error, error) {
+	return func(r *http.Request) (func(sseWriter) error, error) {
+		bottle, after, err := eventQuery(r)
+		return func(out sseWriter) error {
+			for _, e := range list(bottle, after) {
+				data, err := json.Marshal(e)
+				if err != nil {
+					return err
+				}
+				if err := out.write(fmt.Appendf(nil, "event: event\ndata: %s\n\n", printable.JSON(data))); err != nil {
+					return err
+				}
+				after = e.ID
 			}
-			if err := out.write(fmt.Appendf(nil, "event: event\ndata: %s\n\n", printable.JSON(data))); err != nil {
-				return err
-			}
-			after = e.ID
-		}
-		return nil
-	}, err
+			return nil
+		}, err
+	}
 }
 
 // eventQuery returns what a request for events asks for.

@@ -119,7 +119,7 @@ func (s *Service) listen(ctx context.Context, c *control.Controller, metrics pro
 	if err != nil {
 		return nil, err
 	}
-	server, err := api.Listen(ctx, api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: tcp, Log: s.Log})
+	server, err := api.Listen(ctx, api.Options{Source: undecided{c}, Metrics: metrics, Socket: socket, TCP: tcp, Log: s.Log})
 	if errors.Is(err, api.ErrAddress) {
 		err = exit.Usage(err)
 	}
@@ -173,4 +173,4 @@ func teardown(r *pass.Reconciler, slugs []string) error {
 	return errors.Join(failed...)
 }
 
-var _ api.Source = (*control.Controller)(nil)
+var _ api.Source = undecided{}

@@ -16,6 +16,8 @@ import (
 type Source struct {
 	// OnSync, when set, is called with each Sync's number.
 	OnSync func(n int64)
+	// OnDecide, when set, is called with each decision, and says what is wrong with it.
+	OnDecide func(by, id string, decision reconciler.DecisionRequest) error
 
 	mu      sync.Mutex
 	live    reconciler.Status
@@ -24,6 +26,7 @@ type Source struct {
 	last    bool
 	events  []reconciler.Event
 	orders  []string
+	reviews []reconciler.Review
 	changed map[chan struct{}]bool
 }
 
