@@ -9,16 +9,24 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/bot-bottle/bottled/cmd/bottled/api"
+	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/cmd/bottled/terminal"
 	"github.com/bot-bottle/bottled/manifests/golden"
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/fake"
+	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -129,6 +137,9 @@ func TestMistakes(t *testing.T) {
 	for name, all := range mistakes {
 		golden.Check(t, filepath.Join("testdata", "mistakes", name+".golden"), answers(t, dir, open, all))
 	}
+	stop := withProposals(t, dir)
+	golden.Check(t, "testdata/mistakes/proposals.golden", answers(t, dir, open, proposalMistakes))
+	stop()
 	release, err := store.Lock(dir+"/state", "default")
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +156,51 @@ func TestMistakes(t *testing.T) {
 		{args: "status", env: "DOCKER_CONTEXT=prod"},
 		{args: "sync"},
 	}))
+}
+
+// withProposals has a controller with proposals answer until stop is called.
+func withProposals(t *testing.T, dir string) (stop func()) {
+	t.Helper()
+	source := &apitest.Source{}
+	var reviews []reconciler.Review
+	for id, tool := range map[string]queue.Tool{"t-aaaabbbb": queue.PipelockBlock, "t-aaaacccc": queue.CredProxyBlock, "t-ddddeeee": "secret-request"} {
+		p := reconciler.Proposal{ID: id, Bottle: "dev", Tool: tool, Summary: "allow a.example:443", State: reconciler.ProposalWaiting}
+		reviews = append(reviews, reconciler.Review{Proposal: p})
+	}
+	slices.SortFunc(reviews, func(a, b reconciler.Review) int { return strings.Compare(a.ID, b.ID) })
+	reviews[1].Dangers = []string{"the token of /a/ would be sent to b.example"}
+	source.SetProposals(reviews...)
+	source.OnDecide = func(string, string, reconciler.DecisionRequest) error {
+		return fmt.Errorf("%w: proposal t-aaaabbbb is approved already, by alice at 2026-11-02T12:00:00Z", reconciler.ErrDecision)
+	}
+	server, err := api.Listen(t.Context(), api.Options{Source: source, Metrics: prometheus.NewRegistry(), Socket: dir + "/run/controller.sock", Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx) }()
+	return func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+var proposalMistakes = []mistake{
+	{args: "approve zzzz"},
+	{args: "proposals show zzzz"},
+	{args: "approve aaaa"},
+	{args: "approve aaaac"},
+	{args: "approve aaaac --for 2h"},
+	{args: "approve aaaab --secret-file token"},
+	{args: "approve dddd"},
+	{args: "approve dddd --secret-file DIR/none"},
+	{args: "approve aaaab --digest 0000"},
+	{args: "approve aaaab"},
+	{args: "reject aaaab"},
+	{args: "reject aaaab --note no"},
 }
 
 var mistakes = map[string][]mistake{
@@ -195,6 +251,13 @@ var mistakes = map[string][]mistake{
 		{args: "port-forward dev 80:0"},
 		{args: "port-forward dev 127.0.0.1:3000"},
 		{args: "port-forward dev 3000 --address my-host"},
+		{args: "approve"},
+		{args: "approve a b --edit"},
+		{args: "approve a --for soon"},
+		{args: "reject"},
+		{args: "reject k3x9abcd"},
+		{args: "proposals -o wide"},
+		{args: "proposal"},
 	},
 	"names": {
 		{args: "status dve"},
@@ -218,6 +281,8 @@ var mistakes = map[string][]mistake{
 		{args: "suspend dev/agent"},
 		{args: "cut"},
 		{args: "restart dev review"},
+		{args: "proposals show k3x9abcd"},
+		{args: "approve k3x9abcd"},
 		{args: "status --owner me --state-dir DIR/other"},
 	},
 	"settings": {

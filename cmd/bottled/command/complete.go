@@ -8,8 +8,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/printable"
 )
 
 // completionTimeout is how long a shell waits for the names of bottles.
@@ -81,6 +83,30 @@ func (f *Factory) CompleteVolumes(cmd *cobra.Command, args []string, _ string) (
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// CompleteProposals completes the IDs of proposals that wait and are not on the command line yet, as many as the command takes; most < 0
+// is any number.
+func (f *Factory) CompleteProposals(most int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
+		defer cancel()
+		if most >= 0 && len(args) >= most || f.Service.Settings.Resolve(cmd.Flags()) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		all, err := f.Service.Proposals(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp // a shell has no place for an error
+		}
+		var ids []string
+		short := report.ShortIDs(all.Proposals)
+		for _, p := range all.Proposals {
+			if p.State == reconciler.ProposalWaiting && !slices.Contains(args, short[p.ID]) {
+				ids = append(ids, cobra.CompletionWithDesc(short[p.ID], printable.Line(p.Bottle+": "+report.Short(report.Flat(p.Summary)))))
+			}
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // bottles are the bottles of the owner that the command line selects, and their components; none where nobody can tell soon.

@@ -31,5 +31,22 @@ func confirm(in io.Reader, out terminal.Console, question string) error {
 	case "y", "yes":
 		return nil
 	}
-	return errors.New("nothing was removed: the answer was not yes")
+	return errors.New("nothing was done: the answer was not yes")
+}
+
+// AskSecret returns how to have the user type a secret, which is not shown; nil where nobody is there to answer.
+func (f *Factory) AskSecret() func(question string) (string, error) {
+	if !terminal.IsTerminal(os.Stdin) || !f.Errs.IsTerminal() {
+		return nil
+	}
+	return func(question string) (string, error) {
+		if err := f.Errs.Line("%s", question); err != nil {
+			return "", err
+		}
+		secret, err := terminal.ReadSecret()
+		if err == nil && secret == "" {
+			err = errors.New("nothing was done: no secret was typed")
+		}
+		return secret, err
+	}
 }

@@ -43,7 +43,7 @@ func Wide(status reconciler.Status, usage map[string]engine.Usage, now time.Time
 }
 
 func report(status reconciler.Status, v view) []Line {
-	lines := controllerLines(status.Controller, v.now)
+	lines := append(controllerLines(status.Controller, v.now), waitingLine(status.Bottles, v.now)...)
 	if len(lines) > 0 {
 		lines = append(lines, Line{})
 	}

@@ -9,8 +9,9 @@ import (
 // Line is one line of text for people. It is not escaped yet.
 type Line struct {
 	Text string
-	Bad  bool // is about something that is not as it should be
-	Wrap bool // goes on in the next line of a narrow terminal, where others are cut
+	Bad  bool   // is about something that is not as it should be
+	Sign string // of a changed line in a diff: "+", "-" or, for where that is, "~"
+	Wrap bool   // goes on in the next line of a narrow terminal, where others are cut
 }
 
 // Count is a number with its noun.

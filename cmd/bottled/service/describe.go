@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
-	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -29,13 +27,13 @@ type Description struct {
 	Status   reconciler.BottleStatus `json:"status"`
 	Manifest string                  `json:"manifest"`
 	// Spec is what the bottle was declared with last, and runs with if the status says so. It holds no secret.
-	Spec     v1alpha1.Spec       `json:"spec"`
-	Networks []DescribedNetwork  `json:"networks"`
-	Limits   []DescribedLimits   `json:"limits"`
-	Waiting  []DescribedProposal `json:"proposals"` // for a person's answer
-	Denied   []Observed          `json:"denied"`    // what was asked for most often and refused
-	Events   []reconciler.Event  `json:"events"`    // the last ones; none without a controller
-	Warnings []string            `json:"warnings,omitempty"`
+	Spec     v1alpha1.Spec         `json:"spec"`
+	Networks []DescribedNetwork    `json:"networks"`
+	Limits   []DescribedLimits     `json:"limits"`
+	Waiting  []reconciler.Proposal `json:"proposals"` // for a decision, or for being carried out
+	Denied   []Observed            `json:"denied"`    // what was asked for most often and refused
+	Events   []reconciler.Event    `json:"events"`    // the last ones; none without a controller
+	Warnings []string              `json:"warnings,omitempty"`
 }
 
 // DescribedNetwork is one of a bottle's networks.
@@ -51,15 +49,6 @@ type DescribedLimits struct {
 	Memory    int64               `json:"memory"` // bytes
 	NanoCPUs  int64               `json:"nanoCPUs"`
 	Pids      int64               `json:"pids"`
-}
-
-// DescribedProposal is what an agent asks a person for. All but the ID is its word.
-type DescribedProposal struct {
-	ID            string     `json:"id"`
-	Time          time.Time  `json:"time"`
-	Tool          queue.Tool `json:"tool"`
-	URL           string     `json:"url,omitempty"` // that is to be allowed
-	Justification string     `json:"justification"`
 }
 
 // Describe tells all that is known of a bottle.
@@ -80,9 +69,9 @@ func (s *Service) Describe(ctx context.Context, bottle string) (Description, err
 	if err != nil {
 		return Description{}, err
 	}
-	d := Description{Status: selected[0], Networks: []DescribedNetwork{}, Limits: []DescribedLimits{}, Waiting: []DescribedProposal{}, Denied: []Observed{}, Events: []reconciler.Event{}}
+	d := Description{Status: selected[0], Networks: []DescribedNetwork{}, Limits: []DescribedLimits{}, Waiting: []reconciler.Proposal{}, Denied: []Observed{}, Events: []reconciler.Event{}}
 	for _, err := range []error{
-		d.addDeclaration(settings, bottle), d.addProposals(settings, bottle), d.addDenials(ctx, s, bottle), d.addEvents(ctx, s, bottle),
+		d.addDeclaration(settings, bottle), d.addProposals(ctx, s, bottle), d.addDenials(ctx, s, bottle), d.addEvents(ctx, s, bottle),
 	} {
 		if err != nil { // the rest is worth knowing all the same
 			d.Warnings = append(d.Warnings, err.Error())
@@ -107,29 +96,22 @@ func (d *Description) addDeclaration(settings state.Settings, bottle string) err
 	return nil
 }
 
-func (d *Description) addProposals(settings state.Settings, bottle string) error {
-	q, err := queue.Open(settings.QueueDir(bottle))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+func (d *Description) addProposals(ctx context.Context, s *Service, bottle string) error {
+	all, err := s.Proposals(ctx)
 	if err != nil {
 		return err
 	}
-	pending, problems, err := q.Pending()
-	for _, p := range pending[:min(len(pending), describedProposals)] {
-		described := DescribedProposal{ID: p.ID, Time: p.Created, Tool: p.Tool, Justification: p.Justification}
-		if p.Tool == queue.PipelockBlock {
-			described.URL = p.Payload
+	for _, p := range all.Proposals {
+		if p.Bottle == bottle && p.State != reconciler.ProposalAnswered {
+			d.Waiting = append(d.Waiting, p)
 		}
-		d.Waiting = append(d.Waiting, described)
 	}
-	if more := len(pending) - describedProposals; more > 0 {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("%d more proposals wait", more))
+	if more := len(d.Waiting) - describedProposals; more > 0 {
+		d.Waiting = d.Waiting[:describedProposals]
+		d.Warnings = append(d.Warnings, fmt.Sprintf("%s not shown here: bottled proposals %s", report.Count(more, "more proposal"), bottle))
 	}
-	if len(problems) > 0 {
-		d.Warnings = append(d.Warnings, fmt.Sprintf("%s in the proposals' queue can't be read, the first: %v", report.Count(len(problems), "file"), problems[0]))
-	}
-	return errors.Join(err, q.Close())
+	d.Warnings = append(d.Warnings, all.Warnings...)
+	return nil
 }
 
 func (d *Description) addDenials(ctx context.Context, s *Service, bottle string) error {

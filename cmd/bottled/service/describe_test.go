@@ -51,7 +51,18 @@ func TestDescribe(t *testing.T) {
 	}
 	defer serve(t, s, source)()
 	nets := declare(t, s, "one", "a.test")
-	propose(t, s, "one", describedProposals)
+	propose(t, s, "one", describedProposals+1)
+	queued, err := s.queuedProposals()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reviews []reconciler.Review
+	for _, p := range queued.Proposals {
+		reviews = append(reviews, reconciler.Review{Proposal: p})
+	}
+	answered, other := reviews[0], reviews[0]
+	answered.State, other.Bottle = reconciler.ProposalAnswered, "two"
+	source.SetProposals(append(reviews, answered, other)...)
 	var denials []string
 	for i := range 3 * describedDenials {
 		denials = append(denials, fmt.Sprintf(`{"time":"2026-01-01T00:00:00Z","kind":"egress","action":"deny","code":"host_not_allowed","host":"h%d.test","port":443,"count":%d}`, i, i+1))
@@ -67,7 +78,7 @@ func TestDescribe(t *testing.T) {
 	if len(d.Limits) != 1 || d.Limits[0].Component != state.Pipelock || d.Limits[0].Memory != 256<<20 {
 		t.Errorf("limits: %+v", d.Limits)
 	}
-	if n := len(d.Waiting); n != describedProposals || d.Waiting[0].URL != "https://h0.test/" || time.Since(d.Waiting[0].Time) > time.Hour {
+	if n := len(d.Waiting); n != describedProposals || d.Waiting[0].Summary != "allow https://h0.test/" || time.Since(d.Waiting[0].Asked) > time.Hour {
 		t.Errorf("%d proposals: %+v", n, d.Waiting)
 	}
 	if n := len(d.Denied); n != describedDenials || d.Denied[0].Entry != "h29.test" || d.Denied[0].Count != 30 {
@@ -76,7 +87,7 @@ func TestDescribe(t *testing.T) {
 	if n := len(d.Events); n != describedEvents || d.Events[n-1].ID != 2*describedEvents {
 		t.Errorf("%d events: %+v", n, d.Events)
 	}
-	if len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "1 file in the proposals' queue can't be read, the first: ") {
+	if len(d.Warnings) != 1 || d.Warnings[0] != "1 more proposal not shown here: bottled proposals one" {
 		t.Errorf("warnings: %q", d.Warnings)
 	}
 	if d, err := s.Describe(t.Context(), "new"); err != nil || d.Manifest != "" || len(d.Warnings) > 0 || len(d.Networks) > 0 {

@@ -10,6 +10,9 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/pass"
 )
 
+// statusInterval is the time between two polls where no controller runs.
+const statusInterval = 2 * time.Second
+
 // StatusSource reads the status of the bottles: from the controller where one runs, from the engine where none does.
 type StatusSource struct {
 	controller statusClient
@@ -42,7 +45,7 @@ func (s *Service) StatusSource() (*StatusSource, error) {
 		status.Warnings = w.all
 		return status, errors.Join(err, w.err)
 	}
-	return &StatusSource{controller: api.Dial(socket), engine: engine, interval: 2 * time.Second}, nil
+	return &StatusSource{controller: api.Dial(socket), engine: engine, interval: statusInterval}, nil
 }
 
 // Status reads the status once.
@@ -66,44 +69,5 @@ func (s *StatusSource) Get(ctx context.Context) (reconciler.Status, error) {
 // Follow calls show with the status, at once and whenever it may have changed, until ctx ends or show fails. The controller may
 // come and go meanwhile. Other errors go to report, and Follow goes on; before the first status they end it.
 func (s *StatusSource) Follow(ctx context.Context, show func(reconciler.Status) error, report func(error)) error {
-	var failed error
-	shown := 0
-	counted := func(status reconciler.Status) error {
-		shown++
-		failed = show(status)
-		return failed
-	}
-	for {
-		before, pause := shown, s.interval
-		err := s.controller.Watch(ctx, counted)
-		streamed := shown > before
-		if errors.Is(err, api.ErrNoController) {
-			err = s.pollEngine(ctx, counted)
-		}
-		switch {
-		case failed != nil:
-			return failed
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && shown == 0:
-			return err
-		case streamed: // and ended: whoever is there now is asked soon
-			pause /= 10
-		case err != nil:
-			report(err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-	}
-}
-
-func (s *StatusSource) pollEngine(ctx context.Context, show func(reconciler.Status) error) error {
-	status, err := s.engine(ctx)
-	if err != nil {
-		return err
-	}
-	return show(status)
+	return follower[reconciler.Status]{s.controller.Watch, s.engine, s.interval}.follow(ctx, show, report)
 }

@@ -68,12 +68,21 @@ func (c Console) Paint(sign, text string) string {
 	return c.Colour(signColours[sign], printable.Line(text))
 }
 
-// Print escapes a line, and colours it red when it is bad.
+// Print escapes a line, and colours it by its sign, or red when it is bad.
 func (c Console) Print(l report.Line) string {
 	if l.Bad {
-		return c.Paint("!", l.Text)
+		l.Sign = "!"
 	}
-	return c.Paint("", l.Text)
+	return c.Paint(l.Sign, l.Text)
+}
+
+// Lines prints lines.
+func (c Console) Lines(all []report.Line) error {
+	var text strings.Builder
+	for _, l := range all {
+		text.WriteString(c.Print(l) + "\n")
+	}
+	return c.Data([]byte(text.String()))
 }
 
 // Colour colours an escaped text, where the console has colours.

@@ -49,7 +49,7 @@ func description(text string) service.Description {
 			{Name: "p-net-dev", Subnet: netip.MustParsePrefix("10.213.0.0/28"), Internal: true}, {Name: "p-egress-dev", Subnet: netip.MustParsePrefix("10.213.0.16/28")},
 		},
 		Limits:  []service.DescribedLimits{{Component: state.Pipelock, Memory: 256 << 20, NanoCPUs: 15e8, Pids: 256}, {Component: state.Agent}},
-		Waiting: []service.DescribedProposal{{ID: "1", Time: now.Add(-time.Hour), Tool: queue.PipelockBlock, URL: "https://c.test/" + text, Justification: "I need\nit" + text}},
+		Waiting: []reconciler.Proposal{{ID: "t-abcdefghij", Asked: now.Add(-time.Hour), Tool: queue.PipelockBlock, Summary: "allow c.test:443" + text, Justification: "I need\nit" + text}},
 		Denied: []service.Observed{
 			{Entry: "c.test", Reason: "domain not in allowlist: c.test", Count: 12, Last: now.Add(-time.Minute)}, {Reason: "secret" + text, Count: 1, Last: now.Add(-time.Hour)},
 		},

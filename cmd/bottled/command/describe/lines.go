@@ -178,27 +178,19 @@ func limits(of []service.DescribedLimits) []report.Line {
 	return all
 }
 
-func proposals(of []service.DescribedProposal, now time.Time) []report.Line {
+func proposals(of []reconciler.Proposal, now time.Time) []report.Line {
 	var all []report.Line
+	short := report.ShortIDs(of)
 	for _, p := range of {
-		all = append(all, line("%s ago  %s", report.Age(p.Time, now), strings.TrimSpace(string(p.Tool)+" "+p.URL)), line("  %s", short(report.Flat(p.Justification))))
+		all = append(all, line("%s  %s ago  %s", short[p.ID], report.Age(p.Asked, now), report.Short(report.Flat(p.Summary))), line("  %s", report.Short(report.Flat(p.Justification))))
 	}
 	return all
-}
-
-// short cuts an agent's text.
-func short(text string) string {
-	const most = 300
-	if r := []rune(text); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return text
 }
 
 func denied(of []service.Observed, now time.Time) []report.Line {
 	var all []report.Line
 	for _, o := range of {
-		all = append(all, line("%s, %s ago  %s", report.Count(o.Count, "time"), report.Age(o.Last, now), short(strings.TrimSpace(o.Entry+"  "+o.Reason))))
+		all = append(all, line("%s, %s ago  %s", report.Count(o.Count, "time"), report.Age(o.Last, now), report.Short(strings.TrimSpace(o.Entry+"  "+o.Reason))))
 	}
 	return all
 }
