@@ -37,6 +37,9 @@ type ControlOptions struct {
 	AuditKey string        // file of the private key that signs the audit log; "" for none
 	// ApproveTimeout is how long a bottle may take to become ready with an approved change.
 	ApproveTimeout time.Duration
+	// TokensFile has who may decide about proposals on the TCP address, in lines NAME TOKEN; "" for nobody.
+	TokensFile string
+	Notify     NotifyOptions
 }
 
 // Control runs a controller until ctx ends.
@@ -61,6 +64,10 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	channels, err := o.Notify.channels(s.Log)
+	if err != nil {
+		return exit.Usage(err)
+	}
 	source, names, err := s.openSource(ctx, o, r.Settings)
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 		Ports:    &ports.Server{Listen: ports.Listen, Open: ports.Open, Budget: ports.NewBudget(maxConnections()), Log: s.Log},
 		Identity: reconciler.ControllerStatus{Version: Version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: names},
 	})
-	server, err := s.listen(ctx, c, registry, o.Listen)
+	server, err := s.listen(ctx, c, registry, o)
 	if err != nil {
 		return err
 	}
@@ -84,9 +91,10 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	if address := server.TCPAddr(); address != nil {
 		s.Log.Info().Stringer("address", address).Msg("serving the API, read-only, on TCP too")
 	}
-	notify(daemon.SdNotifyReady)
-	context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
+	notifySystemd(daemon.SdNotifyReady)
+	context.AfterFunc(ctx, func() { notifySystemd(daemon.SdNotifyStopping) })
 	signed := s.signAudit(ctx, r.Settings.AuditDir(), key)
+	notified := s.startNotifier(ctx, undecided{c}, channels)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	c.Run(ctx)
@@ -95,6 +103,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	}
 	cancel()
 	err = errors.Join(err, <-served, r.Executor.Audit.Close(), signed())
+	<-notified
 	if err == nil {
 		s.Log.Info().Msg("stopped")
 	}
@@ -114,12 +123,19 @@ func (o ControlOptions) auditKey() (ed25519.PrivateKey, error) {
 }
 
 // listen opens the API's sockets.
-func (s *Service) listen(ctx context.Context, c *control.Controller, metrics prometheus.Gatherer, tcp string) (*api.Server, error) {
+func (s *Service) listen(ctx context.Context, c *control.Controller, metrics prometheus.Gatherer, o ControlOptions) (*api.Server, error) {
 	socket, err := s.Settings.socket()
 	if err != nil {
 		return nil, err
 	}
-	server, err := api.Listen(ctx, api.Options{Source: undecided{c}, Metrics: metrics, Socket: socket, TCP: tcp, Log: s.Log})
+	options := api.Options{Source: undecided{c}, Metrics: metrics, Socket: socket, TCP: o.Listen, Log: s.Log}
+	if o.TokensFile != "" {
+		options.Tokens = func() (api.Tokens, error) { return readTokens(o.TokensFile) }
+		if _, err := options.Tokens(); err != nil {
+			return nil, exit.Usage(err)
+		}
+	}
+	server, err := api.Listen(ctx, options)
 	if errors.Is(err, api.ErrAddress) {
 		err = exit.Usage(err)
 	}
@@ -137,8 +153,8 @@ func maxConnections() int64 {
 	return int64(min(limit.Cur/share, most))
 }
 
-// notify reports a state to systemd, where it started this process and asked for reports.
-func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+// notifySystemd reports a state to systemd, where it started this process and asked for reports.
+func notifySystemd(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // syncOnHangup requests a resync on every SIGHUP.
 func syncOnHangup(ctx context.Context, c *control.Controller) {

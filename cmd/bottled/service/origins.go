@@ -22,6 +22,7 @@ func envName(flag string) string {
 // commandSettings are flags of single commands that the configuration file may hold, too: it is the same file for all commands.
 var commandSettings = []string{
 	"prune", "output", "deep", "resync", "listen", "audit-key-file", "approve-timeout", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
+	"api-tokens-file", "notify-webhook", "notify-webhook-secret-file", "notify-exec", "notify-desktop",
 }
 
 // IsCommandSetting says whether the configuration file may hold a flag of a single command.
@@ -105,6 +106,9 @@ func (s *Settings) View(f *pflag.FlagSet) ([]Setting, error) {
 		setting := Setting{Name: flag.Name, Value: flag.Value.String(), Origin: "default"}
 		if value, has := effective[flag.Name]; has {
 			setting.Value = value
+		}
+		if flag.Name == webhookFlag {
+			setting.Value = withoutPath(setting.Value)
 		}
 		if origin, has := s.origins[flag.Name]; has {
 			setting.Origin = origin

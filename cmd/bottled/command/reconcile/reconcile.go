@@ -72,6 +72,7 @@ events may have been missed, and tells by bottled status.`,
 	opts.Output.AddFlag(cmd.Flags())
 	opts.addControlFlags(cmd.Flags())
 	addGitFlags(&opts.Control.Git, cmd.Flags())
+	addNotifyFlags(&opts.Control.Notify, cmd.Flags())
 	cmd.Flags().BoolVar(&opts.Once, "once", false, "make one pass and end")
 	cmd.Flags().BoolVar(&opts.WaitCompleted, "wait-completed", false, "with --once: go on until every agent has ended")
 	cmd.Flags().BoolVar(&opts.DryRun, "dry-run", false, "only print what would be done, as plan does")
@@ -84,7 +85,15 @@ func (o *Options) addControlFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", "", "loopback `address` and port where the API is served too, read-only, besides its unix socket")
 	f.StringVar(&c.AuditKey, "audit-key-file", "", "`file` of an Ed25519 private key (PEM) that signs checkpoints of the audit log")
 	f.DurationVar(&c.ApproveTimeout, "approve-timeout", approve.DefaultTimeout, "how long a bottle may take to become ready with an approved change, before that is taken back")
+	f.StringVar(&c.TokensFile, "api-tokens-file", "", "`file` with lines NAME TOKEN: who may see proposals and decide about them on the address of --listen")
 	f.BoolVar(&c.Teardown, "teardown-on-exit", false, "remove the bottles when the controller ends")
+}
+
+func addNotifyFlags(n *service.NotifyOptions, f *pflag.FlagSet) {
+	f.StringVar(&n.Webhook, "notify-webhook", "", "`URL` to which new proposals and failed approvals are sent; best in the configuration file, if it holds a secret")
+	f.StringVar(&n.SecretFile, "notify-webhook-secret-file", "", "`file` with the secret that signs what is sent to the webhook")
+	f.StringVar(&n.Command, "notify-exec", "", "`command` that is run for each, without a shell, with JSON on stdin")
+	f.BoolVar(&n.Desktop, "notify-desktop", false, "show each by notify-send")
 }
 
 func addGitFlags(g *service.GitOptions, f *pflag.FlagSet) {
