@@ -70,7 +70,7 @@ func Proposals(all []reconciler.Proposal, short map[string]string, now time.Time
 	lines := []Line{{}}
 	var notes []Line
 	for _, p := range all {
-		cells := []string{short[p.ID], p.Bottle, Age(p.Asked, now), string(p.Tool), cut(p.Summary, maxSummary), proposalState(p)}
+		cells := []string{short[p.ID], p.Bottle, Age(p.Asked, now), string(p.Tool), cut(p.Summary, maxSummary), ProposalState(p)}
 		for i := range cells {
 			cells[i] = printable.Line(cells[i]) // a tab would begin another cell
 		}
@@ -91,7 +91,8 @@ func Proposals(all []reconciler.Proposal, short map[string]string, now time.Time
 	return lines
 }
 
-func proposalState(p reconciler.Proposal) string {
+// ProposalState is how far a proposal is, and who has decided about it.
+func ProposalState(p reconciler.Proposal) string {
 	if p.Decision == nil {
 		return string(p.State)
 	}
@@ -102,14 +103,14 @@ func proposalState(p reconciler.Proposal) string {
 	return fmt.Sprintf("%s (%s)", p.State, decided)
 }
 
-// Review is everything that a person needs to decide about a proposal. An agent's words stand behind a bar, so that none can pass for
-// bottled's.
+// Review is everything that a person needs to decide about a proposal, and how to, by a short ID; without one only the former. An agent's
+// words stand behind a bar, so that none can pass for bottled's.
 func Review(r reconciler.Review, short string, now time.Time) []Line {
 	asked := fmt.Sprintf("asks      %s (%s), %s ago", Flat(r.Summary), r.Tool, Age(r.Asked, now))
 	if r.State == reconciler.ProposalWaiting && !r.Expires.IsZero() {
 		asked += ", expires in " + Age(now, r.Expires)
 	}
-	all := []Line{{Text: "proposal  " + r.ID}, {Text: "bottle    " + r.Bottle}, {Text: asked, Wrap: true}, {Text: "state     " + proposalState(r.Proposal)}}
+	all := []Line{{Text: "proposal  " + r.ID}, {Text: "bottle    " + r.Bottle}, {Text: asked, Wrap: true}, {Text: "state     " + ProposalState(r.Proposal)}}
 	if r.Message != "" {
 		all = append(all, Line{Text: "          " + Flat(r.Message), Wrap: true})
 	}
@@ -145,10 +146,10 @@ func adviceLines(r reconciler.Review, short string) []Line {
 	if r.Blocked != "" {
 		all = append(all, Line{Text: "can't be approved: " + Flat(r.Blocked), Bad: true, Wrap: true})
 	}
-	switch {
-	case r.State != reconciler.ProposalWaiting && len(all) == 1:
+	switch decides := r.State == reconciler.ProposalWaiting && short != ""; {
+	case !decides && len(all) == 1:
 		return nil
-	case r.State != reconciler.ProposalWaiting:
+	case !decides:
 		return all
 	}
 	if r.Blocked == "" {

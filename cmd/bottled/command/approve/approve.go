@@ -179,7 +179,7 @@ func (o *Options) checkReview(r reconciler.Review) error {
 	id := report.RandomPart(r.ID)
 	switch {
 	case r.State != reconciler.ProposalWaiting:
-		return fmt.Errorf("proposal %s is %s already: bottled proposals show %s", id, r.State, id)
+		return fmt.Errorf("proposal %s does not wait any more: %s", id, report.ProposalState(r.Proposal))
 	case o.Digest != "" && o.Digest != r.Digest:
 		return fmt.Errorf("proposal %s: what would change is not what --digest stands for any more: bottled proposals show %s", id, id)
 	case r.Blocked != "" && !o.EditFile:
@@ -193,7 +193,7 @@ func (o *Options) checkReview(r reconciler.Review) error {
 // ask shows what is to be approved, and asks whether it is.
 func (o *Options) ask(r reconciler.Review) error {
 	id := report.RandomPart(r.ID)
-	if err := o.Errs.Lines(append(report.Review(r, id, time.Now()), report.Line{})); err != nil {
+	if err := o.Errs.Lines(append(report.Review(r, "", time.Now()), report.Line{})); err != nil {
 		return err
 	}
 	if o.EditFile {

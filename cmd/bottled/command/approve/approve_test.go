@@ -143,7 +143,7 @@ func TestApprove(t *testing.T) {
 		"cccc --secret-file -":             {want: []reconciler.DecisionRequest{{Approve: true, Digest: "digest-cccc", Secret: "from -"}}, out: "cccc: approved, bottle dev: allow a.example\n"},
 		"aaaa --secret-file -":             {says: "--secret-file is of the tool secret-request", code: exit.BadInput},
 		"dddd":                             {says: "proposal dddd can't be approved: the directory is read-only", code: exit.Failed},
-		"eeee":                             {says: "proposal eeee is applying already", code: exit.Failed},
+		"eeee":                             {says: "proposal eeee does not wait any more: applying", code: exit.Failed},
 		"zzzz":                             {says: `there is no proposal "zzzz"`, code: exit.Failed},
 		"":                                 {says: "name a proposal", code: exit.Failed},
 		"aaaa bbbb":                        {says: "the token goes to b.example", want: []reconciler.DecisionRequest{{Approve: true, Digest: "digest-aaaa"}}, out: "aaaa: approved, bottle dev: allow a.example\n", code: exit.Failed},
