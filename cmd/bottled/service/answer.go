@@ -49,8 +49,8 @@ func awaitAnswer(ctx context.Context, watch watchProposals, id string, progress 
 				progress(all[i])
 			}
 			last = all[i]
-			ended := false
-			if ended, verdict = outcome(last); ended {
+			ended, err := outcome(last)
+			if verdict = err; ended {
 				return errEnded
 			}
 			return nil

@@ -116,7 +116,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%v: %q", err, text)
 	}
 	for says, words := range map[string][]string{
-		"ended with exit status 3 and 7 bytes on stderr": {script(t, "echo SECRET >&2; exit 3")},
+		" failed: exit status 3, and 7 bytes on stderr": {script(t, "echo SECRET >&2; exit 3")},
 		"no such file or directory":                      {"/none"},
 	} {
 		if err := Command(words).Send(t.Context(), message()); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "SECRET") {

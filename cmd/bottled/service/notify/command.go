@@ -73,7 +73,7 @@ func run(ctx context.Context, words []string, stdin []byte) error {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // a daemon that it left holds its output
 		return nil
 	case errors.As(err, &ended):
-		return fmt.Errorf("%s ended with %s and %d bytes on stderr; run it by hand to see why", words[0], ended, int(printed))
+		return fmt.Errorf("%s failed: %w, and %d bytes on stderr; run it by hand to see why", words[0], err, int(printed))
 	}
 	return err
 }
