@@ -207,14 +207,14 @@ func (d *demo) proveToken() {
 
 func (d *demo) proveTools() {
 	d.say("6. What a supervised agent can ask a human for.\n")
-	d.prove("The reviewer's agent has three tools to ask for more, and two to see what it has and what was answered.",
+	d.prove("The reviewer's agent has four tools to ask for more, and two to see what it has and what was answered.",
 		func(r result) bool {
-			for _, tool := range []string{"capability-block", "cred-proxy-block", "pipelock-block", "list-current-config", "proposal-status"} {
+			for _, tool := range []string{"capability-block", "cred-proxy-block", "pipelock-block", "secret-request", "list-current-config", "proposal-status"} {
 				if !strings.Contains(r.output, tool+": ") {
 					return false
 				}
 			}
-			return r.code == 0 && strings.Count(r.output, "\n") == 5
+			return r.code == 0 && strings.Count(r.output, "\n") == 6
 		},
 		inAgent(reviewerAgent, "tools", "http://supervise:9100")...)
 }
