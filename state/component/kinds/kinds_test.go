@@ -19,7 +19,7 @@ func TestContract(t *testing.T) {
 cred-proxy http://cred-proxy:9099 reachable=true direct=false [] cred-proxy-image CLAUDE_BOTTLE_CRED_PROXY_IMAGE
 supervise http://supervise:9100 reachable=true direct=true [/run/supervise /etc/claude-bottle] supervise-image CLAUDE_BOTTLE_SUPERVISE_IMAGE
 ingress http://ingress:0 reachable=false direct=false [] ingress-image 
-agent http://agent:0 reachable=false direct=false [] agent-image CLAUDE_BOTTLE_AGENT_IMAGE
+agent http://agent:0 reachable=false direct=false [/.bottled] agent-image CLAUDE_BOTTLE_AGENT_IMAGE
 `
 	var got strings.Builder
 	for _, name := range All.Names() {
