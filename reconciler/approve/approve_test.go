@@ -98,6 +98,8 @@ func (o *office) Write(file string, before, after []byte, agents safepath.Set) e
 
 func (o *office) Known(string) bool { return true }
 
+func (o *office) Writable() (safepath.Set, bool) { return safepath.Set{}, true }
+
 func (o *office) Declaration(slug string) (Declaration, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -31,6 +31,10 @@ const (
 var (
 	// errVoid marks a decision that does not fit what the file says now.
 	errVoid = errors.New("it was changed in the meantime")
+	// errUnwritten marks a decision whose change can't be written, so that nothing has changed.
+	errUnwritten = errors.New("the change can't be written")
+	// errLater marks what is no fault of a decision's, and is tried again.
+	errLater = errors.New("not possible yet")
 	// errTimeout is why a change is taken back that had its time.
 	errTimeout = errors.New("it was not ready in time")
 )
@@ -133,7 +137,10 @@ func (d *Desk) next(x *decision, change func(*decision)) error {
 
 // save puts a decision on file.
 func (d *Desk) save(x *decision) error {
-	return d.Around(WriteDecision, func() error { return d.journal.save(x) })
+	if err := d.Around(WriteDecision, func() error { return d.journal.save(x) }); err != nil {
+		return fmt.Errorf("%w: %w", errLater, err)
+	}
+	return nil
 }
 
 // apply writes the change and waits until the bottle is ready with it.
@@ -155,7 +162,9 @@ func (d *Desk) apply(ctx context.Context, x *decision) error {
 			return d.next(x, func(x *decision) { x.Phase = phaseAnswer })
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, errVoid), isUnwritable(err): // nothing has changed, so the agent need not know
+		case errors.Is(err, errLater):
+			return err
+		case errors.Is(err, errVoid), errors.Is(err, errUnwritten): // nothing has changed, so the agent need not know
 			return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, err.Error() })
 		case limited.Err() == nil && (errors.Is(err, ErrSuperseded) || errors.Is(err, edit.ErrChanged)):
 			select { // somebody else has changed the file: what does it say now?
@@ -168,17 +177,23 @@ func (d *Desk) apply(ctx context.Context, x *decision) error {
 	}
 }
 
-// isUnwritable reports whether a change was not written because the file can't be.
-func isUnwritable(err error) bool {
-	return errors.Is(err, edit.ErrReadOnly) || errors.Is(err, edit.ErrNoSpace) || errors.Is(err, edit.ErrNotReplaceable)
-}
-
-// fail has the change taken back. The agent is told no more of the reason than what it caused: paths of the host are not its business.
+// fail has the change taken back.
 func (x *decision) fail(why error) {
 	x.Phase, x.Decision.Status, x.Failure = phaseTakeBack, queue.Failed, why.Error()
-	notes := "It was approved, but the bottle did not become ready with it, so the change was taken back."
+}
+
+// explainFailure completes a decision that failed. The agent is told no more of the reason than what it caused: paths of the host are not
+// its business.
+func (x *decision) explainFailure(taken bool) {
+	notes := "It was approved, but the bottle did not become ready with it."
+	switch {
+	case taken:
+		notes += " The change was taken back."
+	case x.Change != nil:
+		x.Failure += "; the file was changed since, and is left as it is"
+	}
 	if x.Proposal.Tool == queue.CapabilityBlock {
-		notes += " " + shorten(why.Error())
+		notes += " " + shorten(x.Failure)
 	}
 	x.Decision.Notes = strings.TrimSpace(notes + "\n" + x.Decision.Notes)
 }
@@ -189,7 +204,7 @@ func (d *Desk) write(x *decision) (specHash string, err error) {
 	if x.Change == nil {
 		return x.SpecHash, nil
 	}
-	now, err := d.read(x.Bottle, x.Change.File)
+	now, err := d.read(x.Change.File)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("%s: %w: it is gone", x.Change.File, errVoid)
@@ -202,14 +217,23 @@ func (d *Desk) write(x *decision) (specHash string, err error) {
 		if err := d.keepPrevious(x); err != nil {
 			return "", err
 		}
-		if err := d.replace(x.Bottle, x.Change.File, x.Change.Before, x.Change.After); err != nil {
-			return "", err
+		if err := d.replace(x.Change.File, x.Change.Before, x.Change.After); err != nil {
+			return "", d.explainWrite(x, err)
 		}
 	}
 	if x.Written {
 		return x.SpecHash, nil
 	}
 	return x.SpecHash, d.next(x, func(x *decision) { x.Written = true })
+}
+
+// explainWrite marks the error of a change that was not written.
+func (d *Desk) explainWrite(x *decision, err error) error {
+	now, readErr := d.read(x.Change.File)
+	if readErr == nil && bytes.Equal(now, x.Change.Before) && !errors.Is(err, edit.ErrChanged) {
+		return fmt.Errorf("%w: %w", errUnwritten, err)
+	}
+	return err
 }
 
 // contained returns the digest of what the file declares now, if that is what was decided. Else the decision is void.
@@ -234,9 +258,10 @@ func (d *Desk) contained(x *decision, now []byte) (specHash string, err error) {
 
 // takeBack undoes the change, if the file still is as it was written, and waits until the bottle is as it was.
 func (d *Desk) takeBack(ctx context.Context, x *decision) error {
+	taken := false
 	if x.Change != nil {
-		taken, err := d.restore(x)
-		if err != nil {
+		var err error
+		if taken, err = d.restore(x); err != nil {
 			return fmt.Errorf("take back the change: %w", err)
 		}
 		if taken {
@@ -250,13 +275,16 @@ func (d *Desk) takeBack(ctx context.Context, x *decision) error {
 			}
 		}
 	}
-	return d.next(x, func(x *decision) { x.Phase = phaseAnswer })
+	return d.next(x, func(x *decision) {
+		x.explainFailure(taken)
+		x.Phase = phaseAnswer
+	})
 }
 
 // restore writes the former content, unless somebody has changed the file since.
 func (d *Desk) restore(x *decision) (taken bool, err error) {
 	c := x.Change
-	now, err := d.read(x.Bottle, c.File)
+	now, err := d.read(c.File)
 	var foreign *safepath.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.As(err, &foreign): // it is gone, or an agent can write there, so that nothing of it counts
@@ -268,13 +296,16 @@ func (d *Desk) restore(x *decision) (taken bool, err error) {
 	case !bytes.Equal(now, c.After):
 		return false, nil
 	}
-	return true, d.replace(x.Bottle, c.File, c.After, c.Before)
+	return true, d.replace(c.File, c.After, c.Before)
 }
 
 // replace replaces the content of a file.
-func (d *Desk) replace(bottle, file string, before, after []byte) error {
-	decl, _ := d.bottles.Declaration(bottle)
-	return d.Around(WriteManifest, func() error { return d.Manifests.Write(file, before, after, decl.Writable) })
+func (d *Desk) replace(file string, before, after []byte) error {
+	agents, err := d.agents()
+	if err != nil {
+		return err
+	}
+	return d.Around(WriteManifest, func() error { return d.Manifests.Write(file, before, after, agents) })
 }
 
 // setMessage publishes what is being waited for.
@@ -319,7 +350,7 @@ func includes(p queue.Proposal, now, approved v1alpha1.Bottle) bool {
 	switch p.Tool {
 	case queue.PipelockBlock:
 		h, err := parseHost(p.Payload)
-		return err == nil && slices.ContainsFunc(now.Spec.Egress.Allowlist, h.allowedBy)
+		return err == nil && h.isAllowed(now)
 	case queue.CredProxyBlock, queue.SecretRequest:
 		return reflect.DeepEqual(now.Spec.CredProxy, approved.Spec.CredProxy)
 	}

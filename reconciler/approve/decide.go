@@ -23,7 +23,7 @@ const maxBy = 256
 
 // Decide accepts a decision of somebody about a proposal. When it returns nil the decision is on file and will be carried out; the proposal's
 // state and message say how far that is. A decision that can't be made is an ErrDecision.
-func (d *Desk) Decide(ctx context.Context, by, id string, request reconciler.DecisionRequest) error {
+func (d *Desk) Decide(_ context.Context, by, id string, request reconciler.DecisionRequest) error {
 	by = printable.Line(strings.TrimSpace(by))
 	if by == "" || len(by) > maxBy {
 		return errors.New("nobody is named who decides")
@@ -35,7 +35,7 @@ func (d *Desk) Decide(ctx context.Context, by, id string, request reconciler.Dec
 	if err := checkRequest(p, request); err != nil {
 		return err
 	}
-	return d.decide(ctx, p, by, request)
+	return d.decide(p, by, request)
 }
 
 // checkRequest validates a request by itself.
@@ -61,7 +61,7 @@ func refuse(format string, args ...any) error {
 }
 
 // decide makes a decision, unless another one was made first.
-func (d *Desk) decide(_ context.Context, p *proposal, by string, request reconciler.DecisionRequest) error {
+func (d *Desk) decide(p *proposal, by string, request reconciler.DecisionRequest) error {
 	d.deciding.Lock()
 	defer d.deciding.Unlock()
 	if _, err := d.find(p.ID); err != nil {

@@ -49,8 +49,9 @@ type Manifests interface {
 type Bottles interface {
 	// Known reports whether a bottle is declared, validly or not, or runs.
 	Known(slug string) bool
-	// Declaration returns a bottle as it was declared when the manifests were last read, with what agents can write; false where it has no
-	// valid declaration.
+	// Writable returns what agents can write; false before the manifests were read.
+	Writable() (safepath.Set, bool)
+	// Declaration returns a bottle as it was declared when the manifests were last read; false where it has no valid declaration.
 	Declaration(slug string) (Declaration, bool)
 	// Preview plans a bottle as if a snapshot were what is declared, and changes nothing.
 	Preview(ctx context.Context, m source.Snapshot, slug string) (plan.BottlePlan, error)
@@ -62,8 +63,7 @@ type Bottles interface {
 
 // Declaration is a declared bottle.
 type Declaration struct {
-	Bottle   v1alpha1.Bottle
-	Writable safepath.Set // what agents can write; also known without a valid declaration
+	Bottle v1alpha1.Bottle
 	// ExpireAfter is how long its proposals wait; 0 for 24 hours.
 	ExpireAfter time.Duration
 	// Auto returns the rule that approves a host without a person; nil for none.

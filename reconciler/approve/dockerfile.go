@@ -37,10 +37,10 @@ func (d *Desk) keepPrevious(x *decision) error {
 	}
 	dir := filepath.Join(d.Settings.ApprovalsDir(), "previous", x.Bottle)
 	if err := owndir.Make(dir, 0o700); err != nil {
-		return fmt.Errorf("keep the previous Dockerfile: %w", err)
+		return fmt.Errorf("%w: keep the previous Dockerfile: %w", errUnwritten, err)
 	}
 	if err := owndir.WriteFile(filepath.Join(dir, "Dockerfile"), x.Change.Before, 0o600, nil); err != nil {
-		return fmt.Errorf("keep the previous Dockerfile: %w", err)
+		return fmt.Errorf("%w: keep the previous Dockerfile: %w", errUnwritten, err)
 	}
 	return nil
 }

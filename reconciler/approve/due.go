@@ -1,7 +1,6 @@
 package approve
 
 import (
-	"context"
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
@@ -19,8 +18,8 @@ func (p *proposal) due() time.Time {
 	return p.expires
 }
 
-// decideDue decides about the proposals that are due: by a rule, or since their time is over.
-func (d *Desk) decideDue(ctx context.Context) {
+// decideDue ends the proposals whose time is over.
+func (d *Desk) decideDue() {
 	d.mu.Lock()
 	var expired []*proposal
 	for _, p := range d.proposals {
@@ -30,12 +29,12 @@ func (d *Desk) decideDue(ctx context.Context) {
 	}
 	d.mu.Unlock()
 	for _, p := range expired {
-		d.expire(ctx, p)
+		d.expire(p)
 	}
 }
 
 // expire answers that nobody has decided.
-func (d *Desk) expire(_ context.Context, p *proposal) {
+func (d *Desk) expire(p *proposal) {
 	d.deciding.Lock()
 	defer d.deciding.Unlock()
 	if _, err := d.find(p.ID); err != nil {

@@ -69,6 +69,11 @@ func (h host) allowedBy(entry string) bool {
 	return matches && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
 }
 
+// isAllowed reports whether a bottle's allowlist opens the host.
+func (h host) isAllowed(b v1alpha1.Bottle) bool {
+	return slices.ContainsFunc(b.Spec.Egress.Allowlist, h.allowedBy)
+}
+
 // splitEntry splits an entry; the port is 0 where it has none.
 func splitEntry(entry string) (name string, port uint16) {
 	if _, err := netip.ParseAddr(entry); err == nil {
@@ -98,7 +103,7 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if !until.IsZero() {
 		w.notes = "allowed until " + until.Format(time.RFC3339)
 	}
-	if slices.ContainsFunc(b.Spec.Egress.Allowlist, h.allowedBy) {
+	if h.isAllowed(b) {
 		w.warnings = append(w.warnings, h.String()+" is allowed already: nothing has to be changed")
 		w.notes = ""
 		return w, nil

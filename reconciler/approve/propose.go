@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -66,7 +67,7 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 		return out, nil
 	}
 	manifest := decl.Bottle.Source.Path
-	content, err := d.content(bottle, manifest)
+	content, err := d.content(manifest)
 	if err == nil {
 		out.before, err = d.declared(bottle, manifest, content)
 	}
@@ -85,7 +86,7 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 		return out, nil
 	}
 	if w.file != manifest {
-		if content, err = d.content(bottle, w.file); err != nil {
+		if content, err = d.content(w.file); err != nil {
 			out.blocked = blockedBy("%w", err)
 			return out, nil
 		}
@@ -151,7 +152,7 @@ func (d *Desk) declared(bottle, manifest string, content []byte) (declared, erro
 }
 
 // content returns what a file will have when the decisions under way are carried out.
-func (d *Desk) content(bottle, file string) ([]byte, error) {
+func (d *Desk) content(file string) ([]byte, error) {
 	d.mu.Lock()
 	var last *change
 	for _, x := range d.underWay {
@@ -163,13 +164,25 @@ func (d *Desk) content(bottle, file string) ([]byte, error) {
 	if last != nil {
 		return last.After, nil
 	}
-	return d.read(bottle, file)
+	return d.read(file)
 }
 
 // read returns what a file has, unless an agent may have written it.
-func (d *Desk) read(bottle, file string) ([]byte, error) {
-	decl, _ := d.bottles.Declaration(bottle)
-	return decl.Writable.ReadFile(file, maxFile)
+func (d *Desk) read(file string) ([]byte, error) {
+	agents, err := d.agents()
+	if err != nil {
+		return nil, err
+	}
+	return agents.ReadFile(file, maxFile)
+}
+
+// agents returns what agents can write, where the desk reads and writes nothing.
+func (d *Desk) agents() (safepath.Set, error) {
+	agents, known := d.bottles.Writable()
+	if !known {
+		return agents, fmt.Errorf("%w: the manifests were not read yet", errLater)
+	}
+	return agents, nil
 }
 
 // digest identifies a change: the file, what it has and what it gets.

@@ -86,13 +86,16 @@ func (d *Desk) writeSecret(bottle, file string, secret []byte) error {
 		}
 		return syncDir(dir)
 	}
-	before, err := d.read(bottle, file)
+	before, err := d.read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s does not exist: make it, empty and readable for nobody else", file)
 	}
 	if err != nil {
 		return err
 	}
-	decl, _ := d.bottles.Declaration(bottle)
-	return edit.Write(file, before, secret, decl.Writable)
+	agents, err := d.agents()
+	if err != nil {
+		return err
+	}
+	return edit.Write(file, before, secret, agents)
 }

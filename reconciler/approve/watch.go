@@ -50,7 +50,7 @@ func (d *Desk) Run(ctx context.Context) {
 		case <-due.C:
 		}
 		d.scanDue(scans)
-		d.decideDue(ctx)
+		d.decideDue()
 		d.dispatch(ctx)
 		due.Reset(d.nextDue(scans))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/approve"
@@ -26,17 +27,23 @@ func (c *Controller) Decide(ctx context.Context, by, id string, request reconcil
 	return c.Desk.Decide(ctx, by, id, request)
 }
 
-// Declaration returns a bottle as it was declared when the manifests were last read, with what agents can write; false where it has no valid
-// declaration.
+// Writable returns what agents can write; false before the manifests were read.
+func (c *Controller) Writable() (safepath.Set, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.snapshot.Writable, c.snapshotRead
+}
+
+// Declaration returns a bottle as it was declared when the manifests were last read; false where it has no valid declaration.
 func (c *Controller) Declaration(slug string) (approve.Declaration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.snapshot.Bottles {
 		if b.Metadata.Name == slug {
-			return approve.Declaration{Bottle: b, Writable: c.snapshot.Writable}, true
+			return approve.Declaration{Bottle: b}, true
 		}
 	}
-	return approve.Declaration{Writable: c.snapshot.Writable}, false
+	return approve.Declaration{}, false
 }
 
 // Known reports whether a bottle is declared, validly or not, or runs.
