@@ -94,7 +94,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	notifySystemd(daemon.SdNotifyReady)
 	context.AfterFunc(ctx, func() { notifySystemd(daemon.SdNotifyStopping) })
 	signed := s.signAudit(ctx, r.Settings.AuditDir(), key)
-	notified := s.startNotifier(ctx, undecided{c}, channels)
+	notified := s.startNotifier(ctx, c, channels)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	c.Run(ctx)
@@ -128,7 +128,7 @@ func (s *Service) listen(ctx context.Context, c *control.Controller, metrics pro
 	if err != nil {
 		return nil, err
 	}
-	options := api.Options{Source: undecided{c}, Metrics: metrics, Socket: socket, TCP: o.Listen, Log: s.Log}
+	options := api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: o.Listen, Log: s.Log}
 	if o.TokensFile != "" {
 		options.Tokens = func() (api.Tokens, error) { return readTokens(o.TokensFile) }
 		if _, err := options.Tokens(); err != nil {
@@ -189,4 +189,4 @@ func teardown(r *pass.Reconciler, slugs []string) error {
 	return errors.Join(failed...)
 }
 
-var _ api.Source = undecided{}
+var _ api.Source = (*control.Controller)(nil)
