@@ -49,12 +49,12 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	rendered := func(host string) state.Bottle {
-		m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: []string{host}}}}
+		m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: v1alpha1.Allow(host)}}}
 		base := pool.Masked().Addr().As4()
 		base[3] = 32
 		internal := netip.PrefixFrom(netip.AddrFrom4(base), 28)
 		base[3] = 48
-		b, err := render.Bottle(m, resolve.Inputs{}, state.Subnets{Internal: internal, Egress: netip.PrefixFrom(netip.AddrFrom4(base), 28)}, settings)
+		b, err := render.Bottle(m, resolve.Inputs{Hosts: []string{host}}, state.Subnets{Internal: internal, Egress: netip.PrefixFrom(netip.AddrFrom4(base), 28)}, settings)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -40,6 +41,10 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.decodeText(n, v.FieldByName("Text"), field)
 	case v.Type() == reflect.TypeFor[v1alpha1.EnvValue]() && len(n.Content) == 0:
 		d.mismatch(n, field, "it does not say where the value is found", "write a text, {file: PATH} or {env: NAME}")
+	case v.Type() == reflect.TypeFor[v1alpha1.AllowedHost]() && n.Kind != yaml.MappingNode:
+		d.decodeText(n, v.FieldByName("Host"), field)
+	case v.Type() == reflect.TypeFor[time.Time]():
+		d.decodeTime(n, v, field)
 	case v.Type() == reflect.TypeFor[*v1alpha1.GPUs]():
 		v.Set(reflect.ValueOf(&v1alpha1.GPUs{}))
 		d.decodeGPUs(n, v.Elem(), field)
@@ -184,6 +189,22 @@ func (d *Document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 		d.mismatch(n, field, "text is expected, found "+d.describe(n, field), "write it in quotes")
 	default:
 		d.mismatch(n, field, "text is expected, found "+describe(n), "write it in quotes: "+scalar.Quote(n.Value))
+	}
+}
+
+// decodeTime decodes a time with its zone. The zero time, which would be none, and other times before 1970 are refused.
+func (d *Document) decodeTime(n *yaml.Node, v reflect.Value, field string) {
+	const fix = "write a time with its zone, like 2026-11-27T18:00:00Z or 2026-11-27T19:00:00+01:00"
+	at, err := time.Parse(time.RFC3339, n.Value)
+	switch {
+	case !isText(n):
+		d.mismatch(n, field, "a time is expected, found "+d.describe(n, field), fix)
+	case err != nil:
+		d.mismatch(n, field, scalar.Quote(n.Value)+" is no time with a zone", fix)
+	case at.Unix() <= 0:
+		d.mismatch(n, field, scalar.Quote(n.Value)+" is before 1970", fix)
+	default:
+		v.Set(reflect.ValueOf(at.UTC()))
 	}
 }
 

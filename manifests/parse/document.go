@@ -19,6 +19,9 @@ type Document struct {
 	Declares bool            // it says that it is a bottle
 	Foreign  Foreign         // what speaks against that
 	Bottle   v1alpha1.Bottle // as far as it could be decoded
+	// Policy is the document's policy, as far as it could be decoded. It is nil in a document that doesn't say that it is one; all others
+	// declare no bottle.
+	Policy *v1alpha1.ApprovalPolicy
 
 	positions map[string]Position // where each field's value is
 	unusable  map[string]bool     // fields whose value has a problem of form: not to be judged by content
@@ -41,13 +44,16 @@ func (d *Document) Root() *yaml.Node { return d.root }
 
 func positionOf(n *yaml.Node) Position { return Position{max(n.Line, 1), max(n.Column, 1)} }
 
-// Decode decodes the document into its bottle and reports what doesn't fit the format. It is false for a document that
-// declares no bottle: its other fields would only be noise.
+// Decode decodes the document into its bottle or policy and reports what doesn't fit the format. It is false for a document that
+// declares neither: its other fields would only be noise.
 func (d *Document) Decode() bool {
 	ok := d.decodeDocument()
 	d.Bottle.Source.Lines = map[string]int{}
 	for field, at := range d.positions {
 		d.Bottle.Source.Lines[field] = at.Line
+	}
+	if d.Policy != nil {
+		d.Policy.Source = d.Bottle.Source
 	}
 	return ok
 }
@@ -65,7 +71,15 @@ func (d *Document) decodeDocument() bool {
 		d.reportAt(positionOf(d.root), WholeDocument, "a mapping with apiVersion, kind, metadata and spec is expected, found "+describe(d.root), "write a bottle, or move this file out of the directory")
 		return false
 	}
+	if d.meansPolicy() {
+		d.Slug, d.Policy = "", &v1alpha1.ApprovalPolicy{}
+	}
 	d.refuseUnplain()
+	if d.Policy != nil {
+		d.checkVersionAndKind(v1alpha1.PolicyKind)
+		d.decode(d.root, reflect.ValueOf(d.Policy).Elem(), "")
+		return true
+	}
 	if d.Declares = d.checkHeader(); d.Declares {
 		d.decode(d.root, reflect.ValueOf(&d.Bottle).Elem(), "")
 	}
@@ -87,7 +101,7 @@ func (d *Document) Problems() []Problem {
 	SortProblems(d.problems)
 	if d.omitted > 0 {
 		d.problems = append(d.problems, Problem{
-			File: d.File.Path, Line: d.problems[len(d.problems)-1].Line, Column: 1, Field: WholeDocument, Slug: d.Slug,
+			File: d.File.Path, Line: d.problems[len(d.problems)-1].Line, Column: 1, Field: WholeDocument, Slug: d.Slug, Policy: d.Policy != nil,
 			Reason: fmt.Sprintf("%d more problems are not shown", d.omitted), Fix: "repair those shown first",
 		})
 	}
@@ -104,7 +118,7 @@ func (d *Document) reportAt(at Position, field, reason, fix string) {
 		d.omitted++
 		return
 	}
-	p := Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug}
+	p := Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug, Policy: d.Policy != nil}
 	if d.legacy {
 		d.spell(&p)
 	}
@@ -114,7 +128,7 @@ func (d *Document) reportAt(at Position, field, reason, fix string) {
 // Warn adds a warning at the place of a field: the document stays valid.
 func (d *Document) Warn(field, reason, fix string) {
 	at := d.Position(field)
-	p := Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug}
+	p := Problem{File: d.File.Path, Line: at.Line, Column: at.Column, Field: field, Reason: reason, Fix: fix, Slug: d.Slug, Policy: d.Policy != nil}
 	if d.legacy {
 		d.spell(&p)
 	}

@@ -17,7 +17,7 @@ import (
 type fields struct {
 	index    map[string]int
 	order    []string
-	required []string // those without omitempty, as in the schema
+	required []string // those without omitempty or omitzero, as in the schema
 }
 
 var fieldsCache sync.Map // reflect.Type → fields
@@ -34,7 +34,7 @@ func fieldsOf(t reflect.Type) fields {
 		}
 		f.index[name] = i
 		f.order = append(f.order, name)
-		if options != "omitempty" {
+		if options != "omitempty" && options != "omitzero" {
 			f.required = append(f.required, name)
 		}
 	}

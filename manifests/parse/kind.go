@@ -31,14 +31,29 @@ func (d *Document) checkHeader() bool {
 		d.Foreign = d.foreign(version, kind)
 		return false
 	}
+	d.checkVersionAndKind(v1alpha1.Kind)
+	return true
+}
+
+// checkVersionAndKind reports an apiVersion and a kind that are not those of the documents of a kind.
+func (d *Document) checkVersionAndKind(want string) {
+	version, kind := only(d.root, "apiVersion"), only(d.root, "kind")
 	reason := fmt.Sprintf("no kind %s is known in version %s", headerText(kind), headerText(version))
-	if !versionRight && isTextNode(version) {
+	if isTextNode(version) && version.Value != v1alpha1.APIVersion {
 		d.reportAt(positionOf(version), "apiVersion", reason, "write apiVersion: "+v1alpha1.APIVersion)
 	}
-	if !kindRight && isTextNode(kind) {
-		d.reportAt(positionOf(kind), "kind", reason, "write kind: "+v1alpha1.Kind)
+	if isTextNode(kind) && kind.Value != want {
+		d.reportAt(positionOf(kind), "kind", reason, "write kind: "+want)
 	}
-	return true
+}
+
+// meansPolicy reports whether a document is a policy, or one with a typing error. One of another vendor is none.
+func (d *Document) meansPolicy() bool {
+	version, kind := only(d.root, "apiVersion"), only(d.root, "kind")
+	if !isTextNode(kind) || scalar.Closest(kind.Value, []string{v1alpha1.Kind, v1alpha1.PolicyKind}) != v1alpha1.PolicyKind {
+		return false
+	}
+	return !isTextNode(version) || isAlmost(version.Value, v1alpha1.APIVersion)
 }
 
 // foreign classifies a document without a valid header: somebody else's, or a bottle with a typing error or a missing line.

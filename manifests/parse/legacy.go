@@ -59,7 +59,7 @@ func (d *Document) IsConvertible() bool { return len(d.problems)+d.omitted == d.
 func (d *Document) translate(front legacyBottle) {
 	d.Bottle.Spec = v1alpha1.Spec{
 		Supervise: front.Supervise,
-		Egress:    v1alpha1.Egress{Allowlist: front.Egress.Allowlist, DLPAction: front.Egress.DLPAction},
+		Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow(front.Egress.Allowlist...), DLPAction: front.Egress.DLPAction},
 		Agent:     &v1alpha1.Agent{},
 	}
 	if front.Env != nil {

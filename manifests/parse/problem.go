@@ -15,6 +15,8 @@ type Problem struct {
 	Fix          string
 	// Slug is the name of the bottle that the document declares; "" when that cannot be known.
 	Slug string
+	// Policy says that the document is a policy, which declares no bottle.
+	Policy bool
 }
 
 // Fields of the problems that are not about one field.

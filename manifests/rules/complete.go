@@ -12,9 +12,11 @@ import (
 // its manifest.
 func Complete(b *v1alpha1.Bottle) {
 	spec, dir := &b.Spec, filepath.Dir(b.Source.Path)
-	for i, host := range spec.Egress.Allowlist {
-		spec.Egress.Allowlist[i] = scalar.CanonicalHost(host)
+	for i := range spec.Egress.Allowlist {
+		entry := &spec.Egress.Allowlist[i]
+		entry.Host, entry.Until = scalar.CanonicalHost(entry.Host), entry.Until.UTC()
 	}
+	completeAuto(spec.Approvals)
 	completeDLPExceptions(&spec.Egress)
 	if proxy := spec.CredProxy; proxy != nil {
 		proxy.CABundle = rootedAt(dir, proxy.CABundle)

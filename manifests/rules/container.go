@@ -121,7 +121,7 @@ func checkHostname(d *parse.Document, name string) *scalar.Fault {
 func declaredHosts(d *parse.Document) []string {
 	var hosts []string
 	for _, entry := range d.Bottle.Spec.Egress.Allowlist {
-		host, _, _ := strings.Cut(strings.ToLower(entry), ":")
+		host, _, _ := strings.Cut(strings.ToLower(entry.Host), ":")
 		hosts = append(hosts, host)
 	}
 	if proxy := d.Bottle.Spec.CredProxy; proxy != nil {

@@ -30,19 +30,45 @@ func validateEgress(d *parse.Document) []netip.Prefix {
 	egress := d.Bottle.Spec.Egress
 	private := validateCIDRs(d, egress.PrivateCIDRs)
 	for i, entry := range egress.Allowlist {
-		field := parse.ElementOf("spec.egress.allowlist", i)
-		if !d.Given(field) {
+		field, given := hostField(d, i)
+		if !given {
 			continue
 		}
-		if f := scalar.CheckAllowed(entry, private); f != nil {
+		if f := scalar.CheckAllowed(entry.Host, private); f != nil {
 			d.Report(field, f.Reason, f.Fix)
 		} else {
-			warnPort(d, field, entry)
+			warnPort(d, field, entry.Host)
 		}
 	}
+	warnDoubleHosts(d)
 	validateDLPAction(d, egress.DLPAction)
 	validateDLPExceptions(d, private)
 	return private
+}
+
+// hostField returns where an entry of the allowlist has its host, and whether that is given.
+func hostField(d *parse.Document, index int) (field string, given bool) {
+	entry := parse.ElementOf(v1alpha1.AllowlistField, index)
+	if host := entry + ".host"; d.Has(host) {
+		return host, d.Given(host)
+	}
+	return entry, d.Given(entry) && !d.Has(entry+".until")
+}
+
+// warnDoubleHosts warns of an end that has no effect, since the same host is also allowed without one.
+func warnDoubleHosts(d *parse.Document) {
+	permanent := map[string]int{}
+	for i, entry := range d.Bottle.Spec.Egress.Allowlist {
+		if _, given := hostField(d, i); given && entry.Until.IsZero() {
+			permanent[scalar.CanonicalHost(entry.Host)] = d.Position(parse.ElementOf(v1alpha1.AllowlistField, i)).Line
+		}
+	}
+	for i, entry := range d.Bottle.Spec.Egress.Allowlist {
+		if line := permanent[scalar.CanonicalHost(entry.Host)]; line > 0 && !entry.Until.IsZero() {
+			d.Warn(parse.ElementOf(v1alpha1.AllowlistField, i)+".until",
+				fmt.Sprintf("it has no effect: line %d allows %s without an end", line, scalar.Quote(entry.Host)), "remove one of the two")
+		}
+	}
 }
 
 // portProtocols are ports whose usual protocols don't pass pipelock: what goes through its tunnels must be TLS with a server's name.

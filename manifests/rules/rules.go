@@ -10,6 +10,11 @@ func Check(d *parse.Document) {
 	if !d.Decode() {
 		return
 	}
+	if d.Policy != nil {
+		validatePolicy(d)
+		completeAuto(&d.Policy.Spec)
+		return
+	}
 	validate(d)
 	if d.IsConvertible() {
 		Complete(&d.Bottle)
@@ -23,6 +28,7 @@ func Check(d *parse.Document) {
 func validate(d *parse.Document) {
 	validateMetadata(d)
 	private := validateEgress(d)
+	validateApprovals(d)
 	if d.Bottle.Spec.CredProxy != nil {
 		validateCredProxy(d, private)
 	}

@@ -48,7 +48,14 @@ var constraints = []constraint{
 	{"Metadata.name", matching(v1alpha1.NamePattern)},
 	{"Metadata.labels", mapOf(labelKeyPattern, matching(labelValuePattern))},
 	{"Spec.supervise", byDefault(false)},
-	{"Egress.allowlist", each(matching(scalar.AllowedPattern))},
+	{"Approvals.expireAfter", both(matching(durationPattern), byDefault("24h"))},
+	{"Approvals.auto", between(0, maxAutoRules)},
+	{"AutoRule.tool", constant(v1alpha1.ToolPipelockBlock)},
+	{"AutoRule.hosts", both(between(1, maxAutoHosts), each(matching(scalar.AllowedPattern)))},
+	{"AutoRule.for", matching(durationPattern)},
+	{"AutoRule.max", both(numbered(1, maxAutoMax), byDefault(v1alpha1.DefaultAutoMax))},
+	{"Egress.allowlist", each(textOrMapping(scalar.AllowedPattern))},
+	{"AllowedHost.host", matching(scalar.AllowedPattern)},
 	{"Egress.dlpAction", oneOf(dlpActions)},
 	{"Egress.dlpExceptions", both(between(0, maxDLPExceptions), both(each(exactlyOne("route", "host")), unique))},
 	{"DLPException.rule", oneOf(contract.DLPRules())},
@@ -223,6 +230,14 @@ func textOr(keys ...string) func(*jsonschema.Schema) {
 		for _, key := range keys {
 			s.OneOf = append(s.OneOf, &jsonschema.Schema{Ref: mapping, Required: []string{key}})
 		}
+	}
+}
+
+// textOrMapping allows a text in place of a mapping.
+func textOrMapping(p scalar.Pattern) func(*jsonschema.Schema) {
+	return func(s *jsonschema.Schema) {
+		s.OneOf = []*jsonschema.Schema{{Type: "string", Pattern: string(p)}, {Ref: s.Ref}}
+		s.Ref = ""
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
@@ -24,6 +25,9 @@ func TestSchemaDescribesEverything(t *testing.T) {
 		case reflect.Pointer, reflect.Slice:
 			check(of.Elem())
 		case reflect.Struct:
+			if of == reflect.TypeFor[time.Time]() {
+				return
+			}
 			for i := range of.NumField() {
 				if f := of.Field(i); f.Tag.Get("json") != "-" {
 					if f.Tag.Get("jsonschema_description") == "" {

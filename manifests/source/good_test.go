@@ -76,7 +76,7 @@ func TestLoadMakesValuesCanonical(t *testing.T) {
 		Source:   v1alpha1.Source{Path: filepath.Join(abs, "self-hosted.yaml"), Line: 1},
 		Spec: v1alpha1.Spec{
 			Egress: v1alpha1.Egress{
-				Allowlist:    []string{"*.example.com", "gitea", "192.168.7.9", "git.example.com:8443", "[fd12::1]:8443", "fd12::1"},
+				Allowlist:    v1alpha1.Allow("*.example.com", "gitea", "192.168.7.9", "git.example.com:8443", "[fd12::1]:8443", "fd12::1"),
 				DLPAction:    v1alpha1.DLPWarn,
 				PrivateCIDRs: []string{"192.168.7.0/24", "fd12::/64", "10.1.2.3/32"},
 			},

@@ -15,11 +15,14 @@ import (
 
 // Snapshot is everything that a set of paths declared at one moment.
 type Snapshot struct {
-	Bottles   []v1alpha1.Bottle // the valid ones, sorted by name
-	Problems  []parse.Problem   // everything wrong in any file, sorted by file and line
-	Warnings  []parse.Problem   // what is risky in valid documents, sorted by file and line
-	Files     int               // manifest files found
-	Documents int               // documents found in them, valid or not; empty ones don't count
+	Bottles []v1alpha1.Bottle // the valid ones, sorted by name
+	// Policy says what may be approved without a person; nil when none is declared. Where the declared one is faulty, or there are
+	// several, it approves nothing.
+	Policy    *v1alpha1.ApprovalPolicy
+	Problems  []parse.Problem // everything wrong in any file, sorted by file and line
+	Warnings  []parse.Problem // what is risky in valid documents, sorted by file and line
+	Files     int             // manifest files found
+	Documents int             // documents found in them, valid or not; empty ones don't count
 	// Unsettled are the files that may be half-written, sorted; a Reader sets them. Their problems are not in Problems, so
 	// any bottle may hide behind them: while there is one, nothing is pruned.
 	Unsettled []string
@@ -104,7 +107,7 @@ func (s Snapshot) InvalidSlugs() map[string]bool {
 func (s Snapshot) UnknownDocuments() []parse.Problem {
 	var unknown []parse.Problem
 	for _, p := range s.Problems {
-		if p.Slug == "" {
+		if p.Slug == "" && !p.Policy {
 			unknown = append(unknown, p)
 		}
 	}
@@ -137,7 +140,7 @@ func some(names []string) string {
 
 // Only is the part of the snapshot that concerns one bottle.
 func (s Snapshot) Only(slug string) Snapshot {
-	only := Snapshot{Files: s.Files, Documents: s.Documents, Unread: s.Unread, Writable: s.Writable}
+	only := Snapshot{Policy: s.Policy, Files: s.Files, Documents: s.Documents, Unread: s.Unread, Writable: s.Writable}
 	for _, b := range s.Bottles {
 		if b.Metadata.Name == slug {
 			only.Bottles = append(only.Bottles, b)
@@ -189,6 +192,7 @@ func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snap
 		snapshot.Problems = append(snapshot.Problems, s.problems...)
 	}
 	rules.RefuseDuplicates(plain(documents))
+	rules.RefuseSeveralPolicies(plain(documents))
 	snapshot.Writable = judge(documents, known)
 	rules.RefuseTokens(plain(documents))
 	rules.RefusePortConflicts(plain(documents))
@@ -203,9 +207,16 @@ func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snap
 func (s *Snapshot) add(documents []*declaration) {
 	s.Documents = len(documents)
 	for _, d := range documents {
-		if problems := d.Problems(); len(problems) > 0 {
+		switch problems := d.Problems(); {
+		case len(problems) > 0:
 			s.Problems = append(s.Problems, problems...)
-		} else {
+			if d.Policy != nil {
+				s.Policy = v1alpha1.ApproveNothing()
+			}
+		case d.Policy != nil:
+			s.Policy = d.Policy
+			s.Warnings = append(s.Warnings, d.Warnings...)
+		default:
 			s.Bottles = append(s.Bottles, d.Bottle)
 			s.Warnings = append(s.Warnings, d.Warnings...)
 		}

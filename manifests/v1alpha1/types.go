@@ -55,6 +55,7 @@ type Spec struct {
 	// Suspend stops the bottle's containers; its networks and data are kept.
 	Suspend   bool       `json:"suspend,omitempty" jsonschema_description:"Whether the bottle is stopped: nothing of it runs, and everything is kept."`
 	Supervise bool       `json:"supervise,omitempty" jsonschema_description:"Whether the agent may ask a human for more, through an MCP server."`
+	Approvals *Approvals `json:"approvals,omitempty" jsonschema_description:"How what the agent asks for is answered without a person. It needs supervise: true."`
 	Egress    Egress     `json:"egress,omitempty" jsonschema_description:"What the bottle may reach, through pipelock."`
 	CredProxy *CredProxy `json:"credProxy,omitempty" jsonschema_description:"Upstreams that the agent reaches with a token it never sees."`
 	Services  []Service  `json:"services,omitempty" jsonschema_description:"Containers that the agent needs beside it, like a database. Each is ready before the next one, and all are before the agent."`
@@ -72,10 +73,9 @@ const (
 
 // Egress says what the bottle may reach through pipelock.
 type Egress struct {
-	// Allowlist holds host names in lower case, addresses within PrivateCIDRs, and names after a
-	// leading "*.", which stands for every subdomain. A port may follow.
-	Allowlist []string  `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. HOST:PORT opens that port, HOST opens 443 (and any for plain http). The upstreams of credProxy are added by themselves."`
-	DLPAction DLPAction `json:"dlpAction,omitempty" jsonschema_description:"What happens to a plain-http request that carries a secret in its URL, header or body. Unset: block."`
+	// Allowlist holds also entries whose time is over: HostsAt has those in force.
+	Allowlist []AllowedHost `json:"allowlist,omitempty" jsonschema_description:"Hosts that may be reached: names, *.NAME for every subdomain, or addresses within privateCIDRs. HOST:PORT opens that port, HOST opens 443 (and any for plain http). {host: HOST, until: TIME} ends by itself. The upstreams of credProxy are added by themselves."`
+	DLPAction DLPAction     `json:"dlpAction,omitempty" jsonschema_description:"What happens to a plain-http request that carries a secret in its URL, header or body. Unset: block."`
 	// DLPExceptions are for text that is no secret, such as the samples of public documentation.
 	DLPExceptions []DLPException `json:"dlpExceptions,omitempty" jsonschema_description:"What rules may match without a refusal, each in the requests to one place."`
 	// PrivateCIDRs are private ranges that allowlisted names may resolve to (self-hosted upstreams).

@@ -16,7 +16,7 @@ import (
 
 func allowing(hosts ...string) source.Snapshot {
 	return source.Snapshot{Bottles: []v1alpha1.Bottle{{
-		Metadata: v1alpha1.Metadata{Name: "dev"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: hosts}},
+		Metadata: v1alpha1.Metadata{Name: "dev"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: v1alpha1.Allow(hosts...)}},
 	}}}
 }
 

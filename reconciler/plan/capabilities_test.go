@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
 )
@@ -22,7 +23,7 @@ func TestEngineThatCannotRepair(t *testing.T) {
 			pipelock.Endpoints = append(pipelock.Endpoints, engine.Endpoint{Network: "bridge", NetworkID: "b"})
 		}, ""},
 		"reload": {func(c *engine.Capabilities) { c.Reload = false }, func(t *testing.T, w *world) {
-			w.manifest.Spec.Egress.Allowlist = []string{"example.org"}
+			w.manifest.Spec.Egress.Allowlist = v1alpha1.Allow("example.org")
 			w.desire(t)
 		}, state.CredProxy},
 	} {

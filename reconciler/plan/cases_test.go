@@ -276,7 +276,7 @@ var cases = map[string]func(*testing.T, *world){
 		w.have.Containers = append([]observe.ObservedContainer{c}, w.have.Containers...)
 	},
 	"allowlist-changed": func(t *testing.T, w *world) {
-		w.manifest.Spec.Egress.Allowlist = []string{"api.github.com", "pypi.org"}
+		w.manifest.Spec.Egress.Allowlist = v1alpha1.Allow("api.github.com", "pypi.org")
 		w.desire(t)
 	},
 	"private-cidr-added": func(t *testing.T, w *world) {

@@ -71,7 +71,7 @@ func (w *world) disturb(t *testing.T, rt *rapid.T) {
 		w.manifest.Spec.Agent = nil
 	}
 	if maybe("allowlist") {
-		w.manifest.Spec.Egress.Allowlist = []string{"pypi.org"}
+		w.manifest.Spec.Egress.Allowlist = v1alpha1.Allow("pypi.org")
 	}
 	if maybe("other CIDRs") {
 		w.manifest.Spec.Egress = v1alpha1.Egress{PrivateCIDRs: []string{"192.168.7.0/24"}}

@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 			Source:   v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
 			Spec: v1alpha1.Spec{
 				Supervise: true,
-				Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org"}},
+				Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow("api.github.com", "*.npmjs.org")},
 				CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{
 					Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer",
 					Token: route.SecretRef{Env: "TOKEN"}, Roles: []route.Role{route.RoleAnthropicBaseURL},
@@ -76,7 +76,7 @@ func (w *world) desire(t *testing.T) state.Bottle {
 	}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.0/28"), Egress: netip.MustParsePrefix("10.213.1.16/28")}
 	mounts := map[string]resolve.MountSource{"/home/me/work": {Path: "/home/me/work", ID: safepath.ID{Ino: w.workInode}, Directory: true}}
-	b, err := render.Bottle(w.manifest, resolve.Inputs{Tokens: tokens, Mounts: mounts, Build: w.build}, nets, w.settings)
+	b, err := render.Bottle(w.manifest, resolve.Inputs{Hosts: w.manifest.Spec.Egress.HostsAt(time.Time{}), Tokens: tokens, Mounts: mounts, Build: w.build}, nets, w.settings)
 	if err != nil {
 		t.Fatal(err)
 	}

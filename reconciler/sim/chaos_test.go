@@ -109,9 +109,11 @@ func (c *chaos) around(ctx context.Context, call engine.Call, next func(context.
 // step does one thing.
 func (c *chaos) step() {
 	steps := map[string]func(slug string){
-		"declare":    func(slug string) { c.w.declare(full(slug)) },
-		"withdraw":   func(slug string) { c.w.withdraw(slug) },
-		"allowlist":  c.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{fmt.Sprintf("h%d.example", c.pick(9))} }),
+		"declare":  func(slug string) { c.w.declare(full(slug)) },
+		"withdraw": func(slug string) { c.w.withdraw(slug) },
+		"allowlist": c.edit(func(b *v1alpha1.Bottle) {
+			b.Spec.Egress.Allowlist = v1alpha1.Allow(fmt.Sprintf("h%d.example", c.pick(9)))
+		}),
 		"image":      c.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf([]string{agent1, agent2}[c.pick(2)]) }),
 		"suspend":    c.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = !b.Spec.Suspend }),
 		"supervise":  c.edit(func(b *v1alpha1.Bottle) { b.Spec.Supervise = !b.Spec.Supervise }),

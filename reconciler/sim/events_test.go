@@ -35,7 +35,7 @@ func TestEvents(t *testing.T) {
 		w.settle(10 * time.Second)
 		last := w.wantEvents(0, [3]string{"Declared", "", "generation 1"}, [3]string{"StepDone", "pipelock", "start p-pipelock-a: it is missing"},
 			[3]string{"ConditionChanged", "", "Ready is True (Ready)"})
-		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.org") })
 		w.settle(10 * time.Second)
 		last = w.wantEvents(last, [3]string{"Declared", "", "generation 2"}, [3]string{"StepDone", "pipelock", "reload p-pipelock-a: its files changed"})
 		if err := w.hands.Connect(name(state.Agent, "a"), prefix+"-egress-a"); err != nil {

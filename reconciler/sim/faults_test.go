@@ -125,7 +125,7 @@ var scenarios = []scenario{
 	{name: "change", change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Agent = agentOf(agent2) }) }},
 	{name: "prune", change: func(w *world) { w.withdraw("a") }},
 	{name: "reload", change: func(w *world) {
-		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.com", "example.org") })
 	}},
 	{name: "token", change: func(w *world) { w.source.change(func(map[string]v1alpha1.Bottle) { w.source.token = "another" }) }},
 	{name: "suspend", change: func(w *world) { w.edit(func(b *v1alpha1.Bottle) { b.Spec.Suspend = true }) }},

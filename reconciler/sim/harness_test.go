@@ -214,7 +214,7 @@ func full(slug string) v1alpha1.Bottle {
 		Source:   v1alpha1.Source{Path: "/etc/bottles/" + slug + ".yaml", Line: 1},
 		Spec: v1alpha1.Spec{
 			Supervise: true,
-			Egress:    v1alpha1.Egress{Allowlist: []string{"example.com"}},
+			Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow("example.com")},
 			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{
 				Path: "/anthropic/", Upstream: "https://api.anthropic.com", AuthScheme: "Bearer", Token: route.SecretRef{Env: "TOKEN"},
 			}}},

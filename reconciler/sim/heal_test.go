@@ -25,7 +25,7 @@ func TestConverge(t *testing.T) {
 		w.settle(10 * time.Second)
 		w.wantContainers(12)
 		id, _ := w.hands.ID(name(state.Pipelock, "a"))
-		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.com", "example.org") })
 		w.settle(10 * time.Second)
 		if again, _ := w.hands.ID(name(state.Pipelock, "a")); again != id {
 			t.Error("a longer allowlist replaced pipelock")
@@ -337,7 +337,7 @@ func TestDirectoryReplacedUnderASidecar(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		w.hands.ReplaceDir(w.settings.BottleDir("a") + "/pipelock")
-		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.com", "example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.com", "example.org") })
 		w.settle(2 * time.Minute)
 	})
 }

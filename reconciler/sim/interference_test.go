@@ -50,7 +50,7 @@ func restart(w *world, c state.ComponentName) {
 
 func reloadAll(w *world, _ state.ComponentName) {
 	w.edit(func(b *v1alpha1.Bottle) {
-		b.Spec.Egress.Allowlist = []string{"example.com", "example.org"}
+		b.Spec.Egress.Allowlist = v1alpha1.Allow("example.com", "example.org")
 		b.Spec.CredProxy.Routes = []route.Route{{Path: "/other/", Upstream: "https://other.example", AuthScheme: "Bearer", Token: route.SecretRef{Env: "TOKEN"}}}
 	})
 }

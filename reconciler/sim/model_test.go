@@ -102,7 +102,7 @@ func bottles(t *rapid.T) []v1alpha1.Bottle {
 		b := full(slug)
 		b.Spec.Supervise = rapid.Bool().Draw(t, slug+" supervise")
 		b.Spec.Suspend = rapid.IntRange(0, 4).Draw(t, slug+" suspended") == 0
-		b.Spec.Egress.Allowlist = []string{rapid.SampledFrom([]string{"example.com", "example.org"}).Draw(t, slug+" host")}
+		b.Spec.Egress.Allowlist = v1alpha1.Allow(rapid.SampledFrom([]string{"example.com", "example.org"}).Draw(t, slug+" host"))
 		if rapid.Bool().Draw(t, slug+" has no routes") {
 			b.Spec.CredProxy = nil
 		}

@@ -118,7 +118,7 @@ func TestCut(t *testing.T) {
 		w.run(nil)
 		w.settle(10 * time.Second)
 		check("after a restart of the controller")
-		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.org"} })
+		w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.org") })
 		w.settle(10 * time.Second)
 		check("after a change of the manifest")
 		w.orderAndWait(reconciler.OrderResume, "")
@@ -232,7 +232,7 @@ func TestSuspendedByOperator(t *testing.T) {
 		}
 		w.orderAndWait(reconciler.OrderSuspend, "")
 		for _, allowlist := range [][]string{{"example.org"}, {"example.com"}} {
-			w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = allowlist })
+			w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow(allowlist...) })
 			w.settle(time.Minute)
 			want(fmt.Sprintf("with allowlist %v", allowlist), reconciler.ReasonReady)
 		}

@@ -118,7 +118,7 @@ func TestTaskCompletes(t *testing.T) {
 			"after a sync":                      func() { w.controller.Sync(false) },
 			"after a heal of a sidecar":         func() { must(w.hands.Remove(name(state.Pipelock, "a"))) },
 			"after a change of the allowlist": func() {
-				w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = []string{"example.org"} })
+				w.edit(func(b *v1alpha1.Bottle) { b.Spec.Egress.Allowlist = v1alpha1.Allow("example.org") })
 			},
 			"after a cut":                       func() { w.order(reconciler.OrderCut, "") },
 			"after a resume":                    func() { w.order(reconciler.OrderResume, "") },

@@ -66,7 +66,7 @@ func TestErrorsAreInTheFilesWords(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "env: ") || !strings.Contains(err.Error(), "--agent-image") {
 		t.Errorf("no image: %v", err)
 	}
-	m.Spec.Egress.Allowlist = []string{"git.example.com:8443"}
+	m.Spec.Egress.Allowlist = v1alpha1.Allow("git.example.com:8443")
 	s := testSettings
 	s.Images, s.AgentImage = map[state.ComponentName]string{state.Pipelock: "official:1"}, "other:1"
 	if _, err := Bottle(m, inputsOf(m), testNets, s); err == nil || !strings.HasPrefix(err.Error(), "egress.allowlist[0]: ") {

@@ -39,7 +39,7 @@ func fullManifest() v1alpha1.Bottle {
 		Source:   v1alpha1.Source{Path: "/etc/bottles/dev.yaml", Line: 1},
 		Spec: v1alpha1.Spec{
 			Supervise: true,
-			Egress:    v1alpha1.Egress{Allowlist: []string{"api.github.com", "*.npmjs.org", "api.github.com"}, PrivateCIDRs: []string{"192.168.7.0/24"}},
+			Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow("api.github.com", "*.npmjs.org", "api.github.com"), PrivateCIDRs: []string{"192.168.7.0/24"}},
 			CredProxy: &v1alpha1.CredProxy{CABundle: "/etc/bottles/ca.pem", Routes: []route.Route{
 				{Path: "/anthropic/", Upstream: "https://api.anthropic.com", Token: route.SecretRef{Env: "TOKEN"}, Roles: []route.Role{route.RoleAnthropicBaseURL}},
 				{Path: "/npm/", Upstream: "https://registry.npmjs.org", Token: route.SecretRef{File: "/etc/npm-token"}, Roles: []route.Role{route.RoleNPMRegistry}},
@@ -55,7 +55,7 @@ func fullManifest() v1alpha1.Bottle {
 }
 
 func inputsOf(m v1alpha1.Bottle) resolve.Inputs {
-	in := resolve.Inputs{Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
+	in := resolve.Inputs{Hosts: m.Spec.Egress.HostsAt(time.Time{}), Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}, CABundle: []byte("-- a certificate --\n")}
 	for _, r := range m.Spec.CredProxy.Routes {
 		in.Tokens[state.TokenSlot(r.Token)] = state.NewContent([]byte("the-secret-token"))
 	}
@@ -279,7 +279,7 @@ func TestDesirePorts(t *testing.T) {
 		{official, "git.example.com", "192.168.7.9 api.anthropic.com cred-proxy fd12::1 git.example.com supervise"},
 		{official, "git.example.com:8443", ""},
 	} {
-		m.Spec.Egress.Allowlist = []string{c.declared}
+		m.Spec.Egress.Allowlist = v1alpha1.Allow(c.declared)
 		b, err := Bottle(m, inputsOf(m), testNets, c.settings)
 		if c.want == "" {
 			if err == nil || !strings.Contains(err.Error(), "spec.egress.allowlist[0]: git.example.com:8443 has a port") {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
 	"github.com/bot-bottle/bottled/manifests/route"
@@ -21,7 +22,10 @@ const (
 
 // Inputs hold what a manifest refers to but does not contain. They are read before planning.
 type Inputs struct {
-	Tokens map[string]state.Content // by state.TokenSlot
+	// Hosts are those of the allowlist that are in force; HostsUntil is when the first of them ends, or zero. Only the time changes them.
+	Hosts      []string
+	HostsUntil time.Time
+	Tokens     map[string]state.Content // by state.TokenSlot
 	// NotRun are the slots of tokens that a command prints which this process does not run: it only plans.
 	NotRun   map[string]bool
 	CABundle []byte
@@ -35,6 +39,11 @@ type Inputs struct {
 	User string
 	// Devices are the paths of the agent's devices without symbolic links, by their source.
 	Devices map[string]string
+}
+
+// SetTime sets what depends on the time.
+func (in *Inputs) SetTime(m v1alpha1.Bottle, now time.Time) {
+	in.Hosts, in.HostsUntil = m.Spec.Egress.HostsAt(now), m.Spec.Egress.NextEnd(now)
 }
 
 // MountSource identifies the source of a mount at the time of its check.
@@ -93,6 +102,7 @@ func (r Reader) Read(m v1alpha1.Bottle) (Inputs, error) {
 // Examine is Read with the failures one by one.
 func (r Reader) Examine(m v1alpha1.Bottle) (Inputs, []*InputError) {
 	in := Inputs{Tokens: map[string]state.Content{}}
+	in.SetTime(m, time.Now())
 	var failed []*InputError
 	in.Mounts, failed = r.mounts(m)
 	failed = append(failed, r.readCredentials(&in, m)...)

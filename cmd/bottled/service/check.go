@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/sidecars/credproxy"
@@ -136,7 +137,9 @@ func newJudge(m v1alpha1.Bottle, subnets state.Subnets, settings state.Settings)
 		}
 	}
 	m.Spec.Agent = nil // which decides nothing
-	b, err := render.Bottle(m, resolve.Inputs{}, subnets, settings)
+	var in resolve.Inputs
+	in.SetTime(m, time.Now())
+	b, err := render.Bottle(m, in, subnets, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -204,15 +207,38 @@ func (j *judge) check(method, text string) (Check, error) {
 
 // rule says where an entry of the effective allowlist comes from.
 func (j *judge) rule(v pipelock.Verdict) string {
-	switch {
-	case contract.IsReachable(v.Entry):
+	if contract.IsReachable(v.Entry) {
 		return "component " + v.Entry
-	case !slices.Contains(j.spec.Egress.Allowlist, v.Entry):
-		return "upstream of a route: " + v.Entry
-	case v.Range != "":
-		return "spec.egress.allowlist: " + v.Entry + ", spec.egress.privateCIDRs: " + v.Range
 	}
-	return "spec.egress.allowlist: " + v.Entry
+	until, declared := j.until(v.Entry)
+	if !declared {
+		return "upstream of a route: " + v.Entry
+	}
+	rule := v1alpha1.AllowlistField + ": " + v.Entry
+	if !until.IsZero() {
+		rule += " until " + until.Format(time.RFC3339)
+	}
+	if v.Range != "" {
+		rule += ", spec.egress.privateCIDRs: " + v.Range
+	}
+	return rule
+}
+
+// until returns when a host of the allowlist ends: zero for never, and the latest of several times.
+func (j *judge) until(host string) (until time.Time, declared bool) {
+	for _, a := range j.spec.Egress.Allowlist {
+		switch {
+		case a.Host != host:
+		case a.Until.IsZero():
+			return time.Time{}, true
+		default:
+			declared = true
+			if a.Until.After(until) {
+				until = a.Until
+			}
+		}
+	}
+	return until, declared
 }
 
 // checkRoute decides about a request that pipelock lets reach cred-proxy.

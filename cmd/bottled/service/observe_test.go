@@ -23,9 +23,9 @@ func declare(t *testing.T, s *Service, name string, allowlist ...string) state.S
 		t.Fatal(err)
 	}
 	var m v1alpha1.Bottle
-	m.Metadata.Name, m.Source.Path, m.Spec.Egress.Allowlist = name, "/m/"+name+".yaml", allowlist
+	m.Metadata.Name, m.Source.Path, m.Spec.Egress.Allowlist = name, "/m/"+name+".yaml", v1alpha1.Allow(allowlist...)
 	nets, _ := state.Allocate(settings.Pool, []string{name}, nil, nil)
-	b, err := render.Bottle(m, resolve.Inputs{}, nets[name], settings)
+	b, err := render.Bottle(m, resolve.Inputs{Hosts: allowlist}, nets[name], settings)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bot-bottle/bottled/manifests/contract"
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/component"
 	"github.com/bot-bottle/bottled/state/component/pipelock/pipelockconf"
@@ -78,8 +79,8 @@ func render(c component.Context) (state.Component, []state.Dir, error) {
 func options(c component.Context, builtin bool) (pipelockconf.Options, error) {
 	e := c.Manifest.Spec.Egress
 	for i, entry := range e.Allowlist {
-		if !builtin && pipelockconf.HasPort(entry) {
-			return pipelockconf.Options{}, c.FieldError(fmt.Sprintf("spec.egress.allowlist[%d]", i), entry+
+		if !builtin && pipelockconf.HasPort(entry.Host) {
+			return pipelockconf.Options{}, c.FieldError(fmt.Sprintf("%s[%d]", v1alpha1.AllowlistField, i), entry.Host+
 				" has a port, and the pipelock image in use allows a host on every port: leave the port out, or use the built-in pipelock")
 		}
 	}
@@ -147,9 +148,9 @@ func Allowlist(c component.Context) []string {
 	return slices.Compact(list)
 }
 
-// Hosts are the hosts outside of the bottle that it reaches: those declared, and the routes' upstreams; sorted, without duplicates.
+// Hosts are the hosts outside of the bottle that it reaches: those declared and in force, and the routes' upstreams; sorted, without duplicates.
 func Hosts(c component.Context) []string {
-	list := slices.Clone(c.Manifest.Spec.Egress.Allowlist)
+	list := slices.Clone(c.Inputs.Hosts)
 	builtin := c.Builtin(state.Pipelock)
 	for _, r := range c.Routes() {
 		if host := upstreamEntry(r.Upstream, builtin); host != "" {

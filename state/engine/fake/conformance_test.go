@@ -50,9 +50,9 @@ func TestConformance(t *testing.T) {
 
 func rendered(t *testing.T, s state.Settings, host string) state.Bottle {
 	t.Helper()
-	m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: []string{host}}}}
+	m := v1alpha1.Bottle{Metadata: v1alpha1.Metadata{Name: "reload"}, Spec: v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: v1alpha1.Allow(host)}}}
 	nets := state.Subnets{Internal: netip.MustParsePrefix("10.213.1.32/28"), Egress: netip.MustParsePrefix("10.213.1.48/28")}
-	b, err := render.Bottle(m, resolve.Inputs{}, nets, s)
+	b, err := render.Bottle(m, resolve.Inputs{Hosts: []string{host}}, nets, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func description(text string) service.Description {
 		Status: b, Manifest: "/m/dev.yaml" + text,
 		Spec: v1alpha1.Spec{
 			Supervise: true,
-			Egress:    v1alpha1.Egress{Allowlist: []string{"a.test", "*.b.test"}, PrivateCIDRs: []string{"10.1.0.0/16"}},
+			Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow("a.test", "*.b.test"), PrivateCIDRs: []string{"10.1.0.0/16"}},
 			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/api/", Upstream: "https://api.test", Methods: []string{"GET", "POST"}}, {Path: "/x/", Upstream: "https://x.test"}}},
 			Services:  []v1alpha1.Service{{Name: "db", Image: "postgres:17", Volumes: []v1alpha1.Volume{{Name: "data", Target: "/data"}}}},
 			Agent: &v1alpha1.Agent{

@@ -104,10 +104,21 @@ func declaration(d service.Description) []report.Line {
 	return all
 }
 
+// until says when an entry of the allowlist ends.
+func until(a v1alpha1.AllowedHost) string {
+	switch {
+	case a.Until.IsZero():
+		return ""
+	case !a.In(time.Now()):
+		return ", ended " + a.Until.Format(time.RFC3339)
+	}
+	return ", until " + a.Until.Format(time.RFC3339)
+}
+
 func egress(spec v1alpha1.Spec) []report.Line {
 	var all []report.Line
-	for _, host := range spec.Egress.Allowlist {
-		all = append(all, line("host        %s", host))
+	for _, a := range spec.Egress.Allowlist {
+		all = append(all, line("host        %s%s", a.Host, until(a)))
 	}
 	for _, cidr := range spec.Egress.PrivateCIDRs {
 		all = append(all, line("private     %s", cidr))
