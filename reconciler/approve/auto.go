@@ -9,21 +9,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/approval"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-// Rule lets proposals be approved without a person.
-type Rule struct {
-	Name string        // by which its approvals are counted
-	For  time.Duration // how long an approved host is allowed; 0 for no limit
-	Max  int           // approvals that are in force at once
-}
-
 // grant is an approval by a rule.
 type grant struct {
-	Rule     string    `json:"rule"`
+	Rules    []string  `json:"rules"`    // approval.Limit.Rule of each
 	Proposal string    `json:"proposal"` // its ID
 	Host     string    `json:"host"`
 	Time     time.Time `json:"time"`
@@ -77,7 +71,7 @@ func (d *Desk) saveGrants(bottle string, g grants) error {
 // count returns how many approvals a rule has in force, beside that of one proposal.
 func (g grants) count(rule, proposal string) (n int) {
 	for _, one := range g.Grants {
-		if one.Rule == rule && one.Proposal != proposal {
+		if slices.Contains(one.Rules, rule) && one.Proposal != proposal {
 			n++
 		}
 	}
@@ -90,19 +84,19 @@ func (g grants) without(proposal string) grants {
 }
 
 // ruleFor returns the rule by which a proposal is approved.
-func ruleFor(p *proposal, decl Declaration) (Rule, bool) {
-	if decl.Auto == nil || p.Tool != queue.PipelockBlock || p.decision != nil || p.unruled {
-		return Rule{}, false
+func ruleFor(p *proposal, decl Declaration) (approval.Rule, bool) {
+	if p.Tool != queue.PipelockBlock || p.decision != nil || p.unruled {
+		return approval.Rule{}, false
 	}
 	h, err := parseHost(p.Payload)
 	if err != nil {
-		return Rule{}, false
+		return approval.Rule{}, false
 	}
-	return decl.Auto(p.Tool, h.name, h.port)
+	return approval.Auto(decl.Bottle, decl.Policy, string(p.Tool), h.name, h.port)
 }
 
 // decideByRule approves a proposal by a rule. What the rule can't approve waits for a person, with the reason.
-func (d *Desk) decideByRule(p *proposal, rule Rule) {
+func (d *Desk) decideByRule(p *proposal, rule approval.Rule) {
 	d.deciding.Lock()
 	defer d.deciding.Unlock()
 	if _, err := d.find(p.ID); err != nil {
@@ -118,13 +112,17 @@ func (d *Desk) decideByRule(p *proposal, rule Rule) {
 }
 
 // approveByRule counts the approval and then accepts it: a crash between the two counts one too many, never one too few.
-func (d *Desk) approveByRule(p *proposal, rule Rule) error {
+func (d *Desk) approveByRule(p *proposal, rule approval.Rule) error {
 	g, err := d.readGrants(p.bottle)
 	if err != nil {
 		return err
 	}
-	if n := g.count(rule.Name, p.ID); n >= rule.Max {
-		return fmt.Errorf("%d approvals of the rule are in force, and its max is %d", n, rule.Max)
+	var names []string
+	for _, limit := range rule.Limits {
+		if n := g.count(limit.Rule, p.ID); n >= limit.Max {
+			return fmt.Errorf("%d approvals of the rule (%s) are in force, and its max is %d", n, limit.Rule, limit.Max)
+		}
+		names = append(names, limit.Rule)
 	}
 	x := &decision{
 		Bottle: p.bottle, Proposal: p.Proposal,
@@ -134,7 +132,7 @@ func (d *Desk) approveByRule(p *proposal, rule Rule) error {
 		return err
 	}
 	if x.Change != nil {
-		one := grant{Rule: rule.Name, Proposal: p.ID, Host: p.summary, Time: x.Decision.Time}
+		one := grant{Rules: names, Proposal: p.ID, Host: p.summary, Time: x.Decision.Time}
 		if h, err := parseHost(p.Payload); err == nil {
 			one.Host = h.entry()
 		}

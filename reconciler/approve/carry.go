@@ -48,7 +48,7 @@ func (d *Desk) resume(ctx context.Context) {
 	d.mu.Lock()
 	for _, x := range all {
 		p := newProposal(x.Bottle, x.Proposal, time.Now())
-		p.expires, p.decision = p.asked.Add(defaultExpiry), x
+		p.expires, p.decision = p.asked.Add(v1alpha1.DefaultExpireAfter), x
 		d.proposals[p.ID] = p
 		d.underWay = append(d.underWay, x)
 		d.Log.Info().Str("bottle", x.Bottle).Str("proposal", p.ID).Str("decision", string(x.Decision.Status)).Str("phase", string(x.Phase)).

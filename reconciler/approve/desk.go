@@ -64,10 +64,8 @@ type Bottles interface {
 // Declaration is a declared bottle.
 type Declaration struct {
 	Bottle v1alpha1.Bottle
-	// ExpireAfter is how long its proposals wait; 0 for 24 hours.
-	ExpireAfter time.Duration
-	// Auto returns the rule that approves a host without a person; nil for none.
-	Auto func(tool queue.Tool, host string, port uint16) (Rule, bool)
+	// Policy says what may be approved without a person; nil for what the bottle says.
+	Policy *v1alpha1.ApprovalPolicy
 }
 
 // Config holds a desk's dependencies and settings. All fields but Watch and Around are required.

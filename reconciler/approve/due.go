@@ -7,9 +7,6 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-// defaultExpiry is how long a proposal waits for a decision.
-const defaultExpiry = 24 * time.Hour
-
 // due returns when something has to be done about a waiting proposal.
 func (p *proposal) due() time.Time {
 	if p.notBefore.After(p.expires) {

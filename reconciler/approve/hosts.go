@@ -11,13 +11,11 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/parse"
 	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/state/queue"
 )
-
-// allowlistField is the path of the list of hosts.
-const allowlistField = "spec.egress.allowlist"
 
 // host is what the agent was refused.
 type host struct {
@@ -69,9 +67,9 @@ func (h host) allowedBy(entry string) bool {
 	return matches && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
 }
 
-// isAllowed reports whether a bottle's allowlist opens the host.
+// isAllowed reports whether a bottle's allowlist opens the host now.
 func (h host) isAllowed(b v1alpha1.Bottle) bool {
-	return slices.ContainsFunc(b.Spec.Egress.Allowlist, h.allowedBy)
+	return slices.ContainsFunc(b.Spec.Egress.HostsAt(time.Now()), h.allowedBy)
 }
 
 // splitEntry splits an entry; the port is 0 where it has none.
@@ -111,19 +109,17 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if _, err := netip.ParseAddr(h.name); err == nil {
 		w.warnings = append(w.warnings, h.name+" is an address, not a name")
 	}
-	w.changes = []edit.Change{edit.Append(allowlistField, allowlistEntry(h.entry(), until))}
+	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.entry(), Until: until})}
 	return w, nil
 }
 
-// allowlistEntry is an entry of the allowlist, as a manifest has it.
-func allowlistEntry(entry string, until time.Time) any {
-	if until.IsZero() {
-		return entry
+// allow adds an entry to the allowlist, in place of one for the same host whose time is over.
+func allow(list []v1alpha1.AllowedHost, entry v1alpha1.AllowedHost) edit.Change {
+	at := slices.IndexFunc(list, func(a v1alpha1.AllowedHost) bool { return a.Host == entry.Host })
+	if at < 0 {
+		return edit.Append(v1alpha1.AllowlistField, entry)
 	}
-	return struct {
-		Host  string `json:"host"`
-		Until string `json:"until"`
-	}{entry, until.Format(time.RFC3339)}
+	return edit.Set(parse.ElementOf(v1alpha1.AllowlistField, at), entry)
 }
 
 // privateRanges are the ranges of private addresses that a manifest opens. They were checked when it was read.

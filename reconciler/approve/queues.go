@@ -1,7 +1,6 @@
 package approve
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/bot-bottle/bottled/manifests/approval"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/printable"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -102,7 +102,7 @@ func (d *Desk) logProblem(bottle string, err error) {
 // take makes a bottle's unanswered entries its waiting proposals.
 func (d *Desk) take(bottle string, entries []queue.Entry) {
 	decl, _ := d.bottles.Declaration(bottle)
-	expireAfter := cmp.Or(decl.ExpireAfter, defaultExpiry)
+	expireAfter := approval.ExpireAfter(decl.Bottle, decl.Policy)
 	var ruled []func()
 	var fresh []*proposal
 	var replaced []string

@@ -40,7 +40,7 @@ func (c *Controller) Declaration(slug string) (approve.Declaration, bool) {
 	defer c.mu.Unlock()
 	for _, b := range c.snapshot.Bottles {
 		if b.Metadata.Name == slug {
-			return approve.Declaration{Bottle: b}, true
+			return approve.Declaration{Bottle: b, Policy: c.snapshot.Policy}, true
 		}
 	}
 	return approve.Declaration{}, false

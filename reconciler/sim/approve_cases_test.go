@@ -466,10 +466,9 @@ func TestRule(t *testing.T) {
 	dir := t.TempDir()
 	simulate(t, func(w *world) {
 		t := w.t
-		w.rules = func(_ queue.Tool, host string, _ uint16) (approve.Rule, bool) {
-			return approve.Rule{Name: "npm", Max: 2}, strings.HasSuffix(host, ".npmjs.org")
-		}
-		w.useFiles(dir, map[string]string{"a.yaml": supervised})
+		w.useFiles(dir, map[string]string{"a.yaml": strings.Replace(supervised, "supervise: true",
+			`supervise: true
+  approvals: {auto: [{tool: pipelock-block, hosts: ["*.npmjs.org"], max: 2}]}`, 1)})
 		w.run(nil)
 		w.settle(10 * time.Second)
 		for i, want := range []queue.Status{queue.Approved, queue.Approved, ""} {

@@ -104,14 +104,16 @@ func (s decided) play(w *world, dir string, i *injector) error {
 	if s.prepare != nil {
 		s.prepare(w)
 	}
+	var id string
 	answers, early := 0, error(nil)
 	answered := func(write approve.Write, do func() error) error {
 		if p := w.controller.Proposals(); write == approve.WriteAnswer && p[0].Decision.Status != queue.Failed {
 			snapshot, _, err := w.files.Read()
 			early = errors.Join(early, err, w.planned(snapshot))
 		}
+		fresh := write == approve.WriteAnswer && w.answerTo("a", id) == nil
 		err := do()
-		if write == approve.WriteAnswer && err == nil {
+		if fresh && err == nil {
 			answers++
 		}
 		return err
@@ -124,7 +126,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 		return err
 	}
 	before := s.files(w)
-	id := w.ask("a", cmp.Or(s.tool, queue.PipelockBlock), s.payload)
+	id = w.ask("a", cmp.Or(s.tool, queue.PipelockBlock), s.payload)
 	w.pass(2 * time.Second)
 	i.armed.Store(true)
 	err := w.controller.Decide(w.t.Context(), "anna", id, s.request)

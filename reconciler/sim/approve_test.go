@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/reconciler/approve"
-	"github.com/bot-bottle/bottled/reconciler/control"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -66,18 +64,6 @@ type queueWatcher struct{ asked chan string }
 func (w queueWatcher) Changes() <-chan string { return w.asked }
 
 func (w queueWatcher) Close() error { return nil }
-
-// ruled is a controller with rules for automatic approvals.
-type ruled struct {
-	*control.Controller
-	rules func(tool queue.Tool, host string, port uint16) (approve.Rule, bool)
-}
-
-func (r ruled) Declaration(slug string) (approve.Declaration, bool) {
-	d, ok := r.Controller.Declaration(slug)
-	d.Auto = r.rules
-	return d, ok
-}
 
 // answerTo returns the answer to a proposal; nil while there is none.
 func (w *world) answerTo(slug, id string) *queue.Answer {

@@ -36,7 +36,6 @@ import (
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/fake"
 	"github.com/bot-bottle/bottled/state/observe"
-	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/resolve"
 )
 
@@ -74,7 +73,6 @@ type world struct {
 	controller *control.Controller
 	desk       *approve.Desk
 	asked      chan string // receives the bottles whose agents have asked for something
-	rules      func(tool queue.Tool, host string, port uint16) (approve.Rule, bool)
 	// aroundDesk, if given, stands between the next controller's desk and what it writes.
 	aroundDesk func(write approve.Write, do func() error) error
 	stop       func() // ends the controller and waits for it
@@ -301,9 +299,6 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 		Ports:   &ports.Server{Listen: w.network.listen, Open: w.openBridge, Budget: ports.NewBudget(100), Log: zerolog.New(&w.said)},
 		Metrics: control.NewMetrics(registry), Registry: registry, Log: zerolog.New(&w.said), Identity: reconciler.ControllerStatus{Owner: owner},
 	})
-	if w.rules != nil {
-		w.desk.Attach(ruled{w.controller, w.rules}, func() {})
-	}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan struct{})
 	go func() {
