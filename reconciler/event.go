@@ -38,6 +38,7 @@ const (
 const (
 	EventDeclared         = "Declared"         // a manifest was read for the first time, or changed
 	EventInputsChanged    = "InputsChanged"    // a token, CA bundle, environment file, mount or build context changed
+	EventHostEnded        = "HostEnded"        // the time of a host of the allowlist is over
 	EventDriftFound       = "DriftFound"       // something differs from an unchanged declaration
 	EventEnding           = "Ending"           // a container is about to be stopped or removed
 	EventStepDone         = "StepDone"         // a step of a plan, such as a reload

@@ -27,6 +27,8 @@ type BottleStatus struct {
 	ObservedSpecHash string `json:"observedSpecHash,omitempty"`
 	// RetryAt is when the first of the components in backoff is tried again; the zero time when none is.
 	RetryAt time.Time `json:"retryAt,omitzero"`
+	// HostsUntil is when the first of the hosts that are allowed now ends; the zero time when none will.
+	HostsUntil time.Time `json:"hostsUntil,omitzero"`
 	// Cut reports that an operator cut the bottle off: its sidecars have no way out.
 	Cut bool `json:"cut,omitempty"`
 	// Ports are those that the bottle declares, while they are served. Empty unless a running controller reports the status.

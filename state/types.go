@@ -150,7 +150,9 @@ type Bottle struct {
 	Declared   v1alpha1.Bottle
 	SpecHash   string `json:"-"`
 	Generation int64  `json:"-"`
-	Suspended  bool   // its containers are stopped and kept
+	// HostsUntil is when the first of the hosts that it may reach now ends; zero for never.
+	HostsUntil time.Time `json:"-"`
+	Suspended  bool      // its containers are stopped and kept
 	// SuspendedByOperator, Cut and Restart are of an Intervention.
 	SuspendedByOperator bool                  `json:"-"`
 	Cut                 bool                  `json:"-"`

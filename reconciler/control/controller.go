@@ -64,6 +64,7 @@ type Controller struct {
 	observeSlots    chan struct{}                            // semaphore: limits concurrent observations
 	resyncRequested chan struct{}                            // pending request for a resync; holds one
 	readRequested   chan struct{}                            // pending request for a read of the manifests; holds one
+	endsChanged     chan struct{}                            // signals that hostsUntil of a bottle changed; holds one
 	passes          sync.WaitGroup
 
 	resyncing chan struct{} // semaphore of one: held by the resync under way
@@ -106,6 +107,8 @@ type bottle struct {
 	ports        []reconciler.PortStatus
 	trafficDue   bool            // its publication is scheduled
 	awaitedSince time.Time       // when a resync found work for a pass that has not ended yet; zero when none did
+	hostsUntil   time.Time       // when the first of its allowed hosts ends; zero for never, and once a pass is due for it
+	ending       bool            // a host has ended, which the next pass carries out
 	ordered      bool            // an operator's order is carried out by the pass that is awaited
 	answering    bool            // the pass under way began after that
 	rechecks     []time.Duration // remaining recheckDelays
@@ -134,6 +137,7 @@ func NewController(config ControllerConfig) *Controller {
 		resyncRequested:  make(chan struct{}, 1),
 		readRequested:    make(chan struct{}, 1),
 		awaitRead:        map[string]int64{},
+		endsChanged:      make(chan struct{}, 1),
 		resyncing:        make(chan struct{}, 1),
 		bottles:          map[string]*bottle{},
 		status:           config.Identity,
@@ -166,6 +170,7 @@ func (c *Controller) Run(ctx context.Context) {
 	loops.Go(func() { c.Reconciler.TokenCommands.Run(ctx) })
 	loops.Go(func() { c.Ports.Run(ctx) })
 	loops.Go(func() { c.Desk.Run(ctx) })
+	loops.Go(func() { c.watchEnds(ctx) })
 	if audit := c.Reconciler.Executor.Audit; audit != nil {
 		loops.Go(func() { audit.Run(ctx) })
 	}

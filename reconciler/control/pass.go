@@ -106,7 +106,7 @@ func (c *Controller) endPass(slug string, plan plan.BottlePlan, changed bool, er
 	if b.status.Ready && changed && !b.dirtySince.IsZero() {
 		c.Metrics.readySeconds.Observe(time.Since(b.dirtySince).Seconds())
 	}
-	b.dirtySince, b.resuming = time.Time{}, false
+	b.dirtySince, b.resuming, b.ending = time.Time{}, false, false
 	return outcome
 }
 
@@ -197,6 +197,9 @@ func (c *Controller) observeAndPlan(ctx context.Context, slug string) (plan.Bott
 		return plan.BottlePlan{}, nil
 	}
 	b := planned.Bottles[0]
+	c.mu.Lock()
+	c.expectEnd(b)
+	c.mu.Unlock()
 	if b.Slug != slug || len(planned.Bottles) > 1 {
 		return plan.BottlePlan{Slug: slug}, fmt.Errorf("internal error: the plan for bottle %s has %d bottles, the first is %s", slug, len(planned.Bottles), b.Slug)
 	}
@@ -214,7 +217,7 @@ func (c *Controller) publishStart(plan plan.BottlePlan) (drift bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.bottle(plan.Slug)
-	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash && !b.ordered
+	drift = plan.Desired != nil && plan.Desired.SpecHash == b.status.ObservedSpecHash && !b.ordered && !b.ending
 	c.countDrift(c.Metrics.found, plan, drift)
 	if drift {
 		c.recordEvent(reconciler.Event{

@@ -149,6 +149,9 @@ func (c *Controller) applyResync(plan plan.Plan) {
 			b.backoffs = nil // earlier failures don't concern the removal
 		}
 		b.removing = p.Remove
+		if b.hostsUntil.IsZero() { // otherwise a pass has set it, which may be newer
+			c.expectEnd(p)
+		}
 		switch {
 		case b.interrupt != nil || b.isOutdated():
 			b.awaitedSince, b.answering = time.Now(), false

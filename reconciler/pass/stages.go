@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
@@ -79,10 +80,13 @@ func (r *Reconciler) resolveBottle(d declaration, writable safepath.Set) resolve
 	if res.inputs, examined = r.takeExamined(d.manifest); !examined {
 		res.inputs, res.err = reader.Read(d.manifest)
 	}
+	now := time.Now()
+	res.inputs.SetTime(d.manifest, now)
 	last, ok := r.lastApplied(d.slug())
 	if !ok {
 		return res
 	}
+	last.inputs.SetTime(last.manifest, now)
 	res.last = &last
 	if reflect.DeepEqual(last.manifest, d.manifest) {
 		res.lastRefused = errors.Is(res.err, state.ErrMount)
@@ -122,6 +126,7 @@ func (r *Reconciler) InputsChanged(m v1alpha1.Bottle, writable safepath.Set) (bo
 		return false, errors.New("the bottle was never made of it")
 	}
 	in, err := r.inputReader(slug, writable).Read(m)
+	in.Hosts, in.HostsUntil = last.inputs.Hosts, last.inputs.HostsUntil // the controller knows when they change
 	if reflect.DeepEqual(in, last.inputs) {
 		return false, err
 	}

@@ -15,7 +15,7 @@ func StatusOf(p BottlePlan, err error) reconciler.BottleStatus {
 	suspended := false
 	if d := p.Desired; d != nil {
 		s.Generation, s.ObservedGeneration, s.SpecHash, s.ObservedSpecHash = d.Generation, d.Generation, d.SpecHash, d.SpecHash
-		suspended, s.Labels = d.Suspended, d.Declared.Metadata.Labels
+		suspended, s.Labels, s.HostsUntil = d.Suspended, d.Declared.Metadata.Labels, d.HostsUntil
 	}
 	if s.Components == nil {
 		s.Components = []reconciler.ComponentStatus{}

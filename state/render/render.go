@@ -18,7 +18,7 @@ func Bottle(m v1alpha1.Bottle, in resolve.Inputs, nets state.Subnets, s state.Se
 	c := component.Context{Manifest: m, Inputs: in, Subnets: nets, Settings: s, AgentImage: image}
 	c.Kinds = kinds.All.NeededBy(c)
 	b := state.Bottle{
-		Slug: c.Slug(), Manifest: m.Source.Path, Declared: m, SpecHash: SpecHash(m), Suspended: m.Spec.Suspend, Networks: networks(c), Volumes: volumes(c),
+		Slug: c.Slug(), Manifest: m.Source.Path, Declared: m, SpecHash: SpecHash(m), Suspended: m.Spec.Suspend, HostsUntil: in.HostsUntil, Networks: networks(c), Volumes: volumes(c),
 	}
 	for _, k := range c.Kinds {
 		made, dirs, err := k.Render(c.For(k))

@@ -196,6 +196,17 @@ func (h Hands) ChangeFile(path, name string, content []byte) error {
 	return nil
 }
 
+// File returns the content of a delivered file.
+func (h Hands) File(path, name string) ([]byte, error) {
+	h.e.mu.Lock()
+	defer h.e.mu.Unlock()
+	d := h.e.dirs[path]
+	if d == nil {
+		return nil, fmt.Errorf("no directory %s was delivered", path)
+	}
+	return d.files[name].Content.Reveal(), nil
+}
+
 // ReplaceDir replaces a delivered directory with a copy: running containers keep the old one.
 func (h Hands) ReplaceDir(path string) {
 	h.e.mu.Lock()
