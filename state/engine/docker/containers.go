@@ -50,7 +50,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (engine.Detail, error) 
 	} else if err != nil {
 		return engine.Detail{}, err
 	}
-	return fromInspect(c, defaults), nil
+	return fromInspect(c, defaults, e.files.launcherPath()), nil
 }
 
 // ContainerOwner returns the ID and the owner label of the container with a name.

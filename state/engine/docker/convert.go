@@ -105,7 +105,8 @@ func checkedHealth(h *container.Health) string {
 	return h.Status
 }
 
-func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) engine.Detail {
+// fromInspect converts what the engine says of a container. launcher is the path of the launcher on this host.
+func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults, launcher string) engine.Detail {
 	host := c.HostConfig
 	got := state.Container{
 		Name: strings.TrimPrefix(c.Name, "/"), Image: c.Config.Image,
@@ -130,7 +131,7 @@ func fromInspect(c container.InspectResponse, defaults engine.ImageDefaults) eng
 	named := volumeTargets(host.Mounts) // the others are of the image
 	for _, m := range c.Mounts {
 		switch {
-		case m.Type == mount.TypeBind && m.Destination == contract.LauncherPath && !m.RW:
+		case m.Type == mount.TypeBind && m.Source == launcher && m.Destination == contract.LauncherPath && !m.RW:
 			got.Additions.Launcher = true
 		case m.Type == mount.TypeBind:
 			got.Mounts = append(got.Mounts, state.Mount{Source: m.Source, Target: m.Destination, ReadOnly: !m.RW})

@@ -108,7 +108,7 @@ func drift(want state.Container, c container.InspectResponse) observe.Drift {
 		Summary: engine.Summary{
 			Name: want.Name, Labels: c.Config.Labels, State: engine.StateRunning, Endpoints: []engine.Endpoint{{Network: "net", NetworkID: "net-id"}},
 		},
-		Detail: fromInspect(c, engine.ImageDefaults{}),
+		Detail: fromInspect(c, engine.ImageDefaults{}, ""),
 	}
 	return observe.Diff(want, have, map[string]string{"net": "net-id"}, "")
 }

@@ -85,7 +85,7 @@ func launch(command ...string) []string {
 // installLauncher copies the launcher to the state directory, which containers can mount from wherever bottled itself is, and returns the
 // copy's path. It replaces the copy of another version, which containers that run keep until they are started again.
 func (f *files) installLauncher() (string, error) {
-	path := filepath.Join(f.settings.StateDir, "bin", "bottled")
+	path := f.launcherPath()
 	if err := owndir.Make(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
@@ -99,6 +99,8 @@ func (f *files) installLauncher() (string, error) {
 	}
 	return path, owndir.WriteFile(path, data, 0o555, nil)
 }
+
+func (f *files) launcherPath() string { return filepath.Join(f.settings.StateDir, "bin", "bottled") }
 
 // sameContent reports whether the second file has the content and mode of an installed copy of the first.
 func sameContent(first, second string) (bool, error) {
