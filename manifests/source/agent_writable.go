@@ -226,6 +226,18 @@ func judge(documents []*declaration, known Known) safepath.Set {
 	return writable.With(known.remaining(documents, func(slug string) bool { return valid[slug] })...)
 }
 
+// refuseWritablePolicies refuses the policies that an agent can write: it would approve its own proposals.
+func refuseWritablePolicies(documents []*declaration, writable safepath.Set) {
+	for _, d := range documents {
+		if d.Policy == nil {
+			continue
+		}
+		if by, yes := writable.Writable(d.trace); yes {
+			d.Report(parse.WholeDocument, (&safepath.Error{Place: by}).Error(), "move this file out of that directory, mount another one, or mount it with readOnly: true")
+		}
+	}
+}
+
 // remaining returns the known places of bottles that count in addition to those declared now. A bottle whose document is
 // refused continues as declared before; the agent of any other one may have been the last to write there.
 func (k Known) remaining(documents []*declaration, of func(slug string) bool) []safepath.Place {

@@ -138,6 +138,21 @@ func TestReferenceHasAValidExample(t *testing.T) {
 	}
 }
 
+// TestReferenceHasAValidPolicy loads the policy of the manifest reference.
+func TestReferenceHasAValidPolicy(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(text), "kind: ApprovalPolicy\n")
+	example, _, _ := strings.Cut(block, "```")
+	tree(t, map[string]string{"policy.yaml": "apiVersion: bottled/v1alpha1\nkind: ApprovalPolicy\n" + example})
+	s, err := Load("policy.yaml")
+	if err != nil || len(s.Problems) > 0 || s.Policy == nil || s.Policy.Metadata.Name != "team" || len(s.Policy.Spec.Auto) != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // TestReferenceHasAValidLegacyExample loads the example of a claude-bottle file.
 func TestReferenceHasAValidLegacyExample(t *testing.T) {
 	text, err := os.ReadFile("../../docs/manifest.md")

@@ -3,7 +3,9 @@ package source
 import (
 	"cmp"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/buildcontext"
@@ -26,9 +28,11 @@ type Reader struct {
 	// Known is what earlier processes knew before the first Read, and what the last one said afterwards.
 	Known Known
 
-	bottles []v1alpha1.Bottle    // of the last snapshot
-	missing map[string]time.Time // slugs of those bottles that no file declares, and when that was seen first
-	faulty  map[string]time.Time // files that had problems, and when it was seen first that they have none; zero while they have
+	bottles  []v1alpha1.Bottle        // of the last snapshot
+	policy   *v1alpha1.ApprovalPolicy // of the last snapshot
+	noPolicy time.Time                // when it was seen first that no file declares it; zero while one does
+	missing  map[string]time.Time     // slugs of those bottles that no file declares, and when that was seen first
+	faulty   map[string]time.Time     // files that had problems, and when it was seen first that they have none; zero while they have
 }
 
 // Read reads the manifests as Load does, with these differences:
@@ -56,6 +60,7 @@ func (r *Reader) Read() (s Snapshot, again time.Duration, err error) {
 	r.awaitRepaired(&n)
 	n.withhold()
 	r.carryOver(&n)
+	r.carryPolicyOver(&n)
 	n.finish()
 	r.bottles = slices.Clone(n.Bottles)
 	r.Known = Known{Writable: n.Writable, Sources: n.sources}
@@ -118,6 +123,33 @@ func (r *Reader) carryOver(n *reading) {
 		}
 	}
 	r.missing = missing
+}
+
+// carryPolicyOver keeps the policy of the last snapshot for a while when no file declares one: without it, the rules of the bottles would
+// approve all that they say. In a place that is not read any more, it approves nothing.
+func (r *Reader) carryPolicyOver(n *reading) {
+	switch {
+	case n.Policy != nil || r.policy == nil:
+		r.noPolicy = time.Time{}
+	case n.isUnread(r.policy.Source.Path):
+		n.Policy = v1alpha1.ApproveNothing()
+		n.Policy.Source = r.policy.Source
+	default:
+		if r.noPolicy.IsZero() {
+			r.noPolicy = n.now
+		}
+		if n.await(r.noPolicy.Add(grace)) {
+			n.Policy = r.policy
+		}
+	}
+	r.policy = n.Policy
+}
+
+// isUnread reports whether a file is in a place that was not searched.
+func (n *reading) isUnread(path string) bool {
+	return path != "" && slices.ContainsFunc(n.Unread, func(u Unread) bool {
+		return path == u.Abs || strings.HasPrefix(path, u.Abs+string(filepath.Separator))
+	})
 }
 
 // reading is a snapshot while a Reader works on it.

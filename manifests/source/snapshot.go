@@ -194,6 +194,7 @@ func snapshotOf(contents []*parsedFile, known Known, ignored []ignoredPath) Snap
 	rules.RefuseDuplicates(plain(documents))
 	rules.RefuseSeveralPolicies(plain(documents))
 	snapshot.Writable = judge(documents, known)
+	refuseWritablePolicies(documents, snapshot.Writable)
 	rules.RefuseTokens(plain(documents))
 	rules.RefusePortConflicts(plain(documents))
 	snapshot.add(documents)

@@ -40,6 +40,7 @@ func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot
 	for _, b := range snapshot.Bottles {
 		in, failed := reader.Examine(b)
 		snapshot.Warnings = append(snapshot.Warnings, unwritableMounts(b, in)...)
+		snapshot.Warnings = append(snapshot.Warnings, endedHosts(b, time.Now())...)
 		for _, f := range failed {
 			p := parse.Problem{File: f.File, Line: f.Line, Column: 1, Field: f.Field, Reason: f.Err.Error(), Slug: b.Metadata.Name}
 			if errors.Is(f, resolve.ErrUnavailable) {
@@ -51,6 +52,22 @@ func (s *Service) Validate(ctx context.Context, paths []string) (source.Snapshot
 	}
 	snapshot.Warnings = append(snapshot.Warnings, s.unknownRuntimes(ctx, settings, snapshot.Bottles)...)
 	return snapshot, nil
+}
+
+// endedHosts warns of entries of the allowlist whose time is over.
+func endedHosts(b v1alpha1.Bottle, now time.Time) []parse.Problem {
+	var warnings []parse.Problem
+	for i, a := range b.Spec.Egress.Allowlist {
+		if a.In(now) {
+			continue
+		}
+		field := parse.ElementOf(v1alpha1.AllowlistField, i)
+		warnings = append(warnings, parse.Problem{
+			File: b.Source.Path, Line: b.Source.LineOf(field), Column: 1, Field: field, Slug: b.Metadata.Name,
+			Reason: fmt.Sprintf("the time of %s has ended", scalar.Quote(a.Host)), Fix: "remove it",
+		})
+	}
+	return warnings
 }
 
 // unwritableMounts warns of mounts that the agent's user can't write to, where that is known without its image.

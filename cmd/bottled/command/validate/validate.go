@@ -61,5 +61,9 @@ func run(ctx context.Context, opts *Options) error {
 		return exit.Invalid(fmt.Errorf("no bottle is declared in %s: check the path (manifests end in .yaml, .yml or .json, claude-bottle's in .md), or allow it with --allow-empty",
 			strings.Join(opts.Dirs, ", ")))
 	}
-	return opts.Out.Line("%s in %s: all valid", report.Count(len(snapshot.Bottles), "bottle"), report.Count(snapshot.Files, "file"))
+	policy := ""
+	if snapshot.Policy != nil {
+		policy = " and approval policy " + snapshot.Policy.Metadata.Name
+	}
+	return opts.Out.Line("%s%s in %s: all valid", report.Count(len(snapshot.Bottles), "bottle"), policy, report.Count(snapshot.Files, "file"))
 }
