@@ -46,7 +46,7 @@ func TestHostEnds(t *testing.T) {
 	}
 	e.Eventually(wellWithin, "the audit log says what was revoked and refused", func() (bool, string) {
 		r := e.Bottled("traffic", "--denied", "-o", "json", "one")
-		return strings.Count(r.Stdout, `"revoked: domain not in allowlist: docs.demo.example"`) == 2 && strings.Count(r.Stdout, `"host-not-allowed"`) >= 2, r.Stdout + r.Stderr
+		return strings.Count(r.Stdout, `"revoked: domain not in allowlist: docs.demo.example"`) == 2 && strings.Count(r.Stdout, `"host_not_allowed"`) >= 2, r.Stdout + r.Stderr
 	})
 	settledReady(t, e, "one")
 	if now := owned(e); now != ids {
