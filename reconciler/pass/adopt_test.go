@@ -262,7 +262,7 @@ func resolveRecorded(t *testing.T, settings state.Settings, inodes map[string]ui
 	for _, b := range snapshot.Bottles {
 		in, err := reader.Read(b)
 		must(t, err)
-		moved := resolve.Inputs{CABundle: in.CABundle, Build: in.Build, Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}}
+		moved := resolve.Inputs{Hosts: in.Hosts, CABundle: in.CABundle, Build: in.Build, Tokens: map[string]state.Content{}, Mounts: map[string]resolve.MountSource{}}
 		for _, ref := range tokensOf(b) {
 			moved.Tokens[state.TokenSlot(route.SecretRef{Env: ref.Env, File: recorded(ref.File)})] = in.Tokens[state.TokenSlot(ref)]
 		}
