@@ -69,41 +69,52 @@ func (l *Log) noteHead(interval time.Duration) (err error) {
 	}
 	defer func() { err = errors.Join(err, heads.Close()) }()
 	head := l.chain.head
-	if err := heads.Append(Head{Time: time.Now().UTC(), Kind: kindHead, Bottle: l.bottle, Records: head.seq, Head: head.hash.String()}); err != nil {
+	if err := heads.Append(newHead(l.bottle, head)); err != nil {
 		return err
 	}
 	l.noted, l.headAt = head, time.Now()
 	return nil
 }
 
-// lastHead returns the last record that the log of heads has of a bottle; zero when there is none.
-func lastHead(dir, bottle string) (last link, err error) {
-	file, err := openOwn(filepath.Join(dir, HeadsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return last, nil
-	}
-	if err != nil {
+func newHead(bottle string, l link) Head {
+	return Head{Time: time.Now().UTC(), Kind: kindHead, Bottle: bottle, Records: l.seq, Head: l.hash.String()}
+}
+
+// lastHeads returns the last record that the log of heads has of each bottle; if it is empty, its archives.
+func lastHeads(dir string) (map[string]link, error) {
+	last := map[string]link{}
+	err := addLastHeads(last, filepath.Join(dir, HeadsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || len(last) > 0 {
 		return last, err
+	}
+	paths, err := archives(dir, HeadsFile)
+	for _, path := range paths {
+		if err := addLastHeads(last, path); err != nil {
+			return nil, err
+		}
+	}
+	return last, err
+}
+
+func addLastHeads(last map[string]link, path string) error {
+	file, err := openOwn(path)
+	if err != nil {
+		return err
 	}
 	defer file.Close()
-	mark, err := json.Marshal(bottle)
-	if err != nil {
-		return last, err
-	}
-	mark = append([]byte(`"bottle":`), mark...)
 	for lines := newLineReader(file); ; {
 		line, err := lines.next()
 		var h Head
-		if bytes.Contains(line, mark) && json.Unmarshal(line, &h) == nil && h.Bottle == bottle && h.Records >= last.seq {
+		if json.Unmarshal(line, &h) == nil && h.Kind == kindHead && h.Records >= last[h.Bottle].seq {
 			if hash, ok := parseDigest([]byte(h.Head)); ok {
-				last = link{h.Records, hash}
+				last[h.Bottle] = link{h.Records, hash}
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			return last, nil
+			return nil
 		}
 		if err != nil {
-			return last, fmt.Errorf("read %s: %w", file.Name(), err)
+			return fmt.Errorf("read %s: %w", path, err)
 		}
 	}
 }
@@ -166,12 +177,6 @@ func (l *Log) sign(key ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	line, err := l.chain.seal(record)
-	if err == nil {
-		_, err = l.file.Write(line)
-	}
-	if err != nil {
-		l.chain = nil
-	}
+	_, err = l.appendLines([][]byte{record})
 	return err
 }

@@ -159,6 +159,12 @@ func (l *Log) write(records ...[]byte) (w written, moved bool, err error) {
 	if err := l.readOn(); err != nil {
 		return w, moved, err
 	}
+	w, err = l.appendLines(records)
+	return w, moved, err
+}
+
+// appendLines seals and appends records. The lock is held.
+func (l *Log) appendLines(records [][]byte) (w written, err error) {
 	defer func() {
 		if err != nil {
 			l.chain = nil // whatever is in the file now is read again
@@ -169,7 +175,7 @@ func (l *Log) write(records ...[]byte) (w written, moved bool, err error) {
 	for _, record := range records {
 		line, err := l.chain.seal(record)
 		if err != nil {
-			return w, moved, err
+			return w, err
 		}
 		all = append(all, line...)
 		ends = append(ends, len(all))
@@ -183,7 +189,7 @@ func (l *Log) write(records ...[]byte) (w written, moved bool, err error) {
 		w.sizes = append(w.sizes, max(0, min(n, end)-begin))
 		begin = end
 	}
-	return w, moved, err
+	return w, err
 }
 
 // readOn reads what other processes have written since, or after a crash or an error the whole chain, and ends a line that was cut off:
@@ -205,6 +211,9 @@ func (l *Log) readOn() error {
 			return err
 		}
 	}
+	if l.chain.size == 0 && l.chain.head.seq > 0 && l.name == HeadsFile {
+		return l.repeatHeads()
+	}
 	cut, err := l.lastLineIncomplete(info.Size())
 	if err != nil || !cut {
 		return err
@@ -225,17 +234,26 @@ func (l *Log) readOn() error {
 	return nil
 }
 
-// readChain reads the chain of the file. A new file continues the one before it.
+// readChain reads the chain of the file. A new file continues the last one before it that is known: from this process, from the log of
+// heads, or beside it. [Archive] makes sure that one of them knows it; a file that somebody moves away just after a write may be forgotten.
 func (l *Log) readChain(size int64) (*chain, error) {
 	c, err := readChain(l.file, size, link{})
-	if err != nil || c.sealed || l.bottle == "" {
+	if err != nil || c.sealed {
 		return &c, err
 	}
 	after := l.noted
-	if head, err := lastHead(l.dir, l.bottle); err != nil {
+	heads, err := lastHeads(l.dir)
+	if err != nil {
 		return nil, err
-	} else if head.seq > after.seq {
-		after = head
+	}
+	archived, err := l.lastArchived()
+	if err != nil {
+		return nil, err
+	}
+	for _, known := range []link{heads[l.bottle], archived} {
+		if known.seq > after.seq {
+			after = known
+		}
 	}
 	c, err = readChain(l.file, size, after)
 	return &c, err

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -246,32 +245,6 @@ func TestCutOffAtAnyByte(t *testing.T) {
 		if v := verify(t, VerifyOptions{Dir: dir}); len(v.Findings) > 0 {
 			t.Fatalf("cut off at byte %d: %v\n%s", cut, v.Findings, read(t, log.Path()))
 		}
-	}
-}
-
-// TestProcessesShareALog appends through several open files at once, while the log is archived.
-func TestProcessesShareALog(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "audit")
-	var writers sync.WaitGroup
-	for range 4 {
-		log := fill(t, dir, "dev", 1) // a process that opens the log just after its archiving may know an older head only
-		writers.Go(func() {
-			for range 25 {
-				appendTo(t, log, "somebody")
-			}
-		})
-	}
-	path := filepath.Join(dir, "dev.jsonl")
-	time.Sleep(20 * time.Millisecond)
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Error(err)
-	}
-	writers.Wait()
-	fill(t, dir, "dev", 1)
-	v := verify(t, VerifyOptions{Dir: dir})
-	findsNothing(t, v)
-	if v.Records < 104 {
-		t.Errorf("%d records", v.Records)
 	}
 }
 
