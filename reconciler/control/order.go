@@ -14,9 +14,9 @@ import (
 	"github.com/bot-bottle/bottled/state/store"
 )
 
-// Order records what an operator asks of a bottle, and has a pass carry it out: until that ends, the bottle is Reconciling. component
-// limits a restart to one component; "" is all of them.
-func (c *Controller) Order(ctx context.Context, slug string, order reconciler.Order, component state.ComponentName) error {
+// Order records what an operator asks of a bottle, and has a pass carry it out: until that ends, the bottle is Reconciling. by is the
+// operator's user, "" if it is not known; component limits a restart to one component, "" is all of them.
+func (c *Controller) Order(ctx context.Context, by, slug string, order reconciler.Order, component state.ComponentName) error {
 	c.mu.Lock()
 	b, known := c.bottles[slug]
 	var status reconciler.BottleStatus
@@ -33,7 +33,7 @@ func (c *Controller) Order(ctx context.Context, slug string, order reconciler.Or
 		return err
 	}
 	c.Reconciler.Executor.Audit.RecordOrder(audit.Change{
-		Bottle: slug, Action: string(order), Component: string(component), Generation: status.Generation, SpecHash: status.SpecHash,
+		Bottle: slug, Action: string(order), Component: string(component), Generation: status.Generation, SpecHash: status.SpecHash, Who: by,
 	})
 	if err := c.Reconciler.Intervene(slug, change); err != nil {
 		return err

@@ -20,14 +20,14 @@ func (w *world) order(order reconciler.Order, component state.ComponentName) {
 	w.t.Helper()
 	var err error
 	for range 5 {
-		if err = w.controller.Order(w.t.Context(), "a", order, component); err == nil {
+		if err = w.controller.Order(w.t.Context(), "anna", "a", order, component); err == nil {
 			return
 		}
 		<-time.After(time.Second)
 	}
 	w.run(nil)
 	w.pass(5 * time.Second)
-	if again := w.controller.Order(w.t.Context(), "a", order, component); again != nil {
+	if again := w.controller.Order(w.t.Context(), "anna", "a", order, component); again != nil {
 		w.t.Errorf("%s: %v, and %v after a restart", order, err, again)
 	}
 }
@@ -84,7 +84,7 @@ func (w *world) isRestarted() error {
 // orderAndWait gives an order, and waits as a command does: until the bottle is not reconciling any more.
 func (w *world) orderAndWait(order reconciler.Order, component state.ComponentName) reconciler.BottleStatus {
 	w.t.Helper()
-	if err := w.controller.Order(w.t.Context(), "a", order, component); err != nil {
+	if err := w.controller.Order(w.t.Context(), "anna", "a", order, component); err != nil {
 		w.t.Fatal(err)
 	}
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); <-time.After(time.Millisecond) {
@@ -249,11 +249,11 @@ func TestRefusedOrders(t *testing.T) {
 		w.settle(10 * time.Second)
 		w.said.reset()
 		for says, give := range map[string]func() error{
-			`there is no bottle "x"`: func() error { return w.controller.Order(w.t.Context(), "x", reconciler.OrderCut, "") },
+			`there is no bottle "x"`: func() error { return w.controller.Order(w.t.Context(), "anna", "x", reconciler.OrderCut, "") },
 			"has no agent": func() error {
-				return w.controller.Order(w.t.Context(), "a", reconciler.OrderRestart, state.Agent)
+				return w.controller.Order(w.t.Context(), "anna", "a", reconciler.OrderRestart, state.Agent)
 			},
-			`unknown order "explode"`: func() error { return w.controller.Order(w.t.Context(), "a", "explode", "") },
+			`unknown order "explode"`: func() error { return w.controller.Order(w.t.Context(), "anna", "a", "explode", "") },
 		} {
 			if err := give(); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("%v, want %q", err, says)
@@ -265,7 +265,7 @@ func TestRefusedOrders(t *testing.T) {
 		}
 		w.withdraw("a")
 		w.pass(time.Minute)
-		if err := w.controller.Order(w.t.Context(), "a", reconciler.OrderSuspend, ""); err == nil || !strings.Contains(err.Error(), "no declaration") {
+		if err := w.controller.Order(w.t.Context(), "anna", "a", reconciler.OrderSuspend, ""); err == nil || !strings.Contains(err.Error(), "no declaration") {
 			t.Errorf("a bottle that is kept: %v", err)
 		}
 	})

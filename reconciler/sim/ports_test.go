@@ -295,11 +295,11 @@ func TestPortsCloseWithTheirBottle(t *testing.T) {
 		w.settle(time.Minute)
 
 		conn = open()
-		if err := c.Order(t.Context(), "a", reconciler.OrderCut, ""); err != nil {
+		if err := c.Order(t.Context(), "anna", "a", reconciler.OrderCut, ""); err != nil {
 			t.Fatal(err)
 		}
 		closed("cut off", conn)
-		if err := c.Order(t.Context(), "a", reconciler.OrderResume, ""); err != nil {
+		if err := c.Order(t.Context(), "anna", "a", reconciler.OrderResume, ""); err != nil {
 			t.Fatal(err)
 		}
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"os/user"
 	"slices"
 	"testing"
 
@@ -33,6 +34,13 @@ func TestOrder(t *testing.T) {
 	}
 	if code, _ := call(t, http.DefaultClient, "POST", "http://"+r.TCPAddr().String()+"/v1/bottles/dev/resume", ""); code != 403 {
 		t.Errorf("on the loopback address: %d", code)
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by := r.source.OrderedBy(); !slices.Equal(by, []string{me.Username, me.Username}) {
+		t.Errorf("by %q", by)
 	}
 	if got := r.source.Orders(); !slices.Equal(got, []string{"restart dev/agent", "cut dev"}) {
 		t.Errorf("%q", got)

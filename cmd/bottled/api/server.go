@@ -33,9 +33,9 @@ type Source interface {
 	// Sync requests a full resync, and returns the value that ControllerStatus.Syncs reaches when it is done. With prune, it also
 	// removes the bottles that are kept because their removal looks like an accident.
 	Sync(prune bool) int64
-	// Order records what an operator asks of a bottle, which is Reconciling until it is carried out. Its errors are marked
-	// reconciler.ErrNoBottle and reconciler.ErrOrder where the request is wrong.
-	Order(ctx context.Context, bottle string, order reconciler.Order, component state.ComponentName) error
+	// Order records what an operator asks of a bottle, which is Reconciling until it is carried out. by is the operator's user, "" if it
+	// is not known. Its errors are marked reconciler.ErrNoBottle and reconciler.ErrOrder where the request is wrong.
+	Order(ctx context.Context, by, bottle string, order reconciler.Order, component state.ComponentName) error
 	Approvals
 	// Ready is nil once the first resync is done and the engine answers; otherwise it says why not.
 	Ready() error
@@ -198,7 +198,11 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request) {
 	component := state.ComponentName(r.URL.Query().Get("component"))
 	ctx, cancel := bounded(r)
 	defer cancel()
-	if err := s.o.Source.Order(ctx, r.PathValue("bottle"), reconciler.Order(r.PathValue("order")), component); err != nil {
+	by, err := unixUser(r)
+	if err != nil { // no reason to refuse: it may be what cuts a bottle off
+		s.o.Log.Warn().Err(err).Msg("an order of a user who is not known")
+	}
+	if err := s.o.Source.Order(ctx, by, r.PathValue("bottle"), reconciler.Order(r.PathValue("order")), component); err != nil {
 		refuse(w, err)
 		return
 	}

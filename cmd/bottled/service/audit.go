@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -60,6 +61,45 @@ func (s *Service) VerifyAudit(o VerifyOptions) (audit.Verification, error) {
 		}
 	}
 	return audit.Verify(audit.VerifyOptions{Dir: settings.AuditDir(), Bottles: o.Bottles, Archives: o.Archives, Since: o.Since, Key: key})
+}
+
+// ArchiveAudit archives the audit logs of bottles, or of all with their log of heads, and calls show with each file that it renamed.
+func (s *Service) ArchiveAudit(bottles []string, show func(audit.Archived) error) error {
+	settings, err := s.Settings.StateSettings("")
+	if err != nil {
+		return err
+	}
+	dir := settings.AuditDir()
+	have, err := audit.Bottles(dir)
+	if err != nil {
+		return err
+	}
+	all := len(bottles) == 0
+	if all {
+		bottles = have
+	}
+	var failed []error
+	archived := 0
+	for _, bottle := range bottles {
+		if !slices.Contains(have, bottle) {
+			failed = append(failed, fmt.Errorf("bottle %s has no audit log in %s", bottle, dir))
+			continue
+		}
+		log, done, err := audit.Archive(dir, bottle, userName())
+		if done {
+			archived++
+			err = errors.Join(err, show(log))
+		}
+		failed = append(failed, err)
+	}
+	if all && archived > 0 {
+		heads, done, err := audit.ArchiveHeads(dir)
+		if done {
+			err = errors.Join(err, show(heads))
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
 }
 
 // signInterval is how often a controller signs a checkpoint of the audit log, if there is something new.

@@ -19,15 +19,16 @@ type Source struct {
 	// OnDecide, when set, is called with each decision, and says what is wrong with it.
 	OnDecide func(by, id string, decision reconciler.DecisionRequest) error
 
-	mu      sync.Mutex
-	live    reconciler.Status
-	unready error
-	syncs   int64
-	last    bool
-	events  []reconciler.Event
-	orders  []string
-	reviews []reconciler.Review
-	changed map[chan struct{}]bool
+	mu        sync.Mutex
+	live      reconciler.Status
+	unready   error
+	syncs     int64
+	last      bool
+	events    []reconciler.Event
+	orders    []string
+	orderedBy []string
+	reviews   []reconciler.Review
+	changed   map[chan struct{}]bool
 }
 
 // Status returns what was Set.
@@ -127,7 +128,7 @@ func (s *Source) Pruned() bool {
 }
 
 // Order records the order; a bottle named "none" does not exist, and one named "odd" can't take orders.
-func (s *Source) Order(_ context.Context, bottle string, order reconciler.Order, component state.ComponentName) error {
+func (s *Source) Order(_ context.Context, by, bottle string, order reconciler.Order, component state.ComponentName) error {
 	switch bottle {
 	case "none":
 		return reconciler.NoBottle(bottle, nil)
@@ -136,6 +137,7 @@ func (s *Source) Order(_ context.Context, bottle string, order reconciler.Order,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.orderedBy = append(s.orderedBy, by)
 	s.orders = append(s.orders, strings.TrimSuffix(string(order)+" "+bottle+"/"+string(component), "/"))
 	return nil
 }
@@ -145,6 +147,13 @@ func (s *Source) Orders() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.orders)
+}
+
+// OrderedBy returns whose the orders were.
+func (s *Source) OrderedBy() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.orderedBy)
 }
 
 // Ready returns what was given to SetReady; nil at first.

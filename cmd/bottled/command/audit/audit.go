@@ -40,11 +40,12 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 changed. It needs no engine. With -o json each record is one line, as in the log.
 
 With --verify it checks the logs instead: that no record was changed, removed, moved or added, also not at the end, and that no
-log is missing. It ends with exit code 1 if something is wrong. Archived logs beside the log (dev.jsonl.1) are included;
+log is missing. It ends with exit code 1 if something is wrong. Archived logs beside the log (dev.jsonl.1200) are included;
 name others with --archive. With --key it also checks the checkpoints that the controller signed.`,
 		Example: `  bottled audit --since 2h dev
   bottled audit --kind decision,change
-  bottled audit --verify --key audit.pub`,
+  bottled audit --verify --key audit.pub
+  bottled audit archive dev`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: f.CompleteBottles(-1),
 		RunE: func(cmd *cobra.Command, bottles []string) error {
@@ -58,10 +59,11 @@ name others with --archive. With --key it also checks the checkpoints that the c
 	flags := cmd.Flags()
 	flags.StringSliceVar(&opts.Select.Kinds, "kind", nil, "only records of these `kinds`, as in decision,change")
 	flags.BoolVar(&opts.Verify, "verify", false, "check that the logs are complete and unchanged")
-	flags.StringArrayVar(&opts.Archives, "archive", nil, "with --verify: a `file` that a log was renamed to; may be repeated")
+	flags.StringArrayVar(&opts.Archives, "archive", nil, "with --verify: a `file` that an archived log was moved to; may be repeated")
 	flags.StringVar(&opts.Key, "key", "", "with --verify: `file` of the public key (PEM) that belongs to the controller's --audit-key-file")
 	since.AddFlag(flags)
 	opts.Output.AddFlag(flags)
+	cmd.AddCommand(NewArchive(f, nil))
 	return cmd
 }
 

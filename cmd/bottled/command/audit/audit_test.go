@@ -95,3 +95,35 @@ func TestBadUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestArchive(t *testing.T) {
+	both := []audit.Archived{{Bottle: "dev", File: "audit/dev.jsonl.7", Records: 7}, {File: "audit/heads.9", Records: 9}}
+	for _, c := range []struct {
+		args, want string
+		archived   []audit.Archived
+		bottles    []string
+	}{
+		{"", "archived dev, up to record 7: audit/dev.jsonl.7\narchived heads, up to record 9: audit/heads.9\n", both, nil},
+		{"dev other", "", nil, []string{"dev", "other"}},
+		{"-o json", `{"bottle":"dev","file":"audit/dev.jsonl.7","records":7}` + "\n" + `{"file":"audit/heads.9","records":9}` + "\n", both, nil},
+	} {
+		var out, errs bytes.Buffer
+		var got []string
+		err := commandtest.Execute(t, NewArchive(factory(), func(o *ArchiveOptions) error {
+			o.Out, o.Errs = terminal.OnWriter(&out, false, false), terminal.OnWriter(&errs, false, false)
+			o.Archive = func(bottles []string, show func(audit.Archived) error) error {
+				got = append(got, bottles...)
+				for _, a := range c.archived {
+					if err := show(a); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			return runArchive(t.Context(), o)
+		}), c.args)
+		if diff := cmp.Diff(c.bottles, got) + cmp.Diff(c.want, out.String()); diff != "" || err != nil || (errs.Len() > 0) != (c.want == "") {
+			t.Errorf("%s: %v %s (-want +got):\n%s", c.args, err, &errs, diff)
+		}
+	}
+}
