@@ -226,7 +226,7 @@ func TestReplacedProposal(t *testing.T) {
 	}
 	o.until("it is not answered", 15*time.Second, func() bool { return o.state(id) == reconciler.ProposalAnswered })
 	manifest, err := os.ReadFile(filepath.Join(o.dir, "dev.yaml"))
-	if err != nil || !strings.Contains(string(manifest), "- harmless.example\n") || strings.Contains(string(manifest), "evil") {
+	if err != nil || !strings.Contains(string(manifest), "- harmless.example:443\n") || strings.Contains(string(manifest), "evil") {
 		t.Errorf("%s, %v", manifest, err)
 	}
 }

@@ -134,7 +134,7 @@ func (d *Desk) approveByRule(p *proposal, rule approval.Rule) error {
 	if x.Change != nil {
 		one := grant{Rules: names, Proposal: p.ID, Host: p.summary, Time: x.Decision.Time}
 		if h, err := parseHost(p.Payload); err == nil {
-			one.Host = h.entry()
+			one.Host = h.String()
 		}
 		if rule.For > 0 {
 			one.Until = x.Decision.Time.Add(rule.For)

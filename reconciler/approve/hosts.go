@@ -44,15 +44,8 @@ func parseHost(payload string) (host, error) {
 	return h, nil
 }
 
-// entry is the entry of the allowlist that opens the host, as bottled observe prints it: with the port unless an entry without one opens it.
-func (h host) entry() string {
-	if h.port == 443 || h.port == 80 {
-		return h.name
-	}
-	return net.JoinHostPort(h.name, strconv.Itoa(int(h.port)))
-}
-
-// String returns the host with its port.
+// String returns the host with its port: the entry of the allowlist that opens it and nothing else. Without a port, an entry would open all
+// ports of plain HTTP.
 func (h host) String() string { return net.JoinHostPort(h.name, strconv.Itoa(int(h.port))) }
 
 // allowedBy reports whether an entry of the allowlist opens the host, as pipelock understands it: without a port, an entry opens port 443 of
@@ -95,7 +88,7 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if err != nil {
 		return w, blockedBy("%w", err)
 	}
-	if f := scalar.CheckAllowed(h.entry(), privateRanges(b)); f != nil {
+	if f := scalar.CheckAllowed(h.String(), privateRanges(b)); f != nil {
 		return w, blockedBy("%s; %s", f.Reason, f.Fix)
 	}
 	if !until.IsZero() {
@@ -109,7 +102,7 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if _, err := netip.ParseAddr(h.name); err == nil {
 		w.warnings = append(w.warnings, h.name+" is an address, not a name")
 	}
-	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.entry(), Until: until})}
+	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.String(), Until: until})}
 	return w, nil
 }
 

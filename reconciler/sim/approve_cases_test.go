@@ -306,7 +306,7 @@ func TestManyApprovals(t *testing.T) {
 		}
 		text := w.files.text(t, "a.yaml")
 		for i := range ids {
-			if strings.Count(text, fmt.Sprintf("- host%d.example\n", i)) != 1 {
+			if strings.Count(text, fmt.Sprintf("- host%d.example:443\n", i)) != 1 {
 				t.Errorf("host %d:\n%s", i, text)
 			}
 		}

@@ -33,7 +33,7 @@ spec:
     image: agent:1
 `
 
-const added = "      - example.com # the first one\n      - registry.npmjs.org\n"
+const added = "      - example.com # the first one\n      - registry.npmjs.org:443\n"
 
 // ask queues a proposal of a bottle's agent.
 func (w *world) ask(slug string, tool queue.Tool, payload string) string {
@@ -154,7 +154,7 @@ func TestApprovedHost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(review.Diff, "+      - registry.npmjs.org\n") || review.Blocked != "" || review.File != w.files.path("a.yaml") {
+		if !strings.Contains(review.Diff, "+      - registry.npmjs.org:443\n") || review.Blocked != "" || review.File != w.files.path("a.yaml") {
 			t.Errorf("%+v", review)
 		}
 		if plan := strings.Join(review.Plan, "\n"); !strings.Contains(plan, "reload pipelock p-pipelock-a") || strings.Contains(plan, "agent") {
