@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -72,9 +73,40 @@ spec:
 		t.Errorf("first %s, %d of the last one, %d equal, %d distinct, %d missing", log.first, log.decided["last.example"],
 			log.decided["equal.example"], log.distinct(), log.missing)
 	}
+	verifyAuditLog(t, e, "one")
 	t.Logf("%d requests in %s; %d records, %d bytes", many, took.Round(time.Millisecond), log.records, log.bytes)
 	if log.records > 1000 {
 		t.Errorf("%d records", log.records)
+	}
+}
+
+// verifyAuditLog has bottled verify the audit logs, while a controller writes to them: as they are, after they were archived, and with each
+// of some bytes changed.
+func verifyAuditLog(t *testing.T, e *harness.Env, slug string) {
+	t.Helper()
+	e.Expect(0, "audit", "--verify")
+	e.Expect(0, "audit", "archive")
+	archives, err := filepath.Glob(filepath.Join(e.StateDir, "audit", slug+".jsonl.*"))
+	if err != nil || len(archives) != 1 {
+		t.Fatalf("archives: %q, %v", archives, err)
+	}
+	e.Expect(0, "audit", "--verify")
+	original, err := os.ReadFile(archives[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{10, len(original) / 2, len(original) - 10} {
+		changed := bytes.Clone(original)
+		changed[at] ^= 1
+		if err := os.WriteFile(archives[0], changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := e.Expect(1, "audit", "--verify"); !strings.Contains(r.Stdout, archives[0]+":") {
+			t.Errorf("byte %d was changed: %s", at, r.Stdout)
+		}
+	}
+	if err := os.WriteFile(archives[0], original, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -110,6 +142,9 @@ func readAuditLog(t *testing.T, e *harness.Env, slug string) auditLog {
 			t.Fatalf("%s: %v", line, err)
 		}
 		log.records++
+		if r.Kind == audit.KindChange {
+			continue
+		}
 		if r.Gap != nil {
 			log.missing++
 			t.Logf("a gap: %s", line)

@@ -87,7 +87,7 @@ func (c *Collector) report(bottle string, trail *audit.Trail, err error) {
 	if err != nil {
 		problem = "can't record the sidecars' decisions, will retry: " + err.Error()
 	} else if full := trail.FullComponents(); len(full) > 0 {
-		problem = "the audit log is full for " + strings.Join(full, ", ") + ": further decisions are only counted. Rename " + trail.Path() + " to archive it"
+		problem = "the audit log is full for " + strings.Join(full, ", ") + ": further decisions are only counted. To make room: bottled audit archive " + bottle
 	}
 	c.mu.Lock()
 	before := c.problems[bottle]
