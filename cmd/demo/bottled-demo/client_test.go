@@ -155,10 +155,12 @@ func TestResolve(t *testing.T) {
 
 func TestTools(t *testing.T) {
 	server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
-	type none struct{}
+	type question struct {
+		What string `json:"what"`
+	}
 	mcp.AddTool(server, &mcp.Tool{Name: "ask", Description: "Ask a human. Blocks."},
-		func(context.Context, *mcp.CallToolRequest, none) (*mcp.CallToolResult, none, error) {
-			return nil, none{}, nil
+		func(_ context.Context, _ *mcp.CallToolRequest, q question) (*mcp.CallToolResult, any, error) {
+			return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: q.What + ", please"}}}, nil, nil
 		})
 	http := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))
 	defer http.Close()
@@ -166,8 +168,20 @@ func TestTools(t *testing.T) {
 	if err != nil || out != "ask: Ask a human\n" {
 		t.Errorf("prints %q, error %v", out, err)
 	}
-	if _, err := execute(t, "tools", "http://"+closedPort(t)); err == nil {
-		t.Error("no error where nobody listens")
+	for _, client := range []string{"official", "mark3labs"} {
+		out, err := execute(t, "tools", "--client", client, http.URL, "ask", `{"what":"more"}`)
+		if err != nil || out != "more, please\n" {
+			t.Errorf("%s prints %q, error %v", client, out, err)
+		}
+		if out, err := execute(t, "tools", "--client", client, http.URL, "ask", `{"what":1}`); err == nil {
+			t.Errorf("%s: no error for a wrong argument; prints %q", client, out)
+		}
+		if _, err := execute(t, "tools", "--client", client, "http://"+closedPort(t), "ask"); err == nil {
+			t.Errorf("%s: no error where nobody listens", client)
+		}
+	}
+	if _, err := execute(t, "tools", "--client", "other", http.URL, "ask"); err == nil {
+		t.Error("no error for a client that is not there")
 	}
 }
 

@@ -14,16 +14,27 @@ import (
 )
 
 func toolsCommand() *cobra.Command {
-	return &cobra.Command{
+	var timeout time.Duration
+	var client string
+	cmd := &cobra.Command{
 		Use:   "tools URL [TOOL [ARGUMENTS]]",
 		Short: "List the tools of an MCP server (streamable HTTP), or call one, with arguments as a JSON object",
 		Args:  cobra.RangeArgs(1, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return useTools(ctx, cmd.OutOrStdout(), args[0], args[1:])
+			switch {
+			case client == "official":
+				return useTools(ctx, cmd.OutOrStdout(), args[0], args[1:])
+			case client == "mark3labs" && len(args) > 1:
+				return callWithMark3labs(ctx, cmd.OutOrStdout(), args[0], args[1], strings.Join(args[2:], ""))
+			}
+			return fmt.Errorf("--client %s: official, or mark3labs with a tool to call", client)
 		},
 	}
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "for the whole call")
+	cmd.Flags().StringVar(&client, "client", "official", "`library` of the MCP client: official (the Go SDK) or mark3labs (mcp-go)")
+	return cmd
 }
 
 func useTools(ctx context.Context, out io.Writer, url string, call []string) (err error) {
