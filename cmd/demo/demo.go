@@ -26,6 +26,7 @@ const (
 	apiHost         = "api.demo.example"
 	docsHost        = "docs.demo.example"
 	newHost         = "new.demo.example"
+	askedHost       = "asked.demo.example"
 )
 
 // demo is one run of the demo.
@@ -45,6 +46,7 @@ func (d *demo) run() {
 	d.proveToken()
 	d.proveTools()
 	d.proveKept()
+	d.proveAsked()
 	stop()
 	d.provePlanned()
 	if d.err == nil && d.failed > 0 {
@@ -248,6 +250,6 @@ func (d *demo) proveKept() {
 }
 
 func (d *demo) provePlanned() {
-	d.say("8. Once more, without the controller.\n")
+	d.say("9. Once more, without the controller.\n")
 	d.prove("A plan finds nothing to do.", func(r result) bool { return r.code == 0 }, bottled("plan", manifestDir)...)
 }

@@ -84,7 +84,7 @@ func (p *progress) Write(data []byte) (int, error) {
 // prepare makes the files of the API, and the bottles' manifests, which the demo edits.
 func (d *demo) prepare() {
 	d.say("\n1. Files for an API that runs on this machine: certificates and a token. And an image for agents.\n")
-	d.do(agentPath, "prepare", certDir, "--host", apiHost, "--host", docsHost, "--host", newHost)
+	d.do(agentPath, "prepare", certDir, "--host", apiHost, "--host", docsHost, "--host", newHost, "--host", askedHost)
 	d.do(agentPath, "image")
 	token, err := os.ReadFile(filepath.Join(certDir, "token"))
 	d.fail(err)
@@ -95,7 +95,7 @@ func (d *demo) startUpstream() {
 	d.say("\n3. The API: a container where the internet would be, beside the builder's pipelock.\n")
 	args := []string{
 		"docker", "run", "--detach", "--pull", "never", "--name", upstreamName, "--label", "bottled-demo=upstream",
-		"--network", builderEgress, "--network-alias", apiHost, "--network-alias", docsHost, "--network-alias", newHost,
+		"--network", builderEgress, "--network-alias", apiHost, "--network-alias", docsHost, "--network-alias", newHost, "--network-alias", askedHost,
 		"--user", containerUser(), "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
 		"--sysctl", "net.ipv4.ip_unprivileged_port_start=0",
 		"--memory", "64m", "--cpus", "0.5", "--pids-limit", "64",
