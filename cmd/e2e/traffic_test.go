@@ -19,22 +19,39 @@ import (
 // manifest must name the CA (./certs/ca.pem) and the token (./certs/token).
 func startUpstream(t *testing.T, e *harness.Env) string {
 	t.Helper()
+	return startUpstreamAs(t, e)
+}
+
+// startUpstreamAs has the upstream answer to more names.
+func startUpstreamAs(t *testing.T, e *harness.Env, names ...string) string {
+	t.Helper()
 	certs := filepath.Join(e.Manifests, "certs")
 	name := e.Prefix + "-upstream"
-	e.Docker("run", "-d", "--name", name, "--label", state.LabelOwner+"="+e.Owner+"-guest", "--network", e.Network("egress", "one"),
-		"--network-alias", "api.demo.example", "--network-alias", "docs.demo.example", "-v", certs+":/certs:ro",
-		harness.AgentImage, "upstream", "--cert-dir", "/certs")
+	args := []string{"run", "-d", "--name", name, "--label", state.LabelOwner + "=" + e.Owner + "-guest", "--network", e.Network("egress", "one")}
+	for _, n := range append([]string{"api.demo.example", "docs.demo.example"}, names...) {
+		args = append(args, "--network-alias", n)
+	}
+	e.Docker(append(args, "-v", certs+":/certs:ro", harness.AgentImage, "upstream", "--cert-dir", "/certs")...)
 	t.Cleanup(func() { e.Docker("rm", "-f", name) })
 	return e.Docker("inspect", "-f", `{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}`, name)
 }
 
 func prepareCerts(t *testing.T, e *harness.Env) (token string) {
 	t.Helper()
+	return prepareCertsOf(t, e, "api.demo.example", "docs.demo.example")
+}
+
+func prepareCertsOf(t *testing.T, e *harness.Env, hosts ...string) (token string) {
+	t.Helper()
 	certs := filepath.Join(e.Manifests, "certs")
 	if err := os.MkdirAll(certs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(harness.DemoBinary(t), "prepare", certs, "--host", "api.demo.example", "--host", "docs.demo.example").CombinedOutput()
+	args := []string{"prepare", certs}
+	for _, h := range hosts {
+		args = append(args, "--host", h)
+	}
+	out, err := exec.Command(harness.DemoBinary(t), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
