@@ -14,7 +14,9 @@ import (
 )
 
 // asks adds supervise to a manifest.
-func asks(manifest string) string { return strings.Replace(manifest, "spec:\n", "spec:\n  supervise: true\n", 1) }
+func asks(manifest string) string {
+	return strings.Replace(manifest, "spec:\n", "spec:\n  supervise: true\n", 1)
+}
 
 // TestApprovalsOnBadDisks: where the manifest can't be written, nothing changes and the proposal waits again. What a person writes by hand
 // is approved as it is.
