@@ -43,6 +43,8 @@ func (d *Document) decode(n *yaml.Node, v reflect.Value, field string) {
 		d.mismatch(n, field, "it does not say where the value is found", "write a text, {file: PATH} or {env: NAME}")
 	case v.Type() == reflect.TypeFor[v1alpha1.AllowedHost]() && n.Kind != yaml.MappingNode:
 		d.decodeText(n, v.FieldByName("Host"), field)
+	case v.Type() == reflect.TypeFor[v1alpha1.AllowedHost]() && len(n.Content) == 0:
+		d.mismatch(n, field, "it does not say which host is allowed", "write a host, like api.github.com, or {host: HOST, until: TIME}")
 	case v.Type() == reflect.TypeFor[time.Time]():
 		d.decodeTime(n, v, field)
 	case v.Type() == reflect.TypeFor[*v1alpha1.GPUs]():
@@ -192,7 +194,11 @@ func (d *Document) decodeText(n *yaml.Node, v reflect.Value, field string) {
 	}
 }
 
-// decodeTime decodes a time with its zone. The zero time, which would be none, and other times before 1970 are refused.
+// lastYear is the last year that the JSON form of a bottle can have.
+const lastYear = 9999
+
+// decodeTime decodes a time with its zone. The zero time, which would be none, and other times before 1970 are refused, and so are those
+// that have no JSON form.
 func (d *Document) decodeTime(n *yaml.Node, v reflect.Value, field string) {
 	const fix = "write a time with its zone, like 2026-11-27T18:00:00Z or 2026-11-27T19:00:00+01:00"
 	at, err := time.Parse(time.RFC3339, n.Value)
@@ -203,6 +209,8 @@ func (d *Document) decodeTime(n *yaml.Node, v reflect.Value, field string) {
 		d.mismatch(n, field, scalar.Quote(n.Value)+" is no time with a zone", fix)
 	case at.Unix() <= 0:
 		d.mismatch(n, field, scalar.Quote(n.Value)+" is before 1970", fix)
+	case at.UTC().Year() > lastYear:
+		d.mismatch(n, field, scalar.Quote(n.Value)+" is after the year 9999 in UTC", fix)
 	default:
 		v.Set(reflect.ValueOf(at.UTC()))
 	}
