@@ -28,9 +28,10 @@ type Limit struct {
 // Auto returns the rule that approves what an agent asks for by a tool: a host, in lower case, and a port of it. Of a bottle that has
 // rules itself, they and the policy's must both approve; the shorter time and both limits hold. ok is false if no rule does.
 //
-// A host of a rule without a port approves ports 443 and 80. An address is never approved.
+// A host of a rule without a port approves ports 443 and 80. An address is never approved, nor a
+// wildcard, by which a single approval would open all of a rule's hosts.
 func Auto(b v1alpha1.Bottle, policy *v1alpha1.ApprovalPolicy, tool, host string, port uint16) (rule Rule, ok bool) {
-	if !b.Spec.Supervise || isAddress(host) {
+	if !b.Spec.Supervise || isAddress(host) || strings.Contains(host, "*") {
 		return Rule{}, false
 	}
 	own := b.Spec.Approvals != nil && b.Spec.Approvals.Auto != nil
