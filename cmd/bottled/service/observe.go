@@ -104,7 +104,7 @@ func (o *observer) entry(s *audit.Statement) string {
 		return ""
 	}
 	entry := string(s.Host)
-	if s.Port != 443 && s.Port != 80 {
+	if s.Port != 443 && (s.Port != 80 || s.Code == audit.CodePortNotAllowed) { // an entry without a port has both, but no TLS at port 80
 		entry = net.JoinHostPort(entry, strconv.Itoa(int(s.Port)))
 	}
 	if scalar.CheckAllowed(entry, o.private) != nil {

@@ -46,6 +46,7 @@ func TestObserve(t *testing.T) {
 		denied(1, `"method":"CONNECT","host":"a.test","port":443,`+host),
 		denied(2, `"method":"GET","host":"a.test","port":80,`+host),
 		denied(3, `"host":"b.test","port":8443,"count":7,`+port),
+		denied(3, `"method":"CONNECT","host":"d.test","port":80,"count":3,`+port),
 		denied(4, `"host":"since.test","port":443,`+host),
 		denied(5, `"host":"localhost","port":443,`+host),
 		denied(6, `"host":"x\u001b[2J","port":443,`+host),
@@ -58,6 +59,7 @@ func TestObserve(t *testing.T) {
 	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
 	want := []Observed{
 		{"b.test:8443", "", "port not in allowlist", 7, at(3)},
+		{"d.test:80", "", "port not in allowlist", 3, at(3)},
 		{"a.test", "", "domain not in allowlist", 2, at(2)},
 		{"", "", "of any outcome, missing in the log", 5, at(12)},
 		{"", "", "domain not in allowlist", 2, at(6)},
