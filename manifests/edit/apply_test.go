@@ -85,7 +85,7 @@ func TestRefused(t *testing.T) {
 		{"too large", "", list + "#" + strings.Repeat("x", parse.MaxFileSize-len(list)-2) + "\n", changes[0], ErrInvalid, "would be larger than 1024 KiB"},
 		{"last line of a kept text", "", header + "spec:\n  agent:\n    image: a\n    env:\n      A: |\n        text", Set("spec.supervise", true), ErrUneditable, "the text around it would change its meaning"},
 		{"comment without a place", "", header + "spec:\n  credProxy:\n    routes:\n      - authScheme: token\n        # about the path\n        path: /a/\n        upstream: https://a.example.com\n        token: {env: A}\n", Remove("spec.credProxy.routes[0].authScheme"), ErrUneditable, "a comment follows that would lose its place"},
-		{"limited host in Markdown", "dev.md", "---\negress: {allowlist: [a.example.com]}\n---\n", Append("spec.egress.allowlist", limited{"b.example.com", "2026-11-27T18:00:00Z"}), ErrUneditable, "a claude-bottle file can't say this"},
+		{"limited host in Markdown", "dev.md", "---\negress: {allowlist: [a.example.com]}\n---\n", Append("spec.egress.allowlist", limited), ErrUneditable, "a claude-bottle file can't say this"},
 		{"token file in Markdown", "dev.md", "---\negress: {}\n---\n", Append("spec.credProxy.routes", route.Route{Path: "/a/", Upstream: "https://a.example.com", Token: route.SecretRef{File: "/a"}}), ErrUneditable, "a claude-bottle file can't say this"},
 		{"Markdown without a bottle", "dev.md", "# Text\n", changes[0], ErrUneditable, "it is no bottle of claude-bottle"},
 	} {
@@ -102,20 +102,15 @@ func TestRefused(t *testing.T) {
 
 // TestLimitedHost adds mappings to lists of texts, in the styles of their files.
 func TestLimitedHost(t *testing.T) {
-	entry := limited{"b.example.com", "2026-11-27T18:00:00Z"}
 	for text, want := range map[string]string{
-		"spec:\n  egress:\n    allowlist:\n    - a.example.com # a\n":                       "    - a.example.com # a\n    - {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}\n",
-		"spec: {egress: {allowlist: [a.example.com]}}\n":                                    "[a.example.com, {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}]}}\n",
-		"spec:\n  egress:\n    allowlist:\n      - host: a.example.com\n        until: x\n": "        until: x\n      - host: b.example.com\n        until: \"2026-11-27T18:00:00Z\"\n",
-		"spec:\n  egress:\n    allowlist: []\n":                                             "    allowlist:\n      - {host: b.example.com, until: \"2026-11-27T18:00:00Z\"}\n",
+		"spec:\n  egress:\n    allowlist:\n    - a.example.com # a\n":                                          "    - a.example.com # a\n    - {host: b.example.com, until: \"2030-01-02T03:04:05Z\"}\n",
+		"spec: {egress: {allowlist: [a.example.com]}}\n":                                                       "[a.example.com, {host: b.example.com, until: \"2030-01-02T03:04:05Z\"}]}}\n",
+		"spec:\n  egress:\n    allowlist:\n      - host: a.example.com\n        until: 2030-01-01T00:00:00Z\n": "        until: 2030-01-01T00:00:00Z\n      - host: b.example.com\n        until: \"2030-01-02T03:04:05Z\"\n",
+		"spec:\n  egress:\n    allowlist: []\n":                                                                "    allowlist:\n      - {host: b.example.com, until: \"2030-01-02T03:04:05Z\"}\n",
 	} {
-		m, err := open("dev.yaml", []byte(header+text), "dev")
-		if err != nil {
-			t.Fatal(err)
-		}
-		after, err := m.apply(Append("spec.egress.allowlist", entry))
-		if err != nil || !strings.HasSuffix(after.text, want) {
-			t.Errorf("%s%v", after.text, err)
+		after, err := Apply("dev.yaml", []byte(header+text), "dev", Append("spec.egress.allowlist", limited))
+		if err != nil || !strings.HasSuffix(string(after), want) {
+			t.Errorf("%s%v", after, err)
 		}
 	}
 }

@@ -7,25 +7,25 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bot-bottle/bottled/manifests/golden"
 	"github.com/bot-bottle/bottled/manifests/route"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
-
-// limited is an entry that allows a host for some time.
-type limited struct {
-	Host  string `json:"host"`
-	Until string `json:"until"`
-}
 
 func newRoute(path, host string) route.Route {
 	return route.Route{Path: path, Upstream: "https://" + host, Token: route.SecretRef{Env: "NEW_TOKEN"}}
 }
 
+// limited is an entry that allows a host for some time.
+var limited = v1alpha1.AllowedHost{Host: "b.example.com", Until: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)}
+
 // changes are those that are made to each file; most files don't have all of the fields.
 var changes = []Change{
 	Append("spec.egress.allowlist", "new.example.com"),
 	Append("spec.egress.allowlist", "[fd12::1]:8443"),
+	Append("spec.egress.allowlist", limited),
 	Append("spec.credProxy.routes", newRoute("/new/", "new.example.com")),
 	Set("spec.supervise", false),
 	Set("spec.egress.dlpAction", "block"),
