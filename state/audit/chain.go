@@ -134,7 +134,7 @@ func (c *chain) skipTo(s seal, line int) {
 }
 
 // windows are how many of a file's last bytes are searched for its last seal, in turn, before the whole file is.
-var windows = []int64{64 << 10, 2 * maxRecord}
+var windows = []int64{4 << 10, 64 << 10, 2 * maxRecord}
 
 // readChain reads how far the chain of a file goes. A file without a seal begins its chain after the link.
 func readChain(file io.ReaderAt, size int64, after link) (chain, error) {

@@ -137,7 +137,7 @@ func (v *verifier) readHeads() error {
 		head = f.head
 	}
 	if v.Key != nil && !signed {
-		v.find(filepath.Join(v.Dir, HeadsFile), 0, "no checkpoint is signed with the key")
+		v.find(filepath.Join(v.Dir, HeadsFile), 0, "no checkpoint is signed with the key. A controller that has it signs the first one within 5 minutes")
 	}
 	return nil
 }

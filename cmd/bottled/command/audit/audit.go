@@ -113,7 +113,7 @@ func (o *Options) verify() error {
 		err = o.print(v)
 	}
 	if err == nil && len(v.Findings) > 0 {
-		return fmt.Errorf("the audit log is not as it was written: %d findings", len(v.Findings))
+		return fmt.Errorf("the audit log is not as it was written (findings: %d)", len(v.Findings))
 	}
 	return err
 }
