@@ -350,7 +350,8 @@ func includes(p queue.Proposal, now, approved v1alpha1.Bottle) bool {
 	switch p.Tool {
 	case queue.PipelockBlock:
 		h, err := parseHost(p.Payload)
-		return err == nil && h.isAllowed(now)
+		end, _ := h.allowedUntil(approved)
+		return err == nil && h.isAllowed(now, end)
 	case queue.CredProxyBlock, queue.SecretRequest:
 		return reflect.DeepEqual(now.Spec.CredProxy, approved.Spec.CredProxy)
 	}

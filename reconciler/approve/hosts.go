@@ -60,9 +60,27 @@ func (h host) allowedBy(entry string) bool {
 	return matches && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
 }
 
-// isAllowed reports whether a bottle's allowlist opens the host now.
-func (h host) isAllowed(b v1alpha1.Bottle) bool {
-	return slices.ContainsFunc(b.Spec.Egress.HostsAt(time.Now()), h.allowedBy)
+// isAllowed reports whether a bottle's allowlist opens the host from now on until a time at least; the zero time is for good.
+func (h host) isAllowed(b v1alpha1.Bottle, until time.Time) bool {
+	end, allowed := h.allowedUntil(b)
+	return allowed && (end.IsZero() || !until.IsZero() && !end.Before(until))
+}
+
+// allowedUntil returns until when a bottle's allowlist, which opens the host now, does so: the zero time is for good.
+func (h host) allowedUntil(b v1alpha1.Bottle) (end time.Time, allowed bool) {
+	now := time.Now()
+	for _, a := range b.Spec.Egress.Allowlist {
+		if !a.In(now) || !h.allowedBy(a.Host) {
+			continue
+		}
+		if a.Until.IsZero() {
+			return time.Time{}, true
+		}
+		if allowed = true; a.Until.After(end) {
+			end = a.Until
+		}
+	}
+	return end, allowed
 }
 
 // splitEntry splits an entry; the port is 0 where it has none.
@@ -94,7 +112,7 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if !until.IsZero() {
 		w.notes = "allowed until " + until.Format(time.RFC3339)
 	}
-	if h.isAllowed(b) {
+	if h.isAllowed(b, until) {
 		w.warnings = append(w.warnings, h.String()+" is allowed already: nothing has to be changed")
 		w.notes = ""
 		return w, nil
@@ -102,11 +120,14 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if _, err := netip.ParseAddr(h.name); err == nil {
 		w.warnings = append(w.warnings, h.name+" is an address, not a name")
 	}
+	if end, allowed := h.allowedUntil(b); allowed {
+		w.warnings = append(w.warnings, h.String()+" is allowed already, until "+end.Format(time.RFC3339))
+	}
 	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.String(), Until: until})}
 	return w, nil
 }
 
-// allow adds an entry to the allowlist, in place of one for the same host whose time is over.
+// allow adds an entry to the allowlist, in place of one for the same host with another end.
 func allow(list []v1alpha1.AllowedHost, entry v1alpha1.AllowedHost) edit.Change {
 	at := slices.IndexFunc(list, func(a v1alpha1.AllowedHost) bool { return a.Host == entry.Host })
 	if at < 0 {

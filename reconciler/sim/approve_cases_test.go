@@ -114,6 +114,29 @@ func TestHostInForce(t *testing.T) {
 	})
 }
 
+// TestHostIsAllowedForLonger than it is now: the entry gets another end, or none.
+func TestHostIsAllowedForLonger(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		for _, step := range []struct {
+			limit     time.Duration
+			temporary bool // it still has an end
+			changes   bool
+		}{{time.Hour, true, true}, {30 * time.Minute, true, false}, {2 * time.Hour, true, true}, {0, false, true}, {time.Hour, false, false}} {
+			before := w.files.text(t, "a.yaml")
+			id := w.askHost("https://registry.npmjs.org")
+			w.decide(id, reconciler.DecisionRequest{Approve: true, For: step.limit})
+			if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+				t.Errorf("for %s: %+v", step.limit, a)
+			}
+			text := w.files.text(t, "a.yaml")
+			if strings.Count(text, "registry.npmjs.org:443") != 1 || strings.Contains(text, "until:") != step.temporary || (text != before) != step.changes {
+				t.Errorf("for %s:\n%s", step.limit, text)
+			}
+		}
+		w.settle(time.Minute)
+	})
+}
+
 // TestExpiry answers proposals that nobody decides about, over a restart of the controller.
 func TestExpiry(t *testing.T) {
 	approvals(t, func(t *testing.T, w *world) {
