@@ -163,7 +163,7 @@ func withProposals(t *testing.T, dir string) (stop func()) {
 	t.Helper()
 	source := &apitest.Source{}
 	var reviews []reconciler.Review
-	for id, tool := range map[string]queue.Tool{"t-aaaabbbb": queue.PipelockBlock, "t-aaaacccc": queue.CredProxyBlock, "t-ddddeeee": "secret-request"} {
+	for id, tool := range map[string]queue.Tool{"t-aaaabbbb": queue.PipelockBlock, "t-aaaacccc": queue.CredProxyBlock, "t-ddddeeee": queue.SecretRequest} {
 		p := reconciler.Proposal{ID: id, Bottle: "dev", Tool: tool, Summary: "allow a.example:443", State: reconciler.ProposalWaiting}
 		reviews = append(reviews, reconciler.Review{Proposal: p})
 	}

@@ -258,7 +258,7 @@ func TestForgedAnswer(t *testing.T) {
 func TestHostileTexts(t *testing.T) {
 	for _, payload := range []string{"https://a.example/\x1b[2J", "\n\n", "https://" + strings.Repeat("a", 5000) + ".example", "https://\u202eelpmaxe.live", "javascript:alert(1)", "https://a.example:0"} {
 		for _, tool := range []queue.Tool{queue.PipelockBlock, queue.CredProxyBlock, queue.CapabilityBlock, queue.SecretRequest, "\x1b"} {
-			text := summarize(queue.Proposal{Tool: tool, Payload: payload})
+			text := Summarize(queue.Proposal{Tool: tool, Payload: payload})
 			if len(text) > 3*maxShown || strings.ContainsAny(text, "\x1b\n\u202e") {
 				t.Errorf("%q", text)
 			}

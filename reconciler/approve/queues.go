@@ -187,7 +187,7 @@ const messageReplaced = "its file was changed in the queue; it is shown as it wa
 // newProposal makes a proposal of what was read of a queue. The bottle is the queue's, whatever the text says, and nothing is asked in the
 // future, where it would never expire.
 func newProposal(bottle string, q queue.Proposal, now time.Time) *proposal {
-	p := &proposal{Proposal: q, bottle: bottle, asked: q.Created, summary: summarize(q)}
+	p := &proposal{Proposal: q, bottle: bottle, asked: q.Created, summary: Summarize(q)}
 	if p.asked.After(now) {
 		p.asked = now
 	}

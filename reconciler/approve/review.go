@@ -22,8 +22,8 @@ const (
 	refusedBytes  = 1 << 20          // of the audit log that are read for them
 )
 
-// summarize says in one line what is asked for. It may hold an agent's words.
-func summarize(p queue.Proposal) string {
+// Summarize says in one line what a proposal asks for. It may hold an agent's words.
+func Summarize(p queue.Proposal) string {
 	switch p.Tool {
 	case queue.PipelockBlock:
 		if h, err := parseHost(p.Payload); err == nil {

@@ -78,7 +78,7 @@ func TestDescribe(t *testing.T) {
 	if len(d.Limits) != 1 || d.Limits[0].Component != state.Pipelock || d.Limits[0].Memory != 256<<20 {
 		t.Errorf("limits: %+v", d.Limits)
 	}
-	if n := len(d.Waiting); n != describedProposals || d.Waiting[0].Summary != "allow https://h0.test/" || time.Since(d.Waiting[0].Asked) > time.Hour {
+	if n := len(d.Waiting); n != describedProposals || d.Waiting[0].Summary != "allow h0.test:443" || time.Since(d.Waiting[0].Asked) > time.Hour {
 		t.Errorf("%d proposals: %+v", n, d.Waiting)
 	}
 	if n := len(d.Denied); n != describedDenials || d.Denied[0].Entry != "h29.test" || d.Denied[0].Count != 30 {

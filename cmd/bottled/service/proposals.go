@@ -15,6 +15,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/queue"
 )
@@ -101,16 +102,8 @@ func described(bottle string, p queue.Proposal) reconciler.Proposal {
 		asked = now
 	}
 	return reconciler.Proposal{
-		ID: p.ID, Bottle: bottle, Tool: p.Tool, Asked: asked, Summary: summarize(p), Justification: p.Justification, State: reconciler.ProposalWaiting,
+		ID: p.ID, Bottle: bottle, Tool: p.Tool, Asked: asked, Summary: approve.Summarize(p), Justification: p.Justification, State: reconciler.ProposalWaiting,
 	}
-}
-
-// summarize says in one line what is asked for.
-func summarize(p queue.Proposal) string {
-	if p.Tool == queue.PipelockBlock {
-		return "allow " + report.Flat(p.Payload)
-	}
-	return string(p.Tool)
 }
 
 // FindProposal returns the proposal that is meant by an ID, or by the beginning of the random part of one.

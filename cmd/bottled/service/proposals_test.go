@@ -32,7 +32,7 @@ func TestProposalsWithoutController(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := s.Proposals(t.Context())
-	if err != nil || len(all.Proposals) != 3 || all.Proposals[0].Bottle != "two" || all.Proposals[2].Summary != "allow https://h1.test/" || all.Proposals[2].State != reconciler.ProposalWaiting {
+	if err != nil || len(all.Proposals) != 3 || all.Proposals[0].Bottle != "two" || all.Proposals[2].Summary != "allow h1.test:443" || all.Proposals[2].State != reconciler.ProposalWaiting {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	if len(all.Warnings) != 2 || !strings.Contains(all.Warnings[0], "1 file in the queue of bottle one can't be read, the first: ") {

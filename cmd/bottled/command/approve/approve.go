@@ -18,9 +18,6 @@ import (
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
-// secretRequest is the tool by which an agent asks for a credential.
-const secretRequest queue.Tool = "secret-request"
-
 // Options of the command.
 type Options struct {
 	command.Streams
@@ -138,9 +135,9 @@ func (o *Options) checkTool(p reconciler.Proposal) error {
 	switch {
 	case o.For > 0 && p.Tool != queue.PipelockBlock:
 		return fmt.Errorf("--for is for hosts, of the tool %s; proposal %s is of %s: leave it out", queue.PipelockBlock, id, p.Tool)
-	case o.SecretFile != "" && p.Tool != secretRequest:
-		return fmt.Errorf("--secret-file is of the tool %s; proposal %s is of %s: leave it out", secretRequest, id, p.Tool)
-	case p.Tool == secretRequest && o.SecretFile == "" && o.AskSecret == nil:
+	case o.SecretFile != "" && p.Tool != queue.SecretRequest:
+		return fmt.Errorf("--secret-file is of the tool %s; proposal %s is of %s: leave it out", queue.SecretRequest, id, p.Tool)
+	case p.Tool == queue.SecretRequest && o.SecretFile == "" && o.AskSecret == nil:
 		return fmt.Errorf("proposal %s asks for a secret: give it with --secret-file FILE, or - for stdin", id)
 	}
 	return nil
@@ -163,7 +160,7 @@ func (o *Options) approve(ctx context.Context, p reconciler.Proposal) error {
 			return err
 		}
 	}
-	if p.Tool == secretRequest {
+	if p.Tool == queue.SecretRequest {
 		if decision.Secret, err = o.secret(review); err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func execute(t *testing.T, d *desk, args string, tty bool, change func(*Options)
 }
 
 func TestApprove(t *testing.T) {
-	host, routes, secret := review("aaaa", queue.PipelockBlock), review("bbbb", queue.CredProxyBlock), review("cccc", secretRequest)
+	host, routes, secret := review("aaaa", queue.PipelockBlock), review("bbbb", queue.CredProxyBlock), review("cccc", queue.SecretRequest)
 	routes.Dangers = []string{"the token goes to b.example"}
 	blocked, done := review("dddd", queue.PipelockBlock), review("eeee", queue.PipelockBlock)
 	blocked.Blocked, done.State = "the directory is read-only", reconciler.ProposalApplying

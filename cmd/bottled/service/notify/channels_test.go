@@ -117,7 +117,7 @@ func TestCommand(t *testing.T) {
 	}
 	for says, words := range map[string][]string{
 		" failed: exit status 3, and 7 bytes on stderr": {script(t, "echo SECRET >&2; exit 3")},
-		"no such file or directory":                      {"/none"},
+		"no such file or directory":                     {"/none"},
 	} {
 		if err := Command(words).Send(t.Context(), message()); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "SECRET") {
 			t.Errorf("%v, want %q", err, says)
