@@ -108,7 +108,7 @@ func matches(pattern, host string, port uint16) bool {
 		name, ports = h, []uint16{uint16(number)}
 	}
 	below, wildcard := strings.CutPrefix(name, "*.")
-	if host != name && !(wildcard && (host == below || strings.HasSuffix(host, "."+below))) {
+	if inside := wildcard && (host == below || strings.HasSuffix(host, "."+below)); !inside && host != name {
 		return false
 	}
 	for _, p := range ports {

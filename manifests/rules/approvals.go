@@ -24,7 +24,7 @@ var tools = map[string]string{
 	v1alpha1.ToolPipelockBlock: "",
 	"cred-proxy-block":         "a route has a token sent to an upstream, which a person must see",
 	"capability-block":         "a new image may run anything, so a person must see it",
-	"secret-request":           "only a person has the secret",
+	"secret-request":           "only a person has the secret", //nolint:gosec // a tool's name
 }
 
 // validateApprovals judges what a bottle says about its agent's proposals.

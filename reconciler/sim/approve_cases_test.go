@@ -23,7 +23,7 @@ import (
 // askHost asks for a host and waits until the controller knows.
 func (w *world) askHost(url string) string {
 	w.t.Helper()
-	id := w.ask("a", queue.PipelockBlock, url)
+	id := w.ask(queue.PipelockBlock, url)
 	w.pass(100 * time.Millisecond)
 	return id
 }
@@ -51,7 +51,7 @@ func TestTwoOperators(t *testing.T) {
 		}
 		group.Wait()
 		winner := slices.Index(results, nil)
-		answer := w.awaitAnswer("a", id, 10*time.Second)
+		answer := w.awaitAnswer(id, 10*time.Second)
 		for i, err := range results {
 			if i == winner {
 				continue
@@ -60,8 +60,8 @@ func TestTwoOperators(t *testing.T) {
 				t.Errorf("operator %d: %v", i, err)
 			}
 		}
-		if answer.By != fmt.Sprintf("operator%d", winner) || len(w.decisions("a")) != 1 {
-			t.Errorf("operator %d was first: %+v, %+v", winner, answer, w.decisions("a"))
+		if answer.By != fmt.Sprintf("operator%d", winner) || len(w.decisions()) != 1 {
+			t.Errorf("operator %d was first: %+v, %+v", winner, answer, w.decisions())
 		}
 	})
 }
@@ -76,20 +76,20 @@ func TestChangeIsTakenBack(t *testing.T) {
 		id := w.askHost("https://registry.npmjs.org")
 		w.decide(id, approveIt)
 		w.pass(time.Second)
-		if text := w.files.text(t, "a.yaml"); !strings.Contains(text, "npmjs") {
+		if text := w.files.text(t); !strings.Contains(text, "npmjs") {
 			t.Errorf("it was not tried:\n%s", text)
 		}
-		answer := w.awaitAnswer("a", id, 10*time.Minute)
+		answer := w.awaitAnswer(id, 10*time.Minute)
 		if answer.Status != queue.Failed || strings.Contains(answer.Notes, "/") {
 			t.Errorf("%+v", answer)
 		}
-		if text := w.files.text(t, "a.yaml"); text != supervised {
+		if text := w.files.text(t); text != supervised {
 			t.Errorf("the manifest:\n%s", text)
 		}
 		if p := w.proposal(id); p.Decision.Status != queue.Failed || !strings.Contains(p.Message, "pipelock") {
 			t.Errorf("%+v", p)
 		}
-		if all := w.decisions("a"); len(all) != 1 || all[0].Action != "failed" {
+		if all := w.decisions(); len(all) != 1 || all[0].Action != "failed" {
 			t.Errorf("%+v", all)
 		}
 		w.settle(5 * time.Minute)
@@ -105,10 +105,10 @@ func TestHostInForce(t *testing.T) {
 			t.Errorf("%+v, %v", review, err)
 		}
 		w.decide(id, approveIt)
-		if a := w.awaitAnswer("a", id, time.Second); a.Status != queue.Approved {
+		if a := w.awaitAnswer(id, time.Second); a.Status != queue.Approved {
 			t.Errorf("%+v", a)
 		}
-		if text := w.files.text(t, "a.yaml"); text != supervised {
+		if text := w.files.text(t); text != supervised {
 			t.Errorf("the manifest:\n%s", text)
 		}
 	})
@@ -122,13 +122,13 @@ func TestHostIsAllowedForLonger(t *testing.T) {
 			temporary bool // it still has an end
 			changes   bool
 		}{{time.Hour, true, true}, {30 * time.Minute, true, false}, {2 * time.Hour, true, true}, {0, false, true}, {time.Hour, false, false}} {
-			before := w.files.text(t, "a.yaml")
+			before := w.files.text(t)
 			id := w.askHost("https://registry.npmjs.org")
 			w.decide(id, reconciler.DecisionRequest{Approve: true, For: step.limit})
-			if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+			if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved {
 				t.Errorf("for %s: %+v", step.limit, a)
 			}
-			text := w.files.text(t, "a.yaml")
+			text := w.files.text(t)
 			if strings.Count(text, "registry.npmjs.org:443") != 1 || strings.Contains(text, "until:") != step.temporary || (text != before) != step.changes {
 				t.Errorf("for %s:\n%s", step.limit, text)
 			}
@@ -151,7 +151,7 @@ func TestExpiry(t *testing.T) {
 		if a := w.answerTo("a", id); a == nil || a.Status != queue.Expired || !strings.Contains(a.Notes, "24h") {
 			t.Errorf("%+v", a)
 		}
-		if all := w.decisions("a"); len(all) != 1 || all[0].Action != "expired" || all[0].Who != "bottled" {
+		if all := w.decisions(); len(all) != 1 || all[0].Action != "expired" || all[0].Who != "bottled" {
 			t.Errorf("%+v", all)
 		}
 	})
@@ -176,7 +176,7 @@ func TestStaleReview(t *testing.T) {
 		}
 		request.Digest = review.Digest
 		w.decide(id, request)
-		if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Approved {
+		if a := w.awaitAnswer(id, 10*time.Second); a.Status != queue.Approved {
 			t.Errorf("%+v", a)
 		}
 	})
@@ -207,7 +207,7 @@ func TestFileChangesUnderneath(t *testing.T) {
 				id := w.askHost("https://registry.npmjs.org")
 				w.decide(id, approveIt)
 				w.pass(10 * time.Second)
-				if text := w.files.text(t, "a.yaml"); text != c.text {
+				if text := w.files.text(t); text != c.text {
 					t.Errorf("the manifest of somebody else was changed:\n%s", text)
 				}
 				p, answer := w.proposal(id), w.answerTo("a", id)
@@ -220,7 +220,7 @@ func TestFileChangesUnderneath(t *testing.T) {
 				if answer != nil || p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, "the decision of anna was not carried out") {
 					t.Errorf("%+v, %+v", p, answer)
 				}
-				if all := w.decisions("a"); len(all) != 1 || all[0].Action != "void" {
+				if all := w.decisions(); len(all) != 1 || all[0].Action != "void" {
 					t.Errorf("%+v", all)
 				}
 			})
@@ -250,7 +250,7 @@ func TestUnwritableManifest(t *testing.T) {
 				}
 				broken = false
 				w.decide(id, approveIt)
-				if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Approved {
+				if a := w.awaitAnswer(id, 10*time.Second); a.Status != queue.Approved {
 					t.Errorf("%+v", a)
 				}
 			})
@@ -274,7 +274,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		w.pass(48 * time.Hour) // it can't expire either
-		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || w.files.text(t, "a.yaml") != supervised {
+		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || w.files.text(t) != supervised {
 			t.Errorf("%+v", p)
 		}
 		w.aroundDesk = nil
@@ -301,10 +301,10 @@ func TestEdited(t *testing.T) {
 		}
 		edited := strings.Replace(supervised, "example.com", "registry.npmjs.org", 1)
 		w.decide(id, reconciler.DecisionRequest{Approve: true, Edited: &edited, Notes: "only this one"})
-		if a := w.awaitAnswer("a", id, 10*time.Second); a.Status != queue.Modified || a.Notes != "only this one" {
+		if a := w.awaitAnswer(id, 10*time.Second); a.Status != queue.Modified || a.Notes != "only this one" {
 			t.Errorf("%+v", a)
 		}
-		if text := w.files.text(t, "a.yaml"); text != edited {
+		if text := w.files.text(t); text != edited {
 			t.Errorf("the manifest:\n%s", text)
 		}
 		w.settle(time.Minute)
@@ -316,18 +316,18 @@ func TestManyApprovals(t *testing.T) {
 	approvals(t, func(t *testing.T, w *world) {
 		var ids []string
 		for i := range 10 {
-			ids = append(ids, w.ask("a", queue.PipelockBlock, fmt.Sprintf("https://host%d.example", i)))
+			ids = append(ids, w.ask(queue.PipelockBlock, fmt.Sprintf("https://host%d.example", i)))
 		}
 		w.pass(2 * time.Second)
 		for _, id := range ids {
 			w.decide(id, approveIt)
 		}
 		for _, id := range ids {
-			if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+			if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved {
 				t.Errorf("%+v", a)
 			}
 		}
-		text := w.files.text(t, "a.yaml")
+		text := w.files.text(t)
 		for i := range ids {
 			if strings.Count(text, fmt.Sprintf("- host%d.example:443\n", i)) != 1 {
 				t.Errorf("host %d:\n%s", i, text)
@@ -350,14 +350,14 @@ func TestDockerfile(t *testing.T) {
 		w.settle(10 * time.Second)
 		agent, _ := w.hands.ID(name(state.Agent, "a"))
 		proxy, _ := w.hands.ID(name(state.Pipelock, "a"))
-		id := w.ask("a", queue.CapabilityBlock, "FROM scratch\nLABEL more=1\n")
+		id := w.ask(queue.CapabilityBlock, "FROM scratch\nLABEL more=1\n")
 		w.pass(2 * time.Second)
 		review, err := w.controller.Review(w.t.Context(), id)
 		if err != nil || review.File != dockerfile || !strings.Contains(review.Diff, "+LABEL more=1") {
 			w.t.Errorf("%+v, %v", review, err)
 		}
 		w.decide(id, reconciler.DecisionRequest{Approve: true, Digest: review.Digest})
-		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+		if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved {
 			w.t.Errorf("%+v", a)
 		}
 		if now, running := w.hands.ID(name(state.Agent, "a")); now == agent || !running {
@@ -392,7 +392,7 @@ func TestRoutes(t *testing.T) {
 		w.settle(10 * time.Second)
 		ask := func(routes string) (string, reconciler.Review) {
 			t.Helper()
-			id := w.ask("a", queue.CredProxyBlock, `{"routes":[`+routes+`]}`)
+			id := w.ask(queue.CredProxyBlock, `{"routes":[`+routes+`]}`)
 			w.pass(100 * time.Millisecond)
 			review, err := w.controller.Review(t.Context(), id)
 			if err != nil {
@@ -403,10 +403,10 @@ func TestRoutes(t *testing.T) {
 		const same = `{"path":"/other/","upstream":"https://other.example","auth_scheme":"Bearer","token_slot":"env-OTHER"}`
 		id, review := ask(`{"path":"/anthropic/","upstream":"https://api.anthropic.com","token_slot":"env-TOKEN","methods":["GET","POST"]},` + same)
 		w.decide(id, reconciler.DecisionRequest{Approve: true, Digest: review.Digest})
-		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved || len(review.Dangers) > 0 {
+		if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved || len(review.Dangers) > 0 {
 			t.Errorf("%+v, %+v", a, review)
 		}
-		text := w.files.text(t, "a.yaml")
+		text := w.files.text(t)
 		if !strings.Contains(text, "methods:") || !strings.Contains(text, "      # the second one\n      - path: \"/other/\"   # kept\n") || strings.Contains(text, "Bearer") {
 			t.Errorf("the manifest:\n%s", text)
 		}
@@ -425,10 +425,10 @@ func TestRoutes(t *testing.T) {
 		w.decide(id, reconciler.DecisionRequest{Notes: "no"})
 		id, _ = ask(`{"path":"/new/","upstream":"https://new.example","token_slot":"env-OTHER"}`)
 		w.decide(id, reconciler.DecisionRequest{Approve: true, AllowNewUpstream: true})
-		if a := w.awaitAnswer("a", id, time.Minute); a.Status != queue.Approved {
+		if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved {
 			t.Errorf("%+v", a)
 		}
-		if text := w.files.text(t, "a.yaml"); strings.Contains(text, "path: /anthropic/") || strings.Contains(text, "/other/") || !strings.Contains(text, "https://new.example") {
+		if text := w.files.text(t); strings.Contains(text, "path: /anthropic/") || strings.Contains(text, "/other/") || !strings.Contains(text, "https://new.example") {
 			t.Errorf("the manifest:\n%s", text)
 		}
 		w.settle(time.Minute)
@@ -441,13 +441,13 @@ func TestSecret(t *testing.T) {
 		const first, second = "first-secret-value", "second-secret-value"
 		give := func(secret string) queue.Answer {
 			t.Helper()
-			id := w.ask("a", queue.SecretRequest, `{"name":"github","upstream":"https://api.github.com"}`)
+			id := w.ask(queue.SecretRequest, `{"name":"github","upstream":"https://api.github.com"}`)
 			w.pass(100 * time.Millisecond)
 			if err := w.controller.Decide(t.Context(), "anna", id, approveIt); !errors.Is(err, reconciler.ErrDecision) {
 				t.Errorf("without a secret: %v", err)
 			}
 			w.decide(id, reconciler.DecisionRequest{Approve: true, Secret: secret + "\n"})
-			return w.awaitAnswer("a", id, time.Minute)
+			return w.awaitAnswer(id, time.Minute)
 		}
 		file := filepath.Join(w.settings.SecretDir("a"), "github")
 		for _, secret := range []string{first, second} {
@@ -464,7 +464,7 @@ func TestSecret(t *testing.T) {
 				t.Errorf("cred-proxy has %q", tokens)
 			}
 		}
-		text := w.files.text(t, "a.yaml")
+		text := w.files.text(t)
 		if strings.Count(text, "path: /github/") != 1 || !strings.Contains(text, "file: "+file) {
 			t.Errorf("the manifest:\n%s", text)
 		}
@@ -536,10 +536,10 @@ func TestDockerfileThatCantBeBuilt(t *testing.T) {
 		w.settle(10 * time.Second)
 		before := w.containersOf("a")
 		broken = true
-		id := w.ask("a", queue.CapabilityBlock, "FROM scratch\nRUN exploit\n")
+		id := w.ask(queue.CapabilityBlock, "FROM scratch\nRUN exploit\n")
 		w.pass(time.Second)
 		w.decide(id, approveIt)
-		if a := w.awaitAnswer("a", id, 20*time.Minute); a.Status != queue.Failed || !strings.Contains(a.Notes, "RUN exploit: exit code 1") {
+		if a := w.awaitAnswer(id, 20*time.Minute); a.Status != queue.Failed || !strings.Contains(a.Notes, "RUN exploit: exit code 1") {
 			t.Errorf("%+v", a)
 		}
 		if data, err := os.ReadFile(filepath.Join(dir, "Dockerfile")); err != nil || string(data) != "FROM scratch\n" {

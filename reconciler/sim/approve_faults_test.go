@@ -81,7 +81,7 @@ func (s decided) files(w *world) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.files.text(w.t, "a.yaml") + string(data)
+	return w.files.text(w.t) + string(data)
 }
 
 // aroundDesk lets the injector's fault happen at what the desk writes, too.
@@ -126,7 +126,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 		return err
 	}
 	before := s.files(w)
-	id = w.ask("a", cmp.Or(s.tool, queue.PipelockBlock), s.payload)
+	id = w.ask(cmp.Or(s.tool, queue.PipelockBlock), s.payload)
 	w.pass(2 * time.Second)
 	i.armed.Store(true)
 	err := w.controller.Decide(w.t.Context(), "anna", id, s.request)
@@ -156,7 +156,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 func (s decided) check(w *world, id string, answers int, before string) error {
 	answer, after := w.answerTo("a", id), s.files(w)
 	final := 0
-	for _, r := range w.decisions("a") {
+	for _, r := range w.decisions() {
 		if r.Action == string(answer.Status) {
 			final++
 		}
@@ -170,7 +170,7 @@ func (s decided) check(w *world, id string, answers int, before string) error {
 	case changed && strings.Count(after, s.has) != 1, !changed && after != before:
 		return fmt.Errorf("it is %s, and the files are\n%s", answer.Status, after)
 	case final != 1:
-		return fmt.Errorf("%d records of the decision: %+v", final, w.decisions("a"))
+		return fmt.Errorf("%d records of the decision: %+v", final, w.decisions())
 	}
 	return w.settled(time.Minute)
 }

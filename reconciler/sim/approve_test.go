@@ -35,23 +35,23 @@ spec:
 
 const added = "      - example.com # the first one\n      - registry.npmjs.org:443\n"
 
-// ask queues a proposal of a bottle's agent.
-func (w *world) ask(slug string, tool queue.Tool, payload string) string {
+// ask queues a proposal of the agent of bottle a.
+func (w *world) ask(tool queue.Tool, payload string) string {
 	w.t.Helper()
-	if err := os.MkdirAll(w.settings.QueueDir(slug), 0o700); err != nil { // which the engine in memory does not make
+	if err := os.MkdirAll(w.settings.QueueDir("a"), 0o700); err != nil { // which the engine in memory does not make
 		w.t.Fatal(err)
 	}
-	q, err := queue.Open(w.settings.QueueDir(slug))
+	q, err := queue.Open(w.settings.QueueDir("a"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer q.Close()
-	p, err := q.Submit(queue.Proposal{Bottle: slug, Tool: tool, Payload: payload, Justification: "needed for the build"})
+	p, err := q.Submit(queue.Proposal{Bottle: "a", Tool: tool, Payload: payload, Justification: "needed for the build"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	select {
-	case w.asked <- slug:
+	case w.asked <- "a":
 	case <-time.After(time.Second):
 		w.t.Error("nobody watches the queues")
 	}
@@ -81,10 +81,10 @@ func (w *world) answerTo(slug, id string) *queue.Answer {
 }
 
 // awaitAnswer waits for the answer to a proposal.
-func (w *world) awaitAnswer(slug, id string, most time.Duration) queue.Answer {
+func (w *world) awaitAnswer(id string, most time.Duration) queue.Answer {
 	w.t.Helper()
 	for end := time.Now().Add(most); time.Now().Before(end); w.pass(time.Millisecond) {
-		if a := w.answerTo(slug, id); a != nil {
+		if a := w.answerTo("a", id); a != nil {
 			return *a
 		}
 	}
@@ -104,10 +104,10 @@ func (w *world) proposal(id string) reconciler.Proposal {
 	return reconciler.Proposal{}
 }
 
-// decisions returns the decisions in a bottle's audit log.
-func (w *world) decisions(slug string) (all []queue.Record) {
+// decisions returns the decisions in the audit log of bottle a.
+func (w *world) decisions() (all []queue.Record) {
 	w.t.Helper()
-	file, err := os.Open(filepath.Join(w.settings.AuditDir(), slug+".jsonl"))
+	file, err := os.Open(filepath.Join(w.settings.AuditDir(), "a.jsonl"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -142,7 +142,7 @@ func approvals(t *testing.T, test func(t *testing.T, w *world)) {
 // TestApprovedHost is written into the manifest, served by pipelock, recorded, and then told to the agent.
 func TestApprovedHost(t *testing.T) {
 	approvals(t, func(t *testing.T, w *world) {
-		id := w.ask("a", queue.PipelockBlock, "https://registry.npmjs.org/left-pad")
+		id := w.ask(queue.PipelockBlock, "https://registry.npmjs.org/left-pad")
 		w.pass(2 * time.Second)
 		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || p.Summary != "allow registry.npmjs.org:443" || p.Bottle != "a" {
 			t.Errorf("%+v", p)
@@ -167,7 +167,7 @@ func TestApprovedHost(t *testing.T) {
 		if err := w.controller.Decide(t.Context(), "anna", id, reconciler.DecisionRequest{Approve: true, Digest: review.Digest, Notes: "fine"}); err != nil {
 			t.Fatal(err)
 		}
-		answer := w.awaitAnswer("a", id, 10*time.Second)
+		answer := w.awaitAnswer(id, 10*time.Second)
 		t.Logf("answered after %s", time.Since(began))
 		if answer.Status != queue.Approved || answer.By != "anna" || answer.Notes != "fine" {
 			t.Errorf("%+v", answer)
@@ -175,10 +175,10 @@ func TestApprovedHost(t *testing.T) {
 		if s, _ := w.status("a"); !s.Ready || s.Proposals != nil {
 			t.Errorf("the agent has the answer, and the bottle is %+v", s)
 		}
-		if text := w.files.text(t, "a.yaml"); text != strings.Replace(supervised, "      - example.com # the first one\n", added, 1) {
+		if text := w.files.text(t); text != strings.Replace(supervised, "      - example.com # the first one\n", added, 1) {
 			t.Errorf("the manifest:\n%s", text)
 		}
-		if all := w.decisions("a"); len(all) != 1 || all[0].Action != "approved" || all[0].Who != "anna" || all[0].Diff != review.Diff || all[0].Proposal != id || all[0].File != review.File || len(all[0].After) != 64 {
+		if all := w.decisions(); len(all) != 1 || all[0].Action != "approved" || all[0].Who != "anna" || all[0].Diff != review.Diff || all[0].Proposal != id || all[0].File != review.File || len(all[0].After) != 64 {
 			t.Errorf("%+v", all)
 		}
 		if p := w.proposal(id); p.State != reconciler.ProposalAnswered || p.Decision.Status != queue.Approved {

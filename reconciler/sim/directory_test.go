@@ -51,9 +51,10 @@ func (d *directory) save(t testing.TB, name, text string) {
 	d.notify()
 }
 
-func (d *directory) text(t testing.TB, name string) string {
+// text is the manifest of bottle a.
+func (d *directory) text(t testing.TB) string {
 	t.Helper()
-	data, err := os.ReadFile(d.path(name))
+	data, err := os.ReadFile(d.path("a.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/bot-bottle/bottled/state/audit"
 )
 
-// changesOf returns the records of bottled's own changes of a bottle.
-func changesOf(t *testing.T, s *Service, bottle string) (changes []audit.Change) {
+// changesOf returns the records of bottled's own changes of the bottle one.
+func changesOf(t *testing.T, s *Service) (changes []audit.Change) {
 	t.Helper()
-	if err := s.Audit(AuditOptions{Bottles: []string{bottle}, Kinds: []string{audit.KindChange}}, func(_ audit.Record, line []byte) error {
+	if err := s.Audit(AuditOptions{Bottles: []string{"one"}, Kinds: []string{audit.KindChange}}, func(_ audit.Record, line []byte) error {
 		var c audit.Change
 		err := json.Unmarshal(line, &c)
 		changes = append(changes, c)
@@ -45,14 +45,14 @@ func verified(t *testing.T, s *Service, o VerifyOptions) audit.Verification {
 func TestCommandsAreOnRecord(t *testing.T) {
 	s, log, _, dir := newService(t)
 	reconcileOnce(t, s, plan.PruneGuarded, dir)
-	made := changesOf(t, s, "one")
+	made := changesOf(t, s)
 	if !slices.ContainsFunc(made, func(c audit.Change) bool { return c.Action == "create" && c.Object == "p-agent-one" }) {
 		t.Errorf("the pass: %+v", made)
 	}
 	if _, err := s.Session(t.Context(), "one", []string{"sh", "-c", "my secret"}, func() (Attachment, func()) { return ending{}, func() {} }); err != nil {
 		t.Fatal(err)
 	}
-	session := changesOf(t, s, "one")[len(made):]
+	session := changesOf(t, s)[len(made):]
 	if len(session) != 2 || session[0].Action != audit.ActionSession || session[1].Action != audit.ActionSessionEnd ||
 		session[1].Result != audit.ChangeDone || !strings.Contains(session[1].Cause, "exit code 0") {
 		t.Errorf("the session: %+v", session)
@@ -69,7 +69,7 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	if _, err := s.Delete(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	after := changesOf(t, s, "one")
+	after := changesOf(t, s)
 	if after[0].Action != audit.ActionArchive || !slices.ContainsFunc(after, func(c audit.Change) bool { return c.Action == "remove" && c.Object == "p-agent-one" }) {
 		t.Errorf("archived and deleted: %+v", after)
 	}
@@ -106,7 +106,7 @@ func TestFailedStepIsOnRecord(t *testing.T) {
 	if result, err := s.Reconcile(t.Context(), snapshot, pass.Options{}, nil); err != nil || len(result.Failed) != 1 {
 		t.Fatalf("%+v, %v", result, err)
 	}
-	if all := changesOf(t, s, "one"); !slices.ContainsFunc(all, func(c audit.Change) bool {
+	if all := changesOf(t, s); !slices.ContainsFunc(all, func(c audit.Change) bool {
 		return c.Result == audit.ChangeFailed && c.Error != "" && c.Object == "none:1"
 	}) {
 		t.Errorf("%+v", all)

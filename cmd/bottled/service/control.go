@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/pass"
 	"github.com/bot-bottle/bottled/reconciler/plan"
 	"github.com/bot-bottle/bottled/reconciler/ports"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/resolve"
 	"github.com/bot-bottle/bottled/state/store"
@@ -72,13 +74,8 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	queues := r.Settings.QueueDir("")
-	desk := approve.New(approve.Config{
-		Settings: r.Settings, Manifests: source, Timeout: o.ApproveTimeout, Log: s.Log,
-		Watch: func() (approve.Watcher, error) { return approve.Watch(queues) },
-	})
 	c := control.NewController(control.ControllerConfig{
-		Reconciler: r, Source: source, Desk: desk, Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
+		Reconciler: r, Source: source, Desk: s.desk(r.Settings, source, o.ApproveTimeout), Prune: o.Prune, Resync: o.Resync, Metrics: metrics, Registry: registry, Log: s.Log,
 		Ports:    &ports.Server{Listen: ports.Listen, Open: ports.Open, Budget: ports.NewBudget(maxConnections()), Log: s.Log},
 		Identity: reconciler.ControllerStatus{Version: Version(), PID: os.Getpid(), Started: time.Now(), Owner: r.Settings.Owner, Sources: names},
 	})
@@ -87,10 +84,7 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 		return err
 	}
 	go syncOnHangup(ctx, c)
-	s.Log.Info().Strs("sources", names).Str("owner", r.Settings.Owner).Str("version", Version()).Msg("keeping bottles as declared")
-	if address := server.TCPAddr(); address != nil {
-		s.Log.Info().Stringer("address", address).Msg("serving the API, read-only, on TCP too")
-	}
+	s.logStart(names, r.Settings.Owner, server.TCPAddr())
 	notifySystemd(daemon.SdNotifyReady)
 	context.AfterFunc(ctx, func() { notifySystemd(daemon.SdNotifyStopping) })
 	signed := s.signAudit(ctx, r.Settings.AuditDir(), key)
@@ -108,6 +102,22 @@ func (s *Service) Control(ctx context.Context, o ControlOptions) (err error) {
 		s.Log.Info().Msg("stopped")
 	}
 	return err
+}
+
+// desk returns what carries out the decisions about proposals.
+func (s *Service) desk(settings state.Settings, manifests approve.Manifests, timeout time.Duration) *approve.Desk {
+	return approve.New(approve.Config{
+		Settings: settings, Manifests: manifests, Timeout: timeout, Log: s.Log,
+		Watch: func() (approve.Watcher, error) { return approve.Watch(settings.QueueDir("")) },
+	})
+}
+
+// logStart says what a controller begins to do. address is where it serves on TCP, if it does.
+func (s *Service) logStart(sources []string, owner string, address net.Addr) {
+	s.Log.Info().Strs("sources", sources).Str("owner", owner).Str("version", Version()).Msg("keeping bottles as declared")
+	if address != nil {
+		s.Log.Info().Stringer("address", address).Msg("serving the API, read-only, on TCP too")
+	}
 }
 
 // auditKey reads the key that signs the audit log; nil when there is none.
