@@ -85,7 +85,7 @@ func changesOf(f field) []Change {
 	return all
 }
 
-// TestEveryChangeEverywhere makes changes to every field of every document of the corpus: each time every third one, so that all are made
+// TestEveryChangeEverywhere makes changes to every field of every document of the corpus: each time every tenth one, so that all are made
 // in many places.
 func TestEveryChangeEverywhere(t *testing.T) {
 	made := 0
@@ -102,7 +102,7 @@ func TestEveryChangeEverywhere(t *testing.T) {
 			before := readAll(t, m.text)
 			for n, f := range fieldsOf("", m.document().Root()) {
 				for k, c := range changesOf(f) {
-					if (n+k)%3 != 0 || isLastField(m, c) {
+					if (n+k)%10 != 0 || isLastField(m, c) {
 						continue
 					}
 					made++
@@ -113,7 +113,7 @@ func TestEveryChangeEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if made < 9000 {
+	if made < 2500 {
 		t.Errorf("only %d changes were made", made)
 	}
 }
