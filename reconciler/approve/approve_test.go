@@ -363,3 +363,20 @@ func TestThousandProposals(t *testing.T) {
 		t.Errorf("%v, %v", families, err)
 	}
 }
+
+// TestEntry writes what opens the host, and as little else as its pipelock can tell apart.
+func TestEntry(t *testing.T) {
+	for _, test := range []struct {
+		url         string
+		with, plain string
+	}{
+		{"https://docs.example/x", "docs.example:443", "docs.example"},
+		{"http://docs.example", "docs.example:80", "docs.example"},
+		{"https://docs.example:8443", "docs.example:8443", "docs.example:8443"},
+	} {
+		h, err := parseHost(test.url)
+		if err != nil || h.entry(true) != test.with || h.entry(false) != test.plain {
+			t.Errorf("%s: %q and %q, %v", test.url, h.entry(true), h.entry(false), err)
+		}
+	}
+}

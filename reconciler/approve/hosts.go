@@ -48,6 +48,14 @@ func parseHost(payload string) (host, error) {
 // ports of plain HTTP.
 func (h host) String() string { return net.JoinHostPort(h.name, strconv.Itoa(int(h.port))) }
 
+// entry is the entry of the allowlist that opens the host: with its port, unless pipelock is of another image, which knows no ports.
+func (h host) entry(ports bool) string {
+	if !ports && (h.port == 443 || h.port == 80) {
+		return h.name
+	}
+	return h.String()
+}
+
 // allowedBy reports whether an entry of the allowlist opens the host, as pipelock understands it: without a port, an entry opens port 443 of
 // tunnels and all ports of plain HTTP.
 func (h host) allowedBy(entry string) bool {
@@ -99,8 +107,8 @@ func splitEntry(entry string) (name string, port uint16) {
 	return name, uint16(number)
 }
 
-// hostWish adds the host of a pipelock-block to the allowlist.
-func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error) {
+// hostWish adds the host of a pipelock-block to the allowlist. ports is whether its entries may have ports.
+func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time, ports bool) (wish, error) {
 	w := wish{file: b.Source.Path}
 	h, err := parseHost(p.Payload)
 	if err != nil {
@@ -123,7 +131,7 @@ func hostWish(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error
 	if end, allowed := h.allowedUntil(b); allowed {
 		w.warnings = append(w.warnings, h.String()+" is allowed already, until "+end.Format(time.RFC3339))
 	}
-	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.String(), Until: until})}
+	w.changes = []edit.Change{allow(b.Spec.Egress.Allowlist, v1alpha1.AllowedHost{Host: h.entry(ports), Until: until})}
 	return w, nil
 }
 

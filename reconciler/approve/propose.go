@@ -13,6 +13,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/render"
 )
@@ -202,7 +203,8 @@ func (c change) diff() string { return edit.Diff(c.File, c.Before, c.After) }
 func (d *Desk) wishOf(p queue.Proposal, b v1alpha1.Bottle, until time.Time) (wish, error) {
 	switch p.Tool {
 	case queue.PipelockBlock:
-		return hostWish(p, b, until)
+		_, builtin := d.Settings.Image(state.Pipelock)
+		return hostWish(p, b, until, builtin)
 	case queue.CredProxyBlock:
 		return routesWish(p, b)
 	case queue.CapabilityBlock:
