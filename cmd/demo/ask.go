@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,7 +21,7 @@ func (d *demo) proveAsked() {
 		func(r result) bool { return r.code == 0 && strings.Contains(r.output, "allow "+askedHost+":80") }, bottled("proposals")...)
 	id := d.proposal()
 	d.do(bottled("proposals", "show", id)...)
-	d.do(bottled("approve", id)...)
+	d.do(bottled("approve", id, "--yes")...)
 	d.prove("When it asks again, it has the answer, ...",
 		func(r result) bool { return r.code == 0 && strings.Contains(r.output, `"status":"approved"`) },
 		inAgent(builderAgent, "tools", "http://supervise:9100", "pipelock-block", call)...)
@@ -38,7 +39,7 @@ func (d *demo) proposal() string {
 		return ""
 	}
 	if err := json.Unmarshal([]byte(output), &waiting); err != nil || len(waiting.Proposals) != 1 {
-		d.fail(fmt.Errorf("one proposal is expected, not %s (%v)", output, err))
+		d.fail(errors.Join(fmt.Errorf("one proposal is expected, not %s", output), err))
 		return ""
 	}
 	_, random, _ := strings.Cut(waiting.Proposals[0].ID, "-")

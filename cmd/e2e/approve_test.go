@@ -86,7 +86,7 @@ func rejectHost(a *asking) {
 func (a *asking) editor(script string) {
 	a.t.Helper()
 	path := filepath.Join(a.t.TempDir(), "editor")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sed -i '"+script+"' \"$1\"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sed -i '"+script+"' \"$1\"\n"), 0o700); err != nil {
 		a.t.Fatal(err)
 	}
 	a.Extra = append(slices.Clone(a.Extra), "EDITOR="+path, "VISUAL=")

@@ -20,11 +20,11 @@ const (
 )
 
 // tools are those by which an agent asks, with the reason why no rule can approve what it asks for; "" where one can.
-var tools = map[string]string{
+var tools = map[string]string{ //nolint:gosec // names of tools
 	v1alpha1.ToolPipelockBlock: "",
 	"cred-proxy-block":         "a route has a token sent to an upstream, which a person must see",
 	"capability-block":         "a new image may run anything, so a person must see it",
-	"secret-request":           "only a person has the secret", //nolint:gosec // a tool's name
+	"secret-request":           "only a person has the secret",
 }
 
 // validateApprovals judges what a bottle says about its agent's proposals.

@@ -144,11 +144,11 @@ func TestExpiry(t *testing.T) {
 		w.pass(12 * time.Hour)
 		w.run(nil)
 		w.pass(12*time.Hour - 10*time.Second)
-		if a := w.answerTo("a", id); a != nil {
+		if a := w.answerTo(id); a != nil {
 			t.Fatalf("too early: %+v", a)
 		}
 		w.pass(20 * time.Second)
-		if a := w.answerTo("a", id); a == nil || a.Status != queue.Expired || !strings.Contains(a.Notes, "24h") {
+		if a := w.answerTo(id); a == nil || a.Status != queue.Expired || !strings.Contains(a.Notes, "24h") {
 			t.Errorf("%+v", a)
 		}
 		if all := w.decisions(); len(all) != 1 || all[0].Action != "expired" || all[0].Who != "bottled" {
@@ -210,7 +210,7 @@ func TestFileChangesUnderneath(t *testing.T) {
 				if text := w.files.text(t); text != c.text {
 					t.Errorf("the manifest of somebody else was changed:\n%s", text)
 				}
-				p, answer := w.proposal(id), w.answerTo("a", id)
+				p, answer := w.proposal(id), w.answerTo(id)
 				if c.status != "" {
 					if answer == nil || answer.Status != c.status {
 						t.Errorf("%+v, %+v", p, answer)
@@ -245,7 +245,7 @@ func TestUnwritableManifest(t *testing.T) {
 				id := w.askHost("https://registry.npmjs.org")
 				w.decide(id, approveIt)
 				w.pass(10 * time.Second)
-				if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, why.Error()) || w.answerTo("a", id) != nil {
+				if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, why.Error()) || w.answerTo(id) != nil {
 					t.Errorf("%+v", p)
 				}
 				broken = false
@@ -280,7 +280,7 @@ func TestFullDisk(t *testing.T) {
 		w.aroundDesk = nil
 		w.run(nil)
 		w.pass(time.Minute)
-		if a := w.answerTo("a", id); a == nil || a.Status != queue.Expired {
+		if a := w.answerTo(id); a == nil || a.Status != queue.Expired {
 			t.Errorf("%+v", a)
 		}
 	})
@@ -498,7 +498,7 @@ func TestRule(t *testing.T) {
 			id := w.askHost(fmt.Sprintf("https://host%d.npmjs.org", i))
 			w.run(nil) // what was counted is on file
 			w.pass(10 * time.Second)
-			a := w.answerTo("a", id)
+			a := w.answerTo(id)
 			if want == "" {
 				if p := w.proposal(id); a != nil || !strings.Contains(p.Message, "its max is 2") {
 					t.Errorf("%+v, %+v", a, p)
@@ -511,7 +511,7 @@ func TestRule(t *testing.T) {
 		}
 		id := w.askHost("https://another.example")
 		w.pass(time.Minute)
-		if a, p := w.answerTo("a", id), w.proposal(id); a != nil || p.Message != "" {
+		if a, p := w.answerTo(id), w.proposal(id); a != nil || p.Message != "" {
 			t.Errorf("%+v, %+v", a, p)
 		}
 	})

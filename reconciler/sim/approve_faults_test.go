@@ -111,7 +111,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 			snapshot, _, err := w.files.Read()
 			early = errors.Join(early, err, w.planned(snapshot))
 		}
-		fresh := write == approve.WriteAnswer && w.answerTo("a", id) == nil
+		fresh := write == approve.WriteAnswer && w.answerTo(id) == nil
 		err := do()
 		if fresh && err == nil {
 			answers++
@@ -137,7 +137,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 		w.run(nil)
 		w.pass(5 * time.Second)
 	}
-	for try := 0; w.answerTo("a", id) == nil; try++ { // an operator whose decision was not accepted, or is void, makes it again
+	for try := 0; w.answerTo(id) == nil; try++ { // an operator whose decision was not accepted, or is void, makes it again
 		if try == 400 {
 			return fmt.Errorf("no answer: %+v", w.controller.Proposals())
 		}
@@ -154,7 +154,7 @@ func (s decided) play(w *world, dir string, i *injector) error {
 
 // check compares the outcome with the answer that the agent got.
 func (s decided) check(w *world, id string, answers int, before string) error {
-	answer, after := w.answerTo("a", id), s.files(w)
+	answer, after := w.answerTo(id), s.files(w)
 	final := 0
 	for _, r := range w.decisions() {
 		if r.Action == string(answer.Status) {

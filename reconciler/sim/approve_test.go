@@ -66,9 +66,9 @@ func (w queueWatcher) Changes() <-chan string { return w.asked }
 func (w queueWatcher) Close() error { return nil }
 
 // answerTo returns the answer to a proposal; nil while there is none.
-func (w *world) answerTo(slug, id string) *queue.Answer {
+func (w *world) answerTo(id string) *queue.Answer {
 	w.t.Helper()
-	q, err := queue.Open(w.settings.QueueDir(slug))
+	q, err := queue.Open(w.settings.QueueDir("a"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func (w *world) answerTo(slug, id string) *queue.Answer {
 func (w *world) awaitAnswer(id string, most time.Duration) queue.Answer {
 	w.t.Helper()
 	for end := time.Now().Add(most); time.Now().Before(end); w.pass(time.Millisecond) {
-		if a := w.answerTo("a", id); a != nil {
+		if a := w.answerTo(id); a != nil {
 			return *a
 		}
 	}
