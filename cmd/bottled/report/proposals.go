@@ -108,7 +108,7 @@ func ProposalState(p reconciler.Proposal) string {
 func Review(r reconciler.Review, short string, now time.Time) []Line {
 	asked := fmt.Sprintf("asks      %s (%s), %s ago", Flat(r.Summary), r.Tool, Age(r.Asked, now))
 	if r.State == reconciler.ProposalWaiting && !r.Expires.IsZero() {
-		asked += ", expires in " + Age(now, r.Expires)
+		asked += ", expires in " + Age(now, now.Add(remaining(r.Expires.Sub(now))))
 	}
 	all := []Line{{Text: "proposal  " + r.ID}, {Text: "bottle    " + r.Bottle}, {Text: asked, Wrap: true}, {Text: "state     " + ProposalState(r.Proposal)}}
 	if r.Message != "" {
@@ -132,6 +132,14 @@ func Review(r reconciler.Review, short string, now time.Time) []Line {
 		}
 	}
 	return append(all, adviceLines(r, short)...)
+}
+
+// remaining is a time that is left, to the minute: of a day, a second later, there is a day left.
+func remaining(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d
+	}
+	return d.Round(time.Minute)
 }
 
 // adviceLines are what to be aware of, and how to decide.
