@@ -87,7 +87,7 @@ func (d *Desk) Review(ctx context.Context, id string) (reconciler.Review, error)
 	return r, nil
 }
 
-// planOf returns what the controller would do, one line for each thing that it touches. What can't be planned is a warning.
+// planOf returns what the controller would do, one line for each component, network, volume and image that it touches. What can't be planned is a warning.
 func (d *Desk) planOf(ctx context.Context, p reconciler.Proposal, out proposed, r *reconciler.Review) []string {
 	if p.Tool == queue.CapabilityBlock {
 		return []string{"build the agent's image from " + out.change.File, "replace the agent, if that succeeds; its volumes and mounts stay"}
@@ -104,7 +104,7 @@ func (d *Desk) planOf(ctx context.Context, p reconciler.Proposal, out proposed, 
 	return planLines(planned)
 }
 
-// planLines describes a plan by what is done to each object.
+// planLines describes a plan by what is done to each object, but for the sidecars' files: what follows from them counts.
 func planLines(p plan.BottlePlan) []string {
 	lines := []string{}
 	reloaded := map[string]bool{}
@@ -114,6 +114,9 @@ func planLines(p plan.BottlePlan) []string {
 		}
 	}
 	for _, i := range p.Items() {
+		if i.Kind == "files" {
+			continue
+		}
 		verb := string(i.Verb)
 		if reloaded[i.Name] && i.Verb == plan.VerbChange {
 			verb = "reload"
