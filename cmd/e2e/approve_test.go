@@ -51,7 +51,7 @@ func approveHost(a *asking) {
 	a.Eventually(wellWithin, "the proposal is shown with its change, its reason and what was refused", func() (bool, string) {
 		shown := a.Expect(exitDone, "proposals", "show", p.ID).Stdout
 		return !slices.ContainsFunc([]string{
-			"+    allowlist: [docs.demo.example, " + host + "]", "reload pipelock", "  | the build needs it", "GET " + host + ":80",
+			"+    allowlist: [docs.demo.example, " + host + ":80]", "reload pipelock", "  | the build needs it", "GET " + host + ":80",
 		}, func(part string) bool { return !strings.Contains(shown, part) }), shown
 	})
 	a.Expect(exitDone, "approve", p.ID, "--yes", "--note", "for this task")
@@ -60,7 +60,7 @@ func approveHost(a *asking) {
 	if !strings.Contains(notes, "for this task") {
 		a.t.Errorf("the agent is told %q", notes)
 	}
-	a.changed(before, "allowlist: [docs.demo.example]", "allowlist: [docs.demo.example, "+host+"]")
+	a.changed(before, "allowlist: [docs.demo.example]", "allowlist: [docs.demo.example, "+host+":80]")
 	a.sameContainers()
 	a.audited(p, "approved", operator(a.t))
 	a.answered(a.askHost(host), queue.Approved) // at once: nobody is asked again
