@@ -100,7 +100,7 @@ func approveEdited(a *asking) {
 	p := a.waits(host)
 	until := time.Now().UTC().Add(8 * time.Second).Format(time.RFC3339Nano)
 	entry := fmt.Sprintf("{host: %s, until: %s}", host, until)
-	a.editor("s/" + host + "\\]/" + entry + "]/")
+	a.editor("s/" + host + ":443\\]/" + entry + "]/")
 	a.Expect(exitDone, "approve", p.ID, "--edit", "--yes")
 	a.answered(c, queue.Modified)
 	a.changed(before, "]\n    privateCIDRs", ", "+entry+"]\n    privateCIDRs")
