@@ -51,12 +51,15 @@ func launched(t *testing.T, args ...string) (out string, code int) {
 	if err := terminal.Close(); err != nil {
 		t.Fatal(err)
 	}
+	sized := make(chan struct{})
 	time.AfterFunc(100*time.Millisecond, func() {
+		defer close(sized)
 		_ = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 31, Col: 97}) // the program's output tells
 	})
 	var all bytes.Buffer
 	_, _ = io.Copy(&all, master) // until EIO: everything has closed the terminal
 	_ = cmd.Wait()               // the exit code is the result
+	<-sized
 	return all.String(), cmd.ProcessState.ExitCode()
 }
 
