@@ -38,8 +38,8 @@ func TestApprovalsEnd(t *testing.T) {
 	if n := strings.Count(a.content(), "until: "); n != 2 {
 		t.Errorf("%d ends in the manifest:\n%s", n, a.content())
 	}
-	tunnel := streaming(t, a.Env, "https://"+byPerson+"/stream")
-	tunnel.flows(a.Env)
+	stream := streaming(t, a.Env, "http://"+byPerson+"/stream")
+	stream.flows(a.Env)
 	a.sameContainers()
 
 	<-waiting.done
@@ -48,9 +48,9 @@ func TestApprovalsEnd(t *testing.T) {
 	}
 	a.answered(a.askHost(late), queue.Expired)
 	a.audited(expiring, "expired", "bottled")
-	tunnel.ends(1)
+	stream.ends(1)
 	if ended := time.Since(approved); ended < 50*time.Second {
-		t.Errorf("the tunnel ended %s after the approval", ended)
+		t.Errorf("the stream ended %s after the approval", ended)
 	}
 	a.refused(byPerson)
 	a.refused(byRule)

@@ -99,7 +99,7 @@ func approveEdited(a *asking) {
 	c := a.ask("official", queue.PipelockBlock, map[string]any{"url": "https://" + host + "/"})
 	p := a.waits(host)
 	until := time.Now().UTC().Add(8 * time.Second).Format(time.RFC3339Nano)
-	entry := fmt.Sprintf("{host: %s, until: %s}", host, until)
+	entry := fmt.Sprintf("{host: %s:443, until: %s}", host, until)
 	a.editor("s/" + host + ":443\\]/" + entry + "]/")
 	a.Expect(exitDone, "approve", p.ID, "--edit", "--yes")
 	a.answered(c, queue.Modified)
@@ -107,7 +107,9 @@ func approveEdited(a *asking) {
 	tunnel := streaming(a.t, a.Env, "https://"+host+"/stream")
 	tunnel.flows(a.Env)
 	tunnel.ends(1)
-	a.refused(host)
+	if out, code := a.Agent("one", "fetch", "https://"+host+"/"); code == 0 || !strings.Contains(out, "403") {
+		a.t.Errorf("%s is not refused (exit code %d):\n%s", host, code, out)
+	}
 	a.sameContainers()
 	a.audited(p, "modified", operator(a.t))
 }
@@ -272,7 +274,7 @@ func killedController(a *asking, c *harness.Controller) {
 	}
 	a.Controller("--resync", "1h").Ready()
 	a.answered(asked, queue.Approved)
-	a.changed(before, "]\n    privateCIDRs", ", "+host+"]\n    privateCIDRs")
+	a.changed(before, "]\n    privateCIDRs", ", "+host+":80]\n    privateCIDRs")
 	a.sameContainers()
 	a.audited(p, "approved", operator(a.t))
 }
