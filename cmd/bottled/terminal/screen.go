@@ -1,9 +1,12 @@
 package terminal
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/term"
 
@@ -66,4 +69,23 @@ func firstRunes(text string, n int) string {
 		return string(r[:n])
 	}
 	return text
+}
+
+// Refresh draws again every second while ctx lasts, since ages grow and terminals are resized. It holds the lock for each drawing.
+func Refresh(ctx context.Context, lock sync.Locker, draw func() error) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		lock.Lock()
+		err := draw()
+		lock.Unlock()
+		if err != nil {
+			return err
+		}
+	}
 }

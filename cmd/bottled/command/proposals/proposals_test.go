@@ -123,7 +123,7 @@ func TestDisplay(t *testing.T) {
 		d.trouble(errors.New("gone\nfor long"))
 		ctx, cancel := context.WithTimeout(t.Context(), 61*time.Second)
 		defer cancel()
-		if err := d.refresh(ctx); err != nil {
+		if err := terminal.Refresh(ctx, &d.mu, d.draw); err != nil {
 			t.Error(err)
 		}
 		if got := e.Text(); !strings.HasPrefix(got, "not up to date: gone; for long\n") || !strings.Contains(got, " 6m ") {

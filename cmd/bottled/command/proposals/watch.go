@@ -23,7 +23,7 @@ func watch(ctx context.Context, opts *Options) error {
 	d := &display{Options: opts, screen: terminal.NewScreen(opts.Out)}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
-	group.Go(func() error { return d.refresh(ctx) })
+	group.Go(func() error { return terminal.Refresh(ctx, &d.mu, d.draw) })
 	group.Go(func() error {
 		defer done()
 		return opts.Follow(ctx, d.show, d.trouble)
@@ -87,25 +87,6 @@ func (d *display) trouble(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stale = report.OneLine(err)
-}
-
-// refresh redraws every second: ages grow, terminals are resized.
-func (d *display) refresh(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		d.mu.Lock()
-		err := d.draw()
-		d.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // draw shows the last lines where there is no room for all: the newest proposals.

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/rs/zerolog"
+
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/commandtest"
@@ -26,7 +28,6 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
-	"github.com/rs/zerolog"
 )
 
 // source is a Source with a status that changes.
@@ -195,7 +196,7 @@ func TestDisplay(t *testing.T) {
 		d.trouble(fmt.Errorf("no\nengine"))
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		if err := d.refresh(ctx); err != nil {
+		if err := terminal.Refresh(ctx, &d.mu, d.draw); err != nil {
 			t.Error(err)
 		}
 		if got := e.Text(); !strings.HasPrefix(got, "not up to date: no; engine\nBOTTLE") {

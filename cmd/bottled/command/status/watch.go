@@ -26,7 +26,7 @@ func watch(ctx context.Context, opts *Options, source Source) error {
 	d := &display{screen: terminal.NewScreen(opts.Out), chosen: opts.Selection}
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
-	group.Go(func() error { return d.refresh(ctx) })
+	group.Go(func() error { return terminal.Refresh(ctx, &d.mu, d.draw) })
 	group.Go(func() error {
 		defer done()
 		return source.Follow(ctx, d.show, d.trouble)
@@ -116,25 +116,6 @@ func (d *display) trouble(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.header = []report.Line{{Text: fmt.Sprintf("not up to date: %s", report.OneLine(err)), Bad: true, Wrap: true}}
-}
-
-// refresh redraws every second: ages grow, terminals are resized.
-func (d *display) refresh(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		d.mu.Lock()
-		err := d.draw()
-		d.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
 }
 
 func (d *display) draw() error {
