@@ -54,13 +54,7 @@ func (d *Desk) saveGrants(bottle string, g grants) error {
 	path := d.grantsPath(bottle)
 	data, err := json.MarshalIndent(g, "", "  ")
 	if err == nil {
-		err = owndir.Make(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = owndir.WriteFile(path, data, 0o600, nil)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = owndir.Save(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("count what rules have approved for bottle %s: %w", bottle, err)

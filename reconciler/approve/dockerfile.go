@@ -35,11 +35,8 @@ func (d *Desk) keepPrevious(x *decision) error {
 	if x.Proposal.Tool != queue.CapabilityBlock {
 		return nil
 	}
-	dir := filepath.Join(d.Settings.ApprovalsDir(), "previous", x.Bottle)
-	if err := owndir.Make(dir, 0o700); err != nil {
-		return fmt.Errorf("%w: keep the previous Dockerfile: %w", errUnwritten, err)
-	}
-	if err := owndir.WriteFile(filepath.Join(dir, "Dockerfile"), x.Change.Before, 0o600, nil); err != nil {
+	path := filepath.Join(d.Settings.ApprovalsDir(), "previous", x.Bottle, "Dockerfile")
+	if err := owndir.Save(path, x.Change.Before); err != nil {
 		return fmt.Errorf("%w: keep the previous Dockerfile: %w", errUnwritten, err)
 	}
 	return nil

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -75,13 +73,7 @@ func (j journal) path(id string) string { return filepath.Join(j.dir, id+journal
 func (j journal) save(x *decision) error {
 	data, err := json.MarshalIndent(x, "", "  ")
 	if err == nil {
-		err = owndir.Make(j.dir, 0o700)
-	}
-	if err == nil {
-		err = owndir.WriteFile(j.path(x.Proposal.ID), data, 0o600, nil)
-	}
-	if err == nil {
-		err = syncDir(j.dir)
+		err = owndir.Save(j.path(x.Proposal.ID), data)
 	}
 	if err != nil {
 		return fmt.Errorf("record the decision about proposal %s: %w", x.Proposal.ID, err)
@@ -91,10 +83,14 @@ func (j journal) save(x *decision) error {
 
 // remove forgets a decision that is carried out.
 func (j journal) remove(id string) error {
-	if err := os.Remove(j.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := os.Remove(j.path(id))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = owndir.SyncDir(j.dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the decision about proposal %s: %w", id, err)
 	}
-	return syncDir(j.dir)
+	return nil
 }
 
 // load returns the decisions under way, in the order in which they were accepted, and what can't be read.
@@ -141,16 +137,4 @@ func (j journal) read(id string) (*decision, error) {
 	}
 	x.maybeRecorded = true
 	return &x, nil
-}
-
-// syncDir has the entries of a directory survive a crash.
-func syncDir(dir string) error {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

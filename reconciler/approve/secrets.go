@@ -77,14 +77,8 @@ func (d *Desk) giveSecret(bottle string, out proposed, request reconciler.Decisi
 
 // writeSecret replaces the content of a token's file. A file of the desk's own is made, if it is missing.
 func (d *Desk) writeSecret(bottle, file string, secret []byte) error {
-	if dir := d.Settings.SecretDir(bottle); filepath.Dir(file) == dir {
-		if err := owndir.Make(dir, 0o700); err != nil {
-			return err
-		}
-		if err := owndir.WriteFile(file, secret, 0o600, nil); err != nil {
-			return err
-		}
-		return syncDir(dir)
+	if filepath.Dir(file) == d.Settings.SecretDir(bottle) {
+		return owndir.Save(file, secret)
 	}
 	before, err := d.read(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bot-bottle/bottled/state/owndir"
 )
 
 // ActionArchive is the action of the [Change] with which a log begins after its archiving. Its object is the archive's name.
@@ -124,7 +126,7 @@ func (l *Log) archive(seal func(name string) any) (path string, records uint64, 
 		return "", 0, err
 	}
 	records = l.chain.head.seq
-	return path, records, syncDir(l.dir)
+	return path, records, owndir.SyncDir(l.dir)
 }
 
 // archivePath returns the path of the archive, which is free, after sealing the file if it was not. The lock is held.
@@ -162,14 +164,6 @@ func (l *Log) justBegun() (bool, error) {
 	}
 	var c Change
 	return bytes.Count(content, []byte("\n")) == 1 && json.Unmarshal(content, &c) == nil && c.Action == ActionArchive, nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // archives returns the paths of the archives beside a log: the files whose name begins with its name and a dot.

@@ -131,6 +131,27 @@ func ReadFile(path string) ([]byte, error) {
 	return data, err
 }
 
+// Save is Make of the directory, with mode 0700, WriteFile with mode 0600, and SyncDir: after nil, the file survives a crash.
+func Save(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := Make(dir, 0o700); err != nil {
+		return err
+	}
+	if err := WriteFile(path, data, 0o600, nil); err != nil {
+		return err
+	}
+	return SyncDir(dir)
+}
+
+// SyncDir has the entries of a directory survive a crash.
+func SyncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
 // WriteFile replaces a file atomically: a reader sees the old content or the new one. finish, if not nil, is called with the complete new
 // file before it is renamed, for example to change its owner.
 func WriteFile(path string, data []byte, mode fs.FileMode, finish func(*os.File) error) (err error) {
