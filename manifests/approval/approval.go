@@ -2,12 +2,11 @@ package approval
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 )
 
@@ -97,26 +96,10 @@ func find(rules []v1alpha1.AutoRule, tool, host string, port uint16) (v1alpha1.A
 	return v1alpha1.AutoRule{}, false
 }
 
-// matches understands a host of a rule as pipelock understands an entry of the allowlist: *.NAME stands for NAME, too.
+// matches reports whether a host of a rule stands for a host and port.
 func matches(pattern, host string, port uint16) bool {
-	name, ports := pattern, []uint16{443, 80}
-	if h, p, err := net.SplitHostPort(pattern); err == nil {
-		number, err := strconv.ParseUint(p, 10, 16)
-		if err != nil {
-			return false
-		}
-		name, ports = h, []uint16{uint16(number)}
-	}
-	below, wildcard := strings.CutPrefix(name, "*.")
-	if inside := wildcard && (host == below || strings.HasSuffix(host, "."+below)); !inside && host != name {
-		return false
-	}
-	for _, p := range ports {
-		if p == port {
-			return true
-		}
-	}
-	return false
+	name, only := scalar.SplitAllowed(pattern)
+	return scalar.Covers(name, host) && (port == only || only == 0 && (port == 443 || port == 80))
 }
 
 func isAddress(host string) bool {

@@ -1,6 +1,7 @@
 package scalar
 
 import (
+	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -159,6 +160,29 @@ func isASCII(text string) bool {
 		}
 	}
 	return true
+}
+
+// SplitAllowed splits a valid entry of the allowlist, or of a rule, into the host or *.NAME and the port; 0 where it has none.
+func SplitAllowed(entry string) (host string, port uint16) {
+	host, text, err := net.SplitHostPort(entry)
+	if err != nil { // also of an IPv6 address, which has brackets only when it has a port
+		return entry, 0
+	}
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || number == 0 {
+		return entry, 0
+	}
+	return host, uint16(number)
+}
+
+// Covers reports whether a host name or address is the one of an entry, or, as pipelock understands it, *.NAME stands for it: every name below
+// NAME, and NAME itself. Both are in canonical form.
+func Covers(entry, host string) bool {
+	below, wildcard := strings.CutPrefix(entry, "*.")
+	if _, err := netip.ParseAddr(host); wildcard && err == nil {
+		return false
+	}
+	return host == entry || wildcard && (host == below || strings.HasSuffix(host, "."+below))
 }
 
 // CanonicalHost returns the one way to write a valid host, with or without a port.

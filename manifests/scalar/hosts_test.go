@@ -60,3 +60,27 @@ func TestHostsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestCovers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		entry, host string
+		port        uint16
+		covers      bool
+	}{
+		{"a.example", "a.example", 0, true},
+		{"a.example:8443", "a.example", 8443, true},
+		{"a.example", "b.a.example", 0, false},
+		{"*.a.example", "a.example", 0, true},
+		{"*.a.example:443", "c.b.a.example", 443, true},
+		{"*.a.example", "ba.example", 0, false},
+		{"*.0.0.7", "10.0.0.7", 0, false},
+		{"fd12::1", "fd12::1", 0, true},
+		{"[fd12::1]:8443", "fd12::1", 8443, true},
+	} {
+		name, port := SplitAllowed(test.entry)
+		if covers := Covers(name, test.host); covers != test.covers || port != test.port {
+			t.Errorf("%s and %s: %t, port %d", test.entry, test.host, covers, port)
+		}
+	}
+}

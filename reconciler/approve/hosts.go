@@ -59,13 +59,8 @@ func (h host) entry(ports bool) string {
 // allowedBy reports whether an entry of the allowlist opens the host, as pipelock understands it: without a port, an entry opens port 443 of
 // tunnels and all ports of plain HTTP.
 func (h host) allowedBy(entry string) bool {
-	name, port := splitEntry(entry)
-	below, wildcard := strings.CutPrefix(name, "*.")
-	matches := name == h.name || wildcard && (h.name == below || strings.HasSuffix(h.name, "."+below))
-	if _, err := netip.ParseAddr(h.name); wildcard && err == nil {
-		return false
-	}
-	return matches && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
+	name, port := scalar.SplitAllowed(entry)
+	return scalar.Covers(name, h.name) && (port == h.port || port == 0 && (!h.tunnel || h.port == 443))
 }
 
 // isAllowed reports whether a bottle's allowlist opens the host from now on until a time at least; the zero time is for good.
@@ -89,22 +84,6 @@ func (h host) allowedUntil(b v1alpha1.Bottle) (end time.Time, allowed bool) {
 		}
 	}
 	return end, allowed
-}
-
-// splitEntry splits an entry; the port is 0 where it has none.
-func splitEntry(entry string) (name string, port uint16) {
-	if _, err := netip.ParseAddr(entry); err == nil {
-		return entry, 0
-	}
-	name, text, err := net.SplitHostPort(entry)
-	if err != nil {
-		return entry, 0
-	}
-	number, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return entry, 0
-	}
-	return name, uint16(number)
 }
 
 // hostWish adds the host of a pipelock-block to the allowlist. ports is whether its entries may have ports.
