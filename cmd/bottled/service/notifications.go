@@ -21,7 +21,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/scalar"
 )
 
-// NotifyOptions say how people are told of proposals outside of bottled.
+// NotifyOptions are the channels of notifications about proposals; the zero value has none.
 type NotifyOptions struct {
 	Webhook    string // URL; "" for none. It may hold a secret
 	SecretFile string // with the secret that signs what is sent there; "" for no signature

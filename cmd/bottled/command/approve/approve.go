@@ -82,7 +82,7 @@ secret typed in, or reads it with --secret-file: it is never an argument.`,
 func (o *Options) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.EditFile, "edit", "e", false, "edit the changed file before it is approved")
 	f.DurationVar(&o.For, "for", 0, "of a host: how long it is allowed, such as 2h (default: until the manifest is changed)")
-	f.StringVar(&o.Note, "note", "", "`text` that the agent is told")
+	f.StringVar(&o.Note, "note", "", "`text` that the agent gets with the answer")
 	f.BoolVar(&o.AllowNewUpstream, "allow-new-upstream", false, "also when a token would be sent to an upstream that does not get it now")
 	f.StringVar(&o.SecretFile, "secret-file", "", "of a secret-request: `file` with the secret, or - for stdin")
 	f.StringVar(&o.Digest, "digest", "", "approve only the change with this `digest`, from proposals show -o json")

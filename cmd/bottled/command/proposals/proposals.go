@@ -92,7 +92,7 @@ func (o *Options) print(all service.Proposals) error {
 	return o.Out.Lines(o.lines(all, time.Now()))
 }
 
-// lines are the table. IDs are told apart from those that are not shown, too.
+// lines returns the table. A short ID is unique among all proposals, also those that are not shown.
 func (o *Options) lines(all service.Proposals, now time.Time) []report.Line {
 	var lines []report.Line
 	if all.Offline {

@@ -26,7 +26,7 @@ func New(f *command.Factory, runF func(*Options) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reject ID… --note TEXT",
 		Short: "Reject what an agent asks for",
-		Long: `Reject what an agent asks for. The agent is told the note: say what it can do instead, or it may ask again. An ID may be
+		Long: `Reject what an agent asks for. The agent gets the note: say what it can do instead, or it may ask again. An ID may be
 abbreviated as "bottled proposals" shows it.`,
 		Example:           `  bottled reject k3x9abcd --note "use the mirror at mirror.example.com"`,
 		Args:              command.AtLeastOne("a proposal"),
@@ -38,7 +38,7 @@ abbreviated as "bottled proposals" shows it.`,
 			return command.Run(cmd.Context(), opts, runF, run)
 		},
 	}
-	cmd.Flags().StringVar(&opts.Note, "note", "", "`text` that the agent is told")
+	cmd.Flags().StringVar(&opts.Note, "note", "", "`text` that the agent gets with the answer")
 	return cmd
 }
 

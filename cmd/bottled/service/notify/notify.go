@@ -39,7 +39,7 @@ type Source interface {
 	Changed() (<-chan struct{}, func())
 }
 
-// Message is what people are told. The summary and the justification are an agent's words, without what looks like a secret.
+// Message is a notification. The summary and the justification are an agent's words, without what looks like a secret.
 type Message struct {
 	Event         string     `json:"event"` // the reason of the event: ProposalNew, ProposalFailed
 	Bottle        string     `json:"bottle"`
