@@ -170,7 +170,7 @@ func bottleTable(bottles []reconciler.BottleStatus, v view) []Line {
 		if c := b.Condition(reconciler.ConditionReady); c != nil && !c.LastTransitionTime.IsZero() {
 			changed = Age(c.LastTransitionTime, v.now) + " ago"
 		}
-		row(columns{bad: !b.Healthy(), bottle: b.Slug, ready: yesNo(b.Ready), state: stateOf(b), restarted: restartCell(b.Restarts(), hidden), changed: changed})
+		row(columns{bad: !b.Healthy(), bottle: b.Slug, ready: yesNo(b.Ready), state: StateOf(b), restarted: restartCell(b.Restarts(), hidden), changed: changed})
 		if hidden {
 			continue
 		}
@@ -238,8 +238,8 @@ func noteLines(bottles []reconciler.BottleStatus) []Line {
 	return lines
 }
 
-// stateOf is the bottle's reason, and whether work on it is under way or stalled.
-func stateOf(b reconciler.BottleStatus) string {
+// StateOf is the bottle's reason, and whether work on it is under way or stalled.
+func StateOf(b reconciler.BottleStatus) string {
 	state := b.Reason
 	switch {
 	case b.IsTrue(reconciler.ConditionStalled):
