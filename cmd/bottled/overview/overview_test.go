@@ -117,8 +117,11 @@ func TestInbox(t *testing.T) {
 func TestGraph(t *testing.T) {
 	b := bottle("dev", reconciler.ReasonNotReady, with(reconciler.ConditionReconciling), func(b *reconciler.BottleStatus) {
 		b.Components = []reconciler.ComponentStatus{
-			{Component: state.Pipelock, State: "running", Ready: true}, {Component: state.CredProxy, State: "running", Cause: "serves another configuration"},
-			{Component: state.Supervise, State: "running", Ready: true}, {Component: state.Ingress, State: "running", Ready: true}, {Component: state.Agent, State: "missing", Cause: "missing"},
+			{Component: state.Pipelock, State: "running", Ready: true},
+			{Component: state.CredProxy, State: "running", Cause: "serves another configuration"},
+			{Component: state.Supervise, State: "running", Ready: true},
+			{Component: state.Ingress, State: "running", Ready: true},
+			{Component: state.Agent, State: "missing", Cause: "missing"},
 		}
 	})
 	spec := v1alpha1.Spec{
@@ -131,7 +134,9 @@ func TestGraph(t *testing.T) {
 		{Name: "cred-proxy", Level: 1, Tone: Busy, Text: "serves another configuration", To: []string{"api.example"}},
 		{Name: "supervise", Level: 1, Tone: Good, Text: "running"},
 		{Name: "ingress", Level: 1, Tone: Good, Text: "running", To: []string{"agent"}},
-		{Name: "a.example:8443", Level: 2, Tone: Good}, {Name: "api.example", Level: 2, Tone: Good}, {Name: "b.example", Level: 2, Tone: Good},
+		{Name: "a.example:8443", Level: 2, Tone: Good},
+		{Name: "api.example", Level: 2, Tone: Good},
+		{Name: "b.example", Level: 2, Tone: Good},
 	}
 	if diff := cmp.Diff(want, Graph(b, spec, now)); diff != "" {
 		t.Error(diff)
