@@ -28,6 +28,8 @@ type Proposal struct {
 	Message string `json:"message,omitempty"`
 	// Decision is what was decided; nil while it waits for a person.
 	Decision *Decision `json:"decision,omitempty"`
+	// Own says that the one who decided has made it himself: no agent has asked.
+	Own bool `json:"own,omitempty"`
 }
 
 // ProposalState is how far a proposal is.
@@ -80,6 +82,15 @@ type RefusedRequest struct {
 	Request   string    `json:"request"` // "CONNECT example.com:443"
 	Reason    string    `json:"reason"`
 	Count     int64     `json:"count"` // how often
+}
+
+// AllowRequest is what a person has a bottle reach without having been asked.
+type AllowRequest struct {
+	Host string `json:"host"` // with its port; without one, 443
+	// For limits it in time; 0 for no limit.
+	For time.Duration `json:"for,omitempty"`
+	// Notes are recorded with it.
+	Notes string `json:"notes,omitempty"`
 }
 
 // DecisionRequest is a person's decision about a proposal.

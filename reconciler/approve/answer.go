@@ -25,8 +25,7 @@ func (d *Desk) answer(x *decision) error {
 			return err
 		}
 	}
-	err := d.reply(x.Bottle, x.Proposal.ID, queue.Answer{Status: made.Status, Notes: made.Notes, By: made.By})
-	if err != nil {
+	if err := d.reply(x); err != nil {
 		return err
 	}
 	if err := d.end(x); err != nil {
@@ -53,11 +52,14 @@ func (d *Desk) end(x *decision) error {
 	return d.Around(RemoveJournal, func() error { return d.journal.remove(x.Proposal.ID) })
 }
 
-// reply writes the answer into the bottle's queue. There may be one already, of a process that was killed right after it or from inside the
+// reply writes the answer into the bottle's queue, if an agent has asked. There may be one already, of a process that was killed right after it or from inside the
 // bottle, or nobody who waits for one; and something in the bottle may have made the proposal unreadable. None of that keeps a decision
 // from being carried out.
-func (d *Desk) reply(bottle, id string, a queue.Answer) (err error) {
-	q, err := queue.Open(d.Settings.QueueDir(bottle))
+func (d *Desk) reply(x *decision) (err error) {
+	if x.Own {
+		return nil
+	}
+	q, err := queue.Open(d.Settings.QueueDir(x.Bottle))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -66,11 +68,11 @@ func (d *Desk) reply(bottle, id string, a queue.Answer) (err error) {
 	}
 	defer func() { err = errors.Join(err, q.Close()) }()
 	return d.Around(WriteAnswer, func() error {
-		err := q.Answer(id, a)
+		err := q.Answer(x.Proposal.ID, queue.Answer{Status: x.Decision.Status, Notes: x.Decision.Notes, By: x.Decision.By})
 		if err == nil || isOfHost(err) {
 			return err
 		}
-		d.Log.Warn().Str("bottle", bottle).Str("proposal", id).Err(err).Msg("the agent does not get the answer")
+		d.Log.Warn().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Err(err).Msg("the agent does not get the answer")
 		return nil
 	})
 }
@@ -82,7 +84,7 @@ func isOfHost(err error) bool {
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 
-// void records that a decision was not carried out. The proposal waits for another one.
+// void records that a decision was not carried out. A proposal of an agent waits for another one.
 func (d *Desk) void(x *decision) error {
 	if err := d.record(x, queue.ActionVoid); err != nil {
 		return err
@@ -94,11 +96,18 @@ func (d *Desk) void(x *decision) error {
 		return err
 	}
 	message := fmt.Sprintf("the decision of %s was not carried out: %s", x.Decision.By, x.Failure)
-	d.Log.Warn().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Str("reason", x.Failure).Msg("a decision was not carried out; the proposal waits again")
+	d.Log.Warn().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Str("reason", x.Failure).Msg("a decision was not carried out")
 	d.bottles.Record(reconciler.Event{
 		Bottle: x.Bottle, Type: reconciler.EventWarning, Reason: reconciler.EventProposalVoid, Message: x.Proposal.ID + ": " + message,
 	})
-	d.forget(x, func(p *proposal) { p.decision, p.message, p.unruled = nil, message, true })
+	d.forget(x, func(p *proposal) {
+		if x.Own {
+			x.Decision.Status = queue.Failed
+			d.remember(p)
+			return
+		}
+		p.decision, p.message, p.unruled = nil, message, true
+	})
 	return nil
 }
 

@@ -24,9 +24,9 @@ const maxBy = 256
 // Decide accepts a decision of somebody about a proposal. When it returns nil the decision is on file and will be carried out; the proposal's
 // state and message say how far that is. A decision that can't be made is an ErrDecision.
 func (d *Desk) Decide(_ context.Context, by, id string, request reconciler.DecisionRequest) error {
-	by = printable.Line(strings.TrimSpace(by))
-	if by == "" || len(by) > maxBy {
-		return errors.New("nobody is named who decides")
+	by, err := nameOf(by)
+	if err != nil {
+		return err
 	}
 	p, err := d.find(id)
 	if err != nil {
@@ -36,6 +36,15 @@ func (d *Desk) Decide(_ context.Context, by, id string, request reconciler.Decis
 		return err
 	}
 	return d.decide(p, by, request)
+}
+
+// nameOf returns the name of who decides.
+func nameOf(by string) (string, error) {
+	by = printable.Line(strings.TrimSpace(by))
+	if by == "" || len(by) > maxBy {
+		return "", errors.New("nobody is named who decides")
+	}
+	return by, nil
 }
 
 // checkRequest validates a request by itself.

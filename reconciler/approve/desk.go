@@ -182,7 +182,7 @@ func (d *Desk) describe(p *proposal) reconciler.Proposal {
 	}
 	if p.decision != nil {
 		made := p.decision.Decision
-		r.State, r.Decision = reconciler.ProposalApplying, &made
+		r.State, r.Decision, r.Own = reconciler.ProposalApplying, &made, p.decision.Own
 	}
 	return r
 }

@@ -36,6 +36,8 @@ type decision struct {
 	Proposal queue.Proposal      `json:"proposal"` // as it was decided about
 	Decision reconciler.Decision `json:"decision"`
 	Phase    phase               `json:"phase"`
+	// Own says that a person made the proposal himself: no agent waits for an answer, and where the change can't be made nothing is left.
+	Own bool `json:"own,omitempty"`
 	// Change is nil for a decision that changes no file.
 	Change *change `json:"change,omitempty"`
 	// SpecHash is the digest of the declaration with which the bottle has to be ready; "" for a decision that changes nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,6 +26,17 @@ func (c *Controller) Review(ctx context.Context, id string) (reconciler.Review, 
 // Decide accepts a person's decision about a proposal. It is carried out after Decide has returned.
 func (c *Controller) Decide(ctx context.Context, by, id string, request reconciler.DecisionRequest) error {
 	return c.Desk.Decide(ctx, by, id, request)
+}
+
+// Allow adds a host to a bottle's allowlist, as a person wishes; see approve.Desk.
+func (c *Controller) Allow(ctx context.Context, by, slug string, request reconciler.AllowRequest) (id string, err error) {
+	c.mu.Lock()
+	names := slices.Sorted(maps.Keys(c.bottles))
+	c.mu.Unlock()
+	if !slices.Contains(names, slug) {
+		return "", reconciler.NoBottle(slug, names)
+	}
+	return c.Desk.Allow(ctx, by, slug, request)
 }
 
 // Writable returns what agents can write; false before the manifests were read.

@@ -118,7 +118,7 @@ func TestBadIDs(t *testing.T) {
 }
 
 func FuzzParseProposal(f *testing.F) {
-	id := newID(time.Unix(0, 0))
+	id := NewID(time.Unix(0, 0))
 	f.Add(`{"id":"` + id + `","bottle":"dev","tool":"pipelock-block","created":"2026-01-02T03:04:05Z","justification":"j","payload":"p"}`)
 	f.Add(`{}`)
 	f.Add(`null`)

@@ -76,7 +76,7 @@ type Answer struct {
 	Time   time.Time `json:"time"`
 }
 
-// idPattern matches the identifiers of newID: sortable by time, and unguessable.
+// idPattern matches the identifiers of NewID: sortable by time, and unguessable.
 var idPattern = regexp.MustCompile(`^[0-9]{8}t[0-9]{15}z-[a-z2-7]{26}$`)
 
 // parseProposal parses a proposal file, whose name has the ID. It is strict, so that a person sees everything that the file contains.

@@ -80,7 +80,7 @@ func (q *Queue) Submit(p Proposal) (Proposal, error) {
 	q.submit.Lock()
 	defer q.submit.Unlock()
 	p.Created = q.now().UTC()
-	p.ID = newID(p.Created)
+	p.ID = NewID(p.Created)
 	if err := p.validate(); err != nil {
 		return Proposal{}, fmt.Errorf("submit proposal: %w", err)
 	}
@@ -122,8 +122,8 @@ func (q *Queue) makeRoom(size int64) error {
 	return nil
 }
 
-// newID returns an identifier that sorts by time and has 130 random bits.
-func newID(t time.Time) string {
+// NewID returns an identifier that sorts by time and has 130 random bits.
+func NewID(t time.Time) string {
 	stamp := strings.Replace(t.UTC().Format("20060102t150405.000000000z"), ".", "", 1)
 	return stamp + "-" + strings.ToLower(rand.Text())
 }

@@ -278,14 +278,14 @@ func TestIDsSortByTime(t *testing.T) {
 	start := time.Date(2026, 12, 31, 23, 59, 59, 999_999_990, time.UTC)
 	var ids []string
 	for i := range 20 {
-		ids = append(ids, newID(start.Add(time.Duration(i)*time.Nanosecond)))
+		ids = append(ids, NewID(start.Add(time.Duration(i)*time.Nanosecond)))
 	}
 	if !slices.IsSorted(ids) {
 		t.Errorf("not sorted: %v", ids)
 	}
 	for _, id := range ids {
 		if !idPattern.MatchString(id) {
-			t.Errorf("newID made %q, which is not an identifier", id)
+			t.Errorf("NewID made %q, which is not an identifier", id)
 		}
 	}
 }

@@ -41,3 +41,18 @@ func (c *Client) Decide(ctx context.Context, id string, decision reconciler.Deci
 	}
 	return c.call(ctx, http.MethodPost, "/v1/proposals/"+url.PathEscape(id)+"/decision", text, http.StatusAccepted, &struct{}{})
 }
+
+// Allow has a bottle reach a host, see Approvals. Its errors are as Decide's.
+func (c *Client) Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) (id string, err error) {
+	body := allowBody{AllowRequest: request}
+	if request.For != 0 {
+		body.For = request.For.String()
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return "", err
+	}
+	var answer allowAnswer
+	err = c.call(ctx, http.MethodPost, "/v1/bottles/"+url.PathEscape(bottle)+"/allow", text, http.StatusAccepted, &answer)
+	return answer.ID, err
+}

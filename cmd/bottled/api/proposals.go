@@ -24,6 +24,20 @@ type Approvals interface {
 	// Decide returns when a decision is accepted and on file; how it goes on is in the proposal's State and Message. Its errors are marked
 	// reconciler.ErrNoProposal and reconciler.ErrDecision where the request is wrong.
 	Decide(ctx context.Context, by, id string, decision reconciler.DecisionRequest) error
+	// Allow has a bottle reach a host, though no agent has asked: it returns, as Decide does, the ID of a proposal that is approved by the one
+	// who made it.
+	Allow(ctx context.Context, by, bottle string, request reconciler.AllowRequest) (id string, err error)
+}
+
+// allowBody is the body of POST /v1/bottles/BOTTLE/allow. Its duration is a text, such as "2h".
+type allowBody struct {
+	reconciler.AllowRequest
+	For string `json:"for,omitempty"`
+}
+
+// allowAnswer is the answer to it.
+type allowAnswer struct {
+	ID string `json:"id"` // of the proposal
 }
 
 // maxDecision limits a decision, in bytes. It may hold a whole file, of 1 MiB at most, whose text may be several times as long in JSON.
@@ -83,45 +97,77 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) decide(w http.ResponseWriter, r *http.Request) {
-	decision, err := readDecision(http.MaxBytesReader(w, r.Body, maxDecision))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		http.Error(w, fmt.Sprintf("a decision has at most %d bytes", large.Limit), http.StatusRequestEntityTooLarge)
-		return
-	case err != nil:
-		http.Error(w, printable.Block(err.Error()), http.StatusBadRequest)
-		return
-	}
-	by, known := r.Context().Value(holderKey{}).(string)
-	if !known {
-		http.Error(w, "nobody is known to have sent this", http.StatusForbidden)
+	var body decisionBody
+	by, ok := readRequest(w, r, &body, func() (err error) {
+		body.DecisionRequest.For, err = parseFor(body.For)
+		return err
+	})
+	if !ok {
 		return
 	}
 	ctx, cancel := bounded(r)
 	defer cancel()
-	if err := s.o.Source.Decide(ctx, by, r.PathValue("id"), decision); err != nil {
+	if err := s.o.Source.Decide(ctx, by, r.PathValue("id"), body.DecisionRequest); err != nil {
 		refuse(w, err)
 		return
 	}
 	s.json(w, http.StatusAccepted, struct{}{})
 }
 
-// readDecision reads a decision, strictly: a misspelt field must not make an approval mean more. The error has nothing of a secret.
-func readDecision(body io.Reader) (reconciler.DecisionRequest, error) {
-	text, err := io.ReadAll(body)
+func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
+	var body allowBody
+	by, ok := readRequest(w, r, &body, func() (err error) {
+		body.AllowRequest.For, err = parseFor(body.For)
+		return err
+	})
+	if !ok {
+		return
+	}
+	ctx, cancel := bounded(r)
+	defer cancel()
+	id, err := s.o.Source.Allow(ctx, by, r.PathValue("bottle"), body.AllowRequest)
 	if err != nil {
-		return reconciler.DecisionRequest{}, err
+		refuse(w, err)
+		return
 	}
-	var read decisionBody
-	strict, err := kjson.UnmarshalStrict(text, &read)
-	if err := errors.Join(append([]error{err}, strict...)...); err != nil {
-		return reconciler.DecisionRequest{}, fmt.Errorf("the decision: %w", err)
+	s.json(w, http.StatusAccepted, allowAnswer{id})
+}
+
+// readRequest reads a request that changes something, strictly: a misspelt field must not make an approval mean more. It returns who has
+// sent it, or answers why it can't be accepted. An error has nothing of a secret.
+func readRequest(w http.ResponseWriter, r *http.Request, body any, complete func() error) (by string, ok bool) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDecision))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		http.Error(w, fmt.Sprintf("a request has at most %d bytes", large.Limit), http.StatusRequestEntityTooLarge)
+		return "", false
 	}
-	if read.For != "" {
-		if read.DecisionRequest.For, err = time.ParseDuration(read.For); err != nil || read.DecisionRequest.For <= 0 {
-			return reconciler.DecisionRequest{}, errors.New(`the decision: for is a duration such as "2h"`)
-		}
+	if err == nil {
+		var strict []error
+		strict, err = kjson.UnmarshalStrict(text, body)
+		err = errors.Join(append([]error{err}, strict...)...)
 	}
-	return read.DecisionRequest, nil
+	if err == nil {
+		err = complete()
+	}
+	if err != nil {
+		http.Error(w, printable.Block("the request: "+err.Error()), http.StatusBadRequest)
+		return "", false
+	}
+	if by, ok = r.Context().Value(holderKey{}).(string); !ok {
+		http.Error(w, "nobody is known to have sent this", http.StatusForbidden)
+	}
+	return by, ok
+}
+
+// parseFor parses for how long something is allowed; "" is for good.
+func parseFor(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, errors.New(`for is a duration such as "2h"`)
+	}
+	return d, nil
 }

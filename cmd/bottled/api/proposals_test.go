@@ -103,6 +103,32 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestAllow(t *testing.T) {
+	r := start(t, Options{}, defaultPace)
+	c := Dial(r.socket)
+	if _, err := c.Allow(t.Context(), "dev", reconciler.AllowRequest{Host: "a.example"}); err == nil || !strings.Contains(err.Error(), `there is no bottle "dev"`) {
+		t.Errorf("unknown: %v", err)
+	}
+	var got reconciler.AllowRequest
+	var refusal error
+	r.source.OnAllow = func(_, bottle string, request reconciler.AllowRequest) (string, error) {
+		got = request
+		return "id of " + bottle, refusal
+	}
+	want := reconciler.AllowRequest{Host: "a.example:80", For: time.Hour, Notes: "why"}
+	id, err := c.Allow(t.Context(), "dev", want)
+	if diff := cmp.Diff(want, got); err != nil || id != "id of dev" || diff != "" {
+		t.Errorf("%q, %v (-want +got):\n%s", id, err, diff)
+	}
+	refusal = fmt.Errorf("%w: it is private", reconciler.ErrDecision)
+	if _, err := c.Allow(t.Context(), "dev", want); !errors.Is(err, reconciler.ErrDecision) {
+		t.Errorf("refused: %v", err)
+	}
+	if code, _ := call(t, unixHTTP(r.socket), "POST", "http://x/v1/bottles/dev/allow", ""); code != 400 {
+		t.Errorf("no body: %d", code)
+	}
+}
+
 // TestDecisionsAreStrict: what is not understood decides nothing.
 func TestDecisionsAreStrict(t *testing.T) {
 	r := start(t, Options{}, defaultPace)

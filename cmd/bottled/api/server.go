@@ -159,6 +159,7 @@ func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
+	known("POST /v1/bottles/{bottle}/allow", bounded(s.allow))
 	answer("POST /v1/bottles/{bottle}/{order}", s.order)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

@@ -16,6 +16,11 @@ type Decisions interface {
 	FindProposal(ctx context.Context, id string) (reconciler.Proposal, error)
 	Review(ctx context.Context, id string) (reconciler.Review, error)
 	Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) error
+	Answers
+}
+
+// Answers is where one learns what becomes of a decision.
+type Answers interface {
 	AwaitAnswer(ctx context.Context, id string, progress func(reconciler.Proposal)) (reconciler.Proposal, error)
 }
 
@@ -40,7 +45,7 @@ func FindProposals(ctx context.Context, from Decisions, ids []string) ([]reconci
 }
 
 // AwaitAnswers waits until the proposals, which were decided, are answered, and prints how each ended.
-func (s Streams) AwaitAnswers(ctx context.Context, from Decisions, decided []reconciler.Proposal) error {
+func (s Streams) AwaitAnswers(ctx context.Context, from Answers, decided []reconciler.Proposal) error {
 	var failed []error
 	for _, p := range decided {
 		ended, err := from.AwaitAnswer(ctx, p.ID, s.showStep)

@@ -185,6 +185,16 @@ func (s *Service) Decide(ctx context.Context, id string, decision reconciler.Dec
 	return s.explainNoController(api.Dial(socket).Decide(ctx, id, decision), socket)
 }
 
+// Allow has the running controller let a bottle reach a host. It returns the ID of the approved proposal that stands for it.
+func (s *Service) Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) (id string, err error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return "", err
+	}
+	id, err = api.Dial(socket).Allow(ctx, bottle, request)
+	return id, s.explainNoController(err, socket)
+}
+
 // CheckController fails where no controller runs.
 func (s *Service) CheckController(ctx context.Context) error {
 	socket, err := s.Settings.socket()

@@ -18,6 +18,8 @@ type Source struct {
 	OnSync func(n int64)
 	// OnDecide, when set, is called with each decision, and says what is wrong with it.
 	OnDecide func(by, id string, decision reconciler.DecisionRequest) error
+	// OnAllow, when set, is called with each host that is allowed, and returns the proposal's ID.
+	OnAllow func(by, bottle string, request reconciler.AllowRequest) (string, error)
 
 	mu        sync.Mutex
 	live      reconciler.Status
@@ -168,4 +170,12 @@ func (s *Source) SetReady(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unready = err
+}
+
+// Allow calls OnAllow.
+func (s *Source) Allow(_ context.Context, by, bottle string, request reconciler.AllowRequest) (string, error) {
+	if s.OnAllow == nil {
+		return "", reconciler.NoBottle(bottle, nil)
+	}
+	return s.OnAllow(by, bottle, request)
 }
