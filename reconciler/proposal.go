@@ -93,6 +93,14 @@ type AllowRequest struct {
 	Notes string `json:"notes,omitempty"`
 }
 
+// RollbackRequest has a bottle's agent built from the Dockerfile that it had before.
+type RollbackRequest struct {
+	// Digest is that of the review that the person saw; "" accepts whatever the file has now.
+	Digest string `json:"digest,omitempty"`
+	// Notes are recorded with it.
+	Notes string `json:"notes,omitempty"`
+}
+
 // DecisionRequest is a person's decision about a proposal.
 type DecisionRequest struct {
 	Approve bool `json:"approve"` // or reject

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
+	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -49,9 +50,18 @@ func TestApprovedDockerfile(t *testing.T) {
 	better := dockerfile + "USER 1000\n"
 	ask(better)
 	p = a.waits("Dockerfile")
+	if plan := strings.Join(a.review(p).Plan, "\n"); !strings.Contains(plan, "image") || !strings.Contains(plan, "replace agent "+a.Name(state.Agent, "one")) {
+		t.Errorf("the plan:\n%s", plan)
+	}
 	a.Expect(exitDone, "approve", p.ID, "--yes")
 	agent.replaced("an approved Dockerfile")
 	has(better)
 	a.answered(ask(better), queue.Approved) // the call went with the agent; its next life asks again
 	a.audited(p, "approved", operator(t))
+
+	for _, want := range []string{dockerfile, better} { // the second one undoes the first
+		a.Expect(exitDone, "rollback", "one")
+		agent.replaced("a rollback")
+		has(want)
+	}
 }

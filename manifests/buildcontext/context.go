@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 )
 
@@ -52,6 +53,18 @@ type entry struct {
 
 // Ref is the reference of the image that is built from the context: the same content always has the same one.
 func (c *Context) Ref() string { return Repository + ":" + c.Digest[:32] }
+
+// WithDockerfile returns the context as it would be with another Dockerfile. It has a digest and no content: it can't be sent.
+func (c *Context) WithDockerfile(text []byte) *Context {
+	other := &Context{Source: c.Source, Text: text, entries: slices.Clone(c.entries)}
+	for i := range other.entries {
+		if e := &other.entries[i]; e.path == c.Dockerfile {
+			e.size, e.sum = int64(len(text)), sha256.Sum256(text)
+		}
+	}
+	other.Digest = digest(other.Source, other.entries)
+	return other
+}
 
 // digest covers the following, and nothing that differs between two hosts: no times, no owners.
 func digest(s Source, entries []entry) string {

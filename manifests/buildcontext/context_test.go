@@ -323,3 +323,15 @@ func TestTarOfWhatChanged(t *testing.T) {
 		})
 	}
 }
+
+// TestWithDockerfile: the digest is that of the context once it has the file.
+func TestWithDockerfile(t *testing.T) {
+	dir := t.TempDir()
+	lay(t, dir, map[string]string{"Dockerfile": "FROM a\n", "x": "y"})
+	before := read(t, dir)
+	other := before.WithDockerfile([]byte("FROM b\nLABEL c=d\n"))
+	lay(t, dir, map[string]string{"Dockerfile": "FROM b\nLABEL c=d\n"})
+	if after := read(t, dir); other.Digest != after.Digest || string(other.Text) != string(after.Text) || before.Digest == after.Digest {
+		t.Errorf("%s, then %s, not %s", before.Digest, after.Digest, other.Digest)
+	}
+}

@@ -25,6 +25,9 @@ func (d *Desk) answer(x *decision) error {
 			return err
 		}
 	}
+	if err := d.keepPrevious(x); err != nil {
+		return err
+	}
 	if err := d.reply(x); err != nil {
 		return err
 	}

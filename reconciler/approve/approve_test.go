@@ -111,7 +111,7 @@ func (o *office) Declaration(slug string) (Declaration, bool) {
 	return Declaration{}, false
 }
 
-func (o *office) Preview(context.Context, source.Snapshot, string) (plan.BottlePlan, error) {
+func (o *office) Preview(context.Context, source.Snapshot, string, []byte) (plan.BottlePlan, error) {
 	return plan.BottlePlan{}, nil
 }
 

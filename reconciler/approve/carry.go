@@ -214,9 +214,6 @@ func (d *Desk) write(x *decision) (specHash string, err error) {
 	case !bytes.Equal(now, x.Change.Before), x.Written:
 		return d.contained(x, now)
 	default:
-		if err := d.keepPrevious(x); err != nil {
-			return "", err
-		}
 		if err := d.replace(x.Change.File, x.Change.Before, x.Change.After); err != nil {
 			return "", d.explainWrite(x, err)
 		}

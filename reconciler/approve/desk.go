@@ -53,8 +53,8 @@ type Bottles interface {
 	Writable() (safepath.Set, bool)
 	// Declaration returns a bottle as it was declared when the manifests were last read; false where it has no valid declaration.
 	Declaration(slug string) (Declaration, bool)
-	// Preview plans a bottle as if a snapshot were what is declared, and changes nothing.
-	Preview(ctx context.Context, m source.Snapshot, slug string) (plan.BottlePlan, error)
+	// Preview plans a bottle as if a snapshot were what is declared, and a Dockerfile, unless it is nil, its agent's. It changes nothing.
+	Preview(ctx context.Context, m source.Snapshot, slug string, dockerfile []byte) (plan.BottlePlan, error)
 	// Converge reads the manifests anew, and returns nil when the bottle is found as declared after that. It fails with ErrSuperseded when
 	// the digest of what is declared is not specHash.
 	Converge(ctx context.Context, slug, specHash string) error

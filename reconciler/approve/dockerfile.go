@@ -1,7 +1,10 @@
 package approve
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -30,14 +33,49 @@ func dockerfileOf(b v1alpha1.Build) string {
 	return filepath.Join(b.Context, name)
 }
 
-// keepPrevious keeps what a Dockerfile has before it is replaced, so that the agent's image can be built as before.
+// previous is a Dockerfile that was replaced, for a rollback.
+type previous struct {
+	File    string `json:"file"`
+	Content []byte `json:"content"`
+}
+
+func (d *Desk) previousPath(bottle string) string {
+	return filepath.Join(d.Settings.ApprovalsDir(), "previous", bottle+".json")
+}
+
+// keepPrevious keeps what the Dockerfile had that a decision has replaced, so that the agent's image can be built as before.
 func (d *Desk) keepPrevious(x *decision) error {
-	if x.Proposal.Tool != queue.CapabilityBlock {
+	if x.Proposal.Tool != queue.CapabilityBlock || x.Change == nil || x.Decision.Status == queue.Failed {
 		return nil
 	}
-	path := filepath.Join(d.Settings.ApprovalsDir(), "previous", x.Bottle, "Dockerfile")
-	if err := owndir.Save(path, x.Change.Before); err != nil {
-		return fmt.Errorf("%w: keep the previous Dockerfile: %w", errUnwritten, err)
+	data, err := json.Marshal(previous{x.Change.File, x.Change.Before})
+	if err == nil {
+		err = owndir.Save(d.previousPath(x.Bottle), data)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the previous Dockerfile: %w", err)
 	}
 	return nil
+}
+
+// rollbackWish has the Dockerfile of a bottle's agent be what it was before the last decision that replaced it.
+func (d *Desk) rollbackWish(bottle string) (queue.Proposal, error) {
+	var p previous
+	data, err := owndir.ReadFile(d.previousPath(bottle))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return queue.Proposal{}, refuse("no Dockerfile of bottle %s is kept: none was approved yet", bottle)
+	case err == nil:
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return queue.Proposal{}, fmt.Errorf("the kept Dockerfile: %s: %w", d.previousPath(bottle), err)
+	}
+	decl, ok := d.bottles.Declaration(bottle)
+	if ok && decl.Bottle.Spec.Agent != nil && decl.Bottle.Spec.Agent.Build != nil {
+		if file := dockerfileOf(*decl.Bottle.Spec.Agent.Build); file != p.File {
+			return queue.Proposal{}, refuse("the agent's Dockerfile is %s now, and what is kept is of %s", file, p.File)
+		}
+	}
+	return queue.Proposal{Tool: queue.CapabilityBlock, Payload: string(p.Content)}, nil
 }

@@ -17,6 +17,29 @@ func (d *Desk) Allow(_ context.Context, by, bottle string, request reconciler.Al
 	})
 }
 
+// ReviewRollback returns what Rollback would change.
+func (d *Desk) ReviewRollback(ctx context.Context, bottle string) (reconciler.Review, error) {
+	wish, err := d.rollbackWish(bottle)
+	if err != nil {
+		return reconciler.Review{}, err
+	}
+	wish.Bottle = bottle
+	return d.review(ctx, reconciler.Proposal{Bottle: bottle, Tool: wish.Tool, Summary: summaryOfRollback}, wish), nil
+}
+
+// Rollback gives the agent's image the Dockerfile back that it had before the last approval of one, or before the last rollback. It is like
+// Allow.
+func (d *Desk) Rollback(_ context.Context, by, bottle string, request reconciler.RollbackRequest) (id string, err error) {
+	wish, err := d.rollbackWish(bottle)
+	if err != nil {
+		return "", err
+	}
+	return d.change(by, bottle, wish, reconciler.DecisionRequest{Approve: true, Digest: request.Digest, Notes: request.Notes})
+}
+
+// summaryOfRollback says what a rollback is.
+const summaryOfRollback = "put the agent's previous Dockerfile back"
+
 // change makes and approves a proposal of a person's own.
 func (d *Desk) change(by, bottle string, wish queue.Proposal, request reconciler.DecisionRequest) (id string, err error) {
 	if by, err = nameOf(by); err != nil {

@@ -65,21 +65,10 @@ func (d *Desk) Review(ctx context.Context, id string) (reconciler.Review, error)
 	case p == nil:
 		return reconciler.Review{Proposal: described, Refused: []reconciler.RefusedRequest{}, Plan: []string{}}, nil
 	}
-	out, err := d.propose(p.Proposal, p.bottle, time.Time{}, nil)
-	r := reconciler.Review{
-		Proposal: described, Payload: p.Payload, Refused: []reconciler.RefusedRequest{}, Plan: []string{},
-		File: out.change.File, Digest: out.change.digest(), Edited: string(out.change.After), Warnings: out.warnings, Dangers: out.dangers,
-	}
-	if err = cmp.Or(err, out.blocked); err != nil {
-		r.Blocked = err.Error()
-	}
+	r := d.review(ctx, described, p.Proposal)
 	if described.Decision != nil { // it is about what was decided, not about what would be
-		r.Diff = diff
+		r.Diff, r.Plan = diff, []string{}
 		return r, nil
-	}
-	if out.changes() {
-		r.Diff = out.change.diff()
-		r.Plan = d.planOf(ctx, described, out, &r)
 	}
 	if err := d.addRefused(described, &r); err != nil {
 		r.Warnings = append(r.Warnings, err.Error())
@@ -87,16 +76,34 @@ func (d *Desk) Review(ctx context.Context, id string) (reconciler.Review, error)
 	return r, nil
 }
 
+// review returns what the approval of a proposal would change.
+func (d *Desk) review(ctx context.Context, described reconciler.Proposal, p queue.Proposal) reconciler.Review {
+	out, err := d.propose(p, described.Bottle, time.Time{}, nil)
+	r := reconciler.Review{
+		Proposal: described, Payload: p.Payload, Refused: []reconciler.RefusedRequest{}, Plan: []string{},
+		File: out.change.File, Digest: out.change.digest(), Edited: string(out.change.After), Warnings: out.warnings, Dangers: out.dangers,
+	}
+	if err = cmp.Or(err, out.blocked); err != nil {
+		r.Blocked = err.Error()
+	}
+	if out.changes() && described.Decision == nil {
+		r.Diff = out.change.diff()
+		r.Plan = d.planOf(ctx, described, out, &r)
+	}
+	return r
+}
+
 // planOf returns what the controller would do, one line for each component, network, volume and image that it touches. What can't be planned is a warning.
 func (d *Desk) planOf(ctx context.Context, p reconciler.Proposal, out proposed, r *reconciler.Review) []string {
-	if p.Tool == queue.CapabilityBlock {
-		return []string{"build the agent's image from " + out.change.File, "replace the agent, if that succeeds; its volumes and mounts stay"}
-	}
 	if out.secretFile != "" {
 		r.Warnings = append(r.Warnings, "what the controller would do is only known when the secret is there")
 		return []string{}
 	}
-	planned, err := d.bottles.Preview(ctx, out.after.snapshot, p.Bottle)
+	var dockerfile []byte
+	if p.Tool == queue.CapabilityBlock {
+		dockerfile = out.change.After
+	}
+	planned, err := d.bottles.Preview(ctx, out.after.snapshot, p.Bottle, dockerfile)
 	if err != nil {
 		r.Warnings = append(r.Warnings, "what the controller would do is not known: "+err.Error())
 		return []string{}

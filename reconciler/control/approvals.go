@@ -30,13 +30,36 @@ func (c *Controller) Decide(ctx context.Context, by, id string, request reconcil
 
 // Allow adds a host to a bottle's allowlist, as a person wishes; see approve.Desk.
 func (c *Controller) Allow(ctx context.Context, by, slug string, request reconciler.AllowRequest) (id string, err error) {
-	c.mu.Lock()
-	names := slices.Sorted(maps.Keys(c.bottles))
-	c.mu.Unlock()
-	if !slices.Contains(names, slug) {
-		return "", reconciler.NoBottle(slug, names)
+	if err := c.exists(slug); err != nil {
+		return "", err
 	}
 	return c.Desk.Allow(ctx, by, slug, request)
+}
+
+// ReviewRollback returns what Rollback would change; see approve.Desk.
+func (c *Controller) ReviewRollback(ctx context.Context, slug string) (reconciler.Review, error) {
+	if err := c.exists(slug); err != nil {
+		return reconciler.Review{}, err
+	}
+	return c.Desk.ReviewRollback(ctx, slug)
+}
+
+// Rollback gives a bottle's agent the previous Dockerfile back; see approve.Desk.
+func (c *Controller) Rollback(ctx context.Context, by, slug string, request reconciler.RollbackRequest) (id string, err error) {
+	if err := c.exists(slug); err != nil {
+		return "", err
+	}
+	return c.Desk.Rollback(ctx, by, slug, request)
+}
+
+// exists fails for a name that no bottle has.
+func (c *Controller) exists(slug string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bottles[slug] != nil {
+		return nil
+	}
+	return reconciler.NoBottle(slug, slices.Sorted(maps.Keys(c.bottles)))
 }
 
 // Writable returns what agents can write; false before the manifests were read.
@@ -65,9 +88,9 @@ func (c *Controller) Known(slug string) bool {
 	return c.bottles[slug] != nil
 }
 
-// Preview plans a bottle as if a snapshot were what is declared, and changes nothing.
-func (c *Controller) Preview(ctx context.Context, m source.Snapshot, slug string) (plan.BottlePlan, error) {
-	return c.Reconciler.Preview(ctx, m, slug)
+// Preview plans a bottle as if a snapshot were what is declared, and a Dockerfile, unless it is nil, its agent's. It changes nothing.
+func (c *Controller) Preview(ctx context.Context, m source.Snapshot, slug string, dockerfile []byte) (plan.BottlePlan, error) {
+	return c.Reconciler.Preview(ctx, m, slug, dockerfile)
 }
 
 // Record records an event.

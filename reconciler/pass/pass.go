@@ -38,6 +38,7 @@ type Reconciler struct {
 
 	mu          sync.Mutex                // never held while a file or the engine is read
 	builds      *buildcontext.Reader      // see buildReader
+	dockerfile  []byte                    // of a preview
 	applied     map[string]declaration    // by slug: what could be rendered last
 	examined    map[string]declaration    // by slug: read for a pass to come (see InputsChanged)
 	generations map[string]generation     // by slug: of the newest declaration

@@ -9,10 +9,13 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/plan"
 )
 
-// Preview plans one bottle as if a snapshot were what is declared. Unlike Plan it works on a copy of what r knows, so that the passes to
-// come don't take the snapshot for a declaration. A declaration that can't be carried out is an error.
-func (r *Reconciler) Preview(ctx context.Context, m source.Snapshot, slug string) (plan.BottlePlan, error) {
-	p, err := r.scratch().Plan(ctx, m.Only(slug), Options{Prune: plan.PruneNone, Slug: slug})
+// Preview plans one bottle as if a snapshot were what is declared and, unless it is nil, dockerfile what its agent's build context has. Unlike
+// Plan it works on a copy of what r knows, so that the passes to come don't take the snapshot for a declaration. A declaration that can't be
+// carried out is an error.
+func (r *Reconciler) Preview(ctx context.Context, m source.Snapshot, slug string, dockerfile []byte) (plan.BottlePlan, error) {
+	scratch := r.scratch()
+	scratch.dockerfile = dockerfile
+	p, err := scratch.Plan(ctx, m.Only(slug), Options{Prune: plan.PruneNone, Slug: slug})
 	if err != nil {
 		return plan.BottlePlan{}, err
 	}

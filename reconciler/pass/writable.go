@@ -81,7 +81,7 @@ func (r *Reconciler) inputReader(slug string, declared safepath.Set) resolve.Rea
 			}
 		}
 	}
-	reader := resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: r.buildReader(), Commands: r.TokenCommands, Writable: declared.With(running...)}
+	reader := resolve.Reader{Settings: r.Settings, Getenv: r.Getenv, Builds: r.buildReader(), Dockerfile: r.dockerfile, Commands: r.TokenCommands, Writable: declared.With(running...)}
 	if r.users != nil {
 		reader.ContainerIDs = r.users.ContainerIDs
 	}

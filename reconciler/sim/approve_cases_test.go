@@ -17,6 +17,7 @@ import (
 	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/engine"
+	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -366,11 +367,62 @@ func TestDockerfile(t *testing.T) {
 		if now, _ := w.hands.ID(name(state.Pipelock, "a")); now != proxy {
 			w.t.Error("pipelock was replaced")
 		}
-		previous, err := os.ReadFile(filepath.Join(w.settings.ApprovalsDir(), "previous", "a", "Dockerfile"))
-		if err != nil || string(previous) != "FROM scratch\n" {
-			w.t.Errorf("%q, %v", previous, err)
+		if plan := strings.Join(review.Plan, "\n"); len(review.Plan) != 2 || !strings.Contains(plan, "image") || !strings.Contains(plan, "agent") {
+			w.t.Errorf("the plan:\n%s", plan)
 		}
 		w.settle(time.Minute)
+		w.rollBack(dockerfile, "FROM scratch\n")
+		w.rollBack(dockerfile, "FROM scratch\nLABEL more=1\n")
+		if all := w.decisions(); len(all) != 3 || all[2].Who != "anna" || all[2].Action != "approved" {
+			w.t.Errorf("%+v", all)
+		}
+	})
+}
+
+// rollBack has the agent's Dockerfile be what it was before.
+func (w *world) rollBack(dockerfile, want string) {
+	w.t.Helper()
+	review, err := w.controller.ReviewRollback(w.t.Context(), "a")
+	if err != nil || review.File != dockerfile || !strings.Contains(strings.Join(review.Plan, "\n"), "agent") {
+		w.t.Errorf("%+v, %v", review, err)
+	}
+	if _, err := w.controller.Rollback(w.t.Context(), "anna", "a", reconciler.RollbackRequest{Digest: "another"}); !errors.Is(err, reconciler.ErrDecision) {
+		w.t.Errorf("of something else: %v", err)
+	}
+	agent, _ := w.hands.ID(name(state.Agent, "a"))
+	id, err := w.controller.Rollback(w.t.Context(), "anna", "a", reconciler.RollbackRequest{Digest: review.Digest})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.pass(time.Minute)
+	if p := w.proposal(id); p.State != reconciler.ProposalAnswered || p.Decision.Status != queue.Approved {
+		w.t.Errorf("%+v", p)
+	}
+	if text, err := os.ReadFile(dockerfile); err != nil || string(text) != want {
+		w.t.Errorf("%q, %v", text, err)
+	}
+	if now, running := w.hands.ID(name(state.Agent, "a")); now == agent || !running {
+		w.t.Error("the agent is the same")
+	}
+	w.settle(time.Minute)
+}
+
+// TestRollbackOfNothing is refused, also where another file is declared by now.
+func TestRollbackOfNothing(t *testing.T) {
+	approvals(t, func(t *testing.T, w *world) {
+		for _, kept := range []string{"", `{"file": "/another/Dockerfile", "content": ""}`} {
+			if kept != "" {
+				if err := owndir.Save(filepath.Join(w.settings.ApprovalsDir(), "previous", "a.json"), []byte(kept)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := w.controller.Rollback(t.Context(), "anna", "a", reconciler.RollbackRequest{}); !errors.Is(err, reconciler.ErrDecision) {
+				t.Errorf("%q: %v", kept, err)
+			}
+		}
+		if _, err := w.controller.ReviewRollback(t.Context(), "nobody"); !errors.Is(err, reconciler.ErrNoBottle) {
+			t.Errorf("%v", err)
+		}
 	})
 }
 

@@ -59,6 +59,8 @@ type Reader struct {
 	Settings state.Settings
 	Getenv   func(string) (string, bool) // os.LookupEnv, for tokens and the agent's variables by `env`
 	Builds   *buildcontext.Reader
+	// Dockerfile is one that a build context is thought to have instead of its own, for a preview; nil for its own.
+	Dockerfile []byte
 	// Commands have run the commands of tokens; nil in a process that runs none.
 	Commands *TokenCommands
 	// Writable are the places that agents can write to: nothing there is read or mounted.
@@ -239,5 +241,9 @@ func (r Reader) Build(m v1alpha1.Bottle) (*buildcontext.Context, error) {
 	if err := checkContext(r.Settings, o); err != nil {
 		return nil, fmt.Errorf("context: %w", err)
 	}
-	return r.Builds.Read(source, o.Real)
+	c, err := r.Builds.Read(source, o.Real)
+	if err == nil && r.Dockerfile != nil {
+		c = c.WithDockerfile(r.Dockerfile)
+	}
+	return c, err
 }

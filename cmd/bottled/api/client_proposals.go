@@ -48,11 +48,28 @@ func (c *Client) Allow(ctx context.Context, bottle string, request reconciler.Al
 	if request.For != 0 {
 		body.For = request.For.String()
 	}
-	text, err := json.Marshal(body)
+	return c.change(ctx, bottle, "allow", body)
+}
+
+// ReviewRollback reads what Rollback would change, see Approvals.
+func (c *Client) ReviewRollback(ctx context.Context, bottle string) (reconciler.Review, error) {
+	var review reconciler.Review
+	err := c.call(ctx, http.MethodGet, "/v1/bottles/"+url.PathEscape(bottle)+"/rollback", nil, http.StatusOK, &review)
+	return review, err
+}
+
+// Rollback gives a bottle's agent the previous Dockerfile back, see Approvals. Its errors are as Decide's.
+func (c *Client) Rollback(ctx context.Context, bottle string, request reconciler.RollbackRequest) (id string, err error) {
+	return c.change(ctx, bottle, "rollback", request)
+}
+
+// change asks for a change of a person's own, and returns the ID of its proposal.
+func (c *Client) change(ctx context.Context, bottle, what string, request any) (id string, err error) {
+	text, err := json.Marshal(request)
 	if err != nil {
 		return "", err
 	}
-	var answer allowAnswer
-	err = c.call(ctx, http.MethodPost, "/v1/bottles/"+url.PathEscape(bottle)+"/allow", text, http.StatusAccepted, &answer)
+	var answer changeAnswer
+	err = c.call(ctx, http.MethodPost, "/v1/bottles/"+url.PathEscape(bottle)+"/"+what, text, http.StatusAccepted, &answer)
 	return answer.ID, err
 }

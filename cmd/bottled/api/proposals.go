@@ -27,6 +27,10 @@ type Approvals interface {
 	// Allow has a bottle reach a host, though no agent has asked: it returns, as Decide does, the ID of a proposal that is approved by the one
 	// who made it.
 	Allow(ctx context.Context, by, bottle string, request reconciler.AllowRequest) (id string, err error)
+	// ReviewRollback returns what Rollback would change.
+	ReviewRollback(ctx context.Context, bottle string) (reconciler.Review, error)
+	// Rollback gives a bottle's agent the previous Dockerfile back. It is like Allow.
+	Rollback(ctx context.Context, by, bottle string, request reconciler.RollbackRequest) (id string, err error)
 }
 
 // allowBody is the body of POST /v1/bottles/BOTTLE/allow. Its duration is a text, such as "2h".
@@ -35,8 +39,8 @@ type allowBody struct {
 	For string `json:"for,omitempty"`
 }
 
-// allowAnswer is the answer to it.
-type allowAnswer struct {
+// changeAnswer is the answer to a change of a person's own.
+type changeAnswer struct {
 	ID string `json:"id"` // of the proposal
 }
 
@@ -130,7 +134,34 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	s.json(w, http.StatusAccepted, allowAnswer{id})
+	s.json(w, http.StatusAccepted, changeAnswer{id})
+}
+
+func (s *Server) reviewRollback(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := bounded(r)
+	defer cancel()
+	review, err := s.o.Source.ReviewRollback(ctx, r.PathValue("bottle"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	s.json(w, http.StatusOK, review)
+}
+
+func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
+	var body reconciler.RollbackRequest
+	by, ok := readRequest(w, r, &body, func() error { return nil })
+	if !ok {
+		return
+	}
+	ctx, cancel := bounded(r)
+	defer cancel()
+	id, err := s.o.Source.Rollback(ctx, by, r.PathValue("bottle"), body)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	s.json(w, http.StatusAccepted, changeAnswer{id})
 }
 
 // readRequest reads a request that changes something, strictly: a misspelt field must not make an approval mean more. It returns who has

@@ -160,6 +160,8 @@ func (s *Server) routes(d *boundedListener, v view) http.Handler {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})
 	known("POST /v1/bottles/{bottle}/allow", bounded(s.allow))
+	known("GET /v1/bottles/{bottle}/rollback", bounded(s.reviewRollback))
+	known("POST /v1/bottles/{bottle}/rollback", bounded(s.rollback))
 	answer("POST /v1/bottles/{bottle}/{order}", s.order)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

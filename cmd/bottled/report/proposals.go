@@ -117,21 +117,38 @@ func Review(r reconciler.Review, short string, now time.Time) []Line {
 	if d := r.Decision; d != nil && d.Notes != "" {
 		all = append(all, quoted("notes", d.Notes)...)
 	}
-	all = append(all, quoted("because, in the agent's words", r.Justification)...)
+	because := "because, in the agent's words"
+	if r.Own {
+		because = "because"
+	}
+	all = append(all, quoted(because, r.Justification)...)
 	all = append(all, refusedLines(r.Refused, now)...)
+	if r.Diff == "" && r.Payload != "" {
+		all = append(all, quoted("payload, in the agent's words", r.Payload)...)
+	}
+	all = append(all, changeLines(r, "an approval will")...)
+	return append(all, adviceLines(r, short)...)
+}
+
+// Rollback is what a rollback would change.
+func Rollback(r reconciler.Review) []Line {
+	return append(changeLines(r, "a rollback will"), adviceLines(r, "")...)
+}
+
+// changeLines are the change of a file, and what follows from it.
+func changeLines(r reconciler.Review, plan string) []Line {
+	var all []Line
 	if r.Diff != "" {
 		all = append(all, Line{}, Line{Text: "change of " + r.File})
 		all = append(all, diffLines(r.Diff)...)
-	} else if r.Payload != "" {
-		all = append(all, quoted("payload, in the agent's words", r.Payload)...)
 	}
 	if len(r.Plan) > 0 {
-		all = append(all, Line{}, Line{Text: "an approval will"})
+		all = append(all, Line{}, Line{Text: plan})
 		for _, p := range r.Plan {
 			all = append(all, Line{Text: "  " + p, Wrap: true})
 		}
 	}
-	return append(all, adviceLines(r, short)...)
+	return all
 }
 
 // remaining is a time that is left, to the minute: of a day, a second later, there is a day left.

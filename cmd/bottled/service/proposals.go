@@ -195,6 +195,26 @@ func (s *Service) Allow(ctx context.Context, bottle string, request reconciler.A
 	return id, s.explainNoController(err, socket)
 }
 
+// ReviewRollback reads what Rollback would change.
+func (s *Service) ReviewRollback(ctx context.Context, bottle string) (reconciler.Review, error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return reconciler.Review{}, err
+	}
+	review, err := api.Dial(socket).ReviewRollback(ctx, bottle)
+	return review, s.explainNoController(err, socket)
+}
+
+// Rollback has the running controller give a bottle's agent the previous Dockerfile back, and returns what Allow returns.
+func (s *Service) Rollback(ctx context.Context, bottle string, request reconciler.RollbackRequest) (id string, err error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return "", err
+	}
+	id, err = api.Dial(socket).Rollback(ctx, bottle, request)
+	return id, s.explainNoController(err, socket)
+}
+
 // CheckController fails where no controller runs.
 func (s *Service) CheckController(ctx context.Context) error {
 	socket, err := s.Settings.socket()

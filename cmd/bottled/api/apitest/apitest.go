@@ -20,6 +20,8 @@ type Source struct {
 	OnDecide func(by, id string, decision reconciler.DecisionRequest) error
 	// OnAllow, when set, is called with each host that is allowed, and returns the proposal's ID.
 	OnAllow func(by, bottle string, request reconciler.AllowRequest) (string, error)
+	// OnRollback, when set, is called with each rollback, and returns the proposal's ID.
+	OnRollback func(by, bottle string, request reconciler.RollbackRequest) (string, error)
 
 	mu        sync.Mutex
 	live      reconciler.Status
@@ -178,4 +180,24 @@ func (s *Source) Allow(_ context.Context, by, bottle string, request reconciler.
 		return "", reconciler.NoBottle(bottle, nil)
 	}
 	return s.OnAllow(by, bottle, request)
+}
+
+// ReviewRollback finds the first review of the bottle.
+func (s *Source) ReviewRollback(_ context.Context, bottle string) (reconciler.Review, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.reviews {
+		if r.Bottle == bottle {
+			return r, nil
+		}
+	}
+	return reconciler.Review{}, reconciler.NoBottle(bottle, nil)
+}
+
+// Rollback calls OnRollback.
+func (s *Source) Rollback(_ context.Context, by, bottle string, request reconciler.RollbackRequest) (string, error) {
+	if s.OnRollback == nil {
+		return "", reconciler.NoBottle(bottle, nil)
+	}
+	return s.OnRollback(by, bottle, request)
 }
