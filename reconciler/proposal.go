@@ -62,6 +62,8 @@ type Review struct {
 	File   string `json:"file"`
 	Digest string `json:"digest"`
 	Diff   string `json:"diff"`
+	// Patch is the change that waits to be merged, as git am takes it; "" for a proposal that does not wait for that.
+	Patch string `json:"patch,omitempty"`
 	// Edited is the content that the file would have.
 	Edited string `json:"edited,omitempty"`
 	// Plan is what the bottle's controller would do: one line for each component that is reloaded, restarted or replaced.

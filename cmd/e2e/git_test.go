@@ -23,16 +23,10 @@ func gitServer(t *testing.T) (url string, down *atomic.Bool, commit func(files m
 	work := filepath.Join(root, "work")
 	git := func(args ...string) string {
 		t.Helper()
-		cmd := exec.Command("git", args...)
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+root,
-			"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@t.example", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@t.example")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v (git is needed for this test: apt-get install git): %v\n%s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
+		return runGit(t, args...)
 	}
 	git("init", "-q", "--bare", "-b", "main", filepath.Join(root, "config.git"))
+	git("-C", filepath.Join(root, "config.git"), "config", "http.receivepack", "true")
 	git("init", "-q", "-b", "main", work)
 	git("-C", work, "remote", "add", "origin", filepath.Join(root, "config.git"))
 	backend := &cgi.Handler{
@@ -68,6 +62,19 @@ func gitServer(t *testing.T) (url string, down *atomic.Bool, commit func(files m
 		git("-C", work, "push", "-q", "origin", "HEAD:main")
 		return "main@sha1:" + git("-C", work, "rev-parse", "HEAD")
 	}
+}
+
+// runGit runs git, with nothing of the user's configuration.
+func runGit(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "HOME="+t.TempDir(),
+		"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@t.example", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@t.example")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v (git is needed for this test: apt-get install git): %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // TestGitOps points the controller at a repository on a real server.

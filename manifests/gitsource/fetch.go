@@ -24,6 +24,8 @@ type origin interface {
 	references(ctx context.Context) (storer.ReferenceStorer, error)
 	// fetch copies the tip of the branch that the repository's HEAD names.
 	fetch(ctx context.Context, into repository, branch plumbing.ReferenceName) error
+	// push makes a branch of the repository a branch there, without force.
+	push(ctx context.Context, from repository, branch plumbing.ReferenceName) error
 }
 
 func (s *Source) origin(ctx context.Context, token string) (origin, error) {

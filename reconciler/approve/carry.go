@@ -68,13 +68,13 @@ func (d *Desk) dispatch(ctx context.Context) {
 		if x.started || ctx.Err() != nil || x.changes() && slices.ContainsFunc(d.underWay[:i], x.follows) {
 			continue
 		}
-		x.started = true
+		x.started, x.reject = true, make(chan rejection)
 		d.workers.Go(func() { d.carryOut(ctx, x) })
 	}
 }
 
-// changes reports whether a decision concerns more than the agent's answer.
-func (x *decision) changes() bool { return x.SpecHash != "" }
+// changes reports whether a decision concerns more than the agent's answer and what others merge.
+func (x *decision) changes() bool { return x.SpecHash != "" && x.Phase != phaseMerge }
 
 // follows reports whether a decision waits for an earlier one.
 func (x *decision) follows(earlier *decision) bool {
@@ -110,6 +110,8 @@ func (d *Desk) advance(ctx context.Context, x *decision) (done bool, err error) 
 	switch x.Phase {
 	case phaseApply:
 		return false, d.apply(ctx, x)
+	case phaseMerge:
+		return false, d.merge(ctx, x)
 	case phaseTakeBack:
 		return false, d.takeBack(ctx, x)
 	case phaseVoid:
@@ -145,10 +147,7 @@ func (d *Desk) save(x *decision) error {
 
 // apply writes the change and waits until the bottle is ready with it.
 func (d *Desk) apply(ctx context.Context, x *decision) error {
-	timeout := d.Timeout
-	if x.Proposal.Tool == queue.CapabilityBlock {
-		timeout = max(timeout, buildTimeout)
-	}
+	timeout := x.timeout(d.Timeout)
 	limited, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("bottle %s: %w (%s)", x.Bottle, errTimeout, timeout))
 	defer cancel()
 	d.setMessage(x.Proposal.ID, "waiting for bottle "+x.Bottle+" to be ready with the change")

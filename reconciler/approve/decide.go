@@ -23,9 +23,12 @@ const maxBy = 256
 
 // Decide accepts a decision of somebody about a proposal. When it returns nil the decision is on file and will be carried out; the proposal's
 // state and message say how far that is. A decision that can't be made is an ErrDecision.
-func (d *Desk) Decide(_ context.Context, by, id string, request reconciler.DecisionRequest) error {
+func (d *Desk) Decide(ctx context.Context, by, id string, request reconciler.DecisionRequest) error {
 	by, err := nameOf(by)
 	if err != nil {
+		return err
+	}
+	if merging, err := d.rejectMerging(ctx, by, id, request); merging {
 		return err
 	}
 	p, err := d.find(id)
@@ -141,6 +144,9 @@ func (d *Desk) approve(x *decision, request reconciler.DecisionRequest) error {
 	x.Decision.Notes = strings.TrimSpace(out.notes + "\n" + x.Decision.Notes)
 	if out.changes() {
 		x.Change, x.Diff = &out.change, out.change.diff()
+		if d.proposes() {
+			x.Phase = phaseMerge
+		}
 	}
 	return d.giveSecret(x.Bottle, out, request)
 }

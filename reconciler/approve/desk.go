@@ -38,10 +38,11 @@ var ErrSuperseded = errors.New("the manifest declares something else now")
 type Manifests interface {
 	// ReadWith returns the manifests as they would be read if a file, named as in v1alpha1.Source, had another content. It changes nothing.
 	ReadWith(file string, content []byte) (source.Snapshot, error)
-	// Editable returns why no change can be written; nil where one can.
-	Editable() error
+	// Editable returns why no change of a file can be made; nil where one can.
+	Editable(file string) error
 	// Write replaces the content of a file, if it still is the one given as before; else it fails with edit.ErrChanged. The file has the
-	// one or the other content at any time, and after nil the new one survives a crash. A file that an agent can write is not written.
+	// one or the other content at any time, and after nil the new one survives a crash. A file that an agent can write is not written. A
+	// Proposer's is not called.
 	Write(file string, before, after []byte, agents safepath.Set) error
 }
 
@@ -182,7 +183,9 @@ func (d *Desk) describe(p *proposal) reconciler.Proposal {
 	}
 	if p.decision != nil {
 		made := p.decision.Decision
-		r.State, r.Decision, r.Own = reconciler.ProposalApplying, &made, p.decision.Own
+		if r.State, r.Decision, r.Own = reconciler.ProposalApplying, &made, p.decision.Own; p.decision.Phase == phaseMerge {
+			r.State = reconciler.ProposalMerging
+		}
 	}
 	return r
 }

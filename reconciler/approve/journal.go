@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -22,6 +24,8 @@ type phase string
 const (
 	// phaseApply writes the change and waits until the bottle is ready with it.
 	phaseApply phase = "apply"
+	// phaseMerge has the change proposed as a branch, and waits until somebody has merged it and the bottle is ready with it.
+	phaseMerge phase = "merge"
 	// phaseTakeBack undoes a change with which the bottle does not become ready.
 	phaseTakeBack phase = "take back"
 	// phaseAnswer records the decision in the audit log and then answers the agent.
@@ -47,10 +51,18 @@ type decision struct {
 
 	// Written reports that the file had the change once: should it be as before again, somebody has undone that.
 	Written bool `json:"written,omitempty"`
+	// Proposed says where the change waits to be merged, and Patch is that change for git am; Pushed reports whether the branch is on the server.
+	Proposed string `json:"proposed,omitempty"`
+	Patch    string `json:"patch,omitempty"`
+	Pushed   bool   `json:"pushed,omitempty"`
 	// Failure is why the change could not be made, for the operator.
 	Failure string `json:"failure,omitempty"`
 
 	started bool // it has a worker
+	reject  chan rejection
+	// Its worker alone uses these, while the change waits to be merged: the bottle without and with it, and when the branch is made anew.
+	before, after *v1alpha1.Bottle
+	proposeNext   time.Time
 	// recorded: it is in the audit log. maybeRecorded: it may be, by an earlier process or by a try that failed.
 	recorded, maybeRecorded bool
 }

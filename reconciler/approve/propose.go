@@ -2,6 +2,7 @@ package approve
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -78,7 +79,7 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 	}
 	w, err := d.wishOf(p, out.before.bottle, until)
 	if err == nil || edited != nil {
-		out.blocked = d.Manifests.Editable()
+		out.blocked = d.Manifests.Editable(cmp.Or(w.file, manifest))
 	} else {
 		out.blocked = err
 	}

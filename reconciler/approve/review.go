@@ -48,10 +48,10 @@ func (d *Desk) Review(ctx context.Context, id string) (reconciler.Review, error)
 	d.mu.Lock()
 	p := d.proposals[id]
 	var described reconciler.Proposal
-	diff := ""
+	diff, patch := "", ""
 	if p != nil {
 		if described = d.describe(p); p.decision != nil {
-			diff = p.decision.Diff
+			diff, patch = p.decision.Diff, p.decision.Patch
 		}
 	}
 	i := slices.IndexFunc(d.answered, func(a reconciler.Proposal) bool { return a.ID == id })
@@ -67,7 +67,7 @@ func (d *Desk) Review(ctx context.Context, id string) (reconciler.Review, error)
 	}
 	r := d.review(ctx, described, p.Proposal)
 	if described.Decision != nil { // it is about what was decided, not about what would be
-		r.Diff, r.Plan = diff, []string{}
+		r.Diff, r.Patch, r.Plan = diff, patch, []string{}
 		return r, nil
 	}
 	if err := d.addRefused(described, &r); err != nil {
@@ -89,6 +89,9 @@ func (d *Desk) review(ctx context.Context, described reconciler.Proposal, p queu
 	if out.changes() && described.Decision == nil {
 		r.Diff = out.change.diff()
 		r.Plan = d.planOf(ctx, described, out, &r)
+		if d.proposes() {
+			r.Warnings = append(r.Warnings, "an approval makes a branch of this change; it is in force, and the agent is answered, when somebody has merged that")
+		}
 	}
 	return r
 }

@@ -55,6 +55,7 @@ type world struct {
 	hands    fake.Hands
 	source   *declarations
 	files    *directory        // of manifests, where they are files
+	upstream *upstream         // where their changes are merged; nil where they are written
 	prune    plan.PrunePolicy  // of the controller
 	spoken   int               // statements that sidecars were made to write
 	audited  bool              // the controller collects what the sidecars decide
@@ -291,7 +292,7 @@ func (w *world) run(around engine.Interceptor) *control.Controller {
 	}
 	w.metrics = registry
 	w.desk = approve.New(approve.Config{
-		Settings: w.settings, Manifests: w.files, Timeout: approve.DefaultTimeout, Log: zerolog.New(&w.said),
+		Settings: w.settings, Manifests: w.deskManifests(), Timeout: approve.DefaultTimeout, Log: zerolog.New(&w.said),
 		Around: w.aroundDesk, Watch: func() (approve.Watcher, error) { return queueWatcher{w.asked}, nil },
 	})
 	w.controller = control.NewController(control.ControllerConfig{

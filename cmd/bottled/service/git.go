@@ -1,9 +1,11 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,10 +14,12 @@ import (
 	"github.com/rs/zerolog"
 	_ "golang.org/x/crypto/x509roots/fallback" // for a repository over HTTPS, where the system has no roots: in a scratch image
 
+	"github.com/bot-bottle/bottled/manifests/edit"
 	"github.com/bot-bottle/bottled/manifests/gitsource"
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -26,6 +30,9 @@ type GitOptions struct {
 	KeysFile  string        // of armored OpenPGP public keys; "" to take unsigned commits
 	TokenFile string        // with the password or token over HTTPS
 	Interval  time.Duration // between two pulls; less or more by a tenth
+	// Author of the commits that approvals make, "Name <mail>"; "" for bottled at this host. Push has their branches pushed.
+	Author string
+	Push   bool
 }
 
 // readFile reads a file that the operator named: a regular one of at most 1 MiB.
@@ -61,6 +68,8 @@ type gitSource struct {
 	repository *gitsource.Source
 	path       string
 	interval   time.Duration
+	author     string
+	push       bool
 	changes    chan struct{}
 	secrets    *source.Watcher // of the files outside of the manifests
 
@@ -74,6 +83,10 @@ type gitSource struct {
 }
 
 func newGitSource(g GitOptions, dir string, memory *store.WritableMemory, log zerolog.Logger) (*gitSource, error) {
+	author := cmp.Or(g.Author, "bottled <bottled@"+hostname()+">")
+	if _, _, err := gitsource.ParseAuthor(author); err != nil {
+		return nil, fmt.Errorf("--git-author: %w", err)
+	}
 	repository, err := g.open(dir)
 	if err != nil {
 		return nil, err
@@ -86,7 +99,7 @@ func newGitSource(g GitOptions, dir string, memory *store.WritableMemory, log ze
 	}
 	first := make(chan struct{})
 	return &gitSource{
-		repository: repository, path: g.Path, interval: g.Interval, changes: make(chan struct{}, 1), secrets: watcher, memory: memory,
+		repository: repository, path: g.Path, interval: g.Interval, author: author, push: g.Push, changes: make(chan struct{}, 1), secrets: watcher, memory: memory,
 		first: first, pulled: sync.OnceFunc(func() { close(first) }),
 	}, nil
 }
@@ -182,12 +195,69 @@ func (s *gitSource) ReadWith(file string, content []byte) (source.Snapshot, erro
 	return reader.readWith(source.Overlay{Path: file, Content: content})
 }
 
-// Editable is an error: the checkout is a copy.
-func (s *gitSource) Editable() error {
-	return fmt.Errorf("the manifests are a checkout of %s; make the change there", s.repository)
+// Editable is nil for a file of the repository.
+func (s *gitSource) Editable(file string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root, err := s.repository.Path("")
+	if err != nil {
+		return err
+	}
+	if inside, err := filepath.Rel(root, file); err != nil || !filepath.IsLocal(inside) {
+		return fmt.Errorf("%s is not in %s, whose changes are merged there; change it by hand", file, s.repository)
+	}
+	return nil
 }
 
-// Write fails, see Editable.
-func (s *gitSource) Write(string, []byte, []byte, safepath.Set) error { return s.Editable() }
+// Write fails: the checkout is a copy.
+func (s *gitSource) Write(string, []byte, []byte, safepath.Set) error {
+	return fmt.Errorf("the manifests are a checkout of %s; changes are merged there", s.repository)
+}
 
-var _ manifests = (*gitSource)(nil)
+// Propose makes a change the commit of a branch, and pushes that if it is configured.
+func (s *gitSource) Propose(ctx context.Context, b approve.Branch) (approve.Proposed, error) {
+	signed := b.Message + "Signed-off-by: " + s.signature(b.By) + "\n"
+	_, patch, err := s.repository.Propose(gitsource.Change{
+		Branch: b.Name, File: b.File, Before: b.Before, After: b.After, Author: s.author, Message: signed, Time: b.Time,
+	})
+	if errors.Is(err, gitsource.ErrMoved) {
+		err = fmt.Errorf("%w: %w", edit.ErrChanged, err)
+	}
+	if err != nil {
+		return approve.Proposed{}, err
+	}
+	made := approve.Proposed{Where: "the change waits to be merged into " + s.repository.String() + "; its branch " + b.Name + " is not pushed, and proposals show --patch prints it", Patch: patch}
+	if !s.push {
+		return made, nil
+	}
+	if err := s.repository.Push(ctx, b.Name); err != nil {
+		return made, err
+	}
+	made.Where, made.Pushed = "branch "+b.Name+" waits to be merged into "+s.repository.String(), true
+	return made, nil
+}
+
+// signature is somebody's name with an address, for a trailer.
+func (s *gitSource) signature(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '<' || r == '>' || r == '\n' {
+			return -1
+		}
+		return r
+	}, name)
+	return fmt.Sprintf("%s <%s@%s>", name, strings.ReplaceAll(name, " ", "-"), hostname())
+}
+
+// hostname is this host's name, for authors.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+var (
+	_ manifests        = (*gitSource)(nil)
+	_ approve.Proposer = (*gitSource)(nil)
+)

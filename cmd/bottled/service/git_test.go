@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,10 +9,13 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/rs/zerolog"
 
+	"github.com/bot-bottle/bottled/manifests/edit"
 	"github.com/bot-bottle/bottled/manifests/source"
+	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state/store"
 )
 
@@ -91,5 +95,48 @@ func TestFirstPullUnderWayIsNoError(t *testing.T) {
 		case want != "" && (r.err == nil || !strings.Contains(r.err.Error(), want) || strings.Count(r.err.Error(), "checked out") != 1 || pullErr != nil):
 			t.Errorf("%v, and beside it %v", r.err, pullErr)
 		}
+	}
+}
+
+// TestProposeBranch: a change is a signed-off branch, which is pushed only where that is configured, and what can't be one is refused.
+func TestProposeBranch(t *testing.T) {
+	dir := t.TempDir()
+	commitManifest(t, dir)
+	g := openGit(t, dir)
+	g.pull(t.Context())
+	root, err := g.repository.Path("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(root, "one.yaml")
+	if err := g.Editable(file); err != nil {
+		t.Errorf("%v", err)
+	}
+	if err := g.Editable(filepath.Join(dir, "one.yaml")); err == nil || !strings.Contains(err.Error(), "change it by hand") {
+		t.Errorf("a file elsewhere: %v", err)
+	}
+	b := approve.Branch{Name: "bottled/proposal-1", File: file, Before: []byte(agentManifest), After: []byte(agentManifest + "# more\n"), Message: "Allow\n\nID: 1\n", By: "Ann <x>\nB", Time: time.Now()}
+	made, err := g.Propose(t.Context(), b)
+	if err != nil || made.Pushed || !strings.Contains(made.Patch, "ID: 1\nSigned-off-by: Ann xB <Ann-xB@") || !strings.Contains(made.Patch, "+# more") {
+		t.Errorf("%+v, %v", made, err)
+	}
+	there := func() bool {
+		repository, err := git.PlainOpen(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = repository.Reference(plumbing.NewBranchReferenceName(b.Name), false)
+		return err == nil
+	}
+	if there() {
+		t.Error("it is pushed")
+	}
+	g.push = true
+	if made, err = g.Propose(t.Context(), b); err != nil || !made.Pushed || !there() {
+		t.Errorf("%+v, %v", made, err)
+	}
+	b.Before = []byte("another")
+	if _, err := g.Propose(t.Context(), b); !errors.Is(err, edit.ErrChanged) {
+		t.Errorf("%v", err)
 	}
 }

@@ -21,7 +21,7 @@ func envName(flag string) string {
 
 // commandSettings are flags of single commands that the configuration file may hold, too: it is the same file for all commands.
 var commandSettings = []string{
-	"prune", "output", "deep", "resync", "listen", "audit-key-file", "approve-timeout", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file",
+	"prune", "output", "deep", "resync", "listen", "audit-key-file", "approve-timeout", "teardown-on-exit", "git", "path", "git-interval", "git-keys", "git-token-file", "git-push", "git-author",
 	"api-tokens-file", "notify-webhook", "notify-webhook-secret-file", "notify-exec", "notify-desktop",
 }
 

@@ -91,7 +91,7 @@ func (s dirSource) ReadWith(file string, content []byte) (source.Snapshot, error
 }
 
 // Editable is nil: what is approved is written into the files. Whether that is possible is found out when it is done.
-func (dirSource) Editable() error { return nil }
+func (dirSource) Editable(string) error { return nil }
 
 // Write replaces a manifest.
 func (dirSource) Write(file string, before, after []byte, agents safepath.Set) error {

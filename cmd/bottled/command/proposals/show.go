@@ -1,6 +1,7 @@
 package proposals
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -17,6 +18,7 @@ type ShowOptions struct {
 	Find   func(ctx context.Context, id string) (reconciler.Proposal, error)
 	Review func(ctx context.Context, id string) (reconciler.Review, error)
 	ID     string
+	Patch  bool
 	Output command.Output
 }
 
@@ -29,7 +31,8 @@ func NewShow(f *command.Factory, runF func(*ShowOptions) error) *cobra.Command {
 		Long: `Show a proposal: the agent's reason, what the bottle was refused before it asked, the change of the manifest as a diff, what the
 controller would do then, and what to beware of.`,
 		Example: `  bottled proposals show k3x9abcd
-  bottled proposals show k3x9abcd -o json`,
+  bottled proposals show k3x9abcd -o json
+  bottled proposals show k3x9abcd --patch | git am`,
 		Args:              command.ExactlyOne("proposal"),
 		ValidArgsFunction: f.CompleteProposals(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +41,7 @@ controller would do then, and what to beware of.`,
 		},
 	}
 	opts.Output.AddFlag(cmd.Flags())
+	cmd.Flags().BoolVar(&opts.Patch, "patch", false, "print nothing but the change: for git am where it waits to be merged, else for patch")
 	return cmd
 }
 
@@ -49,6 +53,9 @@ func show(ctx context.Context, opts *ShowOptions) error {
 	review, err := opts.Review(ctx, p.ID)
 	if err != nil {
 		return err
+	}
+	if opts.Patch {
+		return opts.Out.Data([]byte(cmp.Or(review.Patch, review.Diff)))
 	}
 	if done, err := opts.Output.Data(opts.Out, review); done {
 		return err

@@ -102,6 +102,8 @@ func addGitFlags(g *service.GitOptions, f *pflag.FlagSet) {
 	f.DurationVar(&g.Interval, "git-interval", time.Minute, "how often the Git repository is asked for something new; less or more by a tenth")
 	f.StringVar(&g.KeysFile, "git-keys", "", "`file` of armored OpenPGP public keys; only commits signed by one of them are taken")
 	f.StringVar(&g.TokenFile, "git-token-file", "", "`file` with the password or token for a Git repository over HTTPS")
+	f.BoolVar(&g.Push, "git-push", false, "push the branches that approvals make, for people to merge")
+	f.StringVar(&g.Author, "git-author", "", "`Name <mail>` of who commits to these branches (default: bottled at this host)")
 }
 
 func (o *Options) check() error {

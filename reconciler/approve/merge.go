@@ -1,0 +1,250 @@
+package approve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/v1alpha1"
+	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/state/printable"
+	"github.com/bot-bottle/bottled/state/queue"
+	"github.com/bot-bottle/bottled/state/render"
+)
+
+const (
+	// mergePoll is the pause before a declaration is compared again with what waits to be merged.
+	mergePoll = 2 * time.Second
+	// proposeAgain is the pause before a branch that is only here is made anew: it goes with the revision that it was made for.
+	proposeAgain = time.Minute
+	// maxQuoted limits an agent's words in a commit's message, in lines.
+	maxQuoted = 40
+)
+
+// Proposer makes changes of manifests that it can't write: as branches, for people to merge.
+type Proposer interface {
+	// Propose makes a change the commit of a branch, and pushes it where that is configured. It may be repeated. It fails with edit.ErrChanged
+	// when the file has another content. What was made before something else failed is returned with the error.
+	Propose(ctx context.Context, b Branch) (Proposed, error)
+}
+
+// Branch is a change as the one commit of a branch.
+type Branch struct {
+	Name          string
+	File          string
+	Before, After []byte
+	Message       string
+	By            string // who signs it off
+	Time          time.Time
+}
+
+// Proposed is what became of a branch.
+type Proposed struct {
+	Where  string // for people
+	Patch  string // as git am takes it
+	Pushed bool
+}
+
+// rejection ends a decision that waits to be merged.
+type rejection struct {
+	decision reconciler.Decision
+	done     chan error // holds one
+}
+
+// proposes reports whether the manifests can't be written, and changes are proposed.
+func (d *Desk) proposes() bool {
+	_, is := d.Manifests.(Proposer)
+	return is
+}
+
+// merge proposes the change, waits a while for somebody to merge it and, once the manifests declare what was approved, for the bottle to be so.
+// There is no timeout: people merge when they like.
+func (d *Desk) merge(ctx context.Context, x *decision) error {
+	specHash, err := d.merged(x)
+	switch {
+	case errors.Is(err, errVoid):
+		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, err.Error() })
+	case err != nil:
+		return err
+	case specHash != "":
+		return d.convergeMerged(ctx, x, specHash)
+	case !x.Pushed && !time.Now().Before(x.proposeNext):
+		if err := d.offer(ctx, x); err != nil || x.Phase != phaseMerge {
+			return err
+		}
+	}
+	d.setMessage(x.Proposal.ID, x.Proposed)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case r := <-x.reject:
+		err := d.next(x, func(x *decision) { x.Phase, x.Decision = phaseAnswer, r.decision })
+		r.done <- err
+		return err
+	case <-time.After(mergePoll):
+		return nil
+	}
+}
+
+// offer makes the branch. A branch that was pushed is left alone from then on.
+func (d *Desk) offer(ctx context.Context, x *decision) error {
+	made, err := d.Manifests.(Proposer).Propose(ctx, Branch{ //nolint:forcetypeassert // nothing else gets into this phase
+		Name: branchOf(x.Proposal.ID), File: x.Change.File, Before: x.Change.Before, After: x.Change.After, Message: x.commitMessage(),
+		By: x.Decision.By, Time: x.Decision.Time,
+	})
+	if errors.Is(err, edit.ErrChanged) { // and it does not declare what was approved
+		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, errVoid.Error()+": "+err.Error() })
+	}
+	if made.Where != "" && made != (Proposed{x.Proposed, x.Patch, x.Pushed}) {
+		err = errors.Join(err, d.next(x, func(x *decision) { x.Proposed, x.Patch, x.Pushed = made.Where, made.Patch, made.Pushed }))
+	}
+	if err == nil {
+		x.proposeNext = time.Now().Add(proposeAgain)
+	}
+	return err
+}
+
+// branchOf is the name of a proposal's branch.
+func branchOf(id string) string { return "bottled/proposal-" + id }
+
+// merged returns the digest of what is declared, if that has what was approved; "" if it does not.
+func (d *Desk) merged(x *decision) (specHash string, err error) {
+	decl, ok := d.bottles.Declaration(x.Bottle)
+	if !ok {
+		return "", nil // it is invalid, or gone: the bottle's status says so
+	}
+	has := false
+	if x.Proposal.Tool == queue.CapabilityBlock {
+		now, err := d.read(x.Change.File)
+		if err != nil {
+			return "", err
+		}
+		has = bytes.Equal(now, x.Change.After)
+	} else if has, err = d.declares(x, decl.Bottle); err != nil {
+		return "", err
+	}
+	if !has {
+		return "", nil
+	}
+	return render.SpecHash(decl.Bottle), nil
+}
+
+// declares reports whether a declaration has what a decision comes to.
+func (d *Desk) declares(x *decision, now v1alpha1.Bottle) (bool, error) {
+	if x.before == nil {
+		before, err := d.declared(x.Bottle, x.Change.File, x.Change.Before)
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", errVoid, err)
+		}
+		after, err := d.declared(x.Bottle, x.Change.File, x.Change.After)
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", errVoid, err)
+		}
+		x.before, x.after = &before.bottle, &after.bottle
+	}
+	if x.Proposal.Tool == queue.PipelockBlock && x.Decision.Status == queue.Approved {
+		if h, err := parseHost(x.Proposal.Payload); err == nil {
+			if _, allowed := h.allowedUntil(*x.after); !allowed {
+				return false, fmt.Errorf("%w: the time is over for which it was approved", errVoid)
+			}
+		}
+		return includes(x.Proposal, now, *x.after), nil
+	}
+	return hasChange(*x.before, *x.after, now), nil
+}
+
+// hasChange reports whether a declaration has what another one has and its predecessor had not: each further host, and the routes where they
+// changed.
+func hasChange(before, after, now v1alpha1.Bottle) bool {
+	for _, entry := range after.Spec.Egress.Allowlist {
+		if !slices.Contains(before.Spec.Egress.Allowlist, entry) && !slices.Contains(now.Spec.Egress.Allowlist, entry) {
+			return false
+		}
+	}
+	return reflect.DeepEqual(before.Spec.CredProxy, after.Spec.CredProxy) || reflect.DeepEqual(now.Spec.CredProxy, after.Spec.CredProxy)
+}
+
+// convergeMerged waits until the bottle is as merged. What is merged is not taken back.
+func (d *Desk) convergeMerged(ctx context.Context, x *decision, specHash string) error {
+	limited, cancel := context.WithTimeoutCause(ctx, x.timeout(d.Timeout), fmt.Errorf("bottle %s: %w (%s)", x.Bottle, errTimeout, x.timeout(d.Timeout)))
+	defer cancel()
+	d.setMessage(x.Proposal.ID, "merged; waiting for bottle "+x.Bottle+" to be ready with the change")
+	err := d.bottles.Converge(limited, x.Bottle, specHash)
+	switch {
+	case err == nil:
+		return d.next(x, func(x *decision) { x.Phase = phaseAnswer })
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrSuperseded):
+		return nil
+	}
+	return d.next(x, func(x *decision) {
+		x.Phase, x.Decision.Status, x.Failure = phaseAnswer, queue.Failed, err.Error()
+		x.Decision.Notes = strings.TrimSpace("It was approved and merged, but the bottle did not become ready with it.\n" + x.Decision.Notes)
+	})
+}
+
+// rejectMerging rejects what was approved and waits to be merged. It reports whether there is such a decision. A branch that was pushed stays.
+func (d *Desk) rejectMerging(ctx context.Context, by, id string, request reconciler.DecisionRequest) (found bool, err error) {
+	d.mu.Lock()
+	p := d.proposals[id]
+	var reject chan rejection
+	if p != nil && p.decision != nil && p.decision.Phase == phaseMerge {
+		reject = p.decision.reject
+	}
+	d.mu.Unlock()
+	if reject == nil || request.Approve {
+		return false, nil
+	}
+	if err := checkRequest(p, request); err != nil {
+		return true, err
+	}
+	r := rejection{reconciler.Decision{Status: queue.Rejected, By: by, Time: d.now(), Notes: request.Notes}, make(chan error, 1)}
+	select {
+	case reject <- r:
+		return true, <-r.done
+	case <-ctx.Done():
+		return true, refuse("proposal %s is being pushed, or is merged already: look again", id)
+	}
+}
+
+// commitMessage describes a decision for those who merge it. An agent's words stand behind a mark, so that none can pass for a trailer.
+func (x *decision) commitMessage() string {
+	summary := Summarize(x.Proposal)
+	lines := []string{strings.ToUpper(summary[:1]) + summary[1:] + " (bottle " + x.Bottle + ")", ""}
+	if x.Own {
+		lines = append(lines, quoteWords(x.Decision.Notes)...)
+	} else {
+		lines = append(append(lines, "The agent asks for it:", ""), quoteWords(x.Proposal.Justification)...)
+		if x.Decision.Notes != "" {
+			lines = append(append(lines, "", "Note to the agent:", ""), quoteWords(x.Decision.Notes)...)
+		}
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n\nBottled-Proposal: " + x.Proposal.ID + "\n"
+}
+
+// quoteWords puts a mark before each line of somebody's words.
+func quoteWords(text string) []string {
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		if len(lines) == maxQuoted {
+			return append(lines, "> …")
+		}
+		lines = append(lines, strings.TrimRight("> "+printable.Line(strings.TrimRight(line, "\r")), " "))
+	}
+	return lines
+}
+
+// timeout is how long the bottle may take to become ready with the change.
+func (x *decision) timeout(usual time.Duration) time.Duration {
+	if x.Proposal.Tool == queue.CapabilityBlock {
+		return max(usual, buildTimeout)
+	}
+	return usual
+}
