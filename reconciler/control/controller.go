@@ -14,6 +14,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler"
+	"github.com/bot-bottle/bottled/reconciler/activity"
 	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/reconciler/execute"
 	"github.com/bot-bottle/bottled/reconciler/pass"
@@ -66,6 +67,7 @@ type Controller struct {
 	readRequested   chan struct{}                            // pending request for a read of the manifests; holds one
 	endsChanged     chan struct{}                            // signals that hostsUntil of a bottle changed; holds one
 	passes          sync.WaitGroup
+	sampler         *activity.Sampler
 
 	resyncing chan struct{} // semaphore of one: held by the resync under way
 
@@ -154,6 +156,9 @@ func NewController(config ControllerConfig) *Controller {
 	}
 	if audit := config.Reconciler.Executor.Audit; audit != nil {
 		audit.OnStatement = c.recordTraffic
+	}
+	c.sampler = &activity.Sampler{
+		Engine: config.Reconciler.Observer.Engine, Bottles: func() []reconciler.BottleStatus { return c.Status().Bottles }, Requests: c.requests,
 	}
 	config.Ports.OnChange = c.portsChanged
 	config.Desk.Attach(c, c.proposalsChanged)

@@ -3,6 +3,7 @@ package control
 import (
 	"time"
 
+	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/traffic"
 	"github.com/bot-bottle/bottled/state/audit"
 )
@@ -40,3 +41,30 @@ func (c *Controller) publishTraffic(slug string) {
 		c.notifySubscribers()
 	}
 }
+
+// Traffic returns what a bottle's sidecars have reported of its requests since the controller started.
+func (c *Controller) Traffic(slug string) (reconciler.BottleTraffic, error) {
+	if err := c.exists(slug); err != nil {
+		return reconciler.BottleTraffic{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.bottles[slug]; b != nil {
+		return b.traffic.Traffic(), nil
+	}
+	return reconciler.BottleTraffic{Hosts: []reconciler.HostTraffic{}, Routes: []reconciler.RouteTraffic{}}, nil
+}
+
+// requests returns what a bottle's sidecars have reported of the last minute.
+func (c *Controller) requests(slug string, now time.Time) (requests, denied uint64, rejection *reconciler.Rejection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.bottles[slug]
+	if b == nil {
+		return 0, 0, nil
+	}
+	return b.traffic.Activity(now)
+}
+
+// Look returns a channel with what the bottles use and do, measured until stop is called.
+func (c *Controller) Look() (newest <-chan reconciler.Activity, stop func()) { return c.sampler.Look() }

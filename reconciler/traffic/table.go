@@ -24,11 +24,12 @@ const (
 	rejectedAfter = 3
 )
 
-// Table counts the refused requests of one bottle. It is not safe for concurrent use.
+// Table counts the requests of one bottle. It is not safe for concurrent use.
 type Table struct {
 	denied, dlp, rejected uint64
 	targets               map[target]*refusals
 	routes                map[string]*route
+	flow                  flow
 }
 
 // target is what requests were refused for.
@@ -69,6 +70,7 @@ type Counted struct {
 
 // Add counts a statement.
 func (t *Table) Add(kind string, s *audit.Statement, now time.Time) (n Counted) {
+	t.flow.add(kind, s, now)
 	switch {
 	case kind == audit.KindEgress && s.Action == "deny":
 		n.Denied = max(1, s.Count)

@@ -81,6 +81,18 @@ func (c *Client) Events(ctx context.Context, bottle string, after uint64) ([]rec
 	return answer.Events, err
 }
 
+// WatchActivity calls show with what the bottles use and do, as long as it runs. Otherwise it is like Watch.
+func (c *Client) WatchActivity(ctx context.Context, show func(reconciler.Activity) error) error {
+	return watch(ctx, c, "/v1/activity/stream", "activity", show)
+}
+
+// Traffic reads what a bottle's sidecars have reported of its requests.
+func (c *Client) Traffic(ctx context.Context, bottle string) (reconciler.BottleTraffic, error) {
+	var all reconciler.BottleTraffic
+	err := c.call(ctx, http.MethodGet, "/v1/bottles/"+url.PathEscape(bottle)+"/traffic", nil, http.StatusOK, &all)
+	return all, err
+}
+
 func eventValues(bottle string, after uint64) string {
 	return url.Values{"bottle": {bottle}, "after": {strconv.FormatUint(after, 10)}}.Encode()
 }

@@ -37,6 +37,10 @@ type Source interface {
 	// is not known. Its errors are marked reconciler.ErrNoBottle and reconciler.ErrOrder where the request is wrong.
 	Order(ctx context.Context, by, bottle string, order reconciler.Order, component state.ComponentName) error
 	Approvals
+	// Look returns a channel with the newest activity of the bottles, which is measured until stop is called.
+	Look() (newest <-chan reconciler.Activity, stop func())
+	// Traffic returns what a bottle's sidecars have reported of its requests.
+	Traffic(bottle string) (reconciler.BottleTraffic, error)
 	// Ready is nil once the first resync is done and the engine answers; otherwise it says why not.
 	Ready() error
 }
@@ -152,6 +156,8 @@ func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	bounded := func(next http.HandlerFunc) http.HandlerFunc {
 		return within(d.requests, "requests are being answered", next)
 	}
+	known("GET /v1/activity/stream", within(d.streams, "streams are open", s.activity))
+	known("GET /v1/bottles/{bottle}/traffic", bounded(s.traffic))
 	known("GET /v1/proposals", bounded(func(w http.ResponseWriter, _ *http.Request) { s.json(w, http.StatusOK, s.proposals()) }))
 	known("GET /v1/proposals/stream", stream(sendWhole("proposals", s.proposals)))
 	known("GET /v1/proposals/{id}", bounded(s.review))
@@ -195,6 +201,15 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) traffic(w http.ResponseWriter, r *http.Request) {
+	all, err := s.o.Source.Traffic(r.PathValue("bottle"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	s.json(w, http.StatusOK, all)
 }
 
 func (s *Server) order(w http.ResponseWriter, r *http.Request) {

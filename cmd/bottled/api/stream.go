@@ -31,19 +31,46 @@ func (s *Server) stream(sender func(*http.Request) (func(sseWriter) error, error
 			http.Error(w, printable.Line(err.Error()), http.StatusBadRequest)
 			return
 		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		if r.Method == http.MethodHead {
-			return
-		}
-		out := sseWriter{w, http.NewResponseController(w), s.pace.write}
-		if err := out.control.SetReadDeadline(time.Time{}); err != nil { // a request's would end the stream
-			s.o.Log.Warn().Err(err).Msg("api: stream")
-			return
-		}
-		if err := s.streamChanges(r.Context(), out, send); err != nil && r.Context().Err() == nil {
-			s.o.Log.Debug().Err(err).Msg("api: stream dropped")
-		}
+		s.open(w, r, func(out sseWriter) error { return s.streamChanges(r.Context(), out, send) })
 	}
+}
+
+// open begins a stream, and has it written.
+func (s *Server) open(w http.ResponseWriter, r *http.Request, write func(sseWriter) error) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	if r.Method == http.MethodHead {
+		return
+	}
+	out := sseWriter{w, http.NewResponseController(w), s.pace.write}
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil { // a request's would end the stream
+		s.o.Log.Warn().Err(err).Msg("api: stream")
+		return
+	}
+	if err := write(out); err != nil && r.Context().Err() == nil {
+		s.o.Log.Debug().Err(err).Msg("api: stream dropped")
+	}
+}
+
+// activity streams what the bottles use and do, which is measured as long as somebody looks.
+func (s *Server) activity(w http.ResponseWriter, r *http.Request) {
+	s.open(w, r, func(out sseWriter) error {
+		newest, stop := s.o.Source.Look()
+		defer stop()
+		keepAlive := time.NewTicker(s.pace.keepAlive)
+		defer keepAlive.Stop()
+		var err error
+		for err == nil {
+			select {
+			case <-r.Context().Done():
+				return nil
+			case a := <-newest:
+				err = out.event("activity", a)
+			case <-keepAlive.C:
+				err = out.write([]byte(": keep-alive\n\n"))
+			}
+		}
+		return err
+	})
 }
 
 func (s *Server) streamChanges(ctx context.Context, out sseWriter, send func(sseWriter) error) error {
@@ -93,11 +120,7 @@ func sendEvents(list func(bottle string, after uint64) []reconciler.Event) func(
 		bottle, after, err := eventQuery(r)
 		return func(out sseWriter) error {
 			for _, e := range list(bottle, after) {
-				data, err := json.Marshal(e)
-				if err != nil {
-					return err
-				}
-				if err := out.write(fmt.Appendf(nil, "event: event\ndata: %s\n\n", printable.JSON(data))); err != nil {
+				if err := out.event("event", e); err != nil {
 					return err
 				}
 				after = e.ID
@@ -123,6 +146,15 @@ type sseWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+}
+
+// event writes an event of a name.
+func (e sseWriter) event(name string, v any) error {
+	data, err := json.Marshal(v) // has no line breaks
+	if err != nil {
+		return err
+	}
+	return e.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, printable.JSON(data)))
 }
 
 func (e sseWriter) write(text []byte) error {

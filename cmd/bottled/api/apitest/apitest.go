@@ -16,6 +16,10 @@ import (
 type Source struct {
 	// OnSync, when set, is called with each Sync's number.
 	OnSync func(n int64)
+	// Activities are what those who look see; nil for nothing.
+	Activities chan reconciler.Activity
+	// Traffics are by bottle.
+	Traffics map[string]reconciler.BottleTraffic
 	// OnDecide, when set, is called with each decision, and says what is wrong with it.
 	OnDecide func(by, id string, decision reconciler.DecisionRequest) error
 	// OnAllow, when set, is called with each host that is allowed, and returns the proposal's ID.
@@ -200,4 +204,16 @@ func (s *Source) Rollback(_ context.Context, by, bottle string, request reconcil
 		return "", reconciler.NoBottle(bottle, nil)
 	}
 	return s.OnRollback(by, bottle, request)
+}
+
+// Look returns Activities.
+func (s *Source) Look() (<-chan reconciler.Activity, func()) { return s.Activities, func() {} }
+
+// Traffic finds the bottle's.
+func (s *Source) Traffic(bottle string) (reconciler.BottleTraffic, error) {
+	t, found := s.Traffics[bottle]
+	if !found {
+		return t, reconciler.NoBottle(bottle, nil)
+	}
+	return t, nil
 }
