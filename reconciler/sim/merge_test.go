@@ -76,7 +76,7 @@ func merging(t *testing.T, pushes bool, test func(t *testing.T, w *world, id str
 		w.settle(10 * time.Second)
 		id := w.askHost("https://registry.npmjs.org")
 		w.decide(id, approveIt)
-		w.pass(3 * time.Hour)
+		w.pass(20 * time.Minute)
 		if p := w.proposal(id); p.State != reconciler.ProposalMerging || p.Message != "branch bottled/proposal-"+id+" waits" || w.answerTo(id) != nil {
 			t.Fatalf("%+v, %+v", p, w.answerTo(id))
 		}
@@ -107,7 +107,7 @@ func TestMerged(t *testing.T) {
 					t.Errorf("%+v, %v", r, err)
 				}
 				w.files.save(t, "a.yaml", strings.Replace(supervised, "agent:1", "agent:2", 1))
-				w.pass(time.Hour)
+				w.pass(10 * time.Minute)
 				if p := w.proposal(id); p.State != reconciler.ProposalMerging {
 					t.Errorf("after something else was merged: %+v", p)
 				}
@@ -166,7 +166,7 @@ func TestMergeOverARestart(t *testing.T) {
 				t.Errorf("pushed %t: %d branches were made", pushes, before)
 			}
 			w.run(nil)
-			w.pass(time.Hour)
+			w.pass(10 * time.Minute)
 			if p := w.proposal(id); p.State != reconciler.ProposalMerging || p.Decision.By != "anna" {
 				t.Errorf("%+v", p)
 			}
@@ -215,8 +215,8 @@ func TestServerOfMergesIsDown(t *testing.T) {
 			w.t.Errorf("by a rule: %+v", p)
 		}
 		id := w.askHost("https://registry.npmjs.org")
-		w.decide(id, reconciler.DecisionRequest{Approve: true, For: 12 * time.Hour})
-		w.pass(time.Hour)
+		w.decide(id, reconciler.DecisionRequest{Approve: true, For: time.Hour})
+		w.pass(10 * time.Minute)
 		if p := w.proposal(id); p.State != reconciler.ProposalMerging || p.Message != "no route to host; it is tried again" {
 			w.t.Errorf("%+v", p)
 		}
@@ -227,7 +227,7 @@ func TestServerOfMergesIsDown(t *testing.T) {
 		if b := w.upstream.proposed(w.t, id); !strings.Contains(string(b.After), "until:") {
 			w.t.Errorf("%s", b.After)
 		}
-		w.pass(12 * time.Hour) // nobody merges it
+		w.pass(time.Hour) // nobody merges it
 		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, "the time is over") {
 			w.t.Errorf("%+v", p)
 		}
