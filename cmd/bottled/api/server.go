@@ -53,7 +53,9 @@ type Options struct {
 	TCP     string // loopback host:port, served read-only; "" for none
 	// Tokens returns who may see proposals and decide about them on TCP. It is called for every such request. nil for nobody.
 	Tokens func() (Tokens, error)
-	Log    zerolog.Logger
+	// Page is served for every path that is not of the API; nil for none.
+	Page Page
+	Log  zerolog.Logger
 }
 
 // grace is how long requests may take after the end of the controller.
@@ -120,10 +122,10 @@ func (s *Server) TCPAddr() net.Addr {
 // Serve answers until ctx ends, which ends all streams, and returns when everything is closed and the socket removed.
 func (s *Server) Serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	s.serve(ctx, group, s.unix, s.routes(s.unix, view{status: s.status, events: s.o.Source.Events, identify: unixUser}))
+	s.serve(ctx, group, s.unix, s.withPage(s.routes(s.unix, view{status: s.status, events: s.o.Source.Events, identify: unixUser})))
 	if s.tcp != nil {
 		public := view{status: func() reconciler.Status { return withoutTraffic(s.status()) }, events: s.publicEvents, identify: s.tokenHolder}
-		s.serve(ctx, group, s.tcp, readOnly(s.routes(s.tcp, public)))
+		s.serve(ctx, group, s.tcp, s.withPage(readOnly(s.routes(s.tcp, public))))
 	}
 	return group.Wait()
 }
@@ -162,6 +164,7 @@ func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	known("GET /v1/proposals/stream", stream(sendWhole("proposals", s.proposals)))
 	known("GET /v1/proposals/{id}", bounded(s.review))
 	known("POST /v1/proposals/{id}/decision", bounded(s.decide))
+	known("POST /v1/links", bounded(s.link))
 	answer("POST /v1/sync", func(w http.ResponseWriter, r *http.Request) {
 		s.json(w, http.StatusAccepted, syncAnswer{s.o.Source.Sync(r.URL.Query().Get("prune") == "all")})
 	})

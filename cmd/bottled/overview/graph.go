@@ -29,7 +29,7 @@ func Graph(b reconciler.BottleStatus, spec v1alpha1.Spec, now time.Time) []Node 
 		return levelOf(c.Component) == 1 && c.Component != state.Ingress
 	})
 	for _, c := range b.Components {
-		n := Node{Name: string(c.Component), Level: levelOf(c.Component), Tone: componentTone(b, c), Text: c.State}
+		n := Node{Name: string(c.Component), Level: levelOf(c.Component), Tone: ComponentTone(b, c), Text: c.State}
 		if c.Cause != "" {
 			n.Text = c.Cause
 		}
@@ -76,7 +76,8 @@ func levelOf(c state.ComponentName) int {
 	return 0
 }
 
-func componentTone(b reconciler.BottleStatus, c reconciler.ComponentStatus) Tone {
+// ComponentTone judges a component of a bottle.
+func ComponentTone(b reconciler.BottleStatus, c reconciler.ComponentStatus) Tone {
 	switch {
 	case c.Ended != nil && c.Phase == reconciler.PhaseCompleted, b.Reason == reconciler.ReasonSuspend:
 		return Idle

@@ -36,6 +36,16 @@ func (s *Service) FollowActivity(ctx context.Context, show func(reconciler.Activ
 	return follower[reconciler.Activity]{api.Dial(socket).WatchActivity, poll, activity.Interval}.follow(ctx, show, report)
 }
 
+// PageLink asks the controller for a link to its page, which works once and soon.
+func (s *Service) PageLink(ctx context.Context, readOnly bool) (string, error) {
+	socket, err := s.Settings.socket()
+	if err != nil {
+		return "", err
+	}
+	link, err := api.Dial(socket).Link(ctx, readOnly)
+	return link, s.explainNoController(err, socket)
+}
+
 // HostTraffic reads from the controller what a bottle's sidecars have reported of its requests.
 func (s *Service) HostTraffic(ctx context.Context, bottle string) (reconciler.BottleTraffic, error) {
 	socket, err := s.Settings.socket()

@@ -42,6 +42,8 @@ type ControlOptions struct {
 	// TokensFile has who may decide about proposals on the TCP address, in lines NAME TOKEN; "" for nobody.
 	TokensFile string
 	Notify     NotifyOptions
+	// Page makes the page of a controller; nil for none.
+	Page func(api.Source) api.Page
 }
 
 // Control runs a controller until ctx ends.
@@ -139,6 +141,9 @@ func (s *Service) listen(ctx context.Context, c *control.Controller, metrics pro
 		return nil, err
 	}
 	options := api.Options{Source: c, Metrics: metrics, Socket: socket, TCP: o.Listen, Log: s.Log}
+	if o.Page != nil {
+		options.Page = o.Page(c)
+	}
 	if o.TokensFile != "" {
 		options.Tokens = func() (api.Tokens, error) { return readTokens(o.TokensFile) }
 		if _, err := options.Tokens(); err != nil {

@@ -10,8 +10,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/exit"
+	"github.com/bot-bottle/bottled/cmd/bottled/page"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/approve"
@@ -72,6 +74,7 @@ events may have been missed, and tells by bottled status.`,
 	opts.Output.AddFlag(cmd.Flags())
 	opts.addControlFlags(cmd.Flags())
 	addGitFlags(&opts.Control.Git, cmd.Flags())
+	opts.Control.Page = func(c api.Source) api.Page { return page.New(c, f.Service, f.Service.Log) }
 	addNotifyFlags(&opts.Control.Notify, cmd.Flags())
 	cmd.Flags().BoolVar(&opts.Once, "once", false, "make one pass and end")
 	cmd.Flags().BoolVar(&opts.WaitCompleted, "wait-completed", false, "with --once: go on until every agent has ended")
