@@ -17,6 +17,11 @@ import (
 // answer records a decision in the audit log and then answers the agent.
 func (d *Desk) answer(x *decision) error {
 	made := x.Decision
+	if made.Status == queue.Rejected { // after it was approved, before anybody has merged it
+		if _, err := d.restoreSecret(x); err != nil {
+			return fmt.Errorf("take back the secret: %w", err)
+		}
+	}
 	if err := d.record(x, string(made.Status)); err != nil {
 		return err
 	}
@@ -50,8 +55,11 @@ func (d *Desk) answer(x *decision) error {
 	return nil
 }
 
-// end forgets a decision that is carried out or void.
+// end forgets a decision that is carried out or void, its secret first.
 func (d *Desk) end(x *decision) error {
+	if err := d.removeSecret(x); err != nil {
+		return err
+	}
 	return d.Around(RemoveJournal, func() error { return d.journal.remove(x.Proposal.ID) })
 }
 
@@ -89,6 +97,9 @@ func isOfHost(err error) bool {
 
 // void records that a decision was not carried out. A proposal of an agent waits for another one.
 func (d *Desk) void(x *decision) error {
+	if _, err := d.restoreSecret(x); err != nil {
+		return fmt.Errorf("take back the secret: %w", err)
+	}
 	if err := d.record(x, queue.ActionVoid); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var (
 // resume takes up the decisions that are on file.
 func (d *Desk) resume(ctx context.Context) {
 	all, err := d.journal.load()
-	if err != nil {
+	if err = errors.Join(err, d.journal.removeStraySecrets()); err != nil {
 		d.Log.Error().Err(err).Msg("not every decision that was under way can be taken up")
 	}
 	d.mu.Lock()
@@ -78,7 +78,8 @@ func (x *decision) changes() bool { return x.SpecHash != "" && x.Phase != phaseM
 
 // follows reports whether a decision waits for an earlier one.
 func (x *decision) follows(earlier *decision) bool {
-	return earlier.changes() && (earlier.Bottle == x.Bottle || x.Change != nil && earlier.Change != nil && earlier.Change.File == x.Change.File)
+	return earlier.changes() && (earlier.Bottle == x.Bottle || x.Change != nil && earlier.Change != nil && earlier.Change.File == x.Change.File ||
+		x.SecretFile != "" && x.SecretFile == earlier.SecretFile)
 }
 
 // carryOut carries a decision out, phase by phase. What fails is tried again: once made, a decision is neither lost nor left half done.
@@ -188,7 +189,7 @@ func (x *decision) explainFailure(taken bool) {
 	switch {
 	case taken:
 		notes += " The change was taken back."
-	case x.Change != nil:
+	case x.Change != nil || x.SecretFile != "":
 		x.Failure += "; the file was changed since, and is left as it is"
 	}
 	if x.Proposal.Tool == queue.CapabilityBlock {
@@ -197,11 +198,14 @@ func (x *decision) explainFailure(taken bool) {
 	x.Decision.Notes = strings.TrimSpace(notes + "\n" + x.Decision.Notes)
 }
 
-// write makes sure that the file has the change, and returns the digest of the declaration that is to be waited for. A change that was
-// written and that somebody has undone since is not written again.
+// write makes sure that the files have the change, and returns the digest of the declaration that is to be waited for. A change that was
+// written and that somebody has undone since is not written again. The secret comes first: no route is declared without it.
 func (d *Desk) write(x *decision) (specHash string, err error) {
+	if err := d.writeSecret(x); err != nil {
+		return "", err
+	}
 	if x.Change == nil {
-		return x.SpecHash, nil
+		return x.SpecHash, d.written(x)
 	}
 	now, err := d.read(x.Change.File)
 	switch {
@@ -217,10 +221,15 @@ func (d *Desk) write(x *decision) (specHash string, err error) {
 			return "", d.explainWrite(x, err)
 		}
 	}
-	if x.Written {
-		return x.SpecHash, nil
+	return x.SpecHash, d.written(x)
+}
+
+// written puts on file that the files have the change.
+func (d *Desk) written(x *decision) error {
+	if x.Written || x.Change == nil && x.SecretFile == "" {
+		return nil
 	}
-	return x.SpecHash, d.next(x, func(x *decision) { x.Written = true })
+	return d.next(x, func(x *decision) { x.Written = true })
 }
 
 // explainWrite marks the error of a change that was not written.
@@ -252,23 +261,20 @@ func (d *Desk) contained(x *decision, now []byte) (specHash string, err error) {
 	return "", void
 }
 
-// takeBack undoes the change, if the file still is as it was written, and waits until the bottle is as it was.
+// takeBack undoes the change, if the files still are as they were written, and waits until the bottle is as it was.
 func (d *Desk) takeBack(ctx context.Context, x *decision) error {
-	taken := false
-	if x.Change != nil {
-		var err error
-		if taken, err = d.restore(x); err != nil {
-			return fmt.Errorf("take back the change: %w", err)
-		}
-		if taken {
-			limited, cancel := context.WithTimeout(ctx, d.Timeout)
-			defer cancel()
-			if err := d.bottles.Converge(limited, x.Bottle, x.Change.SpecHash); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				d.Log.Warn().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Err(err).Msg("the change is taken back, and the bottle is not ready without it either")
+	taken, specHash, err := d.restore(x)
+	if err != nil {
+		return fmt.Errorf("take back the change: %w", err)
+	}
+	if taken {
+		limited, cancel := context.WithTimeout(ctx, d.Timeout)
+		defer cancel()
+		if err := d.bottles.Converge(limited, x.Bottle, specHash); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
+			d.Log.Warn().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Err(err).Msg("the change is taken back, and the bottle is not ready without it either")
 		}
 	}
 	return d.next(x, func(x *decision) {
@@ -277,9 +283,23 @@ func (d *Desk) takeBack(ctx context.Context, x *decision) error {
 	})
 }
 
-// restore writes the former content, unless somebody has changed the file since.
-func (d *Desk) restore(x *decision) (taken bool, err error) {
-	c := x.Change
+// restore writes what the files had, and returns the digest of the declaration that is in force then. taken is false where somebody has
+// changed the manifest since, or, of a decision that only gave a secret, that secret.
+func (d *Desk) restore(x *decision) (taken bool, specHash string, err error) {
+	if x.Change != nil {
+		if taken, err = d.restoreFile(x.Change); err != nil {
+			return false, "", err
+		}
+	}
+	restored, err := d.restoreSecret(x)
+	if x.Change == nil {
+		return restored, x.SpecHash, err
+	}
+	return taken, x.Change.SpecHash, err
+}
+
+// restoreFile writes the former content, unless somebody has changed the file since.
+func (d *Desk) restoreFile(c *change) (taken bool, err error) {
 	now, err := d.read(c.File)
 	var foreign *safepath.Error
 	switch {

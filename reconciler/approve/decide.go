@@ -83,12 +83,17 @@ func (d *Desk) decide(p *proposal, by string, request reconciler.DecisionRequest
 		Bottle: p.bottle, Proposal: p.Proposal, Phase: phaseAnswer,
 		Decision: reconciler.Decision{Status: queue.Rejected, By: by, Time: d.now(), Notes: request.Notes},
 	}
+	var err error
 	if request.Approve {
-		if err := d.approve(x, request); err != nil {
-			return err
-		}
+		err = d.approve(x, request)
 	}
-	return d.accept(p, x)
+	if err == nil {
+		err = d.accept(p, x)
+	}
+	if err != nil { // nothing of it is left
+		return errors.Join(err, d.removeSecret(x))
+	}
+	return nil
 }
 
 // accept puts a decision on file and has it carried out.
@@ -148,7 +153,7 @@ func (d *Desk) approve(x *decision, request reconciler.DecisionRequest) error {
 			x.Phase = phaseMerge
 		}
 	}
-	return d.giveSecret(x.Bottle, out, request)
+	return d.giveSecret(x, out, request)
 }
 
 // now returns the time of a decision, later than that of every other one: they are taken up in this order.

@@ -86,11 +86,13 @@ type Write string
 
 // The writes, in the order in which an approval makes them.
 const (
+	KeepSecret    Write = "secret of the decision" // with what its file had before
+	WriteDecision Write = "decision"               // the journal's file
 	WriteSecret   Write = "secret"
-	WriteDecision Write = "decision" // the journal's file
 	WriteManifest Write = "manifest" // or the Dockerfile
 	WriteAudit    Write = "audit record"
 	WriteAnswer   Write = "answer"
+	RemoveSecret  Write = "end of the decision's secret"
 	RemoveJournal Write = "end of the decision" // the journal's file goes
 )
 

@@ -48,8 +48,10 @@ type decision struct {
 	SpecHash string `json:"specHash,omitempty"`
 	// Diff is the change as people see it.
 	Diff string `json:"diff,omitempty"`
+	// SecretFile is the file of a route's token that gets the secret of a secret-request; "" for other proposals. See givenSecret.
+	SecretFile string `json:"secretFile,omitempty"`
 
-	// Written reports that the file had the change once: should it be as before again, somebody has undone that.
+	// Written reports that the files had the change once: should one be as before again, somebody has undone that.
 	Written bool `json:"written,omitempty"`
 	// Proposed says where the change waits to be merged, and Patch is that change for git am; Pushed reports whether the branch is on the server.
 	Proposed string `json:"proposed,omitempty"`
@@ -97,11 +99,7 @@ func (j journal) save(x *decision) error {
 
 // remove forgets a decision that is carried out.
 func (j journal) remove(id string) error {
-	err := os.Remove(j.path(id))
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = owndir.SyncDir(j.dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(j.path(id)); err != nil {
 		return fmt.Errorf("forget the decision about proposal %s: %w", id, err)
 	}
 	return nil

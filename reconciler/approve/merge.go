@@ -66,9 +66,12 @@ func (d *Desk) proposes() bool {
 // merge proposes the change, waits a while for somebody to merge it and, once the manifests declare what was approved, for the bottle to be so.
 // There is no timeout: people merge when they like.
 func (d *Desk) merge(ctx context.Context, x *decision) error {
-	specHash, err := d.merged(x)
+	specHash, err := "", d.offerSecret(x)
+	if err == nil {
+		specHash, err = d.merged(x)
+	}
 	switch {
-	case errors.Is(err, errVoid):
+	case errors.Is(err, errVoid), errors.Is(err, errUnwritten):
 		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, err.Error() })
 	case err != nil:
 		return err
@@ -90,6 +93,17 @@ func (d *Desk) merge(ctx context.Context, x *decision) error {
 	case <-time.After(mergePoll):
 		return nil
 	}
+}
+
+// offerSecret writes the secret of a route that waits to be merged: it has to be there then.
+func (d *Desk) offerSecret(x *decision) error {
+	if x.SecretFile == "" {
+		return nil
+	}
+	if err := d.writeSecret(x); err != nil {
+		return err
+	}
+	return d.written(x)
 }
 
 // offer makes the branch. A branch that was pushed is left alone from then on.

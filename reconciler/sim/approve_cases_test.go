@@ -532,6 +532,9 @@ func TestSecret(t *testing.T) {
 		if all := everywhere.String() + text + w.said.String(); err != nil || strings.Contains(all, first) || strings.Contains(all, second) {
 			t.Errorf("the secret is somewhere else, too (%v)", err)
 		}
+		if kept := w.keptSecrets(); len(kept) > 0 {
+			t.Errorf("kept: %v", kept)
+		}
 		w.settle(time.Minute)
 	})
 }

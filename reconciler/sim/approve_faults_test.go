@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +16,10 @@ import (
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/component/credproxy"
 	"github.com/bot-bottle/bottled/state/engine"
 	"github.com/bot-bottle/bottled/state/engine/fake"
+	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
 )
 
@@ -28,7 +31,7 @@ type decided struct {
 	request reconciler.DecisionRequest
 	prepare func(w *world)
 	status  queue.Status // of the answer; a fault may make it failed
-	// has is what the manifest, or the Dockerfile, has once if the answer is of this status; "" for one that stays as it was.
+	// has is what the manifest, the Dockerfile or the file of a secret has once if the answer is of this status; "" where all stay as they were.
 	has string
 	// few: of the faults, only crashes and lost answers, which leave most behind.
 	few bool
@@ -56,6 +59,21 @@ var decidedScenarios = []decided{
 		name: "secret", few: true, tool: queue.SecretRequest, payload: `{"name":"github","upstream":"https://api.github.com"}`,
 		request: reconciler.DecisionRequest{Approve: true, Secret: "a-secret"}, status: queue.Approved, has: "path: /github/",
 	},
+	{
+		name: "secret taken back", few: true, tool: queue.SecretRequest, payload: `{"name":"github","upstream":"https://api.github.com"}`,
+		request: reconciler.DecisionRequest{Approve: true, Secret: "a-bad-secret"}, prepare: (*world).dislikeBadSecrets, status: queue.Failed,
+	},
+	{
+		name: "secret in place of another", tool: queue.SecretRequest, payload: `{"name":"github","upstream":"https://api.github.com"}`,
+		request: reconciler.DecisionRequest{Approve: true, Secret: "a-secret"}, prepare: (*world).haveSecret, status: queue.Approved, has: "a-secret",
+	},
+	{
+		name: "secret in place of another taken back", few: true, tool: queue.SecretRequest, payload: `{"name":"github","upstream":"https://api.github.com"}`,
+		request: reconciler.DecisionRequest{Approve: true, Secret: "a-bad-secret"}, status: queue.Failed, prepare: func(w *world) {
+			w.haveSecret()
+			w.dislikeBadSecrets()
+		},
+	},
 	{name: "Dockerfile", few: true, tool: queue.CapabilityBlock, payload: dockerfile + "LABEL a=1\n", request: approveIt, status: queue.Approved, has: "LABEL a=1"},
 }
 
@@ -75,13 +93,50 @@ func (w *world) dislikeNPM() {
 	}
 }
 
-// files are the manifest and the Dockerfile, as one text.
+// dislikeBadSecrets has cred-proxy refuse a configuration with a token that is called bad.
+func (w *world) dislikeBadSecrets() {
+	w.program = func(name state.ComponentName, p *fake.Program) {
+		if config := p.Config; name == state.CredProxy {
+			p.Config = func(mounted map[string]map[string][]byte) (string, error) {
+				for _, content := range mounted[credproxy.TokenDir] {
+					if strings.Contains(string(content), "bad") {
+						return "", errors.New("it does not like the secret")
+					}
+				}
+				return config(mounted)
+			}
+		}
+	}
+}
+
+// haveSecret has bottle a have a secret that a person gave earlier.
+func (w *world) haveSecret() {
+	file := w.githubSecret()
+	if err := owndir.Save(file, []byte("the-first\n")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.files.save(w.t, "a.yaml", withSecret(w.files.text(w.t), file))
+}
+
+// withSecret adds a route to a manifest, with a token in a file.
+func withSecret(manifest, file string) string {
+	const routes = "    routes:\n"
+	return strings.Replace(manifest, routes, routes+"      - {path: /github/, upstream: https://api.github.com, methods: [GET], token: {file: "+file+"}}\n", 1)
+}
+
+func (w *world) githubSecret() string { return filepath.Join(w.settings.SecretDir("a"), "github") }
+
+// files are the manifest, the Dockerfile and the secret that the agent asks for, if there is one, as one text.
 func (s decided) files(w *world) string {
-	data, err := os.ReadFile(w.files.path("image/Dockerfile"))
+	dockerfile, err := os.ReadFile(w.files.path("image/Dockerfile"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.files.text(w.t) + string(data)
+	secret, err := os.ReadFile(w.githubSecret())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	return w.files.text(w.t) + string(dockerfile) + string(secret)
 }
 
 // aroundDesk lets the injector's fault happen at what the desk writes, too.
@@ -152,6 +207,15 @@ func (s decided) play(w *world, dir string, i *injector) error {
 	return errors.Join(s.check(w, id, answers, before), err)
 }
 
+// keptSecrets are the files with the secrets of decisions under way.
+func (w *world) keptSecrets() []os.DirEntry {
+	entries, err := os.ReadDir(filepath.Join(w.settings.ApprovalsDir(), "secrets"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	return entries
+}
+
 // check compares the outcome with the answer that the agent got.
 func (s decided) check(w *world, id string, answers int, before string) error {
 	answer, after := w.answerTo(id), s.files(w)
@@ -167,10 +231,12 @@ func (s decided) check(w *world, id string, answers int, before string) error {
 		return fmt.Errorf("answered %d times", answers)
 	case answer.Status != s.status && answer.Status != queue.Failed:
 		return fmt.Errorf("it is %s", answer.Status)
-	case changed && strings.Count(after, s.has) != 1, !changed && after != before:
+	case changed && (strings.Count(after, s.has) != 1 || !strings.Contains(after, s.request.Secret)), !changed && after != before:
 		return fmt.Errorf("it is %s, and the files are\n%s", answer.Status, after)
 	case final != 1:
 		return fmt.Errorf("%d records of the decision: %+v", final, w.decisions())
+	case len(w.keptSecrets()) > 0:
+		return fmt.Errorf("secrets are left behind: %v", w.keptSecrets())
 	}
 	return w.settled(time.Minute)
 }

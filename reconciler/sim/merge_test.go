@@ -234,6 +234,41 @@ func TestServerOfMergesIsDown(t *testing.T) {
 	})
 }
 
+// TestSecretOfAMerge is there before its route is merged, and goes if that is rejected.
+func TestSecretOfAMerge(t *testing.T) {
+	dir := t.TempDir()
+	simulate(t, func(w *world) {
+		t := w.t
+		w.useFiles(dir, map[string]string{"a.yaml": supervised})
+		w.upstream = &upstream{directory: w.files, pushes: true}
+		w.run(nil)
+		w.settle(10 * time.Second)
+		for _, merge := range []bool{false, true} {
+			id := w.askSecret()
+			w.decide(id, reconciler.DecisionRequest{Approve: true, Secret: "a-secret"})
+			w.run(nil)
+			w.pass(time.Hour)
+			if p := w.proposal(id); p.State != reconciler.ProposalMerging || w.secretIn(w.githubSecret()) != "a-secret\n" {
+				t.Errorf("%+v, %q", p, w.secretIn(w.githubSecret()))
+			}
+			want, secret := queue.Rejected, ""
+			if merge {
+				want, secret = queue.Approved, "a-secret\n"
+				w.files.save(t, "a.yaml", string(w.upstream.proposed(t, id).After))
+			} else {
+				w.decide(id, reconciler.DecisionRequest{})
+			}
+			if a := w.awaitAnswer(id, time.Minute); a.Status != want || w.secretIn(w.githubSecret()) != secret {
+				t.Errorf("%+v, %q", a, w.secretIn(w.githubSecret()))
+			}
+			if kept := w.keptSecrets(); len(kept) > 0 {
+				t.Errorf("kept: %v", kept)
+			}
+			w.settle(time.Minute)
+		}
+	})
+}
+
 // TestCommitMessage: an agent's words can't pass for anybody else's.
 func TestCommitMessage(t *testing.T) {
 	dir := t.TempDir()
