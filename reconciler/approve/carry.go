@@ -159,7 +159,7 @@ func (d *Desk) apply(ctx context.Context, x *decision) error {
 		}
 		switch {
 		case err == nil:
-			return d.next(x, func(x *decision) { x.Phase = phaseAnswer })
+			return d.next(x, (*decision).succeed)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, errLater):
@@ -175,6 +175,11 @@ func (d *Desk) apply(ctx context.Context, x *decision) error {
 			return d.next(x, func(x *decision) { x.fail(err) })
 		}
 	}
+}
+
+// succeed has the agent answered that the change is in force.
+func (x *decision) succeed() {
+	x.Phase, x.Decision.Notes = phaseAnswer, strings.TrimSpace(x.Notes+"\n"+x.Decision.Notes)
 }
 
 // fail has the change taken back.

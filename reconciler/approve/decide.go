@@ -146,7 +146,7 @@ func (d *Desk) approve(x *decision, request reconciler.DecisionRequest) error {
 	if request.Edited != nil && *request.Edited != string(shown.change.After) {
 		x.Decision.Status = queue.Modified
 	}
-	x.Decision.Notes = strings.TrimSpace(out.notes + "\n" + x.Decision.Notes)
+	x.Notes = out.notes
 	if out.changes() {
 		x.Change, x.Diff = &out.change, out.change.diff()
 		if d.proposes() {

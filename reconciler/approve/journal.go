@@ -46,6 +46,8 @@ type decision struct {
 	Change *change `json:"change,omitempty"`
 	// SpecHash is the digest of the declaration with which the bottle has to be ready; "" for a decision that changes nothing.
 	SpecHash string `json:"specHash,omitempty"`
+	// Notes are what the agent is told beside the decision's own notes, if it is carried out.
+	Notes string `json:"notes,omitempty"`
 	// Diff is the change as people see it.
 	Diff string `json:"diff,omitempty"`
 	// SecretFile is the file of a route's token that gets the secret of a secret-request; "" for other proposals. See givenSecret.

@@ -192,7 +192,7 @@ func (d *Desk) convergeMerged(ctx context.Context, x *decision, specHash string)
 	err := d.bottles.Converge(limited, x.Bottle, specHash)
 	switch {
 	case err == nil:
-		return d.next(x, func(x *decision) { x.Phase = phaseAnswer })
+		return d.next(x, (*decision).succeed)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, ErrSuperseded):
