@@ -124,6 +124,14 @@ func gapDetails(g *audit.Gap) []string {
 	return []string{strings.Join(missing, ", "), g.Why, span}
 }
 
+// ComponentLine is a line that a component logged. Only an audited component's lines are believed to be about decisions.
+func ComponentLine(audited bool, text []byte) Line {
+	if audited {
+		return SidecarLine(text)
+	}
+	return PlainLine(text)
+}
+
 // SidecarLine is a line that a sidecar logged: a decision, another JSON line of a program's log, or any text.
 func SidecarLine(text []byte) Line {
 	if r, ok := audit.ParseStatement(text); ok {

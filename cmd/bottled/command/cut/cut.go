@@ -20,10 +20,11 @@ func New(f *command.Factory, runF func(*command.OrderOptions) error) *cobra.Comm
 		Long: `Disconnect the sidecars of a bottle from the egress network, now. What runs goes on, without a way out, until bottled resume: whatever its
 manifest says, also if that changes, is invalid or gone.`,
 	}
-	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderCut, Done: done}, runF)
+	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderCut, Done: Done}, runF)
 }
 
-func done(to service.Target, b reconciler.BottleStatus) (string, error) {
+// Done says how the order ended.
+func Done(to service.Target, b reconciler.BottleStatus) (string, error) {
 	if !b.Cut { // a bottle that is kept as it is need not be healthy
 		return "", fmt.Errorf("bottle %s is not cut off: %s", to.Bottle, report.Because(b.Reason, b.Message))
 	}

@@ -16,28 +16,36 @@ import (
 // lines are a description for people: the status as bottled status has it, then a section for everything else.
 func lines(d service.Description, now time.Time) []report.Line {
 	all := report.Full(reconciler.Status{Bottles: []reconciler.BottleStatus{d.Status}}, now)
-	section := func(title string, of []report.Line) {
-		if len(of) > 0 {
-			all = append(all, report.Line{}, report.Line{Text: title})
-			for _, l := range of {
-				l.Text = "  " + l.Text
-				all = append(all, l)
-			}
-		}
-	}
-	section("Conditions", conditions(d.Status, now))
-	section("Declaration", declaration(d))
+	all = append(all, section("Conditions", conditions(d.Status, now))...)
+	all = append(all, Declared(d)...)
+	all = append(all, section("Proposals that wait for an answer", proposals(d.Waiting, now))...)
+	all = append(all, section("Refused most often", denied(d.Denied, now))...)
+	all = append(all, section("Events", events(d.Events, now))...)
+	return append(all, section("Warnings", plain(d.Warnings))...)
+}
+
+// Declared is what a bottle is declared as, in sections: what it runs, reaches and has.
+func Declared(d service.Description) []report.Line {
+	all := section("Declaration", declaration(d))
 	if d.Manifest != "" {
-		section("Egress", egress(d.Spec))
+		all = append(all, section("Egress", egress(d.Spec))...)
 	}
-	section("Ports", ports(d))
-	section("Networks", networks(d.Networks))
-	section("Volumes", report.Volumes(d.Status))
-	section("Limits", limits(d.Limits))
-	section("Proposals that wait for an answer", proposals(d.Waiting, now))
-	section("Refused most often", denied(d.Denied, now))
-	section("Events", events(d.Events, now))
-	section("Warnings", plain(d.Warnings))
+	all = append(all, section("Ports", ports(d))...)
+	all = append(all, section("Networks", networks(d.Networks))...)
+	all = append(all, section("Volumes", report.Volumes(d.Status))...)
+	return append(all, section("Limits", limits(d.Limits))...)
+}
+
+// section is a title with indented lines, below an empty one; nothing where there are no lines.
+func section(title string, of []report.Line) []report.Line {
+	if len(of) == 0 {
+		return nil
+	}
+	all := []report.Line{{}, {Text: title}}
+	for _, l := range of {
+		l.Text = "  " + l.Text
+		all = append(all, l)
+	}
 	return all
 }
 

@@ -126,15 +126,12 @@ func (o *Options) show(line service.LogLine) error {
 	return o.Out.Data([]byte(at + "  " + name + o.Out.Print(readable(line)) + "\n"))
 }
 
-// readable puts a line into words. Only sidecars' lines are believed to be about decisions.
+// readable puts a line into words.
 func readable(line service.LogLine) report.Line {
-	switch {
-	case line.Decision != nil:
+	if line.Decision != nil {
 		return report.Decision(*line.Decision)
-	case kinds.All.Of(line.Component).Audited:
-		return report.SidecarLine(line.Text)
 	}
-	return report.PlainLine(line.Text)
+	return report.ComponentLine(kinds.All.Of(line.Component).Audited, line.Text)
 }
 
 // showRaw prints a line as it was logged.

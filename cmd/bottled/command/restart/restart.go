@@ -17,10 +17,11 @@ func New(f *command.Factory, runF func(*command.OrderOptions) error) *cobra.Comm
 		Long: `Stop and start the containers of a bottle, the agent first and last, or of one component. The containers are kept, with what an agent
 wrote into its own. The running controller does it, once, also if it is restarted meanwhile.`,
 	}
-	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderRestart, Done: done}, runF)
+	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderRestart, Done: Done}, runF)
 }
 
-func done(to service.Target, b reconciler.BottleStatus) (string, error) {
+// Done says how the order ended.
+func Done(to service.Target, b reconciler.BottleStatus) (string, error) {
 	name := to.Bottle
 	if to.Component != "" {
 		name += "/" + string(to.Component)

@@ -18,10 +18,11 @@ func New(f *command.Factory, runF func(*command.OrderOptions) error) *cobra.Comm
 		Short: "Undo suspend and cut",
 		Long:  `Run a bottle as its manifest says again: undo bottled suspend and bottled cut.`,
 	}
-	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderResume, Done: done}, runF)
+	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderResume, Done: Done}, runF)
 }
 
-func done(to service.Target, b reconciler.BottleStatus) (string, error) {
+// Done says how the order ended.
+func Done(to service.Target, b reconciler.BottleStatus) (string, error) {
 	if b.Reason == reconciler.ReasonSuspend {
 		return "", fmt.Errorf("bottle %s stays suspended: take suspend: true out of its manifest", to.Bottle)
 	}

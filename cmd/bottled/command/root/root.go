@@ -41,6 +41,7 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/command/status"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/suspend"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/sync"
+	"github.com/bot-bottle/bottled/cmd/bottled/command/top"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/traffic"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/validate"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/volumes"
@@ -89,7 +90,7 @@ wait --for completed and reconcile --once --wait-completed with that of an agent
 	f.Service.Settings.Flags(root.PersistentFlags())
 	controller := reconcile.New(f, nil)
 	root.AddCommand(
-		controller, plan.New(f, nil), validate.New(f, nil), initialize.New(f, nil), imports.New(f, nil), status.New(f, nil), sync.New(f, nil), delete.New(f, nil),
+		controller, plan.New(f, nil), validate.New(f, nil), initialize.New(f, nil), imports.New(f, nil), status.New(f, nil), top.New(f, nil), sync.New(f, nil), delete.New(f, nil),
 		run.New(f, nil), exec.New(f, nil), logs.New(f, nil), attach.New(f, nil), portforward.New(f, nil), cp.New(f, nil), describe.New(f, nil), events.New(f, nil), traffic.New(f, nil), audit.New(f, nil), check.New(f, nil), observe.New(f, nil),
 		restart.New(f, nil), suspend.New(f, nil), resume.New(f, nil), cut.New(f, nil), wait.New(f, nil), volumes.New(f, nil),
 		proposals.New(f, nil), approve.New(f, nil), reject.New(f, nil), allow.New(f, nil), rollback.New(f, nil), web.New(f, nil),

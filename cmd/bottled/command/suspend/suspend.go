@@ -17,9 +17,10 @@ func New(f *command.Factory, runF func(*command.OrderOptions) error) *cobra.Comm
 		Long: `Stop the containers of a bottle, the agent first, and keep them. It stays suspended until bottled resume, or until its manifest changes;
 not by a restart of the controller. To suspend it for good, set suspend: true in its manifest.`,
 	}
-	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderSuspend, Done: done}, runF)
+	return command.CompleteOrder(f, cmd, &command.OrderOptions{Order: reconciler.OrderSuspend, Done: Done}, runF)
 }
 
-func done(to service.Target, b reconciler.BottleStatus) (string, error) {
+// Done says how the order ended.
+func Done(to service.Target, b reconciler.BottleStatus) (string, error) {
 	return to.Bottle + " suspended, until its manifest changes or: bottled resume " + to.Bottle, command.NotHealthy(b)
 }
