@@ -32,12 +32,9 @@ type View struct {
 	Filter string // words, each of which has to be in a row's name, labels, condition, message or agent
 	Order  Order
 	Label  string // groups the rows by the value of a label; "" does not
-	// Fold leaves out the rows that need no attention, and counts them, if there are more than foldAbove bottles.
+	// Fold leaves out the rows that need no attention, and counts them.
 	Fold bool
 }
-
-// foldAbove is the size of a fleet that is shown whole.
-const foldAbove = 12
 
 // Group is a part of a fleet.
 type Group struct {
@@ -63,7 +60,7 @@ func (s Snapshot) Fleet(v View) []Group {
 			groups[value] = g
 		}
 		g.All++
-		if v.Fold && len(words) == 0 && len(s.Status.Bottles) > foldAbove && !r.NeedsAttention() {
+		if v.Fold && len(words) == 0 && !r.NeedsAttention() {
 			g.Folded++
 			continue
 		}

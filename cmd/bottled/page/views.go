@@ -112,6 +112,9 @@ func viewOf(r overview.Row) rowView {
 	return v
 }
 
+// foldAbove is the size of a fleet that is shown whole.
+const foldAbove = 12
+
 // indexQuery is how somebody looks at the fleet.
 type indexQuery struct {
 	overview.View
@@ -123,7 +126,6 @@ func indexQueryOf(q url.Values) indexQuery {
 	if !slices.Contains(overview.Orders(), v.Order) {
 		v.Order = overview.ByAttention
 	}
-	v.Fold = !v.All
 	return v
 }
 
@@ -236,6 +238,7 @@ type groupView struct {
 // fleet returns the rows of the fleet with the headings between them.
 func fleet(s overview.Snapshot, q indexQuery) []piece {
 	var all []piece
+	q.Fold = !q.All && len(s.Status.Bottles) > foldAbove
 	groups := s.Fleet(q.View)
 	for _, g := range groups {
 		name := cmp.Or(g.Value, "without "+q.Label)
