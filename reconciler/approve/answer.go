@@ -41,7 +41,7 @@ func (d *Desk) answer(x *decision) error {
 	}
 	d.decisions.WithLabelValues(string(x.Proposal.Tool), string(made.Status)).Inc()
 	e := reconciler.Event{
-		Bottle: x.Bottle, Reason: reconciler.EventProposalAnswered, Message: fmt.Sprintf("%s is %s, by %s", x.Proposal.ID, made.Status, made.By),
+		Bottle: x.Bottle, Reason: reconciler.EventProposalAnswered, Message: fmt.Sprintf("%s: %s is %s, by %s", x.Proposal.ID, Summarize(x.Proposal), made.Status, made.By),
 	}
 	line := d.Log.Info()
 	if made.Status == queue.Failed {

@@ -110,7 +110,7 @@ func (d *Desk) accept(p *proposal, x *decision) error {
 	d.Log.Info().Str("bottle", x.Bottle).Str("proposal", p.ID).Str("tool", string(p.Tool)).Str("decision", string(made.Status)).Str("by", made.By).
 		Msg("a proposal is decided")
 	d.bottles.Record(reconciler.Event{
-		Bottle: x.Bottle, Reason: reconciler.EventProposalDecided, Message: fmt.Sprintf("%s: %s by %s", p.ID, made.Status, made.By),
+		Bottle: x.Bottle, Reason: reconciler.EventProposalDecided, Message: fmt.Sprintf("%s: %s is %s by %s", p.ID, p.summary, made.Status, made.By),
 	})
 	d.onChange()
 	d.notify()

@@ -33,8 +33,6 @@ type bottleView struct {
 	Manifest   string
 	Spec       string // as YAML
 	Components []string
-	Cut        bool
-	Suspended  bool
 	Warnings   []string
 }
 
@@ -62,7 +60,7 @@ func (p *Page) bottle(w http.ResponseWriter, r *http.Request, s *Session) {
 	}
 	v := bottleView{
 		frame: frame{Title: name, Session: s, Live: "/live?page=bottle&bottle=" + url.QueryEscape(name)}, Bottle: name, Lists: lists,
-		Manifest: d.Manifest, Spec: string(spec), Cut: found[0].Cut, Suspended: found[0].Reason == reconciler.ReasonSuspend, Warnings: d.Warnings,
+		Manifest: d.Manifest, Spec: string(spec), Warnings: d.Warnings,
 	}
 	for _, c := range found[0].Components {
 		v.Components = append(v.Components, string(c.Component))
@@ -74,10 +72,29 @@ func (p *Page) bottle(w http.ResponseWriter, r *http.Request, s *Session) {
 }
 
 // switchView is a switch of a bottle.
-type switchView struct{ Bottle, Token, Order, Name string }
+type switchView struct {
+	Bottle, Token, Name string
+	Order               reconciler.Order
+}
 
-func switchOf(v bottleView, order, name string) switchView {
-	return switchView{v.Bottle, v.Session.Token, order, name}
+// switches are the orders that somebody can give for a bottle now.
+func switches(b reconciler.BottleStatus, s *Session) []piece {
+	var all []piece
+	add := func(order reconciler.Order, name string) {
+		all = append(all, piece{"switch-" + string(order), "switch", switchView{b.Slug, s.Token, name, order}})
+	}
+	suspended := b.Reason == reconciler.ReasonSuspend
+	add(reconciler.OrderRestart, "Restart")
+	if suspended || b.Cut {
+		add(reconciler.OrderResume, "Resume")
+	}
+	if !suspended {
+		add(reconciler.OrderSuspend, "Suspend")
+	}
+	if !b.Cut {
+		add(reconciler.OrderCut, "Cut off")
+	}
+	return all
 }
 
 // noticeOf says what became of a change of a person's own.
@@ -240,7 +257,7 @@ func (p *Page) bottleLists(b reconciler.BottleStatus, spec v1alpha1.Spec, a reco
 	if err != nil { // it has gone meanwhile
 		t = reconciler.BottleTraffic{}
 	}
-	return append(all, list{"components", components}, list{"timeline", timeline}, list{"hosts", hosts(t, b.Slug, s)}, list{"routes", routes(t)})
+	return append(all, list{"switches", switches(b, s)}, list{"components", components}, list{"timeline", timeline}, list{"hosts", hosts(t, b.Slug, s)}, list{"routes", routes(t)})
 }
 
 // generationOf says whether the newest declaration is in force.

@@ -103,7 +103,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // without any, browsers hide the Origin of forms
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
@@ -122,12 +122,12 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"line": func(v any) string { return printable.Line(fmt.Sprint(v)) }, "lines": printableLines, "bytes": humanBytes, "count": humanCount, "moment": moment, "symbol": symbol, "split": diffLines, "switchOf": switchOf,
+	"line": func(v any) string { return printable.Line(fmt.Sprint(v)) }, "lines": printableLines, "bytes": humanBytes, "count": humanCount, "moment": moment, "symbol": symbol, "split": diffLines,
 }).ParseFS(files, "assets/*.html"))
 
 // asset serves the style and the script.
 func asset(w http.ResponseWriter, r *http.Request) {
-	types := map[string]string{"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+	types := map[string]string{"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
 	name := r.PathValue("name")
 	if types[name] == "" {
 		http.NotFound(w, r)

@@ -12,7 +12,7 @@ import (
 )
 
 // namedRoles are the roles of elements that are nothing to a screen reader without a name.
-var namedRoles = []string{"button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "switch", "slider", "table", "img", "dialog", "navigation", "region", "form"}
+var namedRoles = []string{"button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "switch", "slider", "table", "img", "dialog", "navigation", "region"}
 
 // Obstacles returns what gets in the way of people who use a keyboard, a screen reader or a magnifier: the checks of the usual list that a
 // program can do, on the tree that Chromium gives to screen readers and on the styles that it computes.

@@ -25,10 +25,17 @@ const patience = 20 * time.Second
 type Tab struct {
 	tb  testing.TB
 	ctx context.Context
+	log *pageLog
+}
 
+// pageLog are the errors that a page has logged.
+type pageLog struct {
 	mu     sync.Mutex
 	errors []string
 }
+
+// In returns the tab as a subtest uses it.
+func (t *Tab) In(tb testing.TB) *Tab { return &Tab{tb, t.ctx, t.log} }
 
 // Open starts a browser with a profile of its own and visits an address. Without a browser the test fails, and says how to get one.
 func Open(tb testing.TB, url string) *Tab {
@@ -40,7 +47,7 @@ func Open(tb testing.TB, url string) *Tab {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	tb.Cleanup(stop)
 	ctx, _ := chromedp.NewContext(allocator) // Cancel ends it, and waits
-	t := &Tab{tb: tb, ctx: ctx}
+	t := &Tab{tb, ctx, &pageLog{}}
 	messages := chromedp.Console(ctx)
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
 		tb.Fatalf("a browser does not start: %v\ninstall Chromium (task setup:clients does on Debian)", err)
@@ -68,17 +75,17 @@ func (t *Tab) listen(messages iter.Seq2[chromedp.ConsoleMessage, error]) {
 }
 
 func (t *Tab) note(problem string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.errors = append(t.errors, problem)
+	t.log.mu.Lock()
+	defer t.log.mu.Unlock()
+	t.log.errors = append(t.log.errors, problem)
 }
 
 // Errors returns the errors that the page has logged since, and forgets them.
 func (t *Tab) Errors() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := t.errors
-	t.errors = nil
+	t.log.mu.Lock()
+	defer t.log.mu.Unlock()
+	all := t.log.errors
+	t.log.errors = nil
 	return all
 }
 
@@ -165,7 +172,7 @@ func (t *Tab) WaitText(selector, text string) {
 func (t *Tab) WaitFor(what, expression string) {
 	t.tb.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		if Evaluate[bool](t, expression) {
+		if Evaluate[bool](t, "Boolean("+expression+")") {
 			return
 		}
 		if time.Now().After(deadline) {
