@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/cmd/e2e/harness"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -34,6 +35,7 @@ func TestApprovals(t *testing.T) {
 		{"an invalid manifest is not touched", invalidManifest},
 		{"a secret is nowhere but in its file", giveSecret},
 		{"what does not become ready is taken back", takenBack},
+		{"so is a secret", takenBackSecret},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.do(a.in(t)) })
 	}
@@ -229,6 +231,36 @@ func takenBack(a *asking) {
 	<-c.done // the agent was replaced, and its call ended; its next life asks again
 	a.answered(a.askHost(host), queue.Failed)
 	a.refused(host)
+	a.audited(p, "failed", operator(a.t))
+}
+
+// takenBackSecret: the agent's requests have the former secret again.
+func takenBackSecret(a *asking) {
+	const former = "the-secret-9f2c41" // of giveSecret
+	before, file := a.content(), filepath.Join(a.StateDir, "secrets", "one", "tracker")
+	slot := state.TokenSlot(route.SecretRef{File: file})
+	c := a.ask("mark3labs", queue.SecretRequest, map[string]any{"name": slot, "upstream": "https://api.demo.example"})
+	p := a.waits(slot)
+	input := filepath.Join(a.t.TempDir(), "secret")
+	if err := os.WriteFile(input, []byte("another-secret\n"), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	a.editor("s/command: \\[agent\\]/command: [agent, --nonsense]/")
+	if r := a.Bottled("approve", p.ID, "--edit", "--yes", "--secret-file", input); r.Code != exitFailed || !strings.Contains(r.Stderr, "was approved, and the change was taken back") {
+		a.t.Errorf("approved: %+v", r)
+	}
+	<-c.done
+	a.changed(before, "", "")
+	settledReady(a.t, a.Env, "one")
+	if data, err := os.ReadFile(file); err != nil || string(data) != former+"\n" {
+		a.t.Errorf("%s has %q, %v", file, data, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(a.StateDir, "approvals", "secrets")); err != nil || len(left) > 0 {
+		a.t.Errorf("left behind: %v, %v", left, err)
+	}
+	if out, code := a.Agent("one", "fetch", "http://cred-proxy:9099/tracker/issues"); code != 0 || !strings.Contains(out, "Bearer "+former) {
+		a.t.Errorf("the route (exit code %d):\n%s", code, out)
+	}
 	a.audited(p, "failed", operator(a.t))
 }
 

@@ -136,14 +136,16 @@ func (d *Desk) restoreSecret(x *decision) (restored bool, err error) {
 	case !bytes.Equal(now, s.After):
 		return false, nil
 	}
-	if used, err := d.isSecretUsed(x); used || err != nil {
-		return false, err
+	if s.Before == nil {
+		if used, err := d.isSecretUsed(x); used || err != nil {
+			return false, err
+		}
 	}
 	return true, d.replaceSecret(x, now, s.Before)
 }
 
-// isSecretUsed reports whether the manifest declares a route with the secret of a decision that adds one, although that was taken back, or
-// can't be read, so that nobody knows.
+// isSecretUsed reports whether the manifest declares a route with the new secret of a decision, although that was taken back, or can't be
+// read, so that nobody knows.
 func (d *Desk) isSecretUsed(x *decision) (bool, error) {
 	if x.Change == nil {
 		return false, nil // the route was there before

@@ -113,15 +113,22 @@ func TestSecretInAFileOfAPerson(t *testing.T) {
 		w.settle(10 * time.Second)
 		for _, step := range []struct {
 			give, meanwhile, want string
+			edited                bool
 			status                queue.Status
 		}{
 			{give: "a-bad-secret", want: "the-first", status: queue.Failed},
+			{give: "a-bad-secret-with-more", edited: true, want: "the-first", status: queue.Failed},
 			{give: "a-good-secret", want: "a-good-secret\n", status: queue.Approved},
 			{give: "another-bad-secret", meanwhile: "bad-of-a-person", want: "bad-of-a-person", status: queue.Failed},
 		} {
 			id := w.ask(queue.SecretRequest, `{"name":"`+state.TokenSlot(route.SecretRef{File: file})+`","upstream":"https://api.github.com"}`)
 			w.pass(100 * time.Millisecond)
-			w.decide(id, reconciler.DecisionRequest{Approve: true, Secret: step.give})
+			request := reconciler.DecisionRequest{Approve: true, Secret: step.give}
+			if step.edited {
+				manifest := strings.Replace(w.files.text(t), "example.com", "example.org", 1)
+				request.Edited = &manifest
+			}
+			w.decide(id, request)
 			if step.meanwhile != "" {
 				for w.secretIn(file) != step.give+"\n" {
 					w.pass(time.Millisecond)
