@@ -18,8 +18,8 @@ func asks(manifest string) string {
 	return strings.Replace(manifest, "spec:\n", "spec:\n  supervise: true\n", 1)
 }
 
-// TestApprovalsOnBadDisks: where the manifest can't be written, nothing changes and the proposal waits again. What a person writes by hand
-// is approved as it is.
+// TestApprovalsOnBadDisks: where the manifest can't be written, nothing changes and the proposal waits again. On a read-only file system that is
+// said before, with the change. What a person writes by hand is approved as it is.
 func TestApprovalsOnBadDisks(t *testing.T) {
 	t.Parallel()
 	a := &asking{Env: harness.New(t), t: t}
@@ -49,14 +49,27 @@ func TestApprovalsOnBadDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.remount(unix.MS_RDONLY)
-	a.unwritten(p, before, "read-only")
+	review := a.review(p)
+	shown := a.Expect(exitDone, "proposals", "show", p.ID).Stdout
+	for _, part := range []string{"can't be approved: write " + a.manifest, "read-only", "mount it writable", "+      - " + host + ":80"} {
+		if !strings.Contains(shown, part) {
+			t.Errorf("the review does not say %q:\n%s", part, shown)
+		}
+	}
+	if patch := a.Expect(exitDone, "proposals", "show", p.ID, "--patch").Stdout; patch != review.Diff || review.Blocked == "" {
+		t.Errorf("%+v, as a patch:\n%s", review, patch)
+	}
+	if r := a.Expect(exitFailed, "approve", p.ID, "--yes"); !strings.Contains(r.Stderr, "read-only") {
+		t.Errorf("refused:\n%s", r.Stderr)
+	}
+	a.audited(p, queue.ActionVoid, operator(t)) // of the full disk: nothing was decided since
 	select {
 	case <-c.done:
 		t.Errorf("the agent is answered, though nothing was decided:\n%s", c.out)
 	default:
 	}
 
-	edited := a.review(p).Edited
+	edited := review.Edited
 	a.remount(0)
 	a.Write("one.yaml", edited)
 	a.remount(unix.MS_RDONLY)

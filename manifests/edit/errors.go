@@ -14,7 +14,7 @@ var (
 	ErrReadOnly = errors.New("the file system is read-only")
 	// ErrNoSpace marks a file system, or a quota, without space for the new content. The file keeps the old one.
 	ErrNoSpace = errors.New("there is no space left")
-	// ErrNotReplaceable marks a file that can't be replaced without loss: it has several hard links, belongs to somebody else, is a mount
-	// point, or is published by Kubernetes.
+	// ErrNotReplaceable marks a file that can't be replaced without loss: it has several hard links, belongs to somebody else, is
+	// immutable or a mount point, or is published by Kubernetes.
 	ErrNotReplaceable = errors.New("the file can't be replaced")
 )

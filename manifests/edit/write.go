@@ -94,7 +94,21 @@ func Write(path string, before, after []byte, agents safepath.Set) error {
 	if bytes.Equal(before, after) {
 		return nil
 	}
+	if err := t.writable(); err != nil {
+		return explain(path, err)
+	}
 	return explain(path, t.replace(before, after))
+}
+
+// Check returns the error with which Write would fail, as far as that can be told without a change; nil where it may succeed. It finds what
+// lasts: read-only mounts, missing permissions, immutable files. A full disk, for example, is found by Write only.
+func Check(path string, agents safepath.Set) error {
+	t, err := openTarget(path, agents)
+	if err != nil {
+		return explain(path, err)
+	}
+	defer t.close()
+	return explain(path, t.writable())
 }
 
 func openTarget(path string, agents safepath.Set) (*target, error) {
@@ -229,13 +243,22 @@ func (t *target) keep(f *os.File) error {
 	now, isNow := info.Sys().(*syscall.Stat_t)
 	if isOld && isNow && (old.Uid != now.Uid || old.Gid != now.Gid) {
 		if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil {
-			return fmt.Errorf("%s: %w: it belongs to user %d and group %d, and bottled may not give them a file; run bottled as that user", t.path, ErrNotReplaceable, old.Uid, old.Gid)
+			return t.ofSomebodyElse()
 		}
 	}
 	if err := f.Chmod(t.file.Info.Mode()); err != nil {
 		return err
 	}
 	return t.keepAttributes(f)
+}
+
+// ofSomebodyElse is the error of a file whose owner the new one can't have.
+func (t *target) ofSomebodyElse() error {
+	uid, gid := -1, -1
+	if stat, ok := t.file.Info.Sys().(*syscall.Stat_t); ok {
+		uid, gid = int(stat.Uid), int(stat.Gid)
+	}
+	return fmt.Errorf("%s: %w: it belongs to user %d and group %d, and bottled may not give them a file; run bottled as that user", t.path, ErrNotReplaceable, uid, gid)
 }
 
 // drop removes a file, which may be gone.

@@ -118,18 +118,15 @@ func writeOnFullAndReadOnly(t *testing.T, dir string) {
 		t.Errorf("%v, want %v", err, ErrNoSpace)
 	}
 	checkFile(t, path, oldText)
+	if err := Check(path, safepath.Set{}); err != nil {
+		t.Error(err)
+	}
 	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(path, []byte(oldText), []byte(newText), safepath.Set{}); !errors.Is(err, ErrNotReplaceable) {
-		t.Errorf("mount point: %v, want %v", err, ErrNotReplaceable)
-	}
-	checkFile(t, path, oldText)
+	refuses(t, path, ErrNotReplaceable, "it is a mount point")
 	if err := errors.Join(unix.Unmount(path, 0), unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(path, []byte(oldText), []byte(newText), safepath.Set{}); !errors.Is(err, ErrReadOnly) {
-		t.Errorf("%v, want %v", err, ErrReadOnly)
-	}
-	checkFile(t, path, oldText)
+	refuses(t, path, ErrReadOnly, "mount it writable")
 }

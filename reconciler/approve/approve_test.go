@@ -90,7 +90,7 @@ func (o *office) ReadWith(file string, content []byte) (source.Snapshot, error) 
 	return source.LoadWith(source.Known{}, source.Overlay{Path: file, Content: content}, o.dir)
 }
 
-func (o *office) Editable(string) error { return nil }
+func (o *office) Editable(file string, agents safepath.Set) error { return edit.Check(file, agents) }
 
 func (o *office) Write(file string, before, after []byte, agents safepath.Set) error {
 	return edit.Write(file, before, after, agents)

@@ -38,8 +38,8 @@ var ErrSuperseded = errors.New("the manifest declares something else now")
 type Manifests interface {
 	// ReadWith returns the manifests as they would be read if a file, named as in v1alpha1.Source, had another content. It changes nothing.
 	ReadWith(file string, content []byte) (source.Snapshot, error)
-	// Editable returns why no change of a file can be made; nil where one can.
-	Editable(file string) error
+	// Editable returns why no change of a file can be made, as far as that can be told without one; nil where one can.
+	Editable(file string, agents safepath.Set) error
 	// Write replaces the content of a file, if it still is the one given as before; else it fails with edit.ErrChanged. The file has the
 	// one or the other content at any time, and after nil the new one survives a crash. A file that an agent can write is not written. A
 	// Proposer's is not called.
@@ -86,13 +86,13 @@ type Write string
 
 // The writes, in the order in which an approval makes them.
 const (
-	KeepSecret    Write = "secret of the decision" // with what its file had before
-	WriteDecision Write = "decision"               // the journal's file
+	KeepSecret    Write = "secret given" // with what its file had before
+	WriteDecision Write = "decision"     // the journal's file
 	WriteSecret   Write = "secret"
 	WriteManifest Write = "manifest" // or the Dockerfile
 	WriteAudit    Write = "audit record"
 	WriteAnswer   Write = "answer"
-	RemoveSecret  Write = "end of the decision's secret"
+	RemoveSecret  Write = "secret gone"
 	RemoveJournal Write = "end of the decision" // the journal's file goes
 )
 

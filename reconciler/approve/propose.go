@@ -2,7 +2,6 @@ package approve
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -78,13 +77,7 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 		return out, nil
 	}
 	w, err := d.wishOf(p, out.before.bottle, until)
-	if err == nil || edited != nil {
-		out.blocked = d.Manifests.Editable(cmp.Or(w.file, manifest))
-	} else {
-		out.blocked = err
-	}
-	if w.file == "" {
-		out.blocked = err
+	if out.blocked = err; w.file == "" {
 		return out, nil
 	}
 	if w.file != manifest {
@@ -98,7 +91,7 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 	out.after = out.before
 	switch {
 	case edited != nil:
-		out.change.After = []byte(*edited)
+		out.change.After, out.blocked = []byte(*edited), nil
 	case err != nil:
 		return out, nil
 	default:
@@ -113,7 +106,23 @@ func (d *Desk) propose(p queue.Proposal, bottle string, until time.Time, edited 
 		}
 	}
 	out.dangers = newUpstreams(out.before.bottle, out.after.bottle)
+	out.blocked = d.editable(bottle, out)
 	return out, nil
+}
+
+// editable returns why the files of an approval can't be written.
+func (d *Desk) editable(bottle string, out proposed) error {
+	agents, err := d.agents()
+	if err == nil && out.changes() {
+		err = d.Manifests.Editable(out.change.File, agents)
+	}
+	if err != nil || out.secretFile == "" || d.isOwn(bottle, out.secretFile) {
+		return err
+	}
+	if err = edit.Check(out.secretFile, agents); errors.Is(err, edit.ErrChanged) {
+		return fmt.Errorf("%s does not exist: make it, empty and readable for nobody else", out.secretFile)
+	}
+	return err
 }
 
 // changes reports whether the file gets another content.

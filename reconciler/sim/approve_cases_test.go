@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/route"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state"
@@ -180,6 +181,61 @@ func TestStaleReview(t *testing.T) {
 		if a := w.awaitAnswer(id, 10*time.Second); a.Status != queue.Approved {
 			t.Errorf("%+v", a)
 		}
+	})
+}
+
+// TestFilesThatCantBeReplaced: the review says so, with the change that can't be made, and no decision is made about it.
+func TestFilesThatCantBeReplaced(t *testing.T) {
+	dir := t.TempDir()
+	token := filepath.Join(t.TempDir(), "token")
+	simulate(t, func(w *world) {
+		t := w.t
+		if err := os.WriteFile(token, []byte("the-first"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		manifest := withSecret(supervised, token)
+		w.useFiles(dir, map[string]string{"a.yaml": manifest})
+		w.run(nil)
+		w.settle(10 * time.Second)
+		host := w.askHost("https://registry.npmjs.org")
+		secret := w.ask(queue.SecretRequest, `{"name":"`+state.TokenSlot(route.SecretRef{File: token})+`","upstream":"https://api.github.com"}`)
+		w.pass(100 * time.Millisecond)
+		giveIt := reconciler.DecisionRequest{Approve: true, Secret: "a-secret"}
+		blocked := func(id string, request reconciler.DecisionRequest, why, diff string) {
+			t.Helper()
+			review, err := w.controller.Review(t.Context(), id)
+			if err != nil || !strings.Contains(review.Blocked, why) || !strings.Contains(review.Diff, diff) {
+				t.Errorf("%+v, %v", review, err)
+			}
+			if err := w.controller.Decide(t.Context(), "anna", id, request); !errors.Is(err, reconciler.ErrDecision) || !strings.Contains(err.Error(), why) {
+				t.Errorf("%v", err)
+			}
+		}
+		for _, file := range []string{w.files.path("a.yaml"), token} {
+			if err := os.Link(file, file+".other"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		blocked(host, approveIt, "a.yaml: the file can't be replaced: it has other hard links", "+      - registry.npmjs.org:443")
+		blocked(secret, giveIt, "token: the file can't be replaced: it has other hard links", "")
+		if err := errors.Join(os.Remove(token), os.Remove(token+".other"), os.Remove(w.files.path("a.yaml.other"))); err != nil {
+			t.Fatal(err)
+		}
+		blocked(secret, giveIt, "token does not exist: make it, empty", "")
+		if all, text := w.decisions(), w.files.text(t); len(all) > 0 || text != manifest {
+			t.Errorf("%+v\n%s", all, text)
+		}
+		if err := os.WriteFile(token, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.decide(secret, giveIt)
+		w.decide(host, approveIt)
+		for _, id := range []string{secret, host} {
+			if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved {
+				t.Errorf("%+v", a)
+			}
+		}
+		w.settle(time.Minute)
 	})
 }
 

@@ -91,7 +91,7 @@ func (d *directory) ReadWith(file string, content []byte) (source.Snapshot, erro
 	return source.LoadWith(known, source.Overlay{Path: file, Content: content}, d.dir)
 }
 
-func (d *directory) Editable(string) error { return nil }
+func (d *directory) Editable(file string, agents safepath.Set) error { return edit.Check(file, agents) }
 
 func (d *directory) Write(file string, before, after []byte, _ safepath.Set) error {
 	now, err := os.ReadFile(file)

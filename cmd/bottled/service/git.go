@@ -196,7 +196,7 @@ func (s *gitSource) ReadWith(file string, content []byte) (source.Snapshot, erro
 }
 
 // Editable is nil for a file of the repository.
-func (s *gitSource) Editable(file string) error {
+func (s *gitSource) Editable(file string, _ safepath.Set) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	root, err := s.repository.Path("")

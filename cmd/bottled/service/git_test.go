@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/manifests/edit"
+	"github.com/bot-bottle/bottled/manifests/safepath"
 	"github.com/bot-bottle/bottled/manifests/source"
 	"github.com/bot-bottle/bottled/reconciler/approve"
 	"github.com/bot-bottle/bottled/state/store"
@@ -109,10 +110,10 @@ func TestProposeBranch(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(root, "one.yaml")
-	if err := g.Editable(file); err != nil {
+	if err := g.Editable(file, safepath.Set{}); err != nil {
 		t.Errorf("%v", err)
 	}
-	if err := g.Editable(filepath.Join(dir, "one.yaml")); err == nil || !strings.Contains(err.Error(), "change it by hand") {
+	if err := g.Editable(filepath.Join(dir, "one.yaml"), safepath.Set{}); err == nil || !strings.Contains(err.Error(), "change it by hand") {
 		t.Errorf("a file elsewhere: %v", err)
 	}
 	b := approve.Branch{Name: "bottled/proposal-1", File: file, Before: []byte(agentManifest), After: []byte(agentManifest + "# more\n"), Message: "Allow\n\nID: 1\n", By: "Ann <x>\nB", Time: time.Now()}

@@ -90,8 +90,8 @@ func (s dirSource) ReadWith(file string, content []byte) (source.Snapshot, error
 	return s.reader.readWith(source.Overlay{Path: file, Content: content})
 }
 
-// Editable is nil: what is approved is written into the files. Whether that is possible is found out when it is done.
-func (dirSource) Editable(string) error { return nil }
+// Editable returns why a manifest can't be replaced.
+func (dirSource) Editable(file string, agents safepath.Set) error { return edit.Check(file, agents) }
 
 // Write replaces a manifest.
 func (dirSource) Write(file string, before, after []byte, agents safepath.Set) error {
