@@ -247,7 +247,7 @@ func TestSecretOfAMerge(t *testing.T) {
 			id := w.askSecret()
 			w.decide(id, reconciler.DecisionRequest{Approve: true, Secret: "a-secret"})
 			w.run(nil)
-			w.pass(time.Hour)
+			w.pass(10 * time.Minute)
 			if p := w.proposal(id); p.State != reconciler.ProposalMerging || w.secretIn(w.githubSecret()) != "a-secret\n" {
 				t.Errorf("%+v, %q", p, w.secretIn(w.githubSecret()))
 			}
