@@ -133,7 +133,7 @@ func (d *Desk) merged(x *decision) (specHash string, err error) {
 	if !ok {
 		return "", nil // it is invalid, or gone: the bottle's status says so
 	}
-	has := false
+	var has bool
 	if x.Proposal.Tool == queue.CapabilityBlock {
 		now, err := d.read(x.Change.File)
 		if err != nil {
