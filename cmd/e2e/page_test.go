@@ -111,7 +111,10 @@ func TestPage(t *testing.T) {
 		tab.WaitText(".notice", "allow after.demo.example:80")
 		a.reached("after.demo.example")
 		tab.WaitText("#timeline", "after.demo.example")
+		tab.WaitFor("it is not offered any more", `!document.querySelector('button[aria-label="Allow after.demo.example:80"]')`)
 		noObstacles(t, tab, "a bottle")
+		tab.Visit(home + "bottles/one")
+		tab.WaitText("#components", "%")
 		picture(t, tab, "page-bottle")
 	})
 

@@ -1,13 +1,17 @@
 package overview
 
 import (
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/bot-bottle/bottled/manifests/scalar"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 // Node is a component of a bottle, or a host that it reaches.
@@ -87,6 +91,19 @@ func ComponentTone(b reconciler.BottleStatus, c reconciler.ComponentStatus) Tone
 		return Busy
 	}
 	return Bad
+}
+
+// Entry is the entry of the allowlist that would open a host that was refused; "" where it is open by now, or was refused for another reason.
+func Entry(h reconciler.HostTraffic, spec v1alpha1.Spec, now time.Time) string {
+	if h.Port == 0 || h.Codes[audit.CodeHostNotAllowed]+h.Codes[audit.CodePortNotAllowed] == 0 {
+		return ""
+	}
+	for _, entry := range spec.Egress.HostsAt(now) {
+		if name, port := scalar.SplitAllowed(entry); scalar.Covers(name, h.Host) && (port == h.Port || port == 0 && h.Port == 443) {
+			return ""
+		}
+	}
+	return net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port)))
 }
 
 // upstreams are the hosts of cred-proxy's routes.

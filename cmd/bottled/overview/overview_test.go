@@ -11,6 +11,7 @@ import (
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
+	"github.com/bot-bottle/bottled/state/audit"
 )
 
 var now = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
@@ -140,5 +141,26 @@ func TestGraph(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, Graph(b, spec, now)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestEntry(t *testing.T) {
+	spec := v1alpha1.Spec{Egress: v1alpha1.Egress{Allowlist: append(v1alpha1.Allow("*.open.example", "port.example:8443"), v1alpha1.AllowedHost{Host: "over.example", Until: now})}}
+	refused := map[string]uint64{audit.CodeHostNotAllowed: 2}
+	for want, h := range map[string]reconciler.HostTraffic{
+		"a.example:80": {Host: "a.example", Port: 80, Codes: refused}, "over.example:443": {Host: "over.example", Port: 443, Codes: refused},
+		"port.example:443": {Host: "port.example", Port: 443, Codes: map[string]uint64{audit.CodePortNotAllowed: 1}}, "[2001:db8::1]:443": {Host: "2001:db8::1", Port: 443, Codes: refused},
+	} {
+		if got := Entry(h, spec, now); got != want {
+			t.Errorf("%+v: %q, want %q", h, got, want)
+		}
+	}
+	for _, h := range []reconciler.HostTraffic{
+		{Host: "a.example", Codes: refused}, {Host: "x.open.example", Port: 443, Codes: refused}, {Host: "port.example", Port: 8443, Codes: refused},
+		{Host: "a.example", Port: 443, Codes: map[string]uint64{audit.CodeDLP: 1}},
+	} {
+		if got := Entry(h, spec, now); got != "" {
+			t.Errorf("%+v: %q", h, got)
+		}
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state/audit"
 )
 
 const (
@@ -184,7 +183,7 @@ type hostView struct {
 	Exchanged string
 }
 
-func hosts(t reconciler.BottleTraffic, bottle string, s *Session) []piece {
+func hosts(t reconciler.BottleTraffic, bottle string, spec v1alpha1.Spec, s *Session) []piece {
 	var all []piece
 	for _, h := range t.Hosts[:min(len(t.Hosts), maxHosts)] {
 		v := hostView{HostTraffic: h, Bottle: bottle, Token: s.Token, Exchanged: humanBytes(int64(min(h.Sent, 1<<62))) + " / " + humanBytes(int64(min(h.Received, 1<<62)))} //nolint:gosec // limited
@@ -195,8 +194,8 @@ func hosts(t reconciler.BottleTraffic, bottle string, s *Session) []piece {
 		}
 		slices.Sort(reasons)
 		v.Reasons = strings.Join(reasons, ", ")
-		if !s.ReadOnly && h.Port != 0 && h.Codes[audit.CodeHostNotAllowed]+h.Codes[audit.CodePortNotAllowed] > 0 {
-			v.Entry = fmt.Sprintf("%s:%d", h.Host, h.Port)
+		if !s.ReadOnly {
+			v.Entry = overview.Entry(h, spec, time.Now())
 		}
 		all = append(all, piece{v.ID, "host", v})
 	}
@@ -257,7 +256,7 @@ func (p *Page) bottleLists(b reconciler.BottleStatus, spec v1alpha1.Spec, a reco
 	if err != nil { // it has gone meanwhile
 		t = reconciler.BottleTraffic{}
 	}
-	return append(all, list{"switches", switches(b, s)}, list{"components", components}, list{"timeline", timeline}, list{"hosts", hosts(t, b.Slug, s)}, list{"routes", routes(t)})
+	return append(all, list{"switches", switches(b, s)}, list{"components", components}, list{"timeline", timeline}, list{"hosts", hosts(t, b.Slug, spec, s)}, list{"routes", routes(t)})
 }
 
 // generationOf says whether the newest declaration is in force.

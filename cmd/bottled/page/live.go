@@ -182,9 +182,9 @@ func (p *Page) target(r *http.Request, s *Session) (func(context.Context, reconc
 			if err != nil {
 				return []list{{"bottle-state", []piece{{"state", "gone", nil}}}}
 			}
-			if of != found[0].SpecHash {
+			if of != found[0].ObservedSpecHash { // what is in force is another declaration
 				if d, err := p.Details.Describe(ctx, name); err == nil {
-					spec, of = d.Spec, found[0].SpecHash
+					spec, of = d.Spec, found[0].ObservedSpecHash
 				}
 			}
 			return p.bottleLists(found[0], spec, a, s)
