@@ -73,7 +73,7 @@ func (m *Model) footer() (all []line, cursor int) {
 		if m.notice.bad {
 			l = bad
 		}
-		for _, t := range wrap(m.notice.text, m.width, "  ")[:] {
+		for _, t := range wrap(m.notice.text, m.width, "  ") {
 			all = append(all, text(l, t))
 		}
 		all = all[:min(len(all), 3)]

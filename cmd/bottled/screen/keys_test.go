@@ -40,18 +40,19 @@ func TestDecisions(t *testing.T) {
 		did  []string
 		says string
 	}{
-		"approve":                {host, "a type:ok enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="ok" new=false`}, "web: k3x9abcdefgh is approved"},
-		"approve for an hour":    {host, "h enter", []string{"decide " + id + ` approve=true digest=d1 for=1h0m0s notes="" new=false`}, "is approved"},
-		"reject":                 {host, "r type:no! enter", []string{"decide " + id + ` approve=false digest= for=0s notes="no!" new=false`}, "is rejected"},
-		"edit":                   {host, "e", []string{"bottled approve --edit --no-wait --digest=d1 " + id}, ""},
-		"think better of it":     {host, "a esc", nil, "a approve"},
-		"leave the note":         {host, "r type:quit esc", nil, "a approve"},
-		"a danger":               {dangerous, "a", nil, "danger: the token goes to a new upstream"},
-		"a danger is not passed": {dangerous, "a enter y a", nil, "approve all the same"},
-		"a danger that is meant": {dangerous, "a Y enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="" new=true`}, "is approved"},
-		"only hosts for a time":  {dangerous, "h", nil, "only hosts can be allowed for a time"},
-		"a secret":               {as(func(r *reconciler.Review) { r.Tool = queue.SecretRequest }), "a", []string{"bottled approve --no-wait --digest=d1 " + id}, ""},
-		"blocked":                {as(func(r *reconciler.Review) { r.Blocked = "the directory is read-only" }), "a", nil, "it can't be approved: the directory is read-only"},
+		"approve":                       {host, "a type:ok enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="ok" new=false`}, "web: k3x9abcdefgh is approved"},
+		"approve for an hour":           {host, "h enter", []string{"decide " + id + ` approve=true digest=d1 for=1h0m0s notes="" new=false`}, "is approved"},
+		"reject":                        {host, "r type:no! enter", []string{"decide " + id + ` approve=false digest= for=0s notes="no!" new=false`}, "is rejected"},
+		"edit":                          {host, "e", []string{"bottled approve --edit --no-wait --digest=d1 " + id}, ""},
+		"think better of it":            {host, "a esc", nil, "a approve"},
+		"leave the note":                {host, "r type:quit esc", nil, "a approve"},
+		"a danger":                      {dangerous, "a", nil, "danger: the token goes to a new upstream"},
+		"a danger is not passed":        {dangerous, "a enter y a", nil, "approve all the same"},
+		"a danger that is meant":        {dangerous, "a Y enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="" new=true`}, "is approved"},
+		"only hosts for a time":         {dangerous, "h", nil, "only hosts can be allowed for a time"},
+		"a secret":                      {as(func(r *reconciler.Review) { r.Tool = queue.SecretRequest }), "a", []string{"bottled approve --yes --no-wait --digest=d1 " + id}, ""},
+		"a secret for another upstream": {as(func(r *reconciler.Review) { r.Tool, r.Dangers = queue.SecretRequest, []string{"new"} }), "a Y", []string{"bottled approve --yes --no-wait --digest=d1 --allow-new-upstream " + id}, ""},
+		"blocked":                       {as(func(r *reconciler.Review) { r.Blocked = "the directory is read-only" }), "a", nil, "it can't be approved: the directory is read-only"},
 		"decided already": {as(func(r *reconciler.Review) {
 			r.State, r.Decision = reconciler.ProposalAnswered, &reconciler.Decision{Status: queue.Rejected, By: "bob"}
 		}), "a", nil, "it does not wait any more: rejected by bob"},
@@ -128,8 +129,8 @@ func TestSwitches(t *testing.T) {
 // TestAllow: a denied host is allowed by the same keys as a proposal; what the allowlist can't help is not.
 func TestAllow(t *testing.T) {
 	for _, c := range []struct{ keys, did, says string }{
-		{"a type:tests enter", `allow web registry.npmjs.org for=0s notes="tests"`, "web may reach registry.npmjs.org"},
-		{"h enter", `allow web registry.npmjs.org for=1h0m0s notes=""`, "web may reach registry.npmjs.org"},
+		{"a type:tests enter", `allow web registry.npmjs.org:443 for=0s notes="tests"`, "web may reach registry.npmjs.org:443"},
+		{"h enter", `allow web registry.npmjs.org:443 for=1h0m0s notes=""`, "web may reach registry.npmjs.org:443"},
 		{"a esc", "", "a allow this host"},
 		{"j a", "", "the allowlist would not change this"},
 		{"j j a", "", "the allowlist would not change this"}, // it is allowed

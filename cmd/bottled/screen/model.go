@@ -128,10 +128,10 @@ func (m *Model) take(u Update) tea.Cmd {
 	if u.Activity != nil {
 		m.snapshot.Activity = *u.Activity
 	}
+	if u.Trouble != "" {
+		m.notice = notice{u.Trouble, true}
+	}
 	if m.bottle != nil {
-		if u.Trouble != "" {
-			m.notice = notice{u.Trouble, true}
-		}
 		cmds = append(cmds, m.bottle.take(m, u))
 	}
 	return tea.Batch(cmds...)

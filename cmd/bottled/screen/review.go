@@ -171,7 +171,11 @@ func (m *Model) decide(k string) tea.Cmd {
 // approve asks for the note of an approval. A secret is typed into a command of its own, where nothing of it is kept or shown.
 func (m *Model) approve(r reconciler.Review, k string) tea.Cmd {
 	if r.Tool == queue.SecretRequest {
-		return m.run(0, "approve", "--no-wait", "--digest="+r.Digest, r.ID)
+		arguments := []string{"approve", "--yes", "--no-wait", "--digest=" + r.Digest}
+		if len(r.Dangers) > 0 {
+			arguments = append(arguments, "--allow-new-upstream")
+		}
+		return m.run(0, append(arguments, r.ID)...)
 	}
 	decision := reconciler.DecisionRequest{Approve: true, Digest: r.Digest, AllowNewUpstream: len(r.Dangers) > 0}
 	limit := ""

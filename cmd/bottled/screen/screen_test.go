@@ -278,7 +278,7 @@ func webDescription() Description {
 			Egress:    v1alpha1.Egress{Allowlist: v1alpha1.Allow("github.com:443", "proxy.golang.org")},
 			CredProxy: &v1alpha1.CredProxy{Routes: []route.Route{{Path: "/api/", Upstream: "https://api.example/v1"}}},
 		},
-		Denied: []service.Observed{{Entry: "registry.npmjs.org", Reason: "domain not in allowlist", Count: 12, Last: ago(5 * time.Minute)}, {Reason: "request body contains secret", Count: 1, Last: ago(time.Hour)}},
+		Denied: []service.Observed{{Entry: "registry.npmjs.org", Port: 443, Reason: "domain not in allowlist", Count: 12, Last: ago(5 * time.Minute)}, {Reason: "request body contains secret", Count: 1, Last: ago(time.Hour)}},
 		Lines:  []report.Line{{}, {Text: "Declaration"}, {Text: "  manifest    /home/alice/bottles/web.yaml"}},
 	}
 }

@@ -34,7 +34,7 @@ var columns = []column{
 	{title: "BOTTLE", most: 28, of: func(r overview.Row, _ time.Time) (string, look) { return r.Bottle, strong }},
 	{title: "STATE", most: 28, of: func(r overview.Row, _ time.Time) (string, look) { return stateOf(r), toneLook(r.Tone) }},
 	{title: "SINCE", most: 5, right: true, of: func(r overview.Row, now time.Time) (string, look) { return report.Age(r.Since, now), dim }},
-	{title: "ASKS", most: 4, right: true, drop: 1, of: func(r overview.Row, _ time.Time) (string, look) { return count(uint64(r.Waiting)), warning }}, //nolint:gosec // not negative
+	{title: "ASKS", most: 4, right: true, drop: 1, of: func(r overview.Row, _ time.Time) (string, look) { return count(uint64(r.Waiting)), warning }},
 	{title: "AGENT", most: 24, drop: 2, of: func(r overview.Row, now time.Time) (string, look) {
 		if r.RetryAt.After(now) {
 			return r.Agent + ", retry " + report.Age(now, r.RetryAt), bad

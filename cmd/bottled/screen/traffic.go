@@ -48,7 +48,11 @@ func (b *bottle) trafficRows(now time.Time) (lines []line, hosts []string) {
 	if d := b.description; d != nil && len(d.Denied) > 0 {
 		lines = append(lines, text(strong, "refused, and not allowed now"))
 		for _, o := range d.Denied {
-			add(o.Entry, span{right(report.Count(o.Count, "time"), 11) + "  " + right(report.Age(o.Last, now), 4) + " ago  ", warning}, span{fit(o.Entry, 40) + "  ", strong}, span{"| " + report.Short(report.Flat(o.Reason)), dim})
+			host := o.Entry
+			if _, _, err := net.SplitHostPort(host); err != nil && host != "" && o.Port != 0 {
+				host = net.JoinHostPort(host, strconv.Itoa(int(o.Port)))
+			}
+			add(host, span{right(report.Count(o.Count, "time"), 11) + "  " + right(report.Age(o.Last, now), 4) + " ago  ", warning}, span{fit(host, 40) + "  ", strong}, span{"| " + report.Short(report.Flat(o.Reason)), dim})
 		}
 		lines = append(lines, line{})
 	}

@@ -33,7 +33,7 @@ type Update struct {
 	Bottle    string // of the events and lines
 	// Stale is why what is shown is not up to date; "" where it is, or nothing is known about that.
 	Stale string
-	// Trouble is why there are no events or lines; "" where there are.
+	// Trouble is why there are no events, lines or activity; "" where nothing is known about that.
 	Trouble string
 }
 
@@ -118,7 +118,7 @@ func (m *Model) followAll() tea.Cmd {
 		return noticeOf(m.ctx, m.backend.FollowActivity(m.ctx, func(a reconciler.Activity) error {
 			m.updates.add(func(next *Update) { next.Activity = &a })
 			return nil
-		}, m.updates.stale))
+		}, m.updates.trouble))
 	}
 	return tea.Batch(status, proposals, activity, m.updates.await(m.ctx))
 }

@@ -23,7 +23,8 @@ type Observed struct {
 	Entry string `json:"entry,omitempty"`
 	// Exception is what would let it pass in spec.egress.dlpExceptions, if what was found is no secret; "" where nothing there would.
 	Exception string    `json:"exception,omitempty"`
-	Reason    string    `json:"reason"` // of the last refusal
+	Reason    string    `json:"reason"`         // of the last refusal
+	Port      uint16    `json:"port,omitempty"` // of the last refusal, where there is an entry
 	Count     uint64    `json:"count"`
 	Last      time.Time `json:"last"`
 }
@@ -74,16 +75,19 @@ func (o *observer) add(r audit.Record) error {
 		s := r.Statement
 		entry, reason := o.entry(s), cmp.Or(string(s.Reason), string(s.Code), "refused with status "+string(s.Status))
 		exception, excepted := o.exception(s)
-		if entry != "" && o.allowed(entry) || excepted {
+		if entry != "" && o.allowed(s) || excepted {
 			return nil
 		}
-		o.count(observedKey{entry: entry, exception: exception}, reason, max(s.Count, 1), r.At())
+		seen := o.count(observedKey{entry: entry, exception: exception}, reason, max(s.Count, 1), r.At())
+		if entry != "" && seen.Last.Equal(r.At()) {
+			seen.Port = s.Port
+		}
 	}
 	return nil
 }
 
 // count counts what has one entry, or without any, one exception and reason.
-func (o *observer) count(key observedKey, reason string, n uint64, at time.Time) {
+func (o *observer) count(key observedKey, reason string, n uint64, at time.Time) *Observed {
 	if key.entry == "" {
 		key.reason = reason
 	}
@@ -96,6 +100,7 @@ func (o *observer) count(key observedKey, reason string, n uint64, at time.Time)
 	if !at.Before(seen.Last) {
 		seen.Last, seen.Reason = at, reason
 	}
+	return seen
 }
 
 // entry is the entry of the allowlist that opens a host, if a manifest may have it.
@@ -149,12 +154,16 @@ func (o *observer) route(path string) string {
 	return ""
 }
 
-// allowed reports whether the present declaration allows what an entry stands for.
-func (o *observer) allowed(entry string) bool {
+// allowed reports whether the present declaration allows the host that was refused, at that port.
+func (o *observer) allowed(s *audit.Statement) bool {
 	if o.judge == nil {
 		return false
 	}
-	c, err := o.judge.check(http.MethodGet, entry)
+	url := net.JoinHostPort(string(s.Host), strconv.Itoa(int(s.Port)))
+	if s.Port == 80 && s.Method != http.MethodConnect {
+		url = "http://" + url
+	}
+	c, err := o.judge.check(http.MethodGet, url)
 	return err == nil && c.Allowed
 }
 

@@ -37,7 +37,7 @@ func declare(t *testing.T, s *Service, name string, allowlist ...string) state.S
 
 func TestObserve(t *testing.T) {
 	s, _ := auditService(t)
-	declare(t, s, "one", "since.test")
+	declare(t, s, "one", "since.test", "plain.test:80")
 	denied := func(second int, rest string) string {
 		return fmt.Sprintf(`{"time":"2026-01-01T00:00:%02dZ","kind":"egress","action":"deny",%s}`, second, rest)
 	}
@@ -48,6 +48,7 @@ func TestObserve(t *testing.T) {
 		denied(3, `"host":"b.test","port":8443,"count":7,`+port),
 		denied(3, `"method":"CONNECT","host":"d.test","port":80,"count":3,`+port),
 		denied(4, `"host":"since.test","port":443,`+host),
+		denied(4, `"method":"GET","host":"plain.test","port":80,`+host),
 		denied(5, `"host":"localhost","port":443,`+host),
 		denied(6, `"host":"x\u001b[2J","port":443,`+host),
 		denied(7, `"code":"dlp","reason":"request URL contains secret: github-pat"`),
@@ -58,15 +59,15 @@ func TestObserve(t *testing.T) {
 		`{"time":"2026-01-01T00:00:12Z","kind":"gap","lost":3,"dropped":{"egress":2}}`)
 	at := func(second int) time.Time { return time.Date(2026, 1, 1, 0, 0, second, 0, time.UTC) }
 	want := []Observed{
-		{"b.test:8443", "", "port not in allowlist", 7, at(3)},
-		{"d.test:80", "", "port not in allowlist", 3, at(3)},
-		{"a.test", "", "domain not in allowlist", 2, at(2)},
-		{"", "", "of any outcome, missing in the log", 5, at(12)},
-		{"", "", "domain not in allowlist", 2, at(6)},
-		{"", "", "SSRF blocked", 1, at(8)},
-		{"", "", "refused with status 404", 1, at(11)},
-		{"", "", "request URL contains secret: github-pat", 1, at(7)},
-		{"", "", "route /x/ allows only GET", 1, at(10)},
+		{"b.test:8443", "", "port not in allowlist", 8443, 7, at(3)},
+		{"d.test:80", "", "port not in allowlist", 80, 3, at(3)},
+		{"a.test", "", "domain not in allowlist", 80, 2, at(2)},
+		{"", "", "of any outcome, missing in the log", 0, 5, at(12)},
+		{"", "", "domain not in allowlist", 0, 2, at(6)},
+		{"", "", "SSRF blocked", 0, 1, at(8)},
+		{"", "", "refused with status 404", 0, 1, at(11)},
+		{"", "", "request URL contains secret: github-pat", 0, 1, at(7)},
+		{"", "", "route /x/ allows only GET", 0, 1, at(10)},
 	}
 	got, err := s.Observe(t.Context(), "one", time.Time{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -23,6 +24,9 @@ import (
 
 // lastLines is how many earlier lines of each component's log are shown.
 const lastLines = 200
+
+// activityPause is the time between two attempts to have activity measured.
+const activityPause = 2 * time.Second
 
 // backend is the service as the screen uses it.
 type backend struct {
@@ -59,6 +63,21 @@ func (b *backend) FollowStatus(ctx context.Context, show func(reconciler.Status)
 		return err
 	}
 	return source.Follow(ctx, show, report)
+}
+
+// FollowActivity goes on where the service gives up: after a controller that ended before it had measured anything.
+func (b *backend) FollowActivity(ctx context.Context, show func(reconciler.Activity) error, report func(error)) error {
+	for {
+		err := b.Service.FollowActivity(ctx, show, report)
+		if err != nil && ctx.Err() == nil {
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(activityPause):
+		}
+	}
 }
 
 func (b *backend) FollowEvents(ctx context.Context, bottle string, show func(reconciler.Event) error, report func(error)) error {
