@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/bot-bottle/bottled/cmd/bottled/api"
+	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
@@ -122,7 +123,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"line": func(v any) string { return printable.Line(fmt.Sprint(v)) }, "lines": printableLines, "bytes": humanBytes, "count": humanCount, "moment": moment, "symbol": symbol, "split": diffLines,
+	"line": func(v any) string { return printable.Line(report.Flat(fmt.Sprint(v))) }, "lines": printableLines, "bytes": humanBytes, "count": humanCount, "moment": moment, "symbol": symbol, "split": diffLines,
 }).ParseFS(files, "assets/*.html"))
 
 // asset serves the style and the script.
