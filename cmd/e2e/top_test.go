@@ -100,7 +100,7 @@ func (s *topScreen) approves(a *asking) {
 	if notes := a.answered(asked, queue.Approved); !strings.Contains(notes, "for this task") {
 		s.t.Errorf("the agent is told %q", notes)
 	}
-	s.shows("is approved", "INBOX")
+	s.shows(": approved, bottle one: allow "+host, "INBOX")
 	a.reached(host)
 	a.changed(before, "allowlist: [docs.demo.example]", "allowlist: [docs.demo.example, "+host+":80]")
 	a.sameContainers()
@@ -158,7 +158,7 @@ func (s *topScreen) allows(a *asking) {
 	s.types("aseen in the log")
 	s.shows("Allow " + host + ":80 for one")
 	s.types("\r")
-	s.shows("one may reach " + host + ":80")
+	s.shows(": approved, bottle one: allow " + host)
 	a.reached(host)
 	a.changed(before, "]\n    privateCIDRs", ", "+host+":80]\n    privateCIDRs")
 }

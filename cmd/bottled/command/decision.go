@@ -53,7 +53,7 @@ func (s Streams) AwaitAnswers(ctx context.Context, from Answers, decided []recon
 			failed = append(failed, err)
 			continue
 		}
-		if err := s.Out.Line("%s", answerText(ended)); err != nil {
+		if err := s.Out.Line("%s", AnswerText(ended)); err != nil {
 			return err
 		}
 	}
@@ -67,8 +67,8 @@ func (s Streams) showStep(p reconciler.Proposal) {
 	}
 }
 
-// answerText says how a proposal ended.
-func answerText(p reconciler.Proposal) string {
+// AnswerText says how a proposal ended.
+func AnswerText(p reconciler.Proposal) string {
 	status := queue.Status("answered")
 	if p.Decision != nil {
 		status = p.Decision.Status

@@ -43,7 +43,9 @@ type Row struct {
 	Measured            bool
 	CPU                 float64 // in CPUs
 	Memory, MemoryLimit int64   // bytes; no limit is 0
-	Requests, Denied    uint64  // in the last minute
+	// Counted says whether requests are known: a running controller counts them.
+	Counted          bool
+	Requests, Denied uint64 // in the last minute
 	Rejection           *reconciler.Rejection
 	Waiting             int       // proposals that wait for a person
 	Oldest              time.Time // when the first of them was asked
@@ -70,7 +72,7 @@ func (s Snapshot) RowOf(b reconciler.BottleStatus) Row {
 	}
 	if a, measured := s.Activity.Bottles[b.Slug]; measured {
 		r.Measured, r.CPU, r.Memory, r.MemoryLimit = true, a.CPU, a.Memory, a.MemoryLimit
-		r.Requests, r.Denied, r.Rejection = a.Requests, a.Denied, a.Rejection
+		r.Counted, r.Requests, r.Denied, r.Rejection = s.Status.Controller != nil, a.Requests, a.Denied, a.Rejection
 	}
 	return r
 }

@@ -22,11 +22,9 @@ type Backend interface {
 	Describe(ctx context.Context, bottle string) (Description, error)
 	HostTraffic(ctx context.Context, bottle string) (reconciler.BottleTraffic, error)
 	Review(ctx context.Context, id string) (reconciler.Review, error)
-	// Decide returns when the decision is in force and the agent is answered, or says why it is not.
-	Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) error
-	// Allow has a bottle reach a host, and returns when that is in force.
-	Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) error
-	// Order returns when the order is carried out, and says how that ended.
+	// Decide, Allow and Order return when what was decided is in force or waits for others, and say how that ended.
+	Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) (string, error)
+	Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) (string, error)
 	Order(ctx context.Context, to service.Target, order reconciler.Order) (string, error)
 	// Command is a command of bottled itself, which takes over the terminal: a session, or an approval in an editor.
 	Command(arguments ...string) *exec.Cmd

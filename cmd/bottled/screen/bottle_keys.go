@@ -90,7 +90,8 @@ func (m *Model) askAllow(k string, hosts []string) tea.Cmd {
 		request.Notes = note
 		m.notice = notice{text: fmt.Sprintf("%s: %s …", name, request.Host)}
 		return func() tea.Msg {
-			return done{fmt.Sprintf("%s may reach %s", name, request.Host), m.backend.Allow(m.ctx, name, request)}
+			said, err := m.backend.Allow(m.ctx, name, request)
+			return done{said, err}
 		}
 	}
 	return nil

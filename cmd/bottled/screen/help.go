@@ -48,6 +48,7 @@ var helpSections = []struct {
 		{"esc", "back"},
 		{"?", "these keys"},
 		{"q ctrl+c", "leave"},
+		{"ctrl+z", "suspend the screen, as other programs; fg comes back"},
 	}},
 	{"what an agent asks for", []key{
 		{"a", "approve; shows the change first"}, {"h", "approve a host for one hour"}, {"e", "edit the changed manifest, and approve what is saved"}, {"r", "reject, with a note for the agent"},

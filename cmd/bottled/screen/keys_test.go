@@ -40,15 +40,15 @@ func TestDecisions(t *testing.T) {
 		did  []string
 		says string
 	}{
-		"approve":                       {host, "a type:ok enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="ok" new=false`}, "web: k3x9abcdefgh is approved"},
-		"approve for an hour":           {host, "h enter", []string{"decide " + id + ` approve=true digest=d1 for=1h0m0s notes="" new=false`}, "is approved"},
-		"reject":                        {host, "r type:no! enter", []string{"decide " + id + ` approve=false digest= for=0s notes="no!" new=false`}, "is rejected"},
+		"approve":                       {host, "a type:ok enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="ok" new=false`}, "carried out"},
+		"approve for an hour":           {host, "h enter", []string{"decide " + id + ` approve=true digest=d1 for=1h0m0s notes="" new=false`}, "carried out"},
+		"reject":                        {host, "r type:no! enter", []string{"decide " + id + ` approve=false digest= for=0s notes="no!" new=false`}, "carried out"},
 		"edit":                          {host, "e", []string{"bottled approve --edit --no-wait --digest=d1 " + id}, ""},
 		"think better of it":            {host, "a esc", nil, "a approve"},
 		"leave the note":                {host, "r type:quit esc", nil, "a approve"},
 		"a danger":                      {dangerous, "a", nil, "danger: the token goes to a new upstream"},
 		"a danger is not passed":        {dangerous, "a enter y a", nil, "approve all the same"},
-		"a danger that is meant":        {dangerous, "a Y enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="" new=true`}, "is approved"},
+		"a danger that is meant":        {dangerous, "a Y enter", []string{"decide " + id + ` approve=true digest=d1 for=0s notes="" new=true`}, "carried out"},
 		"only hosts for a time":         {dangerous, "h", nil, "only hosts can be allowed for a time"},
 		"a secret":                      {as(func(r *reconciler.Review) { r.Tool = queue.SecretRequest }), "a", []string{"bottled approve --yes --no-wait --digest=d1 " + id}, ""},
 		"a secret for another upstream": {as(func(r *reconciler.Review) { r.Tool, r.Dangers = queue.SecretRequest, []string{"new"} }), "a Y", []string{"bottled approve --yes --no-wait --digest=d1 --allow-new-upstream " + id}, ""},
@@ -129,13 +129,13 @@ func TestSwitches(t *testing.T) {
 // TestAllow: a denied host is allowed by the same keys as a proposal; what the allowlist can't help is not.
 func TestAllow(t *testing.T) {
 	for _, c := range []struct{ keys, did, says string }{
-		{"a type:tests enter", `allow web registry.npmjs.org:443 for=0s notes="tests"`, "web may reach registry.npmjs.org:443"},
-		{"h enter", `allow web registry.npmjs.org:443 for=1h0m0s notes=""`, "web may reach registry.npmjs.org:443"},
+		{"a type:tests enter", `allow web registry.npmjs.org:443 for=0s notes="tests"`, "carried out"},
+		{"h enter", `allow web registry.npmjs.org:443 for=1h0m0s notes=""`, "carried out"},
 		{"a esc", "", "a allow this host"},
 		{"j a", "", "the allowlist would not change this"},
 		{"j j a", "", "the allowlist would not change this"}, // it is allowed
-		{"j j j a enter", `allow web evil.example:8443 for=0s notes=""`, "web may reach evil.example:8443"},
-		{"G a enter", `allow web evil.example:8443 for=0s notes=""`, "web may reach evil.example:8443"},
+		{"j j j a enter", `allow web evil.example:8443 for=0s notes=""`, "carried out"},
+		{"G a enter", `allow web evil.example:8443 for=0s notes=""`, "carried out"},
 	} {
 		s := opened(t, 100, 30)
 		s.press("4 " + c.keys)
@@ -156,6 +156,8 @@ func TestReadOnly(t *testing.T) {
 	s.backend.review = hostReview()
 	s.send(u)
 	s.shows("no controller runs: this is the engine's status, read-only")
+	s.send(tea.WindowSizeMsg{Width: 200, Height: 30})
+	s.shows("–  1.52  812M/2G      –") // the engine measures, and nobody counts requests
 	s.press("a")
 	s.shows("nothing can be decided")
 	s.did("review 20261127-k3x9abcdefgh")

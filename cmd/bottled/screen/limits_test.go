@@ -14,6 +14,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/bot-bottle/bottled/cmd/bottled/overview"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
@@ -135,7 +137,7 @@ func TestNoTone(t *testing.T) {
 	}
 }
 
-// streaming is a backend with a status that changes as fast as somebody reads it.
+// streaming is a backend with a status of 200 bottles that changes, and then an end.
 type streaming struct {
 	*fake
 	changes int
@@ -144,8 +146,13 @@ type streaming struct {
 }
 
 func (b *streaming) FollowStatus(ctx context.Context, show func(reconciler.Status) error, _ func(error)) error {
-	for range b.changes {
-		if err := show(*many(200)); err != nil {
+	for i := range b.changes {
+		status := *many(200)
+		status.Bottles[2].Message = fmt.Sprintf("change %d", i)
+		if i == b.changes-1 {
+			status.Bottles[2].Message = "finished"
+		}
+		if err := show(status); err != nil {
 			return err
 		}
 		select {
@@ -156,18 +163,54 @@ func (b *streaming) FollowStatus(ctx context.Context, show func(reconciler.Statu
 	return b.err
 }
 
+// TestLoad has 200 bottles change 50 times a second: what is drawn is bounded, and the last change is among it.
+func TestLoad(t *testing.T) {
+	const changes, pause = 100, 20 * time.Millisecond
+	began, used := time.Now(), processorTime(t)
+	out := runUntil(t, &streaming{fake: &fake{}, changes: changes, pause: pause}, "finished")
+	took := time.Since(began)
+	most := int(took/redrawInterval) + 2
+	t.Logf("%d changes in %s: %d writes, %.0f %% of a processor, with making the changes", changes, took.Round(time.Millisecond), out.writes, 100*float64(processorTime(t)-used)/float64(took))
+	if out.writes > 2*most+10 {
+		t.Errorf("%d writes to the terminal, want about %d", out.writes, most)
+	}
+}
+
+// processorTime is how much of a processor this process has used.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// TestEnds: the screen ends with the reason why nothing could be read.
+func TestEnds(t *testing.T) {
+	gone := errors.New("the engine does not answer")
+	in, keys := io.Pipe()
+	defer keys.Close()
+	err := Run(t.Context(), &streaming{fake: &fake{}, err: gone}, in, io.Discard, tea.WithWindowSize(100, 30), tea.WithoutSignals())
+	if !errors.Is(err, gone) {
+		t.Errorf("%v", err)
+	}
+}
+
 // output is a terminal's output. It ends the program when it has shown a text.
 type output struct {
-	mu    sync.Mutex
-	bytes bytes.Buffer
-	until string
-	found chan struct{}
+	mu     sync.Mutex
+	bytes  bytes.Buffer
+	writes int
+	until  string
+	found  chan struct{}
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes.Write(p)
+	o.writes++
 	if o.found != nil && strings.Contains(o.bytes.String(), o.until) {
 		close(o.found)
 		o.found = nil
@@ -175,8 +218,14 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// runUntil runs the screen on a terminal of 100 by 30 until it has shown a text, and returns all that it wrote.
-func runUntil(t *testing.T, backend Backend, text string, environment ...string) string {
+func (o *output) text() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes.String()
+}
+
+// runUntil runs the screen on a terminal of 100 by 30 until it has shown a text, and returns what it wrote.
+func runUntil(t *testing.T, backend Backend, text string, environment ...string) *output {
 	t.Helper()
 	in, keys := io.Pipe()
 	found := make(chan struct{})
@@ -194,15 +243,15 @@ func runUntil(t *testing.T, backend Backend, text string, environment ...string)
 	if err != nil || ctx.Err() != nil {
 		t.Errorf("%q is not shown: %v", text, err)
 	}
-	return out.bytes.String()
+	return out
 }
 
 // TestColours: there are some, and none with NO_COLOR.
 func TestColours(t *testing.T) {
-	if got := runUntil(t, &streaming{fake: &fake{}, changes: 1}, "200 bottles"); !strings.Contains(got, "38;2;") {
+	if got := runUntil(t, &streaming{fake: &fake{}, changes: 1}, "200 bottles").text(); !strings.Contains(got, "38;2;") {
 		t.Errorf("no colour in %q", got)
 	}
-	got := runUntil(t, &streaming{fake: &fake{}, changes: 1}, "200 bottles", "NO_COLOR=1")
+	got := runUntil(t, &streaming{fake: &fake{}, changes: 1}, "200 bottles", "NO_COLOR=1").text()
 	if strings.Contains(got, "38;") {
 		t.Errorf("a colour in %q", got)
 	}

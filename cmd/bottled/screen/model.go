@@ -160,8 +160,11 @@ func (m *Model) readOnly() bool { return m.known && m.snapshot.Status.Controller
 // press takes a key. What is in front gets it first.
 func (m *Model) press(msg tea.KeyPressMsg) tea.Cmd {
 	key := msg.String()
-	if key == "ctrl+c" {
+	switch key {
+	case "ctrl+c":
 		return tea.Quit
+	case "ctrl+z":
+		return tea.Suspend
 	}
 	m.notice = notice{}
 	if m.width < minWidth || m.height < minHeight { // nobody sees what a key would do

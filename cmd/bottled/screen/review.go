@@ -197,13 +197,9 @@ func (m *Model) approve(r reconciler.Review, k string) tea.Cmd {
 // send makes a decision, and goes back to what waits.
 func (m *Model) send(r reconciler.Review, decision reconciler.DecisionRequest) tea.Cmd {
 	m.review = nil
-	verb := "approved"
-	if !decision.Approve {
-		verb = "rejected"
-	}
-	what := fmt.Sprintf("%s: %s", r.Bottle, report.RandomPart(r.ID))
-	m.notice = notice{text: what + " …"}
+	m.notice = notice{text: fmt.Sprintf("%s: %s …", r.Bottle, report.RandomPart(r.ID))}
 	return func() tea.Msg {
-		return done{what + " is " + verb, m.backend.Decide(m.ctx, r.ID, decision)}
+		said, err := m.backend.Decide(m.ctx, r.ID, decision)
+		return done{said, err}
 	}
 }

@@ -68,14 +68,14 @@ func (f *fake) Review(_ context.Context, id string) (reconciler.Review, error) {
 	return f.review, f.err
 }
 
-func (f *fake) Decide(_ context.Context, id string, d reconciler.DecisionRequest) error {
+func (f *fake) Decide(_ context.Context, id string, d reconciler.DecisionRequest) (string, error) {
 	f.note("decide %s approve=%t digest=%s for=%s notes=%q new=%t", id, d.Approve, d.Digest, d.For, d.Notes, d.AllowNewUpstream)
-	return f.err
+	return "carried out", f.err
 }
 
-func (f *fake) Allow(_ context.Context, bottle string, r reconciler.AllowRequest) error {
+func (f *fake) Allow(_ context.Context, bottle string, r reconciler.AllowRequest) (string, error) {
 	f.note("allow %s %s for=%s notes=%q", bottle, r.Host, r.For, r.Notes)
-	return f.err
+	return "carried out", f.err
 }
 
 func (f *fake) Order(_ context.Context, to service.Target, order reconciler.Order) (string, error) {
@@ -249,7 +249,10 @@ func sample() Update {
 			State: reconciler.ProposalApplying, Message: "waits for cred-proxy",
 		}}},
 		Activity: &reconciler.Activity{Bottles: map[string]reconciler.BottleActivity{
-			"web":    {CPU: 1.52, Memory: 812 << 20, MemoryLimit: 2 << 30, Requests: 310, Denied: 12},
+			"web": {
+				CPU: 1.52, Memory: 812 << 20, MemoryLimit: 2 << 30, Requests: 310, Denied: 12,
+				Components: []reconciler.ComponentActivity{{Component: state.Agent, CPU: 1.5, Memory: 800 << 20, MemoryLimit: 1 << 30}, {Component: state.Pipelock, CPU: 0.02, Memory: 12 << 20}},
+			},
 			"review": {CPU: 0.03, Memory: 90 << 20, MemoryLimit: 1 << 30, Requests: 4, Rejection: &reconciler.Rejection{Status: "401", Time: ago(9 * time.Minute)}},
 		}},
 	}

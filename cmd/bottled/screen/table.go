@@ -34,17 +34,17 @@ var columns = []column{
 	{title: "BOTTLE", most: 28, of: func(r overview.Row, _ time.Time) (string, look) { return r.Bottle, strong }},
 	{title: "STATE", most: 28, of: func(r overview.Row, _ time.Time) (string, look) { return stateOf(r), toneLook(r.Tone) }},
 	{title: "SINCE", most: 5, right: true, of: func(r overview.Row, now time.Time) (string, look) { return report.Age(r.Since, now), dim }},
-	{title: "ASKS", most: 4, right: true, drop: 1, of: func(r overview.Row, _ time.Time) (string, look) { return count(uint64(r.Waiting)), warning }},
+	{title: "ASKS", most: 4, right: true, drop: 1, of: func(r overview.Row, _ time.Time) (string, look) { return positive(uint64(r.Waiting)), warning }},
 	{title: "AGENT", most: 24, drop: 2, of: func(r overview.Row, now time.Time) (string, look) {
 		if r.RetryAt.After(now) {
 			return r.Agent + ", retry " + report.Age(now, r.RetryAt), bad
 		}
 		return r.Agent, plain
 	}},
-	{title: "DENY/M", most: 6, right: true, drop: 4, of: measured(func(r overview.Row) (string, look) { return count(r.Denied), warning })},
+	{title: "DENY/M", most: 6, right: true, drop: 4, of: counted(func(r overview.Row) (string, look) { return positive(r.Denied), warning })},
 	{title: "CPU", most: 5, right: true, drop: 5, of: measured(func(r overview.Row) (string, look) { return fmt.Sprintf("%.2f", r.CPU), plain })},
 	{title: "MEMORY", most: 13, right: true, drop: 6, of: measured(func(r overview.Row) (string, look) { return memory(r), plain })},
-	{title: "REQ/M", most: 6, right: true, drop: 7, of: measured(func(r overview.Row) (string, look) { return fmt.Sprint(r.Requests), plain })},
+	{title: "REQ/M", most: 6, right: true, drop: 7, of: counted(func(r overview.Row) (string, look) { return fmt.Sprint(r.Requests), plain })},
 	{title: "REJECTED", most: 9, drop: 8, of: func(r overview.Row, now time.Time) (string, look) {
 		if r.Rejection == nil {
 			return "", plain
@@ -59,18 +59,26 @@ var columns = []column{
 	}},
 }
 
-// measured is a column of what is not always known.
+// measured is a column of what is not always measured, counted one of what is not always counted.
 func measured(of func(overview.Row) (string, look)) func(overview.Row, time.Time) (string, look) {
+	return known(func(r overview.Row) bool { return r.Measured }, of)
+}
+
+func counted(of func(overview.Row) (string, look)) func(overview.Row, time.Time) (string, look) {
+	return known(func(r overview.Row) bool { return r.Counted }, of)
+}
+
+func known(is func(overview.Row) bool, of func(overview.Row) (string, look)) func(overview.Row, time.Time) (string, look) {
 	return func(r overview.Row, _ time.Time) (string, look) {
-		if !r.Measured {
+		if !is(r) {
 			return unmeasured, dim
 		}
 		return of(r)
 	}
 }
 
-// count is a number that only counts when there is one.
-func count(n uint64) string {
+// positive is a number that is shown only where there is one.
+func positive(n uint64) string {
 	if n == 0 {
 		return ""
 	}

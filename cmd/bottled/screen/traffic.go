@@ -71,7 +71,7 @@ func (b *bottle) trafficRows(now time.Time) (lines []line, hosts []string) {
 				allow = host
 			}
 		}
-		add(allow, span{fit(host, 40), look}, span{fmt.Sprintf("  %8d  %8d  %9s  %9s  %5s  ", h.Allowed, h.Denied, size(int64(h.Sent)), size(int64(h.Received)), report.Age(h.Last, now)), look}, span{counted(h.Codes), dim}) //nolint:gosec // less than an exabyte
+		add(allow, span{fit(host, 40), look}, span{fmt.Sprintf("  %8d  %8d  %9s  %9s  %5s  ", h.Allowed, h.Denied, size(int64(h.Sent)), size(int64(h.Received)), report.Age(h.Last, now)), look}, span{list(h.Codes), dim}) //nolint:gosec // less than an exabyte
 	}
 	return append(lines, b.routeLines(now)...), hosts
 }
@@ -85,7 +85,7 @@ func (b *bottle) routeLines(now time.Time) []line {
 	}
 	all := []line{{}, text(strong, "routes of cred-proxy, since the controller started"), text(dim, fmt.Sprintf("  %-40s  %8s  %8s  %9s  %9s  %5s  %s", "ROUTE TO UPSTREAM", "REQUESTS", "FAILED", "SENT", "RECEIVED", "LAST", "ANSWERS"))}
 	for _, r := range b.traffic.Routes {
-		all = append(all, text(routeLook(r), fmt.Sprintf("  %s  %8d  %8d  %9s  %9s  %5s  %s", fit(r.Route+" "+r.Upstream, 40), r.Requests, r.Failed, size(int64(r.Sent)), size(int64(r.Received)), report.Age(r.Last, now), counted(r.Statuses)))) //nolint:gosec // less than an exabyte
+		all = append(all, text(routeLook(r), fmt.Sprintf("  %s  %8d  %8d  %9s  %9s  %5s  %s", fit(r.Route+" "+r.Upstream, 40), r.Requests, r.Failed, size(int64(r.Sent)), size(int64(r.Received)), report.Age(r.Last, now), list(r.Statuses)))) //nolint:gosec // less than an exabyte
 	}
 	return all
 }
@@ -97,8 +97,8 @@ func routeLook(r reconciler.RouteTraffic) look {
 	return plain
 }
 
-// counted is a count for each of some words.
-func counted(n map[string]uint64) string {
+// list is a count for each of some words.
+func list(n map[string]uint64) string {
 	var all []string
 	for _, word := range slices.Sorted(maps.Keys(n)) {
 		all = append(all, fmt.Sprintf("%s %d", word, n[word]))

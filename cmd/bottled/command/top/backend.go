@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 
+	"github.com/bot-bottle/bottled/cmd/bottled/command"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/cut"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/describe"
 	"github.com/bot-bottle/bottled/cmd/bottled/command/restart"
@@ -96,25 +97,28 @@ func (b *backend) Describe(ctx context.Context, bottle string) (screen.Descripti
 	return screen.Description{Spec: d.Spec, Denied: d.Denied, Lines: describe.Declared(d)}, nil
 }
 
-func (b *backend) Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) error {
+func (b *backend) Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) (string, error) {
 	if err := b.Service.Decide(ctx, id, decision); err != nil {
-		return err
+		return "", err
 	}
 	return b.await(ctx, id)
 }
 
-func (b *backend) Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) error {
+func (b *backend) Allow(ctx context.Context, bottle string, request reconciler.AllowRequest) (string, error) {
 	id, err := b.Service.Allow(ctx, bottle, request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	return b.await(ctx, id)
 }
 
-// await waits for what becomes of a decision. The screen shows its steps anyway.
-func (b *backend) await(ctx context.Context, id string) error {
-	_, err := b.AwaitAnswer(ctx, id, func(reconciler.Proposal) {})
-	return err
+// await waits for what becomes of a decision, and says it as approve and reject do. The screen shows the steps anyway.
+func (b *backend) await(ctx context.Context, id string) (string, error) {
+	ended, err := b.AwaitAnswer(ctx, id, func(reconciler.Proposal) {})
+	if err != nil {
+		return "", err
+	}
+	return command.AnswerText(ended), nil
 }
 
 // outcomes say how each order ended, as its command does.
