@@ -77,7 +77,7 @@ func (p *Page) inbox(ctx context.Context, now overview.Snapshot, s *Session) []p
 func (p *Page) addReview(ctx context.Context, c *card) {
 	review, err := p.reviews.get(ctx, p.Controller, c.Review.Proposal)
 	if err != nil {
-		c.Problem = err.Error()
+		c.Problem = "what an approval would change is not known: " + err.Error()
 		return
 	}
 	message := c.Review.Message
@@ -104,6 +104,9 @@ func (p *Page) proposal(w http.ResponseWriter, r *http.Request, s *Session) {
 	c := card{
 		ID: elementID("p", review.ID), Review: review, State: report.ProposalState(review.Proposal), Reviewed: true, Heading: 1, Token: s.Token, ReadOnly: s.ReadOnly,
 		CRLF: strings.Contains(review.Edited, "\r\n"), Editing: r.URL.Query().Get("edit") != "",
+	}
+	if c.Editing && !showable(review.Edited) {
+		c.Editing, c.Problem = false, "the file has characters that can't be shown, so it can't be edited here; use bottled approve --edit"
 	}
 	p.show(w, http.StatusOK, "proposal.html", proposalView{
 		frame: frame{Title: review.Summary, Session: s, Live: "/live?page=proposal&id=" + review.ID}, Card: c,

@@ -41,6 +41,11 @@ func printableLines(text string) string {
 	return strings.Join(all, "\n")
 }
 
+// showable reports whether a text reads as what it is.
+func showable(text string) bool {
+	return printableLines(text) == strings.TrimRight(strings.NewReplacer("\r\n", "\n", "\t", "        ").Replace(text), "\n")
+}
+
 // diffLine is a line of a diff.
 type diffLine struct{ Class, Text string }
 
