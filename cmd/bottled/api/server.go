@@ -80,6 +80,8 @@ type Server struct {
 	unix *boundedListener
 	tcp  *boundedListener // nil for none
 	pace streamTiming
+	// patterns are those of the handlers, for the test that compares them with their documentation.
+	patterns []string
 }
 
 // Listen opens the listeners, so that a conflict is known early. Clients that connect wait for Serve.
@@ -141,8 +143,12 @@ type view struct {
 // routes returns the handler of a listener.
 func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	mux := http.NewServeMux()
+	handle := func(pattern string, next http.HandlerFunc) {
+		s.patterns = append(s.patterns, pattern)
+		mux.HandleFunc(pattern, next)
+	}
 	answer := func(pattern string, next http.HandlerFunc) {
-		mux.HandleFunc(pattern, within(d.requests, "requests are being answered", next))
+		handle(pattern, within(d.requests, "requests are being answered", next))
 	}
 	answer("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	answer("GET /readyz", s.ready)
@@ -151,10 +157,10 @@ func (s *Server) routes(d *boundedListener, v view) http.Handler {
 	stream := func(sender func(*http.Request) (func(sseWriter) error, error)) http.HandlerFunc {
 		return within(d.streams, "streams are open", s.stream(sender))
 	}
-	mux.HandleFunc("GET /v1/status/stream", stream(sendWhole("status", v.status)))
+	handle("GET /v1/status/stream", stream(sendWhole("status", v.status)))
 	answer("GET /v1/events", s.events(v.events))
-	mux.HandleFunc("GET /v1/events/stream", stream(sendEvents(v.events)))
-	known := func(pattern string, next http.HandlerFunc) { mux.HandleFunc(pattern, identified(v.identify, next)) }
+	handle("GET /v1/events/stream", stream(sendEvents(v.events)))
+	known := func(pattern string, next http.HandlerFunc) { handle(pattern, identified(v.identify, next)) }
 	bounded := func(next http.HandlerFunc) http.HandlerFunc {
 		return within(d.requests, "requests are being answered", next)
 	}

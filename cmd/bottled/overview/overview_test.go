@@ -156,7 +156,9 @@ func TestEntry(t *testing.T) {
 		}
 	}
 	for _, h := range []reconciler.HostTraffic{
-		{Host: "a.example", Codes: refused}, {Host: "x.open.example", Port: 443, Codes: refused}, {Host: "port.example", Port: 8443, Codes: refused},
+		{Host: "a.example", Codes: refused},
+		{Host: "x.open.example", Port: 443, Codes: refused},
+		{Host: "port.example", Port: 8443, Codes: refused},
 		{Host: "a.example", Port: 443, Codes: map[string]uint64{audit.CodeDLP: 1}},
 	} {
 		if got := Entry(h, spec, now); got != "" {

@@ -46,11 +46,11 @@ type Row struct {
 	// Counted says whether requests are known: a running controller counts them.
 	Counted          bool
 	Requests, Denied uint64 // in the last minute
-	Rejection           *reconciler.Rejection
-	Waiting             int       // proposals that wait for a person
-	Oldest              time.Time // when the first of them was asked
-	HostsUntil          time.Time // when the first of the hosts allowed for a time ends
-	Cut                 bool
+	Rejection        *reconciler.Rejection
+	Waiting          int       // proposals that wait for a person
+	Oldest           time.Time // when the first of them was asked
+	HostsUntil       time.Time // when the first of the hosts allowed for a time ends
+	Cut              bool
 }
 
 // NeedsAttention reports whether a row is shown where those that are well are folded.

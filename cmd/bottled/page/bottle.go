@@ -186,7 +186,7 @@ type hostView struct {
 func hosts(t reconciler.BottleTraffic, bottle string, spec v1alpha1.Spec, s *Session) []piece {
 	var all []piece
 	for _, h := range t.Hosts[:min(len(t.Hosts), maxHosts)] {
-		v := hostView{HostTraffic: h, Bottle: bottle, Token: s.Token, Exchanged: humanBytes(int64(min(h.Sent, 1<<62))) + " / " + humanBytes(int64(min(h.Received, 1<<62)))} //nolint:gosec // limited
+		v := hostView{HostTraffic: h, Bottle: bottle, Token: s.Token, Exchanged: humanBytes(int64(min(h.Sent, 1<<62))) + " / " + humanBytes(int64(min(h.Received, 1<<62)))}
 		v.ID = elementID("h", fmt.Sprintf("%s:%d", h.Host, h.Port))
 		var reasons []string
 		for code, n := range h.Codes {

@@ -117,48 +117,54 @@ func (p *Page) live(w http.ResponseWriter, r *http.Request, s *Session) {
 		p.fail(w, http.StatusNotFound, s, "Not found", err.Error())
 		return
 	}
-	p.stream(w, r, func(out *stream) error {
-		changed, stop := p.Controller.Changed()
-		defer stop()
-		newest, leave := p.Controller.Look()
-		defer leave()
-		alive := time.NewTicker(keepAlive)
-		defer alive.Stop()
-		seen := memory{}
-		var activity reconciler.Activity
-		var due <-chan time.Time = time.After(0)
-		for {
-			select {
-			case <-r.Context().Done():
-				return nil
-			case <-alive.C:
-				if p.sessions.find(cookieOf(r)) == nil {
-					return out.send("ended", "session")
-				}
-				if err := out.write(": keep-alive\n\n"); err != nil {
-					return err
-				}
-				continue
-			case activity = <-newest:
-			case <-changed:
-			case <-due:
-				due = nil
-				updates, err := seen.changes(lists(r.Context(), activity))
-				if err != nil {
-					return err
-				}
-				if len(updates) > 0 {
-					if err := out.send("lists", updates); err != nil {
-						return err
-					}
-				}
-				continue
+	p.stream(w, r, func(out *stream) error { return p.follow(r, out, lists) })
+}
+
+// follow sends what changes, until the browser goes or its session ends.
+func (p *Page) follow(r *http.Request, out *stream, lists func(context.Context, reconciler.Activity) []list) error {
+	changed, stop := p.Controller.Changed()
+	defer stop()
+	newest, leave := p.Controller.Look()
+	defer leave()
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	seen := memory{}
+	var activity reconciler.Activity
+	due := time.After(0)
+	for {
+		select {
+		case <-r.Context().Done():
+			return nil
+		case <-alive.C:
+			if p.sessions.find(cookieOf(r)) == nil {
+				return out.send("ended", "session")
 			}
-			if due == nil {
-				due = time.After(pace)
+			if err := out.write(": keep-alive\n\n"); err != nil {
+				return err
 			}
+			continue
+		case activity = <-newest:
+		case <-changed:
+		case <-due:
+			due = nil
+			if err := seen.send(out, lists(r.Context(), activity)); err != nil {
+				return err
+			}
+			continue
 		}
-	})
+		if due == nil {
+			due = time.After(pace)
+		}
+	}
+}
+
+// send sends what differs from what the browser has.
+func (m memory) send(out *stream, lists []list) error {
+	updates, err := m.changes(lists)
+	if err != nil || len(updates) == 0 {
+		return err
+	}
+	return out.send("lists", updates)
 }
 
 // target returns what makes the lists of the page that a stream is for.
@@ -170,7 +176,7 @@ func (p *Page) target(r *http.Request, s *Session) (func(context.Context, reconc
 		return func(ctx context.Context, a reconciler.Activity) []list { return p.indexLists(ctx, p.snapshot(a), q, s) }, nil
 	case "proposal":
 		id := query.Get("id")
-		return func(ctx context.Context, _ reconciler.Activity) []list { return p.proposalLists(id) }, nil
+		return func(context.Context, reconciler.Activity) []list { return p.proposalLists(id) }, nil
 	case "bottle":
 		name := query.Get("bottle")
 		if _, err := p.Controller.Status().Select([]string{name}); err != nil {

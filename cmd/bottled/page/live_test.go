@@ -20,11 +20,11 @@ import (
 )
 
 // served serves the page, and returns a function that opens one of its streams.
-func served(t *testing.T, v *visitor) (address string, follow func(query string) *http.Response) {
+func served(t *testing.T, v *visitor) (follow func(query string) *http.Response) {
 	t.Helper()
 	server := httptest.NewServer(v.page)
 	t.Cleanup(server.Close)
-	return server.URL, func(query string) *http.Response {
+	return func(query string) *http.Response {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/live?"+query, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +69,7 @@ func TestLive(t *testing.T) {
 	v := open(t).signIn("ann", false)
 	status := apitest.Status(apitest.Bottle("a", "Ready", ""), apitest.Bottle("b", "Ready", ""), apitest.Bottle("c", "Ready", ""))
 	v.source.Set(status)
-	_, follow := served(t, v)
+	follow := served(t, v)
 	stream := bufio.NewReader(follow("page=index&order=name").Body)
 	if u := next(t, stream)["fleet"]; fmt.Sprint(u.Order) != "[b-a b-b b-c]" || len(u.HTML) != 3 {
 		t.Errorf("%+v", u)
@@ -97,7 +97,7 @@ func TestLive(t *testing.T) {
 // TestStreamsAreBounded: who opens too many is refused, and takes nothing from the page itself.
 func TestStreamsAreBounded(t *testing.T) {
 	v := open(t).signIn("ann", false)
-	_, follow := served(t, v)
+	follow := served(t, v)
 	for i := range maxStreams + 2 {
 		resp := follow("page=index")
 		want := http.StatusOK

@@ -78,7 +78,7 @@ func (v *visitor) send(method, path string, form url.Values) *httptest.ResponseR
 	}
 	w := httptest.NewRecorder()
 	v.page.ServeHTTP(w, r)
-	for _, c := range w.Result().Cookies() { //nolint:bodyclose // a recorder's
+	for _, c := range w.Result().Cookies() {
 		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" {
 			v.t.Errorf("cookie %v", c)
 		}
@@ -257,8 +257,13 @@ func TestChanges(t *testing.T) {
 	v := open(t).signIn("ann", false)
 	done := v.steered()
 	for _, form := range []url.Values{
-		{"decision": {"approve"}, "digest": {"d1"}, "note": {" fine\r\nthen "}}, {"decision": {"approve-hour"}, "digest": {"d1"}}, {"decision": {"reject"}, "note": {"no"}},
-		{"decision": {"reject"}}, {"decision": {"approve"}}, {"decision": {"else"}}, {},
+		{"decision": {"approve"}, "digest": {"d1"}, "note": {" fine\r\nthen "}},
+		{"decision": {"approve-hour"}, "digest": {"d1"}},
+		{"decision": {"reject"}, "note": {"no"}},
+		{"decision": {"reject"}},
+		{"decision": {"approve"}},
+		{"decision": {"else"}},
+		{},
 	} {
 		form.Set("token", v.token())
 		want := http.StatusSeeOther
