@@ -41,7 +41,7 @@ func (m *Model) pressBottle(k string) tea.Cmd {
 		return m.askSession(b.name)
 	}
 	if b.tab == trafficTab {
-		_, hosts := b.trafficRows(m.now())
+		_, hosts := b.trafficRows(m.now(), m.width)
 		if b.pages[trafficTab].move(k, len(hosts), m.height/2) {
 			return nil
 		}

@@ -28,7 +28,7 @@ func (b *bottle) lines(m *Model, height int) []line {
 	case logsTab:
 		return append(head, b.logLines(m.width, height)...)
 	case trafficTab:
-		return append(head, b.trafficLines(m.now(), height)...)
+		return append(head, b.trafficLines(m.now(), m.width, height)...)
 	case declarationTab:
 		return append(head, page.page(b.declarationLines(m, *status), height)...)
 	default:
@@ -105,12 +105,10 @@ func (b *bottle) componentLines(m *Model, status reconciler.BottleStatus) []line
 		if c.Restarts > 0 {
 			restarts = fmt.Sprint(c.Restarts)
 		}
-		look := plain
-		if !c.Ready && !status.Healthy() {
-			look = bad
-		}
+		look := toneLook(overview.ComponentTone(status, c))
 		all = append(all, spans(
-			span{"  " + fit(string(c.Component), 16) + "  " + fit(c.State, 10) + "  ", look},
+			span{"  " + fit(string(c.Component), 16) + "  ", plain},
+			span{fit(c.State, 10) + "  ", look},
 			span{right(restarts, 8) + "  " + right(cpu, 5) + "  " + fit(mem, 13) + "  ", plain},
 			span{report.Flat(c.Cause), look},
 		))

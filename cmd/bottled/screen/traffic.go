@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bot-bottle/bottled/cmd/bottled/overview"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/reconciler"
 )
 
 // trafficLines are what was refused, then what went where; one line is selected.
-func (b *bottle) trafficLines(now time.Time, height int) []line {
-	lines, hosts := b.trafficRows(now)
+func (b *bottle) trafficLines(now time.Time, cells, height int) []line {
+	lines, hosts := b.trafficRows(now, cells)
 	w := &b.pages[trafficTab]
 	w.at = max(0, min(w.at, len(hosts)-1))
 	selected, n := 0, 0
@@ -40,7 +41,8 @@ func (b *bottle) trafficLines(now time.Time, height int) []line {
 }
 
 // trafficRows are the lines. hosts are, for each that can be selected, the host that would have to be allowed; "" where that does not help.
-func (b *bottle) trafficRows(now time.Time) (lines []line, hosts []string) {
+func (b *bottle) trafficRows(now time.Time, cells int) (lines []line, hosts []string) {
+	names := max(20, min(48, cells-72))
 	add := func(host string, all ...span) {
 		lines = append(lines, spans(append([]span{{marker(false), plain}}, all...)...))
 		hosts = append(hosts, host)
@@ -52,11 +54,11 @@ func (b *bottle) trafficRows(now time.Time) (lines []line, hosts []string) {
 			if _, _, err := net.SplitHostPort(host); err != nil && host != "" && o.Port != 0 {
 				host = net.JoinHostPort(host, strconv.Itoa(int(o.Port)))
 			}
-			add(host, span{right(report.Count(o.Count, "time"), 11) + "  " + right(report.Age(o.Last, now), 4) + " ago  ", warning}, span{fit(host, 40) + "  ", strong}, span{"| " + report.Short(report.Flat(o.Reason)), dim})
+			add(host, span{right(report.Count(o.Count, "time"), 11) + "  " + right(report.Age(o.Last, now), 4) + " ago  ", warning}, span{fit(host, names) + "  ", strong}, span{"| " + report.Short(report.Flat(o.Reason)), dim})
 		}
 		lines = append(lines, line{})
 	}
-	lines = append(lines, text(strong, "hosts, since the controller started"), text(dim, fmt.Sprintf("  %-40s  %8s  %8s  %9s  %9s  %5s  %s", "HOST", "ALLOWED", "DENIED", "SENT", "RECEIVED", "LAST", "DENIED FOR")))
+	lines = append(lines, text(strong, "hosts, since the controller started"), text(dim, fmt.Sprintf("  %s  %8s  %8s  %9s  %9s  %5s  %s", fit("HOST", names), "ALLOWED", "DENIED", "SENT", "RECEIVED", "LAST", "DENIED FOR")))
 	if len(b.traffic.Hosts) == 0 {
 		lines = append(lines, text(dim, unmeasured))
 	}
@@ -67,25 +69,25 @@ func (b *bottle) trafficRows(now time.Time) (lines []line, hosts []string) {
 		}
 		if h.Denied > 0 {
 			look = warning
-			if h.Port != 0 {
-				allow = host
-			}
 		}
-		add(allow, span{fit(host, 40), look}, span{fmt.Sprintf("  %8d  %8d  %9s  %9s  %5s  ", h.Allowed, h.Denied, size(int64(h.Sent)), size(int64(h.Received)), report.Age(h.Last, now)), look}, span{list(h.Codes), dim}) //nolint:gosec // less than an exabyte
+		if b.description != nil {
+			allow = overview.Entry(h, b.description.Spec, now)
+		}
+		add(allow, span{fit(host, names), look}, span{fmt.Sprintf("  %8d  %8d  %9s  %9s  %5s  ", h.Allowed, h.Denied, size(int64(h.Sent)), size(int64(h.Received)), report.Age(h.Last, now)), look}, span{list(h.Codes), dim}) //nolint:gosec // less than an exabyte
 	}
-	return append(lines, b.routeLines(now)...), hosts
+	return append(lines, b.routeLines(now, names)...), hosts
 }
 
 // isRow reports whether a line can be selected: it has room for the marker.
 func isRow(l line) bool { return len(l.spans) > 1 && l.spans[0].text == marker(false) }
 
-func (b *bottle) routeLines(now time.Time) []line {
+func (b *bottle) routeLines(now time.Time, names int) []line {
 	if len(b.traffic.Routes) == 0 {
 		return nil
 	}
-	all := []line{{}, text(strong, "routes of cred-proxy, since the controller started"), text(dim, fmt.Sprintf("  %-40s  %8s  %8s  %9s  %9s  %5s  %s", "ROUTE TO UPSTREAM", "REQUESTS", "FAILED", "SENT", "RECEIVED", "LAST", "ANSWERS"))}
+	all := []line{{}, text(strong, "routes of cred-proxy, since the controller started"), text(dim, fmt.Sprintf("  %s  %8s  %8s  %9s  %9s  %5s  %s", fit("ROUTE TO UPSTREAM", names), "REQUESTS", "FAILED", "SENT", "RECEIVED", "LAST", "ANSWERS"))}
 	for _, r := range b.traffic.Routes {
-		all = append(all, text(routeLook(r), fmt.Sprintf("  %s  %8d  %8d  %9s  %9s  %5s  %s", fit(r.Route+" "+r.Upstream, 40), r.Requests, r.Failed, size(int64(r.Sent)), size(int64(r.Received)), report.Age(r.Last, now), list(r.Statuses)))) //nolint:gosec // less than an exabyte
+		all = append(all, text(routeLook(r), fmt.Sprintf("  %s  %8d  %8d  %9s  %9s  %5s  %s", fit(r.Route+" "+r.Upstream, names), r.Requests, r.Failed, size(int64(r.Sent)), size(int64(r.Received)), report.Age(r.Last, now), list(r.Statuses)))) //nolint:gosec // less than an exabyte
 	}
 	return all
 }
