@@ -15,7 +15,9 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/performance"
 )
 
 // patience is how long something may take that the page is to show.
@@ -203,6 +205,26 @@ func (t *Tab) Screenshot() []byte {
 		t.tb.Fatalf("screenshot: %v", err)
 	}
 	return image
+}
+
+// TaskTime is the processor time that the page has used.
+func (t *Tab) TaskTime() time.Duration {
+	t.tb.Helper()
+	t.do("enable measuring", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, performance.Enable, performance.EnableParams{})
+		return err
+	}))
+	all, err := chromedp.Call(t.ctx, performance.GetMetrics, cdp.Empty{})
+	if err != nil {
+		t.tb.Fatalf("measure: %v", err)
+	}
+	for _, m := range all.Metrics {
+		if m.Name == "TaskDuration" {
+			return time.Duration(m.Value * float64(time.Second))
+		}
+	}
+	t.tb.Fatal("the browser does not say what the page used")
+	return 0
 }
 
 // Location is the address of the page.
