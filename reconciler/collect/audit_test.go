@@ -230,3 +230,46 @@ func TestIdleCollector(t *testing.T) {
 		}
 	})
 }
+
+// TestLook: what an idle sidecar refuses is on record at once when somebody begins to look, and seconds later while he does. Many outputs
+// are read less often, and nobody's look costs nothing afterwards.
+func TestLook(t *testing.T) {
+	collecting(t, func(b *auditBench) {
+		b.pass(5 * time.Minute)
+		b.engine.deny("p1", "before.example")
+		stop := b.collector.Look()
+		b.pass(100 * time.Millisecond)
+		b.wantHosts("dev", 1)
+		b.pass(time.Minute)
+		b.engine.deny("p1", "meanwhile.example")
+		b.pass(2 * lookPoll)
+		b.wantHosts("dev", 2)
+		second := b.collector.Look()
+		stop()
+		stop()
+		b.pass(time.Minute)
+		b.engine.deny("p1", "second.example")
+		b.pass(2 * lookPoll)
+		b.wantHosts("dev", 3)
+		second()
+		b.pass(5 * time.Minute)
+		b.engine.forgetCalls()
+		b.pass(5 * time.Minute)
+		if n := len(b.engine.forgetCalls()); n > 12 {
+			b.Errorf("%d reads when nobody looks", n)
+		}
+		for i := range 200 {
+			b.engine.addPipelock(fmt.Sprintf("more%d", i), "dev")
+		}
+		b.collector.Wake()
+		b.pass(time.Minute)
+		defer b.collector.Look()()
+		b.pass(10 * time.Second)
+		b.engine.forgetCalls()
+		b.pass(time.Minute)
+		if n := len(b.engine.forgetCalls()); n > 4000 || n < 1000 {
+			b.Errorf("%d reads a minute of 200 outputs", n)
+		}
+	})
+	(*Collector)(nil).Look()()
+}

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state"
 	"github.com/bot-bottle/bottled/state/audit"
 	"github.com/bot-bottle/bottled/state/component/kinds"
@@ -59,6 +58,7 @@ type Collector struct {
 	log           zerolog.Logger
 	syncRequested chan struct{} // pending request to list the sidecars; holds one
 	slots         chan struct{} // semaphore: limits concurrent reads
+	looks         looks
 
 	mu       sync.Mutex
 	trails   map[string]*audit.Trail // by bottle
@@ -192,10 +192,12 @@ func (c *Collector) watch(ctx context.Context, o *output) {
 		if wait = min(2*wait, maxPoll); news && err == nil {
 			wait = minPoll
 		}
+		pause, looked := c.pause(wait, time.Since(began))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(reconciler.Jitter(max(wait, readIntervalFactor*time.Since(began)))):
+		case <-looked:
+		case <-time.After(pause):
 		}
 	}
 }

@@ -66,5 +66,9 @@ func (c *Controller) requests(slug string, now time.Time) (requests, denied uint
 	return b.traffic.Activity(now)
 }
 
-// Look returns a channel with what the bottles use and do, measured until stop is called.
-func (c *Controller) Look() (newest <-chan reconciler.Activity, stop func()) { return c.sampler.Look() }
+// Look returns a channel with what the bottles use and do, measured until stop is called. What sidecars refused is read more often meanwhile.
+func (c *Controller) Look() (newest <-chan reconciler.Activity, stop func()) {
+	stopCollecting := c.Reconciler.Executor.Audit.Look()
+	newest, stopMeasuring := c.sampler.Look()
+	return newest, func() { stopMeasuring(); stopCollecting() }
+}
