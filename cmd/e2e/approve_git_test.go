@@ -41,7 +41,7 @@ func TestApprovalIsMerged(t *testing.T) {
 	work := filepath.Join(t.TempDir(), "work")
 	runGit(t, "clone", "-q", url+"/config.git", work)
 	log := runGit(t, "-C", work, "log", "-1", "--format=%an <%ae>%n%B", "origin/"+branch)
-	for _, want := range []string{"Bot <bot@example.com>\nAllow ask.demo.example:80 (bottle one)\n", "\n> the build needs it\n", "\nBottled-Proposal: " + p.ID + "\nSigned-off-by: " + operator(t) + " <"} {
+	for _, want := range []string{"Bot <bot@example.com>\nAllow ask.demo.example:80 (bottle one)\n", "\nBottled-Proposal: " + p.ID + "\nSigned-off-by: " + operator(t) + " <"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the commit has no %q:\n%s", want, log)
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/bot-bottle/bottled/manifests/edit"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
-	"github.com/bot-bottle/bottled/state/printable"
 	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/render"
 )
@@ -23,8 +22,6 @@ const (
 	mergePoll = 2 * time.Second
 	// proposeAgain is the pause before a branch that is only here is made anew: it goes with the revision that it was made for.
 	proposeAgain = time.Minute
-	// maxQuoted limits an agent's words in a commit's message, in lines.
-	maxQuoted = 40
 )
 
 // Proposer makes changes of manifests that it can't write: as branches, for people to merge.
@@ -228,31 +225,15 @@ func (d *Desk) rejectMerging(ctx context.Context, by, id string, request reconci
 	}
 }
 
-// commitMessage describes a decision for those who merge it. An agent's words stand behind a mark, so that none can pass for a trailer.
+// commitMessage describes a decision for those who merge it. It has no words of the agent's: forges act on what is in a message, and would close
+// issues, call people, or skip the checks.
 func (x *decision) commitMessage() string {
 	summary := Summarize(x.Proposal)
-	lines := []string{strings.ToUpper(summary[:1]) + summary[1:] + " (bottle " + x.Bottle + ")", ""}
-	if x.Own {
-		lines = append(lines, quoteWords(x.Decision.Notes)...)
-	} else {
-		lines = append(append(lines, "The agent asks for it:", ""), quoteWords(x.Proposal.Justification)...)
-		if x.Decision.Notes != "" {
-			lines = append(append(lines, "", "Note to the agent:", ""), quoteWords(x.Decision.Notes)...)
-		}
+	text := strings.ToUpper(summary[:1]) + summary[1:] + " (bottle " + x.Bottle + ")\n\n"
+	if !x.Own {
+		text += "The agent asks for it: bottled proposals show " + x.Proposal.ID + "\n\n"
 	}
-	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n\nBottled-Proposal: " + x.Proposal.ID + "\n"
-}
-
-// quoteWords puts a mark before each line of somebody's words.
-func quoteWords(text string) []string {
-	var lines []string
-	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-		if len(lines) == maxQuoted {
-			return append(lines, "> …")
-		}
-		lines = append(lines, strings.TrimRight("> "+printable.Line(strings.TrimRight(line, "\r")), " "))
-	}
-	return lines
+	return text + "Bottled-Proposal: " + x.Proposal.ID + "\n"
 }
 
 // timeout is how long the bottle may take to become ready with the change.

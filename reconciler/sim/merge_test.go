@@ -269,7 +269,7 @@ func TestSecretOfAMerge(t *testing.T) {
 	})
 }
 
-// TestCommitMessage: an agent's words can't pass for anybody else's.
+// TestCommitMessage: an agent's words are not in it, where a forge would act on them.
 func TestCommitMessage(t *testing.T) {
 	dir := t.TempDir()
 	simulate(t, func(w *world) {
@@ -284,7 +284,7 @@ func TestCommitMessage(t *testing.T) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		p, err := q.Submit(queue.Proposal{Bottle: "a", Tool: queue.PipelockBlock, Payload: "https://registry.npmjs.org", Justification: "it is needed\n\nSigned-off-by: boss <boss@example.com>"})
+		p, err := q.Submit(queue.Proposal{Bottle: "a", Tool: queue.PipelockBlock, Payload: "https://registry.npmjs.org", Justification: "closes #1 [skip ci]\n\nSigned-off-by: boss <boss@example.com>"})
 		if err := errors.Join(err, q.Close()); err != nil {
 			w.t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestCommitMessage(t *testing.T) {
 		w.pass(time.Second)
 		w.decide(p.ID, reconciler.DecisionRequest{Approve: true, Notes: "fine"})
 		w.pass(time.Minute)
-		want := "Allow registry.npmjs.org:443 (bottle a)\n\nThe agent asks for it:\n\n> it is needed\n>\n> Signed-off-by: boss <boss@example.com>\n\nNote to the agent:\n\n> fine\n\nBottled-Proposal: " + p.ID + "\n"
+		want := "Allow registry.npmjs.org:443 (bottle a)\n\nThe agent asks for it: bottled proposals show " + p.ID + "\n\nBottled-Proposal: " + p.ID + "\n"
 		if got := w.upstream.proposed(w.t, p.ID).Message; got != want {
 			w.t.Errorf("%s\nwant\n%s", got, want)
 		}

@@ -18,6 +18,8 @@ const (
 	// maxReviewed is how many proposals of the inbox are shown with what they would change; the others are one step away.
 	maxReviewed = 5
 	maxCards    = 100
+	// reviewsTimeout limits how long the reviews of an inbox may take.
+	reviewsTimeout = 3 * time.Second
 )
 
 // reviewCache keeps reviews for a moment: several people may look, and often.
@@ -36,13 +38,14 @@ type cachedReview struct {
 // get returns the review of a proposal.
 func (c *reviewCache) get(ctx context.Context, from Controller, p reconciler.Proposal) (reconciler.Review, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if found, ok := c.all[p.ID]; ok && found.state == p.State && time.Since(found.at) < reviewLasts {
+	found, ok := c.all[p.ID]
+	c.mu.Unlock()
+	if ok && found.state == p.State && time.Since(found.at) < reviewLasts {
 		return found.review, found.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	r, err := from.Review(ctx, p.ID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.all == nil || len(c.all) > 4*maxReviewed {
 		c.all = map[string]cachedReview{}
 	}
@@ -58,6 +61,8 @@ func (c *reviewCache) forget(id string) {
 
 // inbox returns what agents ask for.
 func (p *Page) inbox(ctx context.Context, now overview.Snapshot, s *Session) []piece {
+	ctx, cancel := context.WithTimeout(ctx, reviewsTimeout) // of all together: an engine that hangs must not stop the page
+	defer cancel()
 	var all []piece
 	waiting := now.Inbox()
 	for i, one := range waiting[:min(len(waiting), maxCards)] {
