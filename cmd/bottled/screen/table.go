@@ -98,8 +98,8 @@ func size(n int64) string {
 	return units.CustomSize("%.3g%s", float64(n), 1024, []string{"B", "K", "M", "G", "T", "P"})
 }
 
-// minMessage is the least room for messages, in cells, that columns are left out for.
-const minMessage = 14
+// roomForMessages is what columns are left out for, in cells of a width.
+func roomForMessages(cells int) int { return max(14, cells/6) }
 
 // sortedBy are the columns by which the orders sort.
 var sortedBy = map[overview.Order]string{
@@ -137,7 +137,7 @@ func newTable(rows []overview.Row, cells int, now time.Time, order overview.Orde
 	}
 	least := 0
 	if messages {
-		least = minMessage
+		least = roomForMessages(cells)
 	}
 	for lead+all+least > cells {
 		last := 0
