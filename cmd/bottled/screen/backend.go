@@ -35,4 +35,6 @@ type Description struct {
 	Spec   v1alpha1.Spec
 	Denied []service.Observed // what was refused and is not allowed now
 	Lines  []report.Line      // what it is declared as
+	// Warnings are about what could not be read.
+	Warnings []string
 }

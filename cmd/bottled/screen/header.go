@@ -28,6 +28,9 @@ func (m *Model) header() []line {
 	if m.stale != "" {
 		all = append(all, text(bad, "not up to date: "+report.Flat(m.stale)))
 	}
+	if len(m.unread) > 0 {
+		all = append(all, text(warning, "warning: "+report.Flat(strings.Join(m.unread, "; "))))
+	}
 	if c == nil {
 		return all
 	}

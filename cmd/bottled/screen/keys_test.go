@@ -287,4 +287,14 @@ func TestStale(t *testing.T) {
 	s.shows("engine unreachable for 1m: connection refused")
 	s.shows("… and 2 more: bottled status")
 	s.shows("no bottles: bottled init")
+	s.send(Update{Proposals: &service.Proposals{Warnings: []string{"a queue can't be read", "another one"}}})
+	s.shows("warning: a queue can't be read; another one")
+	s = newScreen(t, 100, 30)
+	s.backend.description = Description{Warnings: []string{"the audit log can't be read"}}
+	s.send(sample())
+	s.press("tab enter")
+	s.shows("warning: the audit log can't be read")
+	s.backend.err = errors.New("the record is gone")
+	s.run(s.bottle.describe(s.Model))
+	s.shows("the record is gone")
 }

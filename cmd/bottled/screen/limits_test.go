@@ -117,6 +117,17 @@ func TestSizes(t *testing.T) {
 				s.frame()
 			}
 		}
+		crowded := sample()
+		crowded.Status.Controller.Engine, crowded.Stale = reconciler.EngineStatus{Error: strings.Repeat("gone ", 100)}, strings.Repeat("stale ", 100)
+		crowded.Status.Controller.Problems = []string{"one", "two", "three"}
+		s.send(tea.WindowSizeMsg{Width: 60, Height: 12})
+		s.send(crowded)
+		s.frame()
+		s.choose([]line{text(bad, strings.Repeat("danger ", 200))}, nil, nil)
+		s.frame()
+		s.dialog = nil
+		s.send(notice{strings.Repeat("news ", 200), true})
+		s.frame()
 		s.send(tea.WindowSizeMsg{Width: 59, Height: 12})
 		s.shows("bottled top needs 60×12 cells; here are 59×12")
 		s.press("y enter")

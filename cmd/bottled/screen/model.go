@@ -33,7 +33,8 @@ type Model struct {
 	theme         theme
 
 	snapshot overview.Snapshot
-	known    bool // the status was read
+	known    bool     // the status was read
+	unread   []string // warnings about proposals that could not be read
 	stale    string
 	notice   notice
 
@@ -122,7 +123,7 @@ func (m *Model) take(u Update) tea.Cmd {
 		if m.asksAnew(u.Proposals.Proposals) {
 			cmds = append(cmds, tea.Raw("\a"))
 		}
-		m.snapshot.Proposals = u.Proposals.Proposals
+		m.snapshot.Proposals, m.unread = u.Proposals.Proposals, u.Proposals.Warnings
 		cmds = append(cmds, m.refreshReview())
 	}
 	if u.Activity != nil {
@@ -200,7 +201,7 @@ func (m *Model) View() tea.View {
 	}
 	head := m.header()
 	foot, cursor := m.footer()
-	body := m.height - len(head) - len(foot)
+	body := max(0, m.height-len(head)-len(foot))
 	var lines []line
 	switch {
 	case m.help != nil:
@@ -216,7 +217,7 @@ func (m *Model) View() tea.View {
 	for len(lines) < body {
 		lines = append(lines, line{})
 	}
-	all := append(append(head, lines...), foot...)
+	all := last(append(append(head, lines...), foot...), m.height)
 	rendered := make([]string, len(all))
 	for i, l := range all {
 		rendered[i] = m.theme.render(l, m.width)

@@ -17,9 +17,7 @@ func (b *bottle) lines(m *Model, height int) []line {
 		return []line{text(bad, b.name+" is gone")}
 	}
 	head := []line{b.title(m, m.snapshot.RowOf(*status)), b.tabLine()}
-	if b.problem != nil && (b.tab == trafficTab || b.tab == declarationTab || b.tab == overviewTab) {
-		head = append(head, text(bad, report.OneLine(b.problem)))
-	}
+	head = append(head, b.problemLines()...)
 	height -= len(head)
 	page := &b.pages[b.tab]
 	switch b.tab {
@@ -34,6 +32,17 @@ func (b *bottle) lines(m *Model, height int) []line {
 	default:
 		return append(head, page.page(b.overviewLines(m, *status), height)...)
 	}
+}
+
+// problemLines are why something is not known about the bottle.
+func (b *bottle) problemLines() []line {
+	if b.problem != nil {
+		return []line{text(bad, report.OneLine(b.problem))}
+	}
+	if b.description == nil || len(b.description.Warnings) == 0 {
+		return nil
+	}
+	return []line{text(warning, "warning: "+report.Flat(strings.Join(b.description.Warnings, "; ")))}
 }
 
 // title is the bottle with its state.

@@ -9,6 +9,7 @@ type window struct {
 
 // follow keeps the selected one of n entries within a height.
 func (w *window) follow(n, height int) {
+	height = max(height, 1)
 	w.at = max(0, min(w.at, n-1))
 	w.top = max(0, min(w.top, w.at, n-height))
 	if w.at >= w.top+height {
@@ -24,6 +25,7 @@ func (w *window) scroll(n, height int) {
 
 // page are the lines of a text that are shown.
 func (w *window) page(all []line, height int) []line {
+	height = max(height, 0)
 	w.scroll(len(all), height)
 	return all[w.top:min(len(all), w.top+height)]
 }

@@ -26,8 +26,8 @@ import (
 // lastLines is how many earlier lines of each component's log are shown.
 const lastLines = 200
 
-// activityPause is the time between two attempts to have activity measured.
-const activityPause = 2 * time.Second
+// persistPause is the time between two attempts to follow something.
+const persistPause = 2 * time.Second
 
 // backend is the service as the screen uses it.
 type backend struct {
@@ -66,17 +66,24 @@ func (b *backend) FollowStatus(ctx context.Context, show func(reconciler.Status)
 	return source.Follow(ctx, show, report)
 }
 
-// FollowActivity goes on where the service gives up: after a controller that ended before it had measured anything.
+func (b *backend) FollowProposals(ctx context.Context, show func(service.Proposals) error, report func(error)) error {
+	return persist(ctx, report, func() error { return b.Service.FollowProposals(ctx, show, report) })
+}
+
 func (b *backend) FollowActivity(ctx context.Context, show func(reconciler.Activity) error, report func(error)) error {
+	return persist(ctx, report, func() error { return b.Service.FollowActivity(ctx, show, report) })
+}
+
+// persist follows something until ctx ends, also where the service gives up: after a controller that ended before it had sent anything.
+func persist(ctx context.Context, report func(error), follow func() error) error {
 	for {
-		err := b.Service.FollowActivity(ctx, show, report)
-		if err != nil && ctx.Err() == nil {
+		if err := follow(); err != nil && ctx.Err() == nil {
 			report(err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(activityPause):
+		case <-time.After(persistPause):
 		}
 	}
 }
@@ -94,7 +101,7 @@ func (b *backend) Describe(ctx context.Context, bottle string) (screen.Descripti
 	if err != nil {
 		return screen.Description{}, err
 	}
-	return screen.Description{Spec: d.Spec, Denied: d.Denied, Lines: describe.Declared(d)}, nil
+	return screen.Description{Spec: d.Spec, Denied: d.Denied, Lines: describe.Declared(d), Warnings: d.Warnings}, nil
 }
 
 func (b *backend) Decide(ctx context.Context, id string, decision reconciler.DecisionRequest) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -90,4 +91,24 @@ func TestOutcomes(t *testing.T) {
 			t.Errorf("%s of an invalid bottle succeeds", o)
 		}
 	}
+}
+
+// TestPersist: what can't be followed for a while is reported, and followed again.
+func TestPersist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var reported []string
+		attempts := 0
+		err := persist(ctx, func(err error) { reported = append(reported, err.Error()) }, func() error {
+			if attempts++; attempts == 3 {
+				cancel()
+				return ctx.Err()
+			}
+			return errors.New("the controller has ended")
+		})
+		if err != nil || attempts != 3 || len(reported) != 2 {
+			t.Errorf("%v after %d attempts, reported %q", err, attempts, reported)
+		}
+	})
 }
