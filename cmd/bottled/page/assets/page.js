@@ -109,8 +109,6 @@ for (const pane of document.querySelectorAll("pre[data-log]")) {
 	});
 }
 
-for (const form of document.querySelectorAll("form.view")) for (const field of form.elements) if (field.type !== "search") field.addEventListener("change", () => form.requestSubmit());
-
 const keys = document.getElementById("keys");
 
 function step(by) {
