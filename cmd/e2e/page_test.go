@@ -136,7 +136,7 @@ func TestPage(t *testing.T) {
 		tab.Click("main form button")
 		tab.WaitText("#bottle-state", "cut off")
 		tab.Click(`form[action$="/orders/resume"] button`)
-		tab.WaitFor("it is not cut off any more", `!document.querySelector("#bottle-state").innerText.includes("cut off")`)
+		tab.WaitFor("it is not cut off any more", `document.querySelector("#bottle-state")?.innerText.includes("cut off") === false`)
 		settledReady(t, a.Env, "one")
 		if r := a.Expect(exitDone, "audit", "one", "--kind", "change", "-o", "json"); !strings.Contains(r.Stdout, `"cut"`) || !strings.Contains(r.Stdout, operator(t)) {
 			t.Errorf("the order is not on record:\n%s", r.Stdout)

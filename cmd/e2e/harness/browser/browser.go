@@ -34,6 +34,8 @@ type Tab struct {
 type pageLog struct {
 	mu     sync.Mutex
 	errors []string
+	// disturbed: the browser has broken requests off since an interface of the host came or went, as containers' do all the time.
+	disturbed bool
 }
 
 // In returns the tab as a subtest uses it.
@@ -79,6 +81,10 @@ func (t *Tab) listen(messages iter.Seq2[chromedp.ConsoleMessage, error]) {
 func (t *Tab) note(problem string) {
 	t.log.mu.Lock()
 	defer t.log.mu.Unlock()
+	if strings.Contains(problem, "net::ERR_NETWORK_CHANGED") {
+		t.log.disturbed = true
+		return
+	}
 	t.log.errors = append(t.log.errors, problem)
 }
 
@@ -180,7 +186,19 @@ func (t *Tab) WaitFor(what, expression string) {
 		if time.Now().After(deadline) {
 			t.tb.Fatalf("not after %s: %s", patience, what)
 		}
+		if t.wasDisturbed() { // as a person would
+			t.do("reload", chromedp.Reload())
+		}
 	}
+}
+
+// wasDisturbed reports whether the page has missed something since the last call for no reason of its own.
+func (t *Tab) wasDisturbed() bool {
+	t.log.mu.Lock()
+	defer t.log.mu.Unlock()
+	was := t.log.disturbed
+	t.log.disturbed = false
+	return was
 }
 
 // Evaluate returns the value of an expression of JavaScript.
