@@ -49,7 +49,7 @@ func BenchmarkPage(b *testing.B) {
 	source.Set(status)
 	served := webpage.New(source, noDetails{}, zerolog.Nop())
 	server := httptest.NewServer(http.HandlerFunc(served.ServeHTTP))
-	defer server.Close()
+	b.Cleanup(server.Close) // after the tab, whose stream is open
 	address := strings.Replace(server.URL, "127.0.0.1", api.PageHost, 1)
 	tab := browser.Open(b, address+served.Link("ann", false))
 	tab.Click("main form button")
