@@ -105,7 +105,11 @@ func (d *Desk) offerSecret(x *decision) error {
 
 // offer makes the branch. A branch that was pushed is left alone from then on.
 func (d *Desk) offer(ctx context.Context, x *decision) error {
-	made, err := d.Manifests.(Proposer).Propose(ctx, Branch{ //nolint:forcetypeassert // nothing else gets into this phase
+	proposer, is := d.Manifests.(Proposer)
+	if !is { // the controller was started anew, with directories
+		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, "the manifests are not merged by people any more" })
+	}
+	made, err := proposer.Propose(ctx, Branch{
 		Name: branchOf(x.Proposal.ID), File: x.Change.File, Before: x.Change.Before, After: x.Change.After, Message: x.commitMessage(),
 		By: x.Decision.By, Time: x.Decision.Time,
 	})
