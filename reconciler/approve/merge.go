@@ -63,6 +63,10 @@ func (d *Desk) proposes() bool {
 // merge proposes the change, waits a while for somebody to merge it and, once the manifests declare what was approved, for the bottle to be so.
 // There is no timeout: people merge when they like.
 func (d *Desk) merge(ctx context.Context, x *decision) error {
+	proposer, is := d.Manifests.(Proposer)
+	if !is { // the controller was started anew, with directories
+		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, "the manifests are not merged by people any more" })
+	}
 	specHash, err := "", d.offerSecret(x)
 	if err == nil {
 		specHash, err = d.merged(x)
@@ -75,7 +79,7 @@ func (d *Desk) merge(ctx context.Context, x *decision) error {
 	case specHash != "":
 		return d.convergeMerged(ctx, x, specHash)
 	case !x.Pushed && !time.Now().Before(x.proposeNext):
-		if err := d.offer(ctx, x); err != nil || x.Phase != phaseMerge {
+		if err := d.offer(ctx, proposer, x); err != nil || x.Phase != phaseMerge {
 			return err
 		}
 	}
@@ -104,11 +108,7 @@ func (d *Desk) offerSecret(x *decision) error {
 }
 
 // offer makes the branch. A branch that was pushed is left alone from then on.
-func (d *Desk) offer(ctx context.Context, x *decision) error {
-	proposer, is := d.Manifests.(Proposer)
-	if !is { // the controller was started anew, with directories
-		return d.next(x, func(x *decision) { x.Phase, x.Failure = phaseVoid, "the manifests are not merged by people any more" })
-	}
+func (d *Desk) offer(ctx context.Context, proposer Proposer, x *decision) error {
 	made, err := proposer.Propose(ctx, Branch{
 		Name: branchOf(x.Proposal.ID), File: x.Change.File, Before: x.Change.Before, After: x.Change.After, Message: x.commitMessage(),
 		By: x.Decision.By, Time: x.Decision.Time,

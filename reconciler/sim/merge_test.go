@@ -301,16 +301,18 @@ func TestCommitMessage(t *testing.T) {
 
 // TestMergeOfAnotherSource: the controller is started anew with the directory itself, so that nobody will merge anything.
 func TestMergeOfAnotherSource(t *testing.T) {
-	merging(t, false, func(t *testing.T, w *world, id string) {
-		w.upstream = nil
-		w.run(nil)
-		w.pass(time.Minute)
-		if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, "not merged by people any more") {
-			t.Fatalf("%+v", p)
-		}
-		w.decide(id, approveIt)
-		if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved || w.files.text(t) != merged {
-			t.Errorf("%+v\n%s", a, w.files.text(t))
-		}
-	})
+	for _, pushes := range []bool{true, false} {
+		merging(t, pushes, func(t *testing.T, w *world, id string) {
+			w.upstream = nil
+			w.run(nil)
+			w.pass(time.Minute)
+			if p := w.proposal(id); p.State != reconciler.ProposalWaiting || !strings.Contains(p.Message, "not merged by people any more") {
+				t.Fatalf("%+v", p)
+			}
+			w.decide(id, approveIt)
+			if a := w.awaitAnswer(id, time.Minute); a.Status != queue.Approved || w.files.text(t) != merged {
+				t.Errorf("%+v\n%s", a, w.files.text(t))
+			}
+		})
+	}
 }
