@@ -13,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	webpage "github.com/bot-bottle/bottled/cmd/bottled/page"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
@@ -50,8 +49,9 @@ func BenchmarkPage(b *testing.B) {
 	served := webpage.New(source, noDetails{}, zerolog.Nop())
 	server := httptest.NewServer(http.HandlerFunc(served.ServeHTTP))
 	b.Cleanup(server.Close) // after the tab, whose stream is open
-	address := strings.Replace(server.URL, "127.0.0.1", api.PageHost, 1)
-	tab := browser.Open(b, address+served.Link("ann", false))
+	host, path := served.Link("ann", false)
+	address := strings.Replace(server.URL, "127.0.0.1", host, 1)
+	tab := browser.Open(b, address+path)
 	tab.Click("main form button")
 	tab.WaitText("h2", "Inbox")
 	tab.Visit(address + "/?all=1&order=name")

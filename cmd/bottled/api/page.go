@@ -3,21 +3,18 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// PageHost is the name under which browsers reach the page. It leads to this machine (RFC 6761), and nothing else on it has the name: what an
-// agent serves on a forwarded port, at 127.0.0.1 or localhost, is another site for a browser, and gets no cookie of the page's.
-const PageHost = "bottled.localhost"
-
 // Page is a web page that is served beside the API.
 type Page interface {
 	http.Handler
-	// Link returns a path that opens a session of a user, once.
-	Link(user string, readOnly bool) string
+	// Link returns a host name and a path there that opens a session of a user, once. Browsers look for the name on this machine.
+	Link(user string, readOnly bool) (host, path string)
 }
 
 // linkRequest is the body of POST /v1/links.
@@ -41,12 +38,17 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the controller serves no page: start it with --listen 127.0.0.1:9300", http.StatusConflict)
 		return
 	}
-	_, port, err := net.SplitHostPort(s.tcp.Addr().String())
-	if err != nil {
+	ip, port, err := net.SplitHostPort(s.tcp.Addr().String())
+	switch {
+	case err != nil:
 		refuse(w, err)
 		return
+	case ip != "127.0.0.1" && ip != "::1":
+		http.Error(w, fmt.Sprintf("browsers look for the page at 127.0.0.1, not at %s: start the controller with --listen 127.0.0.1:%s", ip, port), http.StatusConflict)
+		return
 	}
-	s.json(w, http.StatusOK, linkAnswer{"http://" + net.JoinHostPort(PageHost, port) + s.o.Page.Link(by, body.ReadOnly)})
+	host, path := s.o.Page.Link(by, body.ReadOnly)
+	s.json(w, http.StatusOK, linkAnswer{"http://" + net.JoinHostPort(host, port) + path})
 }
 
 // withPage serves the page beside the API.

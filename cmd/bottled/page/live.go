@@ -136,7 +136,7 @@ func (p *Page) follow(r *http.Request, out *stream, lists func(context.Context, 
 		case <-r.Context().Done():
 			return nil
 		case <-alive.C:
-			if p.sessions.find(cookieOf(r)) == nil {
+			if p.sessions.find(r) == nil {
 				return out.send("ended", "session")
 			}
 			if err := out.write(": keep-alive\n\n"); err != nil {

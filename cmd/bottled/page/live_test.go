@@ -29,8 +29,8 @@ func served(t *testing.T, v *visitor) (follow func(query string) *http.Response)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Host = host
-		r.AddCookie(&http.Cookie{Name: cookieName(host), Value: v.cookie})
+		r.Host = v.host
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: v.cookie})
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/report"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/reconciler"
@@ -84,21 +82,22 @@ func New(c Controller, d Details, log zerolog.Logger) *Page {
 	change("/bottles/{bottle}/orders/{order}", p.order)
 	change("/bottles/{bottle}/allow", p.allow)
 	p.mux.HandleFunc("POST /logout", p.changing(func(_ context.Context, r *http.Request, _ *Session) (string, error) {
-		p.sessions.end(cookieOf(r))
+		p.sessions.end(r)
 		return "/", nil
 	}))
 	return p
 }
 
-// Link returns the path that opens a session of a user, once and soon.
-func (p *Page) Link(user string, readOnly bool) string {
-	return "/login/" + p.sessions.link(user, readOnly)
+// Link returns the host and the path that open a session of a user, once and soon.
+func (p *Page) Link(user string, readOnly bool) (host, path string) {
+	host, secret := p.sessions.link(user, readOnly)
+	return host, "/login/" + secret
 }
 
 // policy allows the page's own files and nothing inline.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// ServeHTTP answers requests to api.PageHost alone: by any other name, a page of somebody else's would read this one (DNS rebinding).
+// ServeHTTP answers requests to hosts of links alone: by any other name, a page of somebody else's would read this one (DNS rebinding).
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
@@ -108,12 +107,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	if !strings.EqualFold(host, api.PageHost) {
-		http.Error(w, "this page is served as "+api.PageHost+" only: bottled web prints a link to it", http.StatusForbidden)
+	if !isPageHost(hostOf(r)) {
+		http.Error(w, "bottled's page is not served by this name: bottled web prints a link to it", http.StatusForbidden)
 		return
 	}
 	p.mux.ServeHTTP(w, r)
@@ -191,19 +186,19 @@ func (p *Page) redeem(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, http.StatusForbidden, nil, "Not opened", "The request comes from another site.")
 		return
 	}
-	cookie, ok := p.sessions.redeem(r.PathValue("secret"))
+	cookie, ok := p.sessions.redeem(hostOf(r), r.PathValue("secret"))
 	if !ok {
 		p.fail(w, http.StatusForbidden, nil, "This link does not work any more", "A link works once, and for two minutes. Run bottled web for another one.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName(r.Host), Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // Secure is for https; this is loopback
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // Secure is for https; this is loopback
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 // reading calls next for whoever has a session.
 func (p *Page) reading(next func(http.ResponseWriter, *http.Request, *Session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s := p.sessions.find(cookieOf(r)); s != nil {
+		if s := p.sessions.find(r); s != nil {
 			next(w, r, s)
 			return
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/bot-bottle/bottled/cmd/bottled/api"
 	"github.com/bot-bottle/bottled/cmd/bottled/api/apitest"
 	"github.com/bot-bottle/bottled/cmd/bottled/service"
 	"github.com/bot-bottle/bottled/manifests/v1alpha1"
@@ -54,13 +53,14 @@ type visitor struct {
 	host   string
 }
 
-const host = api.PageHost + ":9300"
+// unsigned is a name of the page without a session.
+const unsigned = "bottled-x.localhost:9300"
 
 func open(t *testing.T) *visitor {
 	t.Helper()
 	source := &apitest.Source{}
 	source.Set(apitest.Status(apitest.Bottle("dev", "Ready", "", apitest.Component(state.Agent, "running", 0))))
-	return &visitor{t: t, page: New(source, &details{}, zerolog.New(zerolog.NewTestWriter(t))), source: source, host: host}
+	return &visitor{t: t, page: New(source, &details{}, zerolog.New(zerolog.NewTestWriter(t))), source: source, host: unsigned}
 }
 
 func (v *visitor) send(method, path string, form url.Values) *httptest.ResponseRecorder {
@@ -74,7 +74,7 @@ func (v *visitor) send(method, path string, form url.Values) *httptest.ResponseR
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if v.cookie != "" {
-		r.AddCookie(&http.Cookie{Name: cookieName(host), Value: v.cookie})
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: v.cookie})
 	}
 	w := httptest.NewRecorder()
 	v.page.ServeHTTP(w, r)
@@ -90,13 +90,24 @@ func (v *visitor) send(method, path string, form url.Values) *httptest.ResponseR
 // signIn opens a session.
 func (v *visitor) signIn(user string, readOnly bool) *visitor {
 	v.t.Helper()
-	if w := v.send("POST", v.page.Link(user, readOnly), nil); w.Code != http.StatusSeeOther || v.cookie == "" {
+	if w := v.send("POST", v.link(user, readOnly), nil); w.Code != http.StatusSeeOther || v.cookie == "" {
 		v.t.Fatalf("sign in: %d %s", w.Code, w.Body)
 	}
 	return v
 }
 
-func (v *visitor) token() string { return v.page.sessions.find(v.cookie).Token }
+// link makes a link, goes to its host, and returns its path.
+func (v *visitor) link(user string, readOnly bool) string {
+	host, path := v.page.Link(user, readOnly)
+	v.host = host + ":9300"
+	return path
+}
+
+// token is that of the visitor's session.
+func (v *visitor) token() string { return v.page.sessions.open[hashOf(v.name(), v.cookie)].Token }
+
+// name is the host without the port.
+func (v *visitor) name() string { return strings.TrimSuffix(v.host, ":9300") }
 
 func review(change func(*reconciler.Review)) reconciler.Review {
 	r := reconciler.Review{
@@ -119,7 +130,7 @@ func TestSessions(t *testing.T) {
 		if w := v.send("GET", "/", nil); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), ">dev<") {
 			t.Errorf("without a session: %d %s", w.Code, w.Body)
 		}
-		link := v.page.Link("ann", false)
+		link := v.link("ann", false)
 		for range 2 { // a messenger that looks at the link does not use it up
 			if w := v.send("GET", link, nil); w.Code != http.StatusOK || v.cookie != "" {
 				t.Errorf("looked at: %d", w.Code)
@@ -135,11 +146,13 @@ func TestSessions(t *testing.T) {
 		if w := v.send("POST", link, nil); w.Code != http.StatusForbidden {
 			t.Errorf("twice: %d", w.Code)
 		}
-		late := v.page.Link("ann", false)
+		late := v.link("ann", false)
+		was := v.cookie
 		time.Sleep(linkLasts + time.Second)
-		if w := v.send("POST", late, nil); w.Code != http.StatusForbidden {
+		if w := v.send("POST", late, nil); w.Code != http.StatusForbidden || v.cookie != was {
 			t.Errorf("late: %d", w.Code)
 		}
+		v.signIn("ann", false)
 		for range 10 {
 			time.Sleep(idleLasts - time.Minute)
 			if w := v.send("GET", "/", nil); w.Code != http.StatusOK {
@@ -169,6 +182,37 @@ func TestSessions(t *testing.T) {
 			t.Errorf("%d sessions, %d links", n, m)
 		}
 	})
+}
+
+// TestHosts: each link has a host that nobody can guess, so no other port of this machine is brought the cookie, and the cookie and the link count
+// there alone.
+func TestHosts(t *testing.T) {
+	v := open(t).signIn("ann", true)
+	own, token := v.host, v.token()
+	if w := v.send("GET", "/", nil); w.Code != http.StatusOK {
+		t.Errorf("its own: %d", w.Code)
+	}
+	v.host = strings.ToUpper(own)
+	if w := v.send("GET", "/", nil); w.Code != http.StatusOK {
+		t.Errorf("its own, in capitals: %d", w.Code)
+	}
+	link := v.link("bob", false)
+	if len(v.name()) < len("bottled-.localhost")+26 || v.host == own {
+		t.Errorf("hosts %s and %s", own, v.host)
+	}
+	for _, host := range []string{v.host, unsigned} {
+		v.host = host
+		if w := v.send("GET", "/", nil); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), own) {
+			t.Errorf("%s: %d %s", host, w.Code, w.Body)
+		}
+		if w := v.send("POST", "/logout", url.Values{"token": {token}}); w.Code != http.StatusUnauthorized {
+			t.Errorf("%s: %d", host, w.Code)
+		}
+	}
+	was := v.cookie
+	if w := v.send("POST", link, nil); w.Code != http.StatusForbidden || v.cookie != was {
+		t.Errorf("a link at another host: %d", w.Code)
+	}
 }
 
 // changes are all requests that change something.
@@ -203,9 +247,10 @@ func TestForeignSites(t *testing.T) {
 	done := v.steered()
 	token := v.token()
 	origin := func(name, value string) http.Header { return http.Header{name: {value}} }
+	host := v.host
 	for name, header := range map[string]http.Header{
 		"another site": origin("Origin", "http://evil.example"), "an agent's port": origin("Origin", "http://127.0.0.1:3000"), "localhost": origin("Origin", "http://localhost:9300"),
-		"https": origin("Origin", "https://"+host), "another port": origin("Origin", "http://"+api.PageHost+":3000"), "below it": origin("Origin", "http://x."+host), "hidden": origin("Origin", "null"),
+		"https": origin("Origin", "https://"+host), "another port": origin("Origin", "http://"+v.name()+":3000"), "below it": origin("Origin", "http://x."+host), "hidden": origin("Origin", "null"),
 		"nobody says": {}, "same site": origin("Sec-Fetch-Site", "same-site"), "typed in": origin("Sec-Fetch-Site", "none"),
 	} {
 		v.header = header
@@ -214,8 +259,14 @@ func TestForeignSites(t *testing.T) {
 				t.Errorf("%s: %s: %d", name, path, w.Code)
 			}
 		}
-		if w := v.send("POST", v.page.Link("ann", false), nil); w.Code != http.StatusForbidden {
+		guest := &visitor{t: t, page: v.page, header: header}
+		link := guest.link("eve", false)
+		if w := guest.send("POST", link, nil); w.Code != http.StatusForbidden || guest.cookie != "" {
 			t.Errorf("%s: a session is opened: %d", name, w.Code)
+		}
+		guest.header = nil
+		if w := guest.send("POST", link, nil); w.Code != http.StatusSeeOther {
+			t.Errorf("%s: has used the link up: %d", name, w.Code)
 		}
 	}
 	v.header = nil
@@ -231,7 +282,7 @@ func TestForeignSites(t *testing.T) {
 			t.Errorf("GET %s: %d", path, w.Code)
 		}
 	}
-	for _, name := range []string{"127.0.0.1:9300", "localhost:9300", "evil.example", "evil.example:9300", "x." + host, "[::1]:9300", ""} {
+	for _, name := range []string{"127.0.0.1:9300", "localhost:9300", "evil.example", "evil.example:9300", "x." + host, "[::1]:9300", "", "bottled.localhost:9300", "bottled-x.localhost.evil.example", v.name() + "."} {
 		v.host = name
 		if w := v.send("GET", "/assets/page.js", nil); w.Code != http.StatusForbidden {
 			t.Errorf("host %q: %d", name, w.Code)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,10 +21,32 @@ const (
 	maxSessions  = 32
 )
 
-// hash is what is kept of a secret.
+// cookieName is the same for all sessions: each has a host of its own.
+const cookieName = "bottled"
+
+// hash is what is kept of a secret and the host where alone it is valid.
 type hash [sha256.Size]byte
 
-func hashOf(secret string) hash { return sha256.Sum256([]byte(secret)) }
+func hashOf(host, secret string) hash { return sha256.Sum256([]byte(host + "/" + secret)) }
+
+// newHost returns the host of a link and its session: a name that leads to this machine (RFC 6761) and that nobody can guess. Cookies ignore
+// ports: under a name that is known, any program that listens on this machine could have a browser bring it the cookie.
+func newHost() string { return "bottled-" + strings.ToLower(rand.Text()) + ".localhost" }
+
+// hostOf returns the host that a request is for, without the port.
+func hostOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	return strings.ToLower(host)
+}
+
+// isPageHost reports whether a host has the form of the page's.
+func isPageHost(host string) bool {
+	name, below := strings.CutSuffix(host, ".localhost")
+	return below && strings.HasPrefix(name, "bottled-") && !strings.Contains(name, ".")
+}
 
 // Session is somebody who looks at the page.
 type Session struct {
@@ -49,8 +72,8 @@ type sessions struct {
 	open  map[hash]*Session
 }
 
-// link makes a link's secret, which opens one session.
-func (s *sessions) link(user string, readOnly bool) string {
+// link makes a link's host and secret, which open one session.
+func (s *sessions) link(user string, readOnly bool) (host, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.links == nil {
@@ -60,36 +83,36 @@ func (s *sessions) link(user string, readOnly bool) string {
 	if len(s.links) >= maxLinks {
 		delete(s.links, oldest(s.links, func(l link) time.Time { return l.made }))
 	}
-	secret := rand.Text() + rand.Text()
-	s.links[hashOf(secret)] = link{user, readOnly, time.Now()}
-	return secret
+	host, secret = newHost(), rand.Text()+rand.Text()
+	s.links[hashOf(host, secret)] = link{user, readOnly, time.Now()}
+	return host, secret
 }
 
 // redeem opens a session for a link, once, and returns the secret of its cookie. Whatever cookie the browser had does not count.
-func (s *sessions) redeem(secret string) (cookie string, ok bool) {
+func (s *sessions) redeem(host, secret string) (cookie string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop()
-	l, ok := s.links[hashOf(secret)]
+	l, ok := s.links[hashOf(host, secret)]
 	if !ok {
 		return "", false
 	}
-	delete(s.links, hashOf(secret))
+	delete(s.links, hashOf(host, secret))
 	if len(s.open) >= maxSessions {
 		delete(s.open, oldest(s.open, func(o *Session) time.Time { return o.used }))
 	}
 	cookie = rand.Text() + rand.Text()
 	now := time.Now()
-	s.open[hashOf(cookie)] = &Session{User: l.user, ReadOnly: l.readOnly, Token: rand.Text() + rand.Text(), made: now, used: now}
+	s.open[hashOf(host, cookie)] = &Session{User: l.user, ReadOnly: l.readOnly, Token: rand.Text() + rand.Text(), made: now, used: now}
 	return cookie, true
 }
 
-// find returns the session of a cookie; nil when there is none.
-func (s *sessions) find(cookie string) *Session {
+// find returns the session of a request; nil when there is none.
+func (s *sessions) find(r *http.Request) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop()
-	found := s.open[hashOf(cookie)]
+	found := s.open[sessionHash(r)]
 	if found == nil {
 		return nil
 	}
@@ -98,11 +121,11 @@ func (s *sessions) find(cookie string) *Session {
 	return &copied
 }
 
-// end ends the session of a cookie.
-func (s *sessions) end(cookie string) {
+// end ends the session of a request.
+func (s *sessions) end(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, hashOf(cookie))
+	delete(s.open, sessionHash(r))
 }
 
 // drop forgets what is too old.
@@ -133,19 +156,11 @@ func (s *Session) allows(token string) bool {
 	return subtle.ConstantTimeCompare([]byte(token), []byte(s.Token)) == 1
 }
 
-// cookieName is the name of the cookie of a port: cookies are not told apart by it.
-func cookieName(host string) string {
-	if _, port, err := net.SplitHostPort(host); err == nil {
-		return "bottled-" + port
-	}
-	return "bottled"
-}
-
-// cookieOf returns the cookie of a request; "" for none.
-func cookieOf(r *http.Request) string {
-	c, err := r.Cookie(cookieName(r.Host))
+// sessionHash is the hash of the cookie that a request has; of none, there is no session.
+func sessionHash(r *http.Request) hash {
+	c, err := r.Cookie(cookieName)
 	if err != nil {
-		return ""
+		return hash{}
 	}
-	return c.Value
+	return hashOf(hostOf(r), c.Value)
 }
