@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -74,9 +75,9 @@ func TestTop(t *testing.T) {
 	if after, err := unix.IoctlGetTermios(int(s.master.Fd()), unix.TCGETS); err != nil || after.Lflag&unix.ICANON == 0 {
 		t.Errorf("the terminal is left raw: %+v, %v", after, err)
 	}
-	if s.emulator.IsAltScreen() || s.emulator.CursorHidden() {
-		t.Error("the terminal is left with the screen on it, or without a cursor")
-	}
+	a.Eventually(wellWithin, "the terminal is as before", func() (bool, string) { // what was written last is read after the end
+		return !s.emulator.IsAltScreen() && !s.emulator.CursorHidden(), fmt.Sprintf("screen %t, hidden %t", s.emulator.IsAltScreen(), s.emulator.CursorHidden())
+	})
 	if out := c.Stop(); strings.Contains(out.Stderr, "panic") {
 		t.Error(out.Stderr)
 	}
