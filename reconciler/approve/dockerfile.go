@@ -45,7 +45,8 @@ func (d *Desk) previousPath(bottle string) string {
 
 // keepPrevious keeps what the Dockerfile had that a decision has replaced, so that the agent's image can be built as before.
 func (d *Desk) keepPrevious(x *decision) error {
-	if x.Proposal.Tool != queue.CapabilityBlock || x.Change == nil || x.Decision.Status == queue.Failed {
+	replaced := x.Decision.Status == queue.Approved || x.Decision.Status == queue.Modified
+	if x.Proposal.Tool != queue.CapabilityBlock || x.Change == nil || !replaced {
 		return nil
 	}
 	data, err := json.Marshal(previous{x.Change.File, x.Change.Before})
