@@ -98,10 +98,8 @@ func (d *Desk) carryOut(ctx context.Context, x *decision) {
 		}
 		d.setMessage(x.Proposal.ID, err.Error()+"; it is tried again")
 		d.Log.Error().Str("bottle", x.Bottle).Str("proposal", x.Proposal.ID).Err(err).Msg("a decision can't be carried out yet; it is tried again")
-		select {
-		case <-ctx.Done():
+		if d.pause(ctx, x, retry) != nil && ctx.Err() != nil { // another error has gone to who rejects
 			return
-		case <-time.After(retry):
 		}
 	}
 }

@@ -84,14 +84,23 @@ func (d *Desk) merge(ctx context.Context, x *decision) error {
 		}
 	}
 	d.setMessage(x.Proposal.ID, x.Proposed)
+	return d.pause(ctx, x, mergePoll)
+}
+
+// pause waits. Meanwhile a decision that waits to be merged, also in vain, can be rejected.
+func (d *Desk) pause(ctx context.Context, x *decision, long time.Duration) error {
+	reject := x.reject
+	if x.Phase != phaseMerge {
+		reject = nil
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case r := <-x.reject:
+	case r := <-reject:
 		err := d.next(x, func(x *decision) { x.Phase, x.Decision = phaseAnswer, r.decision })
 		r.done <- err
 		return err
-	case <-time.After(mergePoll):
+	case <-time.After(long):
 		return nil
 	}
 }
