@@ -150,7 +150,7 @@ func (d *Desk) approve(x *decision, request reconciler.DecisionRequest) error {
 	if out.changes() {
 		x.Change, x.Diff = &out.change, out.change.diff()
 		if d.proposes() {
-			x.Phase = phaseMerge
+			x.Phase, x.Declared = phaseMerge, &changedBottle{out.before.bottle, out.after.bottle}
 		}
 	}
 	return d.giveSecret(x, out, request)

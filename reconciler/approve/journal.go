@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/owndir"
 	"github.com/bot-bottle/bottled/state/queue"
@@ -59,14 +58,15 @@ type decision struct {
 	Proposed string `json:"proposed,omitempty"`
 	Patch    string `json:"patch,omitempty"`
 	Pushed   bool   `json:"pushed,omitempty"`
+	// Declared is the bottle without and with a change that waits to be merged.
+	Declared *changedBottle `json:"declared,omitempty"`
 	// Failure is why the change could not be made, for the operator.
 	Failure string `json:"failure,omitempty"`
 
 	started bool // it has a worker
 	reject  chan rejection
-	// Its worker alone uses these, while the change waits to be merged: the bottle without and with it, and when the branch is made anew.
-	before, after *v1alpha1.Bottle
-	proposeNext   time.Time
+	// proposeNext is when the branch of a change that waits to be merged is made anew. Its worker alone uses it.
+	proposeNext time.Time
 	// recorded: it is in the audit log. maybeRecorded: it may be, by an earlier process or by a try that failed.
 	recorded, maybeRecorded bool
 }
@@ -143,7 +143,7 @@ func (j journal) read(id string) (*decision, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &x)
 	}
-	if err == nil && (x.Proposal.ID != id || x.Bottle == "" || x.Phase == "") {
+	if err == nil && (x.Proposal.ID != id || x.Bottle == "" || x.Phase == "" || x.Phase == phaseMerge && x.Declared == nil) {
 		err = errors.New("it is incomplete")
 	}
 	if err != nil {

@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
+	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/bot-bottle/bottled/manifests/edit"
-	"github.com/bot-bottle/bottled/manifests/v1alpha1"
 	"github.com/bot-bottle/bottled/reconciler"
 	"github.com/bot-bottle/bottled/state/queue"
 	"github.com/bot-bottle/bottled/state/render"
@@ -143,55 +141,33 @@ func (d *Desk) merged(x *decision) (specHash string, err error) {
 	if !ok {
 		return "", nil // it is invalid, or gone: the bottle's status says so
 	}
-	var has bool
-	if x.Proposal.Tool == queue.CapabilityBlock {
+	has := false
+	switch {
+	case x.SpecHash == x.Change.SpecHash: // it is about a Dockerfile, or what else the file has
 		now, err := d.read(x.Change.File)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 		has = bytes.Equal(now, x.Change.After)
-	} else if has, err = d.declares(x, decl.Bottle); err != nil {
-		return "", err
+	case x.Proposal.Tool == queue.PipelockBlock && x.Decision.Status == queue.Approved:
+		h, err := parseHost(x.Proposal.Payload)
+		if err != nil {
+			return "", err
+		}
+		end, allowed := h.allowedUntil(x.Declared.After)
+		if !allowed {
+			return "", fmt.Errorf("%w: the time is over for which it was approved", errVoid)
+		}
+		has = h.isAllowed(decl.Bottle, end)
+	default:
+		if has, err = hasChange(x.Declared.Before, x.Declared.After, decl.Bottle); err != nil {
+			return "", err
+		}
 	}
 	if !has {
 		return "", nil
 	}
 	return render.SpecHash(decl.Bottle), nil
-}
-
-// declares reports whether a declaration has what a decision comes to.
-func (d *Desk) declares(x *decision, now v1alpha1.Bottle) (bool, error) {
-	if x.before == nil {
-		before, err := d.declared(x.Bottle, x.Change.File, x.Change.Before)
-		if err != nil {
-			return false, fmt.Errorf("%w: %w", errVoid, err)
-		}
-		after, err := d.declared(x.Bottle, x.Change.File, x.Change.After)
-		if err != nil {
-			return false, fmt.Errorf("%w: %w", errVoid, err)
-		}
-		x.before, x.after = &before.bottle, &after.bottle
-	}
-	if x.Proposal.Tool == queue.PipelockBlock && x.Decision.Status == queue.Approved {
-		if h, err := parseHost(x.Proposal.Payload); err == nil {
-			if _, allowed := h.allowedUntil(*x.after); !allowed {
-				return false, fmt.Errorf("%w: the time is over for which it was approved", errVoid)
-			}
-		}
-		return includes(x.Proposal, now, *x.after), nil
-	}
-	return hasChange(*x.before, *x.after, now), nil
-}
-
-// hasChange reports whether a declaration has what another one has and its predecessor had not: each further host, and the routes where they
-// changed.
-func hasChange(before, after, now v1alpha1.Bottle) bool {
-	for _, entry := range after.Spec.Egress.Allowlist {
-		if !slices.Contains(before.Spec.Egress.Allowlist, entry) && !slices.Contains(now.Spec.Egress.Allowlist, entry) {
-			return false
-		}
-	}
-	return reflect.DeepEqual(before.Spec.CredProxy, after.Spec.CredProxy) || reflect.DeepEqual(now.Spec.CredProxy, after.Spec.CredProxy)
 }
 
 // convergeMerged waits until the bottle is as merged. What is merged is not taken back.
