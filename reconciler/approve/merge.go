@@ -141,7 +141,7 @@ func (d *Desk) merged(x *decision) (specHash string, err error) {
 	if !ok {
 		return "", nil // it is invalid, or gone: the bottle's status says so
 	}
-	has := false
+	var has bool
 	switch {
 	case x.SpecHash == x.Change.SpecHash: // it is about a Dockerfile, or what else the file has
 		now, err := d.read(x.Change.File)
