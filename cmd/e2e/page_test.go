@@ -101,8 +101,8 @@ func TestPage(t *testing.T) {
 		a, tab := a.in(t), tab.In(t)
 		a.refused("after.demo.example")
 		tab.Press("h")
-		tab.WaitText("#fleet", "one")
-		tab.Press("j") // the first proposal or bottle
+		tab.WaitText("#fleet", "ago") // the script, which knows the keys, has run
+		tab.Press("j")                // the first proposal or bottle
 		tab.Press("\r")
 		tab.WaitText("h1", "one")
 		tab.WaitText("#hosts", "after.demo.example:80")
